@@ -1,0 +1,1 @@
+"""How the language model and the SAEs that ship with saematch were made."""

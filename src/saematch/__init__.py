@@ -1,0 +1,37 @@
+"""Follow the features of sparse autoencoders through a language model."""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from saematch.errors import SaematchError as SaematchError
+    from saematch.folding import fold as fold
+    from saematch.folding import rescale as rescale
+    from saematch.sae import SAE as SAE
+    from saematch.sae import Conventions as Conventions
+    from saematch.sae import Site as Site
+
+# resolved on first use, so that `saematch --help` does not wait for torch
+_PUBLIC = {
+    "SAE": "saematch.sae",
+    "Conventions": "saematch.sae",
+    "SaematchError": "saematch.errors",
+    "Site": "saematch.sae",
+    "fold": "saematch.folding",
+    "rescale": "saematch.folding",
+}
+
+__all__ = sorted(_PUBLIC)  # pyright: ignore[reportUnsupportedDunderAll]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'saematch' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_PUBLIC[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

@@ -1,0 +1,279 @@
+"""The sparse autoencoder (SAE) in its canonical form, whoever trained it.
+
+    pre = (x - centred * b_dec) @ W_enc + b_enc        x: (..., d_in)
+    f   = activation(pre)                              f: (..., d_sae)
+    x_hat = f @ W_dec + b_dec (+ x @ W_skip)           x_hat: (..., d_out)
+
+Everything a checkpoint family does differently is either brought into this form when it is read
+(a gated SAE is exactly a JumpReLU one, for example) or recorded in `Conventions`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from saematch.errors import SaematchError
+
+Activation = Literal["relu", "jumprelu", "topk", "abs_topk", "groupmax", "batchtopk"]
+Normalisation = Literal["none", "layer_norm", "constant_norm"]
+SiteKind = Literal[
+    "resid_pre", "resid_mid", "resid_post", "mlp_in", "mlp_out", "attn_out", "attn_z", "other"
+]
+
+RESIDUAL = ("resid_pre", "resid_mid", "resid_post")
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where in a model an SAE reads (and, for transcoders, writes)."""
+
+    hook: str  # as the checkpoint names it: blocks.12.hook_resid_post, layers.5.mlp, ...
+    kind: SiteKind = "other"
+    layer: int | None = None
+    hook_out: str | None = None  # transcoders: where the output goes
+
+    @property
+    def stream(self) -> str:
+        """What an SAE must share with another to be compared: the residual stream is one."""
+        return "residual stream" if self.kind in RESIDUAL else self.kind
+
+    def __str__(self) -> str:
+        return self.hook
+
+
+@dataclass(frozen=True)
+class Conventions:
+    """How an SAE is to be applied and where it came from."""
+
+    activation: Activation
+    k: int | None = None  # topk, abs_topk, groupmax, batchtopk: features kept per token
+    centred: bool = False  # b_dec is subtracted from the input
+    normalisation: Normalisation = "none"  # of the input, per token
+    normalisation_eps: float = 1e-5  # layer_norm: added to the standard deviation
+    norm_factor: float | None = None  # the input scale that was folded into the weights
+    architecture: str = ""  # the checkpoint's own word: gated, matryoshka_batchtopk, ...
+    family: str = ""  # which reader read it
+    site: Site | None = None
+    model: str | None = None
+    source: str = ""  # the file, folder or repo@revision it was read from
+    dtype: str = "float32"  # as stored
+    neuronpedia_id: str | None = None
+    notes: tuple[str, ...] = ()  # every guess made and every warning, in words
+
+
+@dataclass(frozen=True, eq=False)
+class SAE:
+    """A sparse autoencoder: weights in canonical orientation, and its conventions.
+
+    Raises:
+        SaematchError: shapes that do not fit each other, or a missing threshold or k.
+    """
+
+    W_enc: Float[Tensor, "d_in d_sae"]
+    W_dec: Float[Tensor, "d_sae d_out"]
+    b_enc: Float[Tensor, " d_sae"]
+    b_dec: Float[Tensor, " d_out"]
+    conventions: Conventions
+    threshold: Float[Tensor, " d_sae"] | None = None  # active where pre > threshold
+    selection_scale: Float[Tensor, " d_sae"] | None = None  # top-k ranks pre * selection_scale
+    W_skip: Float[Tensor, "d_in d_out"] | None = None  # transcoders
+    frequency: Float[Tensor, " d_sae"] | None = None  # share of tokens on which it fired
+    exclusions: Mapping[str, Bool[Tensor, " d_sae"]] = field(default_factory=dict)  # by reason
+
+    def __post_init__(self) -> None:
+        _check_shapes(self)
+        found = {**self.exclusions}
+        for reason, mask in _unusable(self).items():
+            if mask.any():
+                found[reason] = mask
+        object.__setattr__(self, "exclusions", found)
+
+    @property
+    def d_in(self) -> int:
+        return self.W_enc.shape[0]
+
+    @property
+    def d_out(self) -> int:
+        return self.W_dec.shape[1]
+
+    @property
+    def d_sae(self) -> int:
+        return self.W_dec.shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        return self.W_dec.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.W_dec.dtype
+
+    @property
+    def name(self) -> str:
+        """What to call it in tables: the last two parts of its source, or its site."""
+        source = self.conventions.source.rstrip("/")
+        if source:
+            return "/".join(source.split("/")[-2:])
+        return str(self.conventions.site or "SAE")
+
+    @cached_property
+    def excluded(self) -> Bool[Tensor, " d_sae"]:
+        """Features that take no part in a matching: the union of `exclusions`."""
+        mask = torch.zeros(self.d_sae, dtype=torch.bool, device=self.device)
+        for reason in self.exclusions.values():
+            mask = mask | reason
+        return mask
+
+    @property
+    def threshold_kind(self) -> Literal["none", "scalar", "per feature"]:
+        """Whether every feature has a threshold of its own."""
+        if self.threshold is None:
+            return "none"
+        usable = self.threshold[~self.excluded]
+        same = usable.numel() == 0 or bool((usable == usable[0]).all())
+        return "scalar" if same else "per feature"
+
+    def encode(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_sae"]:
+        """Feature activations of inputs `x`; for batchtopk without a threshold, over the batch."""
+        x = self._normalised(x.to(self.dtype))[0]
+        if self.conventions.centred:
+            x = x - self.b_dec
+        return self._activate(x @ self.W_enc + self.b_enc)
+
+    def decode(
+        self, f: Float[Tensor, "... d_sae"], like: Float[Tensor, "... d_in"] | None = None
+    ) -> Float[Tensor, "... d_out"]:
+        """The reconstruction `x_hat` of activations `f`.
+
+        `like` is the input that `f` was encoded from. It is needed where the input is normalised
+        per token (the output is scaled back) and where there is a skip connection.
+        """
+        x_hat = f @ self.W_dec + self.b_dec
+        needs = self.W_skip is not None or self.conventions.normalisation != "none"
+        if not needs:
+            return x_hat
+        if like is None:
+            raise SaematchError(
+                f"{self.name}: decode needs like=x, the inputs that were encoded, because "
+                + ("of its skip connection" if self.W_skip is not None else "inputs are normalised")
+            )
+        normal, shift, scale = self._normalised(like.to(self.dtype))
+        if self.W_skip is not None:
+            x_hat = x_hat + normal @ self.W_skip
+        return x_hat * scale + shift
+
+    def reconstruct(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_out"]:
+        """`decode(encode(x))`, with normalisation undone and skip connection added."""
+        return self.decode(self.encode(x), like=x)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> SAE:
+        """The same SAE on another device or in another floating dtype."""
+
+        def move(value):
+            if isinstance(value, Tensor):
+                return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
+            if isinstance(value, Mapping):
+                return {key: move(item) for key, item in value.items()}
+            return value
+
+        values = {f.name: move(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        return SAE(**values)
+
+    def __repr__(self) -> str:
+        c = self.conventions
+        activation = c.activation + (f" k={c.k}" if c.k else "")
+        width = f"d_in={self.d_in}, d_sae={self.d_sae}"
+        return f"SAE({self.name}: {activation}, {width}, site={c.site or 'unknown'})"
+
+    def _normalised(self, x: Tensor) -> tuple[Tensor, Tensor | float, Tensor | float]:
+        """`x` as the encoder sees it, with the shift and scale that undo it."""
+        match self.conventions.normalisation:
+            case "none":
+                return x, 0.0, 1.0
+            case "constant_norm":
+                scale = x.norm(dim=-1, keepdim=True) / self.d_in**0.5
+                return x / scale, 0.0, scale
+            case "layer_norm":
+                shift = x.mean(dim=-1, keepdim=True)
+                scale = x.std(dim=-1, keepdim=True) + self.conventions.normalisation_eps
+                return (x - shift) / scale, shift, scale
+
+    def _activate(self, pre: Tensor) -> Tensor:
+        kind = self.conventions.activation
+        if self.threshold is not None and kind in ("jumprelu", "batchtopk"):
+            return torch.relu(pre) * (pre > self.threshold)
+        if kind == "relu":
+            return torch.relu(pre)
+        ranked = pre if self.selection_scale is None else pre * self.selection_scale
+        k = self.conventions.k or 0
+        if kind == "abs_topk":
+            chosen = ranked.abs().topk(min(k, self.d_sae), dim=-1).indices
+            return torch.zeros_like(pre).scatter(-1, chosen, pre.gather(-1, chosen))
+        pre, ranked = torch.relu(pre), torch.relu(ranked)
+        if kind == "groupmax":
+            groups = ranked.unflatten(-1, (k, -1))
+            offsets = torch.arange(k, device=pre.device) * groups.shape[-1]
+            chosen = groups.argmax(dim=-1) + offsets
+        elif kind == "batchtopk":
+            flat = ranked.flatten()
+            tokens = pre.numel() // self.d_sae
+            chosen = flat.topk(min(k * tokens, flat.numel())).indices
+            kept = torch.zeros_like(flat).scatter(0, chosen, pre.flatten()[chosen])
+            return kept.view_as(pre)
+        else:
+            chosen = ranked.topk(min(k, self.d_sae), dim=-1).indices
+        return torch.zeros_like(pre).scatter(-1, chosen, pre.gather(-1, chosen))
+
+
+def _check_shapes(sae: SAE) -> None:
+    d_in, d_sae = sae.W_enc.shape
+    d_out = sae.W_dec.shape[-1]
+    expected = {
+        "W_dec": (d_sae, d_out),
+        "b_enc": (d_sae,),
+        "b_dec": (d_out,),
+        "threshold": (d_sae,),
+        "selection_scale": (d_sae,),
+        "W_skip": (d_in, d_out),
+        "frequency": (d_sae,),
+    }
+    for name, shape in expected.items():
+        value = getattr(sae, name)
+        if value is not None and tuple(value.shape) != shape:
+            raise SaematchError(
+                f"{sae.name}: {name} has shape {tuple(value.shape)}, expected {shape} "
+                f"for W_enc {tuple(sae.W_enc.shape)}"
+            )
+    c = sae.conventions
+    if c.activation == "jumprelu" and sae.threshold is None:
+        raise SaematchError(f"{sae.name}: a jumprelu SAE needs a threshold per feature")
+    if c.activation in ("topk", "abs_topk", "groupmax") and not c.k:
+        raise SaematchError(f"{sae.name}: a {c.activation} SAE needs k, the features kept a token")
+    if c.activation == "batchtopk" and not c.k and sae.threshold is None:
+        raise SaematchError(f"{sae.name}: a batchtopk SAE needs k or a threshold")
+    if c.centred and d_in != d_out:
+        raise SaematchError(
+            f"{sae.name}: b_dec cannot be subtracted from the input: d_in {d_in}, d_out {d_out}"
+        )
+
+
+def _unusable(sae: SAE) -> dict[str, Tensor]:
+    finite = sae.W_enc.isfinite().all(0) & sae.W_dec.isfinite().all(1) & sae.b_enc.isfinite()
+    if sae.threshold is not None:
+        finite = finite & sae.threshold.isfinite()
+    found = {
+        "not finite": ~finite,
+        "zero decoder": (sae.W_dec == 0).all(1),
+        "zero encoder": (sae.W_enc == 0).all(0),
+    }
+    if sae.frequency is not None:
+        found["dead"] = sae.frequency == 0
+    return found
