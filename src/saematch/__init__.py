@@ -4,24 +4,42 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from saematch.assignment import Assignment as Assignment
+    from saematch.assignment import assign as assign
+    from saematch.checkpoints import expand as expand
+    from saematch.checkpoints import load as load
     from saematch.errors import SaematchError as SaematchError
     from saematch.folding import fold as fold
     from saematch.folding import rescale as rescale
+    from saematch.matching import Matching as Matching
+    from saematch.matching import match as match
+    from saematch.methods import METHODS as METHODS
+    from saematch.methods import Method as Method
     from saematch.sae import SAE as SAE
     from saematch.sae import Conventions as Conventions
     from saematch.sae import Site as Site
+    from saematch.views import View as View
 
 # resolved on first use, so that `saematch --help` does not wait for torch
 _PUBLIC = {
+    "Assignment": "saematch.assignment",
+    "METHODS": "saematch.methods",
+    "Matching": "saematch.matching",
+    "Method": "saematch.methods",
     "SAE": "saematch.sae",
     "Conventions": "saematch.sae",
     "SaematchError": "saematch.errors",
     "Site": "saematch.sae",
+    "View": "saematch.views",
+    "assign": "saematch.assignment",
+    "expand": "saematch.checkpoints",
     "fold": "saematch.folding",
+    "load": "saematch.checkpoints",
+    "match": "saematch.matching",
     "rescale": "saematch.folding",
 }
 
-__all__ = sorted(_PUBLIC)  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [*sorted(_PUBLIC)]  # pyright: ignore[reportUnsupportedDunderAll]
 __version__ = "0.1.0"
 
 

@@ -58,12 +58,14 @@ class Conventions:
     centred: bool = False  # b_dec is subtracted from the input
     normalisation: Normalisation = "none"  # of the input, per token
     normalisation_eps: float = 1e-5  # layer_norm: added to the standard deviation
+    denormalised: bool = True  # the output is scaled back to the input's scale
     norm_factor: float | None = None  # the input scale that was folded into the weights
     architecture: str = ""  # the checkpoint's own word: gated, matryoshka_batchtopk, ...
     family: str = ""  # which reader read it
     site: Site | None = None
     model: str | None = None
     source: str = ""  # the file, folder or repo@revision it was read from
+    commit: str | None = None  # what the hub's revision was when it was read
     dtype: str = "float32"  # as stored
     neuronpedia_id: str | None = None
     notes: tuple[str, ...] = ()  # every guess made and every warning, in words
@@ -153,22 +155,23 @@ class SAE:
     ) -> Float[Tensor, "... d_out"]:
         """The reconstruction `x_hat` of activations `f`.
 
-        `like` is the input that `f` was encoded from. It is needed where the input is normalised
-        per token (the output is scaled back) and where there is a skip connection.
+        `like` is the input that `f` was encoded from. It is needed where the output is scaled back
+        to an input that was normalised per token, and where there is a skip connection.
         """
         x_hat = f @ self.W_dec + self.b_dec
-        needs = self.W_skip is not None or self.conventions.normalisation != "none"
-        if not needs:
+        scaled = self.conventions.normalisation != "none" and self.conventions.denormalised
+        if not scaled and self.W_skip is None:
             return x_hat
         if like is None:
             raise SaematchError(
                 f"{self.name}: decode needs like=x, the inputs that were encoded, because "
                 + ("of its skip connection" if self.W_skip is not None else "inputs are normalised")
             )
-        normal, shift, scale = self._normalised(like.to(self.dtype))
-        if self.W_skip is not None:
-            x_hat = x_hat + normal @ self.W_skip
-        return x_hat * scale + shift
+        like = like.to(self.dtype)
+        if scaled:
+            _, shift, scale = self._normalised(like)
+            x_hat = x_hat * scale + shift
+        return x_hat if self.W_skip is None else x_hat + like @ self.W_skip
 
     def reconstruct(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_out"]:
         """`decode(encode(x))`, with normalisation undone and skip connection added."""
@@ -202,9 +205,10 @@ class SAE:
                 scale = x.norm(dim=-1, keepdim=True) / self.d_in**0.5
                 return x / scale, 0.0, scale
             case "layer_norm":
+                # the epsilon is in the way in only, as in SAELens and OpenAI's code
                 shift = x.mean(dim=-1, keepdim=True)
-                scale = x.std(dim=-1, keepdim=True) + self.conventions.normalisation_eps
-                return (x - shift) / scale, shift, scale
+                scale = x.std(dim=-1, keepdim=True)
+                return (x - shift) / (scale + self.conventions.normalisation_eps), shift, scale
 
     def _activate(self, pre: Tensor) -> Tensor:
         kind = self.conventions.activation
@@ -266,13 +270,17 @@ def _check_shapes(sae: SAE) -> None:
 
 
 def _unusable(sae: SAE) -> dict[str, Tensor]:
-    finite = sae.W_enc.isfinite().all(0) & sae.W_dec.isfinite().all(1) & sae.b_enc.isfinite()
+    # minima and maxima keep NaN and infinity, and need no temporary of the weights' size
+    enc, dec = sae.W_enc.aminmax(dim=0), sae.W_dec.aminmax(dim=1)
+    finite = sae.b_enc.isfinite()
+    for extreme in (*enc, *dec):
+        finite = finite & extreme.isfinite()
     if sae.threshold is not None:
         finite = finite & sae.threshold.isfinite()
     found = {
         "not finite": ~finite,
-        "zero decoder": (sae.W_dec == 0).all(1),
-        "zero encoder": (sae.W_enc == 0).all(0),
+        "zero decoder": (dec.min == 0) & (dec.max == 0),
+        "zero encoder": (enc.min == 0) & (enc.max == 0),
     }
     if sae.frequency is not None:
         found["dead"] = sae.frequency == 0

@@ -1,0 +1,7 @@
+"""Optimal assignments of inner products, with proof. Knows vectors and offsets, and no SAE."""
+
+from saematch.assignment.neighbours import Neighbours as Neighbours
+from saematch.assignment.neighbours import neighbours as neighbours
+from saematch.assignment.result import Assignment as Assignment
+from saematch.assignment.result import Kind as Kind
+from saematch.assignment.solve import assign as assign

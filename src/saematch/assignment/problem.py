@@ -1,0 +1,117 @@
+"""The scores of an assignment problem, checked once and computed a block of rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Num
+from torch import Tensor
+
+from saematch.errors import SaematchError
+
+Matrix = Num[Tensor, "rows D"] | Num[np.ndarray, "rows D"]
+Vector = Num[Tensor, " rows"] | Num[np.ndarray, " rows"]
+
+BLOCK_ENTRIES = 2**24  # scores held at once by the blocked passes: 128 MiB in float64
+
+
+@dataclass(frozen=True)
+class Problem:
+    """`s_ij = x_i . y_j + row_offset_i + column_offset_j`, never held as a whole."""
+
+    x: Float[Tensor, "n D"]
+    y: Float[Tensor, "m D"]
+    row_offset: Float[Tensor, " n"]
+    column_offset: Float[Tensor, " m"]
+
+    @property
+    def n(self) -> int:
+        return self.x.shape[0]
+
+    @property
+    def m(self) -> int:
+        return self.y.shape[0]
+
+    def scores(self, rows: slice = slice(None)) -> Float[Tensor, "rows m"]:
+        """The scores of some rows with every column."""
+        scores = self.x[rows] @ self.y.T
+        scores += self.row_offset[rows, None]
+        scores += self.column_offset
+        if not scores.isfinite().all():
+            raise SaematchError(
+                f"the scores overflow {scores.dtype}; scale x, y or the offsets down"
+            )
+        return scores
+
+    def blocks(self, block: int | None = None) -> Iterator[tuple[slice, Float[Tensor, "rows m"]]]:
+        """Row slices of at most `block` rows, in order, each with its scores."""
+        size = block or max(1, BLOCK_ENTRIES // max(self.n, self.m, 1))
+        for start in range(0, self.n, size):
+            rows = slice(start, min(start + size, self.n))
+            yield rows, self.scores(rows)
+
+    def magnitude(self, rows: Tensor, columns: Tensor) -> Float[Tensor, " pairs"]:
+        """`|x_i| |y_j| + |row_offset_i| + |column_offset_j|`, at least `|s_ij|`.
+
+        A score can be the small difference of large terms (a squared distance is one); this is
+        the size its rounding error is proportional to.
+        """
+        return (
+            self.x.norm(dim=1)[rows] * self.y.norm(dim=1)[columns]
+            + self.row_offset[rows].abs()
+            + self.column_offset[columns].abs()
+        )
+
+    def transposed(self) -> Problem:
+        return Problem(self.y, self.x, self.column_offset, self.row_offset)
+
+
+def problem(
+    x: Matrix,
+    y: Matrix,
+    row_offset: Vector | None = None,
+    column_offset: Vector | None = None,
+    dtype: torch.dtype = torch.float64,
+) -> Problem:
+    """Check the parts of a problem and bring them to `dtype` on the device of `x`."""
+    x = _real(x, "x", 2, dtype)
+    y = _real(y, "y", 2, dtype).to(x.device)
+    if x.shape[1] != y.shape[1]:
+        raise SaematchError(
+            f"x has vectors of length {x.shape[1]} and y of length {y.shape[1]}; "
+            "both must lie in the same space"
+        )
+    return Problem(
+        x,
+        y,
+        _offset(row_offset, "row_offset", x, "rows of x"),
+        _offset(column_offset, "column_offset", y, "rows of y"),
+    )
+
+
+def _real(values: Tensor | np.ndarray, name: str, ndim: int, dtype: torch.dtype) -> Tensor:
+    tensor = torch.as_tensor(values).detach()
+    if tensor.is_complex():
+        raise SaematchError(f"{name} is {tensor.dtype}; real numbers are needed")
+    if tensor.ndim != ndim:
+        raise SaematchError(f"{name} has shape {tuple(tensor.shape)}; {ndim} dimensions are needed")
+    tensor = tensor.to(dtype)
+    if not tensor.isfinite().all():
+        bad = int((~tensor.isfinite()).sum())
+        raise SaematchError(f"{name} has {bad} entries that are NaN or infinite in {dtype}")
+    return tensor
+
+
+def _offset(values: Vector | None, name: str, like: Tensor, what: str) -> Tensor:
+    if values is None:
+        return like.new_zeros(like.shape[0])
+    offset = _real(values, name, 1, like.dtype).to(like.device)
+    if offset.shape[0] != like.shape[0]:
+        raise SaematchError(
+            f"{name} has {offset.shape[0]} entries; one is needed for each of the "
+            f"{like.shape[0]} {what}"
+        )
+    return offset

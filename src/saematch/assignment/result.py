@@ -1,0 +1,39 @@
+"""What an assignment problem is answered with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+Kind = Literal["one-to-one", "many-to-one"]
+
+OPTIMAL = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Assignment:
+    """An assignment of rows to columns and the duals that prove how good it is.
+
+    For any other assignment of the same kind, `total_other <= total + gap` (to float64 rounding).
+    The duals satisfy `row_dual_i + column_dual_j >= s_ij`, so their sum, `total + gap`, bounds
+    every assignment from above; the duals of the side with more members are at least 0.
+    """
+
+    target: Int64[Tensor, " n"]  # column of each row, -1 where unmatched
+    score: Float[Tensor, " n"]  # s(i, target[i]), float64, NaN where unmatched
+    row_dual: Float[Tensor, " n"]
+    column_dual: Float[Tensor, " m"]
+    total: float  # sum of the scores of the pairs
+    gap: float  # no other assignment's total is larger by more than this; at least 0
+    relative_gap: float  # gap / sum over the pairs of (|x_i| |y_j| + |offsets|)
+    kind: Kind
+    solver: str
+    seconds: float
+
+    @property
+    def optimal(self) -> bool:
+        """Whether the gap is nothing but rounding: `relative_gap <= 1e-9`."""
+        return self.relative_gap <= OPTIMAL

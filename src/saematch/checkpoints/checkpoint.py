@@ -1,0 +1,126 @@
+"""One SAE as files: its tensors, the JSON beside them, and the name it was asked for by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from saematch.checkpoints.sites import guess_site, parse_hook
+from saematch.checkpoints.tensors import Tensors
+from saematch.errors import CheckpointError
+from saematch.sae import Conventions, Site
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a public registry knows of an SAE besides its files."""
+
+    model: str | None = None
+    neuronpedia_id: str | None = None
+    norm_factor: float | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Checkpoint:
+    """What a family's reader gets to see, with the checks that every reader needs."""
+
+    tensors: Tensors
+    configs: Mapping[str, dict]  # JSON files beside the weights, by file name
+    path: str  # where it lies, as words: guesses are made from it
+    source: str  # a name that loads it again
+    dtype: torch.dtype = torch.float32
+    device: torch.device | str = "cpu"
+    commit: str | None = None
+    facts: Facts = field(default_factory=Facts)
+    beside: Mapping[str, Path] = field(default_factory=dict)  # optional files that were found
+    notes: list[str] = field(default_factory=list)
+
+    def has(self, *names: str) -> bool:
+        return all(name in self.tensors for name in names)
+
+    @property
+    def file(self) -> str:
+        return self.tensors.path.name
+
+    def error(self, found: str, expected: str) -> CheckpointError:
+        return CheckpointError(f"{self.tensors.label}: {found}; expected {expected}")
+
+    def note(self, text: str) -> None:
+        """Records a guess or a warning, to be shown with the SAE."""
+        self.notes.append(text)
+
+    def size(self, *names: str) -> int:
+        """The length of the first of `names` that is there; they are vectors."""
+        for name in names:
+            if name in self.tensors:
+                shape = self.tensors.shape(name)
+                if len(shape) != 1:
+                    raise self.error(f"{name} has shape {shape}", "a vector")
+                return shape[0]
+        raise self.error(f"it holds {self.tensors.describe()}", f"a tensor {' or '.join(names)}")
+
+    def read(self, name: str, *shape: int) -> Tensor:
+        """Tensor `name`, which must have `shape`, in the wanted dtype on the wanted device."""
+        if name not in self.tensors:
+            raise self.error(f"it holds {self.tensors.describe()}", f"a tensor {name}")
+        found = self.tensors.shape(name)
+        if found != shape:
+            raise self.error(f"{name} has shape {found}", f"{shape}")
+        return self.tensors.read(name, self.dtype, self.device)
+
+    def scalar(self, name: str) -> float:
+        """The one number that tensor `name` holds."""
+        value = self.tensors.read(name)
+        if value.numel() != 1:
+            raise self.error(f"{name} has shape {tuple(value.shape)}", "one number")
+        return float(value.item())
+
+    def zeros(self, size: int) -> Tensor:
+        return torch.zeros(size, dtype=self.dtype, device=self.device)
+
+    def number(self, config: Mapping[str, Any], *keys: str) -> float | None:
+        """The first of `keys` that `config` holds as a number."""
+        for key in keys:
+            value = config.get(key)
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                return value
+        return None
+
+    def site(self, hook: str | None = None, hook_out: str | None = None) -> Site | None:
+        """The site that the config names, or else the one that the path hints at, noted."""
+        if hook:
+            return parse_hook(hook, hook_out)
+        site = guess_site(self.path)
+        if site is None:
+            self.note("site unknown: neither the config nor the path names a layer")
+        elif site.kind == "other":
+            self.note(f"guessed from the path: layer {site.layer}; its kind of site is unknown")
+        else:
+            self.note(f"guessed from the path: site {site.hook}")
+        return site
+
+    def conventions(self, family: str, stored: str, **values: Any) -> Conventions:
+        """Conventions with what is the same for every family filled in.
+
+        Args:
+            family: the reader's name.
+            stored: the tensor whose stored dtype stands for the file's.
+            values: what the reader knows.
+        """
+        values.setdefault("model", None)
+        values["model"] = self.facts.model or values["model"]
+        values["neuronpedia_id"] = self.facts.neuronpedia_id or values.get("neuronpedia_id")
+        return Conventions(
+            family=family,
+            source=self.source,
+            commit=self.commit,
+            dtype=self.tensors.dtype(stored),
+            notes=tuple(self.notes),
+            **values,
+        )

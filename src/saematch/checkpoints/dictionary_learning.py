@@ -1,0 +1,157 @@
+"""dictionary_learning (Marks, Karvonen and Mueller): `trainer_i/config.json` and `ae.pt`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from saematch.checkpoints.canonical import Weights, from_gated
+from saematch.checkpoints.checkpoint import Checkpoint
+from saematch.sae import SAE, Activation
+
+NAME = "dictionary_learning"
+_LINEAR = ("encoder.weight", "decoder.weight")
+
+
+def detect(checkpoint: Checkpoint) -> bool:
+    if checkpoint.tensors.path.suffix not in (".pt", ".pth", ".bin"):
+        return False
+    trainer = _trainer(checkpoint)
+    if "dict_class" in trainer:
+        return True
+    if checkpoint.has(*_LINEAR):
+        biases = ("bias", "decoder.bias", "b_dec", "decoder_bias")
+        return any(checkpoint.has(name) for name in biases)
+    if not checkpoint.has("W_enc", "W_dec", "b_enc", "b_dec", "threshold"):
+        return False
+    return checkpoint.has("group_sizes") or set(checkpoint.tensors.names) == {
+        "W_enc",
+        "W_dec",
+        "b_enc",
+        "b_dec",
+        "threshold",
+    }
+
+
+def read(checkpoint: Checkpoint) -> SAE:
+    """Every dictionary class with one encoder and one decoder.
+
+    Features are in the scale of the weights as stored; some versions of the library multiply the
+    codes of gated and JumpReLU dictionaries by the decoder's norm, which decodes to the same.
+
+    Raises:
+        CheckpointError: crosscoders and classes with other tensors.
+    """
+    trainer = _trainer(checkpoint)
+    word = str(trainer.get("dict_class", ""))
+    if checkpoint.has("encoder.weight") and len(checkpoint.tensors.shape("encoder.weight")) == 3:
+        raise checkpoint.error(
+            f"encoder.weight has shape {checkpoint.tensors.shape('encoder.weight')}: a crosscoder",
+            "an SAE of one layer",
+        )
+    if checkpoint.has("jump"):
+        raise checkpoint.error(
+            "a JumpAutoEncoder, which adds its jump to active features", "a JumpReLU SAE"
+        )
+    weights, centred, activation = _weights(checkpoint)
+    k = int(checkpoint.scalar("k")) if checkpoint.has("k") else None
+    if activation == "topk":
+        activation = _top_k(checkpoint, weights, word)
+    factor = checkpoint.number(checkpoint.tensors.extras, "norm_factor")
+    norm = checkpoint.tensors.extras.get("norm_factor")
+    if isinstance(norm, torch.Tensor) and norm.numel() == 1:
+        factor = float(norm)
+    if factor is not None:
+        # an interrupted run: its inputs were divided by the factor, as scale_biases would undo
+        weights.b_enc = weights.b_enc * factor
+        weights.b_dec = weights.b_dec * factor
+        if weights.threshold is not None:
+            weights.threshold = weights.threshold * factor
+        checkpoint.note(f"an interrupted run: biases were scaled by its norm_factor {factor:.4g}")
+    hook = trainer.get("submodule_name")
+    layer = trainer.get("layer")
+    site = checkpoint.site(_hook(checkpoint, hook, layer))
+    return weights.sae(
+        checkpoint.conventions(
+            NAME,
+            "encoder.weight" if checkpoint.has("encoder.weight") else "W_enc",
+            activation=activation,
+            k=k,
+            centred=centred,
+            norm_factor=factor,
+            architecture=word,
+            site=site,
+            model=trainer.get("lm_name"),
+        )
+    )
+
+
+def _trainer(checkpoint: Checkpoint) -> dict[str, Any]:
+    config = checkpoint.configs.get("config.json") or checkpoint.tensors.extras.get("config") or {}
+    trainer = config.get("trainer", config) if isinstance(config, dict) else {}
+    return trainer if isinstance(trainer, dict) else {}
+
+
+def _weights(checkpoint: Checkpoint) -> tuple[Weights, bool, Activation]:
+    read, size = checkpoint.read, checkpoint.size
+    if checkpoint.has("W_enc"):
+        d_sae, d_in = size("b_enc"), size("b_dec")
+        weights = Weights(
+            read("W_enc", d_in, d_sae),
+            read("W_dec", d_sae, d_in),
+            read("b_enc", d_sae),
+            read("b_dec", d_in),
+        )
+        # a matryoshka has one threshold, JumpReLU one per feature and no centring
+        if checkpoint.has("k") or checkpoint.tensors.shape("threshold") == ():
+            return weights, True, "topk"
+        weights.threshold = read("threshold", d_sae)
+        return weights, False, "jumprelu"
+    if checkpoint.has("r_mag"):
+        d_sae, d_in = size("mag_bias"), size("decoder_bias")
+        gated = from_gated(
+            read("encoder.weight", d_sae, d_in).T,
+            read("decoder.weight", d_in, d_sae).T,
+            read("decoder_bias", d_in),
+            b_gate=read("gate_bias", d_sae),
+            b_mag=read("mag_bias", d_sae),
+            r_mag=read("r_mag", d_sae),
+        )
+        return gated, True, "jumprelu"
+    bias = next((n for n in ("bias", "b_dec", "decoder.bias") if checkpoint.has(n)), "bias")
+    d_sae, d_in = size("encoder.bias"), size(bias)
+    weights = Weights(
+        read("encoder.weight", d_sae, d_in).T,
+        read("decoder.weight", d_in, d_sae).T,
+        read("encoder.bias", d_sae),
+        read(bias, d_in),
+    )
+    return weights, bias != "decoder.bias", "topk" if checkpoint.has("k") else "relu"
+
+
+def _top_k(checkpoint: Checkpoint, weights: Weights, word: str) -> Activation:
+    """Top-k per token, or a threshold where the class selects over batches in training."""
+    batch = "Batch" in word or checkpoint.has("group_sizes")
+    if not word and not batch:
+        checkpoint.note("guessed: top-k per token (no config.json tells it from BatchTopK)")
+    if not batch:
+        return "topk"
+    value = checkpoint.scalar("threshold") if checkpoint.has("threshold") else -1.0
+    if value < 0:
+        checkpoint.note("its threshold was never set: the k largest of a batch are kept")
+        return "batchtopk"
+    weights.threshold = torch.full_like(weights.b_enc, value)
+    return "jumprelu"
+
+
+def _hook(checkpoint: Checkpoint, submodule: str | None, layer: int | None) -> str | None:
+    if submodule and layer is not None:
+        for kind in ("resid_pre", "resid_mid", "resid_post", "mlp_out", "attn_out"):
+            if kind in submodule:
+                return f"blocks.{layer}.hook_{kind}"
+    if layer is None:
+        return None
+    guess = submodule or "its output, as the library's trainers do by default"
+    checkpoint.note(f"guessed: the SAE reads the residual stream after layer {layer} ({guess})")
+    return f"blocks.{layer}.hook_resid_post"

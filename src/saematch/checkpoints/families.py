@@ -1,0 +1,34 @@
+"""Every family, in the order in which they are asked: the most specific first, `plain` last."""
+
+from __future__ import annotations
+
+from saematch.checkpoints import (
+    dictionary_learning,
+    gemma_scope,
+    gemma_scope_2,
+    goodfire,
+    llama_scope,
+    llamascopium,
+    openai,
+    plain,
+    qwen_scope,
+    saelens,
+    sparsify,
+)
+from saematch.checkpoints.registry import Family, Registry
+
+FAMILIES = Registry()
+for _module in (
+    gemma_scope,
+    gemma_scope_2,
+    saelens,
+    sparsify,
+    llama_scope,
+    llamascopium,
+    openai,
+    goodfire,
+    qwen_scope,
+    dictionary_learning,
+    plain,
+):
+    FAMILIES.register(Family(_module.NAME, _module.detect, _module.read))

@@ -1,0 +1,261 @@
+"""From a name to the files of one SAE: which source, which weights file, which configs."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from saematch.checkpoints import saelens_registry
+from saematch.checkpoints.checkpoint import Facts
+from saematch.checkpoints.names import HubName, parse_hub
+from saematch.checkpoints.sites import natural_key, parse_hook
+from saematch.checkpoints.sources import HubSource, LocalSource, Source
+from saematch.checkpoints.tensors import SUFFIXES
+from saematch.errors import CheckpointError
+
+PREFERRED = (
+    "sae_weights.safetensors",
+    "sae.safetensors",
+    "params.npz",
+    "params.safetensors",
+    "ae.pt",
+    "checkpoints/final.safetensors",
+    "checkpoints/pruned.safetensors",
+)
+CONFIGS = ("cfg.json", "config.json", "hyperparams.json", "activation_scaler.json")
+BESIDE = ("sparsity.safetensors", "activation_whitening.safetensors")
+# of training runs: never an SAE's own weights
+_OTHER = ("state", "optimizer", "scheduler", *(Path(name).stem for name in BESIDE))
+
+
+@dataclass(frozen=True)
+class Location:
+    """One SAE's weights file in its source."""
+
+    source: Source
+    weights: str
+    inner: str  # what names the SAE in its source: the folder, or the file itself
+    facts: Facts = field(default_factory=Facts)
+
+    @property
+    def name(self) -> str:
+        return self.source.name(self.inner)
+
+    def configs(self) -> dict[str, dict]:
+        """The JSON files beside the weights, by name; a run's own as `../config.json`.
+
+        Raises:
+            CheckpointError: one of them is not a JSON object.
+        """
+        folder = _parent(self.weights)
+        places = {name: _join(folder, name) for name in CONFIGS}
+        if PurePosixPath(folder).name == "checkpoints":
+            places["hyperparams.json"] = _join(_parent(folder), "hyperparams.json")
+        stem = PurePosixPath(self.weights).stem
+        places["cfg of file"] = _join(folder, f"{stem}_cfg.json")
+        if folder:
+            places["../config.json"] = _join(_parent(folder), "config.json")
+        found = {k: p for k, p in places.items() if _is_file(self.source, p)}
+        if "cfg.json" not in found:
+            found.pop("../config.json", None)
+        return {key: self._json(path) for key, path in found.items()}
+
+    def beside(self) -> dict[str, Path]:
+        folder = _parent(self.weights)
+        places = {name: _join(folder, name) for name in BESIDE}
+        return {n: self.source.fetch(p) for n, p in places.items() if _is_file(self.source, p)}
+
+    def _json(self, inner: str) -> dict:
+        try:
+            content = json.loads(self.source.fetch(inner).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise CheckpointError(
+                f"{self.source.name(inner)}: not valid JSON ({error}); expected a config"
+            ) from error
+        if not isinstance(content, dict):
+            raise CheckpointError(
+                f"{self.source.name(inner)}: found a JSON {type(content).__name__}, expected an "
+                "object"
+            )
+        return content
+
+
+def locate(name: str, revision: str | None = None) -> Location:
+    """Where the SAE called `name` lies.
+
+    Raises:
+        CheckpointError: nothing is there, or more than one SAE; what there is, is listed.
+    """
+    local = _local(name)
+    if local is not None:
+        source, inner = local
+        if inner == "" or find(source, inner) is not None or parse_hub(name) is None:
+            return resolve(source, inner)
+    if _is_path(name):
+        raise CheckpointError(f"{name}: no such file or folder")
+    if ":" in name:
+        entry = saelens_registry.lookup(name)
+        hub = HubName(entry.hub.repo, revision, entry.hub.inner)
+        return resolve(HubSource(hub), hub.inner, entry.facts)
+    hub = parse_hub(name)
+    if hub is None:
+        if saelens_registry.available() and "/" not in name:
+            saelens_registry.lookup(name)
+        raise CheckpointError(
+            f"{name}: no such file or folder, and not of the form org/repo/path or release:sae_id"
+        )
+    if revision and hub.revision and revision != hub.revision:
+        raise CheckpointError(f"{name}: it names a revision, and revision={revision!r} another")
+    hub = HubName(hub.repo, hub.revision or revision, hub.inner)
+    source = HubSource(hub)
+    if find(source, hub.inner) is None and (entry := saelens_registry.alias(hub)):
+        return resolve(source, entry.hub.inner, entry.facts)
+    return resolve(source, hub.inner)
+
+
+def resolve(source: Source, inner: str, facts: Facts | None = None) -> Location:
+    """The weights file that `inner` stands for: a file, a folder, or a hook's other name.
+
+    Raises:
+        CheckpointError: as `locate`.
+    """
+    place = find(source, inner)
+    if place is None:
+        raise _missing(source, inner)
+    facts = facts or Facts()
+    if _is_file(source, place):
+        return Location(source, place, place, facts)
+    weights = weights_in(source, place)
+    if weights is None:
+        raise _no_weights(source, place)
+    return Location(source, weights, place, facts)
+
+
+def find(source: Source, inner: str) -> str | None:
+    """The file or folder that `inner` names, also by hook (`blocks.5.hook_resid_post`)."""
+    if inner == "" or _is_file(source, inner) or _is_folder(source, inner):
+        return inner
+    for suffix in SUFFIXES:
+        if _is_file(source, inner + suffix):
+            return inner + suffix
+    # one place has several names: layers.5, h.5, blocks.5.hook_resid_post
+    parent, wanted = _parent(inner), parse_hook(PurePosixPath(inner).name)
+    if wanted.layer is None or wanted.kind == "other":
+        return None
+    same = [
+        folder
+        for folder in source.listdir(parent)[0]
+        if (site := parse_hook(folder)).layer == wanted.layer and site.kind == wanted.kind
+    ]
+    return _join(parent, same[0]) if len(same) == 1 else None
+
+
+def weights_in(source: Source, folder: str) -> str | None:
+    """The weights file of the SAE that lies right in `folder`; none if it holds no SAE.
+
+    Raises:
+        CheckpointError: several files could be it.
+    """
+    folders, files = source.listdir(folder)
+    inside = [f"checkpoints/{f}" for f in source.listdir(_join(folder, "checkpoints"))[1]]
+    for name in PREFERRED:
+        if name in files or ("checkpoints" in folders and name in inside):
+            return _join(folder, name)
+    found = [f for f in files if PurePosixPath(f).suffix in SUFFIXES and not _is_other(f)]
+    if len(found) > 1:
+        shown = ", ".join(sorted(found, key=natural_key)[:6])
+        raise CheckpointError(
+            f"{source.name(folder)}: found {len(found)} weights files ({shown}); name one of them"
+        )
+    return _join(folder, found[0]) if found else None
+
+
+def folders_of(source: Source, folder: str = "", depth: int = 4) -> list[str]:
+    """Every SAE below `folder`, which holds none itself, in natural order: folders, or files."""
+    found: list[str] = []
+    folders, files = source.listdir(folder)
+    weights = [f for f in files if PurePosixPath(f).suffix in SUFFIXES and not _is_other(f)]
+    if len(weights) > 1:
+        found += [_join(folder, name) for name in weights]
+    for name in folders:
+        inner = _join(folder, name)
+        try:
+            holds = weights_in(source, inner) is not None
+        except CheckpointError:
+            holds = False
+        if holds:
+            found.append(inner)
+        elif depth > 1 and not name.startswith("."):
+            found += folders_of(source, inner, depth - 1)
+    return sorted(found, key=natural_key)
+
+
+def _local(name: str) -> tuple[LocalSource, str] | None:
+    """The longest part of `name` that exists on disk, and the rest."""
+    path = Path(name).expanduser()
+    if path.is_file():
+        return LocalSource(path.parent), path.name
+    if path.is_dir():
+        return LocalSource(path), ""
+    for parent in path.parents:
+        if parent.is_dir() and parent != Path() and parent != Path(parent.anchor):
+            return LocalSource(parent), path.relative_to(parent).as_posix()
+    return None
+
+
+def _is_path(name: str) -> bool:
+    return name.startswith(("/", "./", "../", "~")) or name in (".", "..", "")
+
+
+def _missing(source: Source, inner: str) -> CheckpointError:
+    """What there is instead: the deepest folder of the path that exists, and names like it."""
+    parts = PurePosixPath(inner).parts
+    known = 0
+    while known < len(parts) and _is_folder(source, "/".join(parts[: known + 1])):
+        known += 1
+    folder = "/".join(parts[:known])
+    names = sorted((n for kind in source.listdir(folder) for n in kind), key=natural_key)
+    missing = parts[known] if known < len(parts) else inner
+    close = difflib.get_close_matches(missing, names, n=5, cutoff=0.4) or names[:5]
+    more = f" (of {len(names)})" if len(names) > len(close) else ""
+    there = f"nearest there: {', '.join(close)}{more}" if close else "nothing is there"
+    return CheckpointError(f"{source.name(inner)}: {source.name(folder)} has no {missing}; {there}")
+
+
+def _no_weights(source: Source, folder: str) -> CheckpointError:
+    below = folders_of(source, folder)
+    if below:
+        shown = ", ".join(below[:5]) + (", ..." if len(below) > 5 else "")
+        return CheckpointError(
+            f"{source.name(folder)}: found {len(below)} SAEs below it ({shown}), expected one; "
+            "name one of them, or all by a pattern"
+        )
+    folders, files = source.listdir(folder)
+    shown = ", ".join(sorted([*folders, *files])[:6]) or "an empty folder"
+    return CheckpointError(
+        f"{source.name(folder)}: found {shown}; expected an SAE's weights ({', '.join(PREFERRED)} "
+        "or another file in one of these formats)"
+    )
+
+
+def _is_file(source: Source, inner: str) -> bool:
+    return PurePosixPath(inner).name in source.listdir(_parent(inner))[1]
+
+
+def _is_folder(source: Source, inner: str) -> bool:
+    return PurePosixPath(inner).name in source.listdir(_parent(inner))[0]
+
+
+def _is_other(file: str) -> bool:
+    return any(word in PurePosixPath(file).stem for word in _OTHER)
+
+
+def _parent(inner: str) -> str:
+    parent = PurePosixPath(inner).parent.as_posix()
+    return "" if parent == "." else parent
+
+
+def _join(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name

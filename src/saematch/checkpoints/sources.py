@@ -1,0 +1,151 @@
+"""Where checkpoints lie: a local folder, or a repository on the Hugging Face hub."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+import huggingface_hub
+from huggingface_hub import constants
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from saematch.checkpoints.names import HubName
+from saematch.errors import CheckpointError
+
+
+class Source(Protocol):
+    """A tree of files; paths inside it are written with slashes, "" is its root."""
+
+    @property
+    def commit(self) -> str | None:
+        """The hub's commit that the files are of."""
+        ...
+
+    def name(self, inner: str = "") -> str:
+        """A name that loads `inner` again."""
+        ...
+
+    def listdir(self, inner: str = "") -> tuple[list[str], list[str]]:
+        """Names of the folders and of the files in the folder `inner`."""
+        ...
+
+    def fetch(self, inner: str) -> Path:
+        """The local file with the content of `inner`, downloaded if need be."""
+        ...
+
+
+class LocalSource:
+    """A folder on disk."""
+
+    commit = None
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def name(self, inner: str = "") -> str:
+        return str(self.root / inner) if inner else str(self.root)
+
+    def listdir(self, inner: str = "") -> tuple[list[str], list[str]]:
+        folder = self.root / inner
+        if not folder.is_dir():
+            return [], []
+        folders, files = [], []
+        for entry in folder.iterdir():
+            (folders if entry.is_dir() else files).append(entry.name)
+        return folders, files
+
+    def fetch(self, inner: str) -> Path:
+        return self.root / inner
+
+
+class HubSource:
+    """A repository on the hub, at one revision; only the files asked for are downloaded.
+
+    Works from the local cache alone where the hub is offline (`HF_HUB_OFFLINE=1`) or out of reach.
+    """
+
+    def __init__(self, hub: HubName) -> None:
+        self.hub = hub
+
+    def name(self, inner: str = "") -> str:
+        return str(HubName(self.hub.repo, self.hub.revision, inner))
+
+    @property
+    def commit(self) -> str | None:
+        return self._listing[1]
+
+    def listdir(self, inner: str = "") -> tuple[list[str], list[str]]:
+        prefix = f"{inner}/" if inner else ""
+        rest = [f[len(prefix) :] for f in self._listing[0] if f.startswith(prefix)]
+        folders = sorted({r.split("/", 1)[0] for r in rest if "/" in r})
+        return folders, [r for r in rest if "/" not in r]
+
+    def fetch(self, inner: str) -> Path:
+        try:
+            path = huggingface_hub.hf_hub_download(
+                self.hub.repo, inner, revision=self.commit or self.hub.revision
+            )
+        except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+            raise CheckpointError(
+                f"{self.name(inner)}: not in the local cache, and the hub cannot be reached"
+            ) from error
+        except (EntryNotFoundError, HfHubHTTPError, httpx.HTTPError, OSError) as error:
+            raise CheckpointError(f"{self.name(inner)}: {_line(error)}") from error
+        return Path(path)
+
+    @cached_property
+    def _listing(self) -> tuple[list[str], str | None]:
+        if constants.is_offline_mode():
+            return self._cached("HF_HUB_OFFLINE is set")
+        try:
+            info = huggingface_hub.HfApi().model_info(self.hub.repo, revision=self.hub.revision)
+        except GatedRepoError as error:
+            raise CheckpointError(
+                f"{self.name()}: a gated repository; ask for access on its page, then "
+                "`hf auth login`"
+            ) from error
+        except (RepositoryNotFoundError, HFValidationError) as error:
+            raise CheckpointError(
+                f"{self.name()}: no such file or folder here, and no such repository on the hub"
+            ) from error
+        except RevisionNotFoundError as error:
+            raise CheckpointError(
+                f"{self.name()}: the repository has no revision {self.hub.revision!r}"
+            ) from error
+        except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
+            return self._cached(f"the hub cannot be reached ({_line(error)})")
+        return [sibling.rfilename for sibling in info.siblings or []], info.sha
+
+    def _cached(self, reason: str) -> tuple[list[str], str | None]:
+        """What the local cache holds of the repository at this revision."""
+        cache = Path(constants.HF_HUB_CACHE)
+        folder = cache / ("models--" + self.hub.repo.replace("/", "--"))
+        revision = self.hub.revision or "main"
+        reference = folder / "refs" / revision
+        commit = reference.read_text().strip() if reference.is_file() else revision
+        snapshot = folder / "snapshots" / commit
+        if not snapshot.is_dir():
+            known = sorted(p.name for p in (folder / "refs").glob("*"))
+            have = f" (it has revisions {', '.join(known)})" if known else ""
+            raise CheckpointError(
+                f"{self.name()}: no such file or folder here, not in the local cache "
+                f"{cache}{have}, and {reason}"
+            )
+        files = [p.relative_to(snapshot).as_posix() for p in snapshot.rglob("*") if p.is_file()]
+        return sorted(files), commit
+
+
+def _line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return (text[0] if text else type(error).__name__)[:200]

@@ -1,0 +1,141 @@
+"""A matching as tables and sentences."""
+
+from __future__ import annotations
+
+import html as escape
+from typing import TYPE_CHECKING
+
+import polars as pl
+import torch
+
+if TYPE_CHECKING:
+    from saematch.matching import Matching
+
+BANDS = ((0.9, 1.01), (0.7, 0.9), (0.5, 0.7), (0.3, 0.5), (-1.01, 0.3))
+
+
+def matching_frame(m: Matching) -> pl.DataFrame:
+    """One row per feature of A.
+
+    `feature`, `target` (null without one), `matched`, `score`, `rank_in_row`, `rank_in_column`,
+    `mutual`, the measures of `saematch.measures.measure_pairs`, and `excluded`: why the feature
+    took no part, or null.
+    """
+    columns: dict[str, object] = {
+        "feature": range(len(m.target)),
+        "target": m.target.cpu().numpy(),
+        "matched": m.matched.cpu().numpy(),
+        "score": m.score.cpu().numpy(),
+        "rank_in_row": m.rank_in_row.cpu().numpy(),
+        "rank_in_column": m.rank_in_column.cpu().numpy(),
+        "mutual": m.mutual.cpu().numpy(),
+    }
+    columns |= {name: values.float().cpu().numpy() for name, values in m.measures.items()}
+    frame = pl.DataFrame(columns).with_columns(
+        pl.col("feature").cast(pl.Int64),
+        pl.when(pl.col("target") >= 0).then(pl.col("target")).alias("target"),
+        pl.Series("excluded", _reasons(m), dtype=pl.String),
+    )
+    return frame.with_columns(
+        pl.when(pl.col(name) > 0).then(pl.col(name)).alias(name)
+        for name in ("rank_in_row", "rank_in_column")
+    ).fill_nan(None)
+
+
+def candidates_frame(m: Matching) -> pl.DataFrame:
+    """One row per feature of A and candidate: `feature`, `rank` from 1, `target`, `score`."""
+    n, k = m.candidates.shape
+    rank = torch.arange(1, k + 1).expand(n, k)
+    frame = pl.DataFrame(
+        {
+            "feature": torch.arange(n).repeat_interleave(k).numpy(),
+            "rank": rank.flatten().numpy(),
+            "target": m.candidates.flatten().cpu().numpy(),
+            "score": m.candidate_scores.flatten().cpu().numpy(),
+        }
+    )
+    return frame.filter(pl.col("target") >= 0)
+
+
+def summarise(m: Matching) -> dict[str, float | int | str | None]:
+    """The figures of a matching by name, medians over its matched features.
+
+    `cosine_ge_X` are shares of all features of A that are matched at a decoder cosine of X or more;
+    `identity_*` are the same medians for i -> i.
+    """
+    kept = m.matched
+    cosine = m.measures["decoder_cosine"]
+    figures: dict[str, float | int | str | None] = {
+        "method": m.method.name,
+        "fold": m.fold,
+        "features_a": m.a.d_sae,
+        "features_b": m.b.d_sae,
+        "excluded_a": int(torch.stack([*m.excluded_a.values()]).any(0).sum()) if m.excluded_a else 0,
+        "excluded_b": int(torch.stack([*m.excluded_b.values()]).any(0).sum()) if m.excluded_b else 0,
+        "matched": m.n_matched,
+        "mutual_share": _share(m.mutual[kept]),
+        "identity_share": m.identity_share,
+        "gap": m.gap,
+        "relative_gap": m.relative_gap,
+        "seconds": m.seconds,
+    }
+    for low, _ in BANDS[:-1]:
+        figures[f"cosine_ge_{low:g}"] = float((cosine[kept] >= low).sum()) / max(1, m.a.d_sae)
+    for name, values in m.measures.items():
+        figures[f"median_{name}"] = float(values[kept].nanmedian()) if m.n_matched else None
+        figures[f"identity_{name}"] = None if m.identity is None else m.identity[name]
+    return figures
+
+
+def sentence(m: Matching) -> str:
+    """The repr: what was matched, how well, and how sure it is that no assignment does better."""
+    figures = summarise(m)
+    parts = [
+        f"{figures['matched']:,} of {m.a.d_sae:,} features",
+        f"median decoder cosine {figures['median_decoder_cosine'] or float('nan'):.2f}",
+        f"{figures['mutual_share']:.0%} mutual",
+        f"{figures['identity_share']:.1%} i -> i",
+    ]
+    if m.relative_gap is None:
+        parts.append("target given, not solved for")
+    elif m.relative_gap <= 1e-9:
+        parts.append(f"optimal, proved to {m.relative_gap:.0e}")
+    else:
+        parts.append(f"within {m.relative_gap:.0e} of optimal")
+    how = f"{m.method.name}, folded by {m.fold}" if m.fold != "none" else m.method.name
+    return f"Matching({m.a.name} -> {m.b.name} by {how}: {', '.join(parts)})"
+
+
+def html(m: Matching) -> str:
+    """The summary as a small table for notebooks."""
+    figures = summarise(m)
+    rows = []
+    for name in ("matched", "mutual_share", "identity_share", "relative_gap"):
+        value = figures[name]
+        shown = "-" if value is None else f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
+        rows.append((name.replace("_", " "), shown, ""))
+    for name in m.measures:
+        value, baseline = figures[f"median_{name}"], figures[f"identity_{name}"]
+        rows.append((f"median {name.replace('_', ' ')}", _number(value), _number(baseline)))
+    head = f"{escape.escape(m.a.name)} &rarr; {escape.escape(m.b.name)} by {escape.escape(str(m.method))}"
+    body = "".join(f"<tr><td>{a}</td><td>{b}</td><td>{c}</td></tr>" for a, b, c in rows)
+    return (
+        f"<table><caption>{head}</caption>"
+        f"<tr><th></th><th>matched</th><th>i &rarr; i</th></tr>{body}</table>"
+    )
+
+
+def _number(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else "-"
+
+
+def _share(mask: torch.Tensor) -> float:
+    return float(mask.float().mean()) if mask.numel() else 0.0
+
+
+def _reasons(m: Matching) -> list[str | None]:
+    reasons: list[str | None] = [None] * len(m.target)
+    for reason, mask in m.excluded_a.items():
+        for i in mask.nonzero().flatten().tolist():
+            reasons[i] = reason if reasons[i] is None else f"{reasons[i]}, {reason}"
+    return reasons

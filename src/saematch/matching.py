@@ -1,0 +1,306 @@
+"""match(a, b) -> Matching: which feature of B continues each feature of A, and how well.
+
+`target[i] = j` means that feature i of A goes to feature j of B; -1 means that it has no partner.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from saematch.assignment import Assignment, assign, neighbours
+from saematch.errors import MatchError
+from saematch.folding import Fold, fold_scale
+from saematch.measures import identity_medians, measure_pairs
+from saematch.methods import Method, resolve, resolve_fold
+from saematch.posing import pose
+from saematch.sae import SAE
+
+
+@dataclass(frozen=True, eq=False)
+class Matching:
+    """Features of SAE `a` matched to features of SAE `b`.
+
+    `scores`, ranks and candidates are those of `method`; `measures` holds the same facts for every
+    method, so that matchings can be compared (see `saematch.measures.measure_pairs`).
+    """
+
+    a: SAE
+    b: SAE
+    method: Method
+    fold: Fold  # what the method folded by, with `auto` resolved
+    target: Int[Tensor, " d_sae_a"]  # -1: none
+    matched: Bool[Tensor, " d_sae_a"]  # has a partner that the method's own rule accepts
+    score: Float[Tensor, " d_sae_a"]  # NaN where there is no target
+    rank_in_row: Int[Tensor, " d_sae_a"]  # 1: no better target for this feature; 0: no target
+    rank_in_column: Int[Tensor, " d_sae_a"]  # 1: no better source for this target
+    candidates: Int[Tensor, "d_sae_a k"]  # the best targets by score, best first; -1: excluded
+    candidate_scores: Float[Tensor, "d_sae_a k"]
+    measures: dict[str, Float[Tensor, " d_sae_a"]]
+    identity: dict[str, float] | None  # medians of the measures for i -> i; None: widths differ
+    excluded_a: dict[str, Bool[Tensor, " d_sae_a"]]
+    excluded_b: dict[str, Bool[Tensor, " d_sae_b"]]
+    assignment: Assignment | None  # with duals; over features that are not excluded
+    notes: tuple[str, ...]
+    seconds: float
+
+    @property
+    def mutual(self) -> Bool[Tensor, " d_sae_a"]:
+        """Each the other's best by score."""
+        return (self.rank_in_row == 1) & (self.rank_in_column == 1)
+
+    @property
+    def gap(self) -> float | None:
+        """What any other assignment could gain in total score at most; None if composed."""
+        return None if self.assignment is None else self.assignment.gap
+
+    @property
+    def relative_gap(self) -> float | None:
+        """`gap` as a share of the total absolute score; None if composed."""
+        return None if self.assignment is None else self.assignment.relative_gap
+
+    @property
+    def n_matched(self) -> int:
+        return int(self.matched.sum())
+
+    @property
+    def identity_share(self) -> float:
+        """Share of matched features whose target has their own index.
+
+        Near 1 / d_sae for SAEs trained apart; far above it when they share their initial weights,
+        and then much of what looks like agreement is an artefact.
+        """
+        index = torch.arange(len(self.target), device=self.target.device)
+        return float((self.target == index)[self.matched].float().mean()) if self.n_matched else 0.0
+
+    def transport(
+        self, f: Float[Tensor, "... d_sae_a"], rescale: bool = True, by: Fold | None = None
+    ) -> Float[Tensor, "... d_sae_b"]:
+        """Activations of A's features as activations of B's.
+
+        Each goes to its target, times `s_target / s_source` with the folding scales of B and A
+        (SAE Match: thresholds, so that an activation keeps its size in units of its threshold).
+        Where several features have one target, their activations add up. Features without a match
+        carry nothing.
+
+        Args:
+            f: activations of A.
+            rescale: whether to rescale at all.
+            by: the folding to rescale by; as the method's own, or `auto` for an unfolded method.
+        """
+        source = self.matched.nonzero().squeeze(1)
+        target = self.target[source]
+        moved = f[..., source]
+        if rescale:
+            how = by or (self.fold if self.fold != "none" else resolve_fold("auto", self.a, self.b))
+            if how == "activation":
+                raise MatchError("to rescale by activation statistics, rescale `f` yourself")
+            ratio = fold_scale(self.b, how)[target] / fold_scale(self.a, how)[source]
+            # a feature without a usable scale cannot be rescaled and is carried as it is
+            usable = ratio.isfinite() & (ratio > 0)
+            moved = moved * torch.where(usable, ratio, torch.ones_like(ratio)).to(f)
+        out = torch.zeros(*f.shape[:-1], self.b.d_sae, dtype=f.dtype, device=f.device)
+        return out.index_add(-1, target.to(f.device), moved)
+
+    def inverse(self) -> Matching:
+        """The matching from B to A.
+
+        Raises:
+            MatchError: several features share a target, so there is no inverse.
+        """
+        source = self.matched.nonzero().squeeze(1)
+        target = self.target[source]
+        if len(target.unique()) < len(target):
+            raise MatchError("a many-to-one matching has no inverse: match(b, a) instead")
+        back = torch.full((self.b.d_sae,), -1, dtype=torch.int64, device=target.device)
+        back[target] = source
+        return _matching(self.b, self.a, self.method, self.candidates.shape[1], back)
+
+    def compose(self, other: Matching) -> Matching:
+        """From A through B to C: `target[i] = other.target[self.target[i]]`, where both match.
+
+        Scores and measures are those of the pairs (A, C) under this matching's method.
+
+        Raises:
+            MatchError: `other` does not start from the SAE that this one ends at.
+        """
+        if other.a is not self.b and not _same_weights(other.a, self.b):
+            raise MatchError(
+                f"cannot compose: this matching ends at {self.b.name}, the other starts at "
+                f"{other.a.name}"
+            )
+        first = torch.where(self.matched, self.target, 0)
+        through = self.matched & other.matched[first]
+        target = torch.where(through, other.target[first], -1)
+        return _matching(self.a, other.b, self.method, self.candidates.shape[1], target)
+
+    def to_frame(self):
+        """One row per feature of A, as a polars DataFrame: target, scores, ranks, measures."""
+        from saematch.frames import matching_frame
+
+        return matching_frame(self)
+
+    def candidates_frame(self):
+        """One row per feature of A and candidate: rank, target, score."""
+        from saematch.frames import candidates_frame
+
+        return candidates_frame(self)
+
+    def summary(self) -> dict[str, float | int | str | None]:
+        """The figures of the whole matching by name; see `saematch.frames.summarise`."""
+        from saematch.frames import summarise
+
+        return summarise(self)
+
+    def __repr__(self) -> str:
+        from saematch.frames import sentence
+
+        return sentence(self)
+
+    def _repr_html_(self) -> str:
+        from saematch.frames import html
+
+        return html(self)
+
+
+def match(
+    a: SAE,
+    b: SAE,
+    method: str | Method = "sae-match",
+    *,
+    candidates: int = 5,
+    activation: tuple[Tensor, Tensor] | None = None,
+    any_site: bool = False,
+    **options,
+) -> Matching:
+    """Match the features of `a` to those of `b`.
+
+    Args:
+        a: the SAE whose features are followed.
+        b: the SAE they are followed into.
+        method: a name from `saematch.methods.METHODS`, or a `Method`.
+        candidates: how many of the best targets to keep per feature.
+        activation: typical activations `(d_sae_a,)`, `(d_sae_b,)`, for `fold="activation"`.
+        any_site: match even where the SAEs read different kinds of site.
+        **options: the method's own, such as `fold`, `terms`, `top_k`, `cutoff`.
+
+    Raises:
+        MatchError: SAEs that cannot be compared, or a method or option that does not exist.
+    """
+    resolved = resolve(method, **options)
+    check_comparable(a, b, any_site=any_site)
+    return _matching(a, b, resolved, candidates, scales=activation or (None, None))
+
+
+def check_comparable(a: SAE, b: SAE, any_site: bool = False) -> None:
+    """Raise MatchError where two SAEs do not live in one space."""
+    if (a.d_in, a.d_out) != (b.d_in, b.d_out):
+        raise MatchError(
+            f"{a.name} reads {a.d_in} and writes {a.d_out} dimensions, {b.name} reads {b.d_in} and "
+            f"writes {b.d_out}: their features are not vectors of one space"
+        )
+    if a.device != b.device:
+        raise MatchError(f"{a.name} is on {a.device}, {b.name} on {b.device}: move one with .to()")
+    here, there = a.conventions.site, b.conventions.site
+    if here and there and here.stream != there.stream and not any_site:
+        raise MatchError(
+            f"{a.name} sits on the {here.stream} ({here}), {b.name} on the {there.stream} "
+            f"({there}); to match them all the same, say any_site=True (--any-site)"
+        )
+
+
+def _matching(
+    a: SAE,
+    b: SAE,
+    method: Method,
+    candidates: int,
+    target: Tensor | None = None,
+    scales: tuple[Tensor | None, Tensor | None] = (None, None),
+) -> Matching:
+    """Solve for the target where none is given, then score and measure it."""
+    start = time.monotonic()
+    posed = pose(a, b, method, scales)
+    x, y, offsets = posed.x, posed.y, (posed.row_offset, posed.column_offset)
+    assignment = None
+    if target is None:
+        assignment = assign(x, y, *offsets, kind=method.kind)
+        target = posed.outer_target(assignment.target)
+    inner = posed.inner_target(target)
+    near = neighbours(x, y, *offsets, target=inner, k=max(candidates, method.top_k))
+
+    how = posed.fold if posed.fold != "none" else resolve_fold("auto", a, b)
+    measures = measure_pairs(a, b, target, how, scales)
+    matched = target >= 0
+    if method.confirm:
+        matched = matched & _confirmed(a, b, method, target, measures)
+    return Matching(
+        a=a,
+        b=b,
+        method=method,
+        fold=posed.fold,
+        target=target,
+        matched=matched,
+        score=posed.spread(posed.pair_scores(inner)),
+        rank_in_row=posed.spread(near.rank_in_row, 0),
+        rank_in_column=posed.spread(near.rank_in_column, 0),
+        candidates=posed.spread(posed.outer(near.candidates), -1),
+        candidate_scores=posed.spread(near.candidate_scores),
+        measures=measures,
+        identity=identity_medians(a, b, how, scales),
+        excluded_a=dict(posed.a.exclusions),
+        excluded_b=dict(posed.b.exclusions),
+        assignment=assignment,
+        notes=_notes(a, b, method, posed.fold),
+        seconds=time.monotonic() - start,
+    )
+
+
+def _confirmed(
+    a: SAE, b: SAE, method: Method, target: Tensor, measures: dict[str, Tensor]
+) -> Tensor:
+    """Where a second assignment on the method's `confirm` views gives the same partner."""
+    posed = pose(a, b, method, views=method.confirm)
+    again = assign(
+        posed.x, posed.y, posed.row_offset, posed.column_offset, kind=method.kind
+    )
+    same = posed.outer_target(again.target) == target
+    if method.cutoff is None:
+        return same
+    close = [measures[f"{term}_cosine"] >= method.cutoff for term in ("decoder", "encoder")]
+    return same & close[0] & close[1]
+
+
+def _notes(a: SAE, b: SAE, method: Method, how: Fold) -> tuple[str, ...]:
+    notes = []
+    if method.fold == "auto" and how == "decoder-norm":
+        kinds = f"{a.name}: {a.threshold_kind}, {b.name}: {b.threshold_kind}"
+        notes.append(f"folded by decoder norm, for want of thresholds per feature ({kinds})")
+    if how == "threshold":
+        scalar = [sae.name for sae in (a, b) if sae.threshold_kind == "scalar"]
+        if len(scalar) == 2:
+            notes.append(
+                "both SAEs have one threshold for all features: folding by it cannot change a "
+                "matching by a single term, only the balance between encoder and decoder terms"
+            )
+        elif scalar:
+            notes.append(f"{scalar[0]} has one threshold for all features: its folding is a factor")
+    for sae in (a, b):
+        if sae.conventions.normalisation != "none":
+            notes.append(
+                f"{sae.name} normalises each input ({sae.conventions.normalisation}): its weights "
+                "are not in the scale of the raw activations"
+            )
+        if sae.conventions.site is None:
+            notes.append(f"{sae.name} does not say where it sits: that the sites fit is assumed")
+        if int(sae.excluded.sum()):
+            reasons = ", ".join(f"{int(m.sum())} {r}" for r, m in sae.exclusions.items())
+            notes.append(f"{sae.name}: features left out: {reasons}")
+    return tuple(notes)
+
+
+def _same_weights(one: SAE, other: SAE) -> bool:
+    return one.W_dec.shape == other.W_dec.shape and bool(torch.equal(one.W_dec, other.W_dec))

@@ -1,0 +1,258 @@
+"""Files that SAELens wrote, against SAELens' own encode and decode."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from saematch.errors import CheckpointError
+
+D_IN, D_SAE, D_OUT = 12, 40, 9
+
+
+@pytest.fixture
+def build(sae_lens, perturb):
+    """`build("JumpReLUSAE", ...)`: an SAE of that class with random parameters."""
+
+    def make(name, **config):
+        kinds = {**vars(sae_lens), **vars(_transcoders())}
+        settings = {"d_in": D_IN, "d_sae": D_SAE, **config}
+        return perturb(kinds[name](kinds[f"{name}Config"](**settings))).eval()
+
+    return make
+
+
+def _transcoders():
+    from sae_lens.saes import abstopk_sae, transcoder
+
+    return SimpleNamespace(**{**vars(transcoder), **vars(abstopk_sae)})
+
+
+ARCHITECTURES = [
+    ("StandardSAE", {}),
+    ("JumpReLUSAE", {}),
+    ("GatedSAE", {}),
+    ("TopKSAE", {"k": 5}),
+    ("TopKSAE", {"k": 5, "rescale_acts_by_decoder_norm": True}),
+    ("AbsTopKSAE", {"k": 5}),
+    ("AbsTopKSAE", {"k": 5, "rescale_acts_by_decoder_norm": True}),
+]
+
+
+@pytest.mark.parametrize("norm", ["none", "layer_norm", "constant_norm_rescale"])
+@pytest.mark.parametrize("centred", [True, False])
+@pytest.mark.parametrize(("name", "config"), ARCHITECTURES)
+def test_agrees_with_the_library(
+    build, load, agree, inputs, tmp_path, name, config, centred, norm
+):
+    theirs = build(name, **config, apply_b_dec_to_input=centred, normalize_activations=norm)
+    theirs.save_model(tmp_path)
+    ours = load(tmp_path)
+    codes = theirs.encode(inputs).detach()
+    agree(ours, inputs, codes, theirs(inputs).detach())
+    assert ours.conventions.centred is centred
+    assert ours.conventions.family == "saelens"
+
+
+@pytest.mark.parametrize("norm", ["none", "layer_norm", "constant_norm_rescale"])
+@pytest.mark.parametrize(
+    "name", ["Transcoder", "SkipTranscoder", "JumpReLUTranscoder", "JumpReLUSkipTranscoder"]
+)
+def test_transcoders(build, load, agree, inputs, tmp_path, name, norm):
+    theirs = build(name, d_out=D_OUT, apply_b_dec_to_input=False, normalize_activations=norm)
+    theirs.cfg.metadata.hook_name = "blocks.4.ln2.hook_normalized"
+    theirs.cfg.metadata.hook_name_out = "blocks.4.hook_mlp_out"
+    theirs.save_model(tmp_path)
+    ours = load(tmp_path)
+    assert (ours.d_in, ours.d_out) == (D_IN, D_OUT)
+    agree(ours, inputs, theirs.encode(inputs).detach(), theirs(inputs).detach())
+    site = ours.conventions.site
+    assert site is not None
+    assert (site.kind, site.layer, site.hook_out) == ("mlp_in", 4, "blocks.4.hook_mlp_out")
+
+
+@pytest.mark.parametrize("rescale", [True, False])
+@pytest.mark.parametrize("name", ["BatchTopKTrainingSAE", "MatryoshkaBatchTopKTrainingSAE"])
+def test_batch_topk_as_training_checkpoint_and_for_inference(
+    sae_lens, build, load, agree, inputs, tmp_path, name, rescale
+):
+    extra = {"matryoshka_widths": [10, D_SAE]} if name.startswith("M") else {}
+    training = build(name, k=4.0, rescale_acts_by_decoder_norm=rescale, **extra)
+    training.topk_threshold = torch.tensor(1.3, dtype=torch.double)
+    training.save_model(tmp_path / "training")
+    training.save_inference_model(tmp_path / "inference")
+    theirs = sae_lens.SAE.load_from_disk(tmp_path / "inference")
+    codes, output = theirs.encode(inputs).detach(), theirs(inputs).detach()
+    exported = load(tmp_path / "inference")
+    agree(exported, inputs, codes, output)
+    assert exported.threshold_kind == "scalar"
+    checkpoint = load(tmp_path / "training")
+    agree(checkpoint, inputs, codes, output)
+    assert checkpoint.conventions.k == 4
+    assert any("training checkpoint" in note for note in checkpoint.conventions.notes)
+
+
+@pytest.mark.parametrize("rescale", [True, False])
+def test_batch_topk_whose_threshold_was_never_set(build, load, agree, inputs, tmp_path, rescale):
+    training = build("BatchTopKTrainingSAE", k=4.0, rescale_acts_by_decoder_norm=rescale)
+    training.save_model(tmp_path)
+    ours = load(tmp_path)
+    agree(ours, inputs, training.encode(inputs).detach(), training(inputs).detach())
+    assert ours.conventions.activation == "batchtopk"
+
+
+@pytest.mark.parametrize("name", ["StandardTrainingSAE", "JumpReLUTrainingSAE", "TopKTrainingSAE"])
+def test_training_checkpoints(build, load, agree, inputs, tmp_path, name):
+    training = build(name, **({"k": 6} if name.startswith("TopK") else {}))
+    training.save_model(tmp_path)
+    agree(load(tmp_path), inputs, training.encode(inputs).detach(), training(inputs).detach())
+
+
+def test_expected_average_is_folded_with_the_factor_beside(
+    build, load, agree, inputs, tmp_path
+):
+    theirs = build("JumpReLUSAE", normalize_activations="expected_average_only_in")
+    theirs.save_model(tmp_path)
+    unscaled = load(tmp_path)
+    assert any("factor is in no file" in note for note in unscaled.conventions.notes)
+    (tmp_path / "activation_scaler.json").write_text(json.dumps({"scaling_factor": 0.4}))
+    ours = load(tmp_path)
+    theirs.fold_activation_norm_scaling_factor(0.4)
+    agree(ours, inputs, theirs.encode(inputs).detach(), theirs(inputs).detach())
+    assert ours.conventions.norm_factor == 0.4
+
+
+@pytest.mark.parametrize("rescale", [True, False])
+def test_expected_average_in_a_batch_topk_training_checkpoint(
+    sae_lens, build, load, agree, inputs, tmp_path, rescale
+):
+    training = build(
+        "BatchTopKTrainingSAE",
+        k=4.0,
+        rescale_acts_by_decoder_norm=rescale,
+        normalize_activations="expected_average_only_in",
+    )
+    training.topk_threshold = torch.tensor(1.1, dtype=torch.double)
+    training.save_model(tmp_path / "training")
+    scaler = {"scaling_factor": 0.6, "has_whitening": False}
+    (tmp_path / "training" / "activation_scaler.json").write_text(json.dumps(scaler))
+    ours = load(tmp_path / "training")
+    training.fold_activation_norm_scaling_factor(0.6)
+    training.save_inference_model(tmp_path / "inference")
+    theirs = sae_lens.SAE.load_from_disk(tmp_path / "inference")
+    agree(ours, inputs, theirs.encode(inputs).detach(), theirs(inputs).detach())
+
+
+@pytest.mark.parametrize("centred", [True, False])
+@pytest.mark.parametrize(("name", "config"), [*ARCHITECTURES[:3], ARCHITECTURES[4]])
+def test_whitening_is_folded(build, load, agree, inputs, random, tmp_path, name, config, centred):
+    theirs = build(
+        name,
+        **config,
+        apply_b_dec_to_input=centred,
+        normalize_activations="covariance_whitening",
+    )
+    theirs.save_model(tmp_path)
+    with pytest.raises(CheckpointError, match=r"activation_whitening\.safetensors"):
+        load(tmp_path)
+    mean, matrix = random(D_IN).double(), random(D_IN, D_IN, scale=0.3).double()
+    inverse = torch.linalg.inv(matrix)
+    statistics = {"mean": mean, "matrix": matrix, "inverse_matrix": inverse}
+    save_file(statistics, tmp_path / "activation_whitening.safetensors")
+    theirs.fold_activation_whitening(mean, matrix, inverse)
+    ours = load(tmp_path)
+    torch.testing.assert_close(
+        ours.encode(inputs), theirs.encode(inputs).detach(), rtol=1e-3, atol=1e-3
+    )
+    torch.testing.assert_close(
+        ours.reconstruct(inputs), theirs(inputs).detach(), rtol=1e-3, atol=1e-2
+    )
+
+
+def test_files_of_version_3(sae_lens, build, load, agree, inputs, tmp_path):
+    """Written before 6.0: flat config, boolean normalisation, top-k hidden in activation_fn."""
+    theirs = build("TopKSAE", k=5)
+    theirs.save_model(tmp_path)
+    old = {
+        "architecture": "standard",
+        "d_in": D_IN,
+        "d_sae": D_SAE,
+        "dtype": "float32",
+        "model_name": "gpt2-small",
+        "hook_point": "blocks.8.hook_resid_pre",
+        "activation_fn_str": "topk",
+        "activation_fn_kwargs": {"k": 5},
+        "normalize_activations": False,
+        "neuronpedia_id": "gpt2-small/8-res-jb",
+    }
+    (tmp_path / "cfg.json").write_text(json.dumps(old))
+    theirs = sae_lens.SAE.load_from_disk(tmp_path)
+    ours = load(tmp_path)
+    agree(ours, inputs, theirs.encode(inputs).detach(), theirs(inputs).detach())
+    conventions = ours.conventions
+    assert (conventions.activation, conventions.k, conventions.centred) == ("topk", 5, True)
+    assert conventions.neuronpedia_id == "gpt2-small/8-res-jb"
+    assert conventions.site is not None
+    assert (conventions.site.kind, conventions.site.layer) == ("resid_pre", 8)
+
+
+def test_logarithmic_thresholds_and_finetuning_factors_of_old_files(jumprelu_files, load, tmp_path):
+    tensors = jumprelu_files(tmp_path / "plain")
+    old = {
+        **{name: tensors[name] for name in ("W_enc", "W_dec", "b_enc", "b_dec")},
+        "threshold": None,
+        "log_threshold": tensors["threshold"].log(),
+        "scaling_factor": torch.linspace(0.5, 2, D_SAE),
+    }
+    jumprelu_files(tmp_path / "old", **old)
+    plain, loaded = load(tmp_path / "plain"), load(tmp_path / "old")
+    torch.testing.assert_close(loaded.threshold, plain.threshold)
+    torch.testing.assert_close(
+        loaded.W_dec, tensors["W_dec"] * torch.linspace(0.5, 2, D_SAE)[:, None]
+    )
+
+
+def test_thresholds_of_zero_are_legal(jumprelu_files, load, tmp_path):
+    threshold = torch.linspace(0, 1, D_SAE)
+    jumprelu_files(threshold=threshold)
+    sae = load(tmp_path)
+    assert not sae.excluded.any()
+    assert sae.threshold is not None
+    assert sae.threshold[0] == 0
+
+
+def test_sparsity_becomes_frequency_and_dead_features_are_excluded(jumprelu_files, load, tmp_path):
+    jumprelu_files()
+    frequency = torch.linspace(0, 0.3, D_SAE)
+    save_file({"sparsity": torch.log10(frequency + 1e-10)}, tmp_path / "sparsity.safetensors")
+    sae = load(tmp_path)
+    torch.testing.assert_close(sae.frequency, frequency, rtol=1e-5, atol=1e-8)
+    assert sae.exclusions["dead"].nonzero().tolist() == [[0]]
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [("TemporalSAE", "temporal"), ("MatchingPursuitSAE", "matching_pursuit")],
+)
+def test_architectures_without_a_form_are_refused(sae_lens, load, tmp_path, name, word):
+    kinds = vars(sae_lens)
+    theirs = kinds[name](kinds[f"{name}Config"](d_in=D_IN, d_sae=D_SAE))
+    theirs.save_model(tmp_path)
+    with pytest.raises(CheckpointError, match=f"architecture '{word}'"):
+        load(tmp_path)
+
+
+def test_half_precision_is_read_as_float32_and_its_dtype_remembered(
+    build, load, agree, inputs, tmp_path
+):
+    theirs = build("JumpReLUSAE", dtype="bfloat16")
+    theirs.save_model(tmp_path)
+    stored = load_file(tmp_path / "sae_weights.safetensors")
+    assert stored["W_dec"].dtype == torch.bfloat16
+    ours = load(tmp_path)
+    assert ours.dtype == torch.float32
+    assert ours.conventions.dtype == "bfloat16"
+    torch.testing.assert_close(ours.W_dec, stored["W_dec"].float())
+    assert load(tmp_path, dtype=torch.bfloat16).W_enc.dtype == torch.bfloat16
