@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from saematch.assignment import assign as assign
     from saematch.checkpoints import expand as expand
     from saematch.checkpoints import load as load
+    from saematch.errors import CheckpointError as CheckpointError
+    from saematch.errors import MatchError as MatchError
+    from saematch.errors import RunError as RunError
     from saematch.errors import SaematchError as SaematchError
     from saematch.folding import fold as fold
     from saematch.folding import rescale as rescale
@@ -27,7 +30,10 @@ _PUBLIC = {
     "Matching": "saematch.matching",
     "Method": "saematch.methods",
     "SAE": "saematch.sae",
+    "CheckpointError": "saematch.errors",
     "Conventions": "saematch.sae",
+    "MatchError": "saematch.errors",
+    "RunError": "saematch.errors",
     "SaematchError": "saematch.errors",
     "Site": "saematch.sae",
     "View": "saematch.views",
@@ -39,7 +45,7 @@ _PUBLIC = {
     "rescale": "saematch.folding",
 }
 
-__all__ = [*sorted(_PUBLIC)]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = sorted(_PUBLIC)  # noqa: PLE0605  # pyright: ignore[reportUnsupportedDunderAll]
 __version__ = "0.1.0"
 
 

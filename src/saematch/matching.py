@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import dataclass
 
@@ -118,7 +119,11 @@ class Matching:
             raise MatchError("a many-to-one matching has no inverse: match(b, a) instead")
         back = torch.full((self.b.d_sae,), -1, dtype=torch.int64, device=target.device)
         back[target] = source
-        return _matching(self.b, self.a, self.method, self.candidates.shape[1], back)
+        inverted = _matching(self.b, self.a, self.method, self.candidates.shape[1], back)
+        if self.assignment is None or bool((self.matched != (self.target >= 0)).any()):
+            return inverted
+        # the same pairs with the same duals: the proof holds either way round
+        return dataclasses.replace(inverted, assignment=self.assignment.transposed())
 
     def compose(self, other: Matching) -> Matching:
         """From A through B to C: `target[i] = other.target[self.target[i]]`, where both match.
@@ -254,7 +259,7 @@ def _matching(
         excluded_a=dict(posed.a.exclusions),
         excluded_b=dict(posed.b.exclusions),
         assignment=assignment,
-        notes=_notes(a, b, method, posed.fold),
+        notes=_notes(posed.a, posed.b, method, posed.fold),
         seconds=time.monotonic() - start,
     )
 

@@ -158,7 +158,7 @@ def test_whitening_is_folded(build, load, agree, inputs, random, tmp_path, name,
     with pytest.raises(CheckpointError, match=r"activation_whitening\.safetensors"):
         load(tmp_path)
     mean, matrix = random(D_IN).double(), random(D_IN, D_IN, scale=0.3).double()
-    inverse = torch.linalg.inv(matrix)
+    inverse = torch.linalg.inv(matrix).contiguous()
     statistics = {"mean": mean, "matrix": matrix, "inverse_matrix": inverse}
     save_file(statistics, tmp_path / "activation_whitening.safetensors")
     theirs.fold_activation_whitening(mean, matrix, inverse)
@@ -238,7 +238,7 @@ def test_sparsity_becomes_frequency_and_dead_features_are_excluded(jumprelu_file
 )
 def test_architectures_without_a_form_are_refused(sae_lens, load, tmp_path, name, word):
     kinds = vars(sae_lens)
-    theirs = kinds[name](kinds[f"{name}Config"](d_in=D_IN, d_sae=D_SAE))
+    theirs = kinds[name](kinds[f"{name}Config"](d_in=D_IN, d_sae=512))
     theirs.save_model(tmp_path)
     with pytest.raises(CheckpointError, match=f"architecture '{word}'"):
         load(tmp_path)

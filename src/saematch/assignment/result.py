@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +33,21 @@ class Assignment:
     kind: Kind
     solver: str
     seconds: float
+
+    def transposed(self) -> Assignment:
+        """The same pairs with rows and columns exchanged, for an assignment of one to one."""
+        rows = (self.target >= 0).nonzero()[:, 0]
+        target = self.target.new_full(self.column_dual.shape, -1)
+        score = self.score.new_full(self.column_dual.shape, float("nan"))
+        target[self.target[rows]] = rows
+        score[self.target[rows]] = self.score[rows]
+        return dataclasses.replace(
+            self,
+            target=target,
+            score=score,
+            row_dual=self.column_dual,
+            column_dual=self.row_dual,
+        )
 
     @property
     def optimal(self) -> bool:

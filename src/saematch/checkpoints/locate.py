@@ -94,6 +94,8 @@ def locate(name: str, revision: str | None = None) -> Location:
         if inner == "" or find(source, inner) is not None or parse_hub(name) is None:
             return resolve(source, inner)
     if _is_path(name):
+        if local is not None:
+            raise _missing(*local)
         raise CheckpointError(f"{name}: no such file or folder")
     if ":" in name:
         entry = saelens_registry.lookup(name)
@@ -195,10 +197,14 @@ def folders_of(source: Source, folder: str = "", depth: int = 4) -> list[str]:
 def _local(name: str) -> tuple[LocalSource, str] | None:
     """The longest part of `name` that exists on disk, and the rest."""
     path = Path(name).expanduser()
+    if path.name in ("", ".."):
+        path = path.resolve()
+    # a folder above the SAE's own, where a run keeps its config
     if path.is_file():
-        return LocalSource(path.parent), path.name
+        above = path.parent.parent
+        return LocalSource(above), path.relative_to(above).as_posix()
     if path.is_dir():
-        return LocalSource(path), ""
+        return LocalSource(path.parent), path.name
     for parent in path.parents:
         if parent.is_dir() and parent != Path() and parent != Path(parent.anchor):
             return LocalSource(parent), path.relative_to(parent).as_posix()

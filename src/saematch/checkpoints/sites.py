@@ -102,10 +102,13 @@ def layer_of(part: str) -> int | None:
     site = parse_hook(part)
     if site.layer is not None:
         return site.layer
-    found = re.search(r"(?:layers?[._-]?|(?<![A-Za-z])[lL])(\d+)(?!\d*k)", part)
-    if found:
-        return int(found[1])
-    found = re.fullmatch(r"(\d+)\.(?:pt|pth|safetensors|npz)", part)
+    patterns = (
+        r"layers?[._-]?(\d+)",
+        # average_l0_82 and L0_50 are numbers of active features
+        r"(?<![A-Za-z])[lL](\d+)(?![\d]|_\d|_(?:small|medium|big))",
+        r"^(\d+)\.(?:pt|pth|safetensors|npz)$",
+    )
+    found = next((f for pattern in patterns if (f := re.search(pattern, part))), None)
     return int(found[1]) if found else None
 
 

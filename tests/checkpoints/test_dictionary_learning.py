@@ -1,0 +1,179 @@
+"""Files in the layout of dictionary_learning, against its formulas written out here.
+
+The library itself needs an environment that conflicts with the tests', so its layouts are made by
+hand: `trainer_i/config.json` beside `ae.pt`.
+"""
+
+import json
+
+import pytest
+import torch
+from torch.nn.functional import relu
+
+D_IN, D_SAE = 12, 40
+
+
+@pytest.fixture
+def write(tmp_path):
+    def save(state, dict_class=None, **extra):
+        folder = tmp_path / "resid_post_layer_7" / "trainer_0"
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.save(state, folder / "ae.pt")
+        if dict_class:
+            trainer = {
+                "dict_class": dict_class,
+                "layer": 7,
+                "lm_name": "EleutherAI/pythia-70m-deduped",
+                "submodule_name": "resid_post_layer_7",
+                "activation_dim": D_IN,
+                "dict_size": D_SAE,
+                **extra,
+            }
+            (folder / "config.json").write_text(json.dumps({"trainer": trainer}))
+        return folder
+
+    return save
+
+
+@pytest.fixture
+def linear(random):
+    """The encoder and decoder of the classes that use torch's linear layers."""
+    return {
+        "encoder.weight": random(D_SAE, D_IN),
+        "encoder.bias": random(D_SAE),
+        "decoder.weight": random(D_IN, D_SAE),
+    }
+
+
+def _largest(values, k):
+    top = values.topk(k, dim=-1)
+    return torch.zeros_like(values).scatter(-1, top.indices, top.values)
+
+
+@pytest.mark.parametrize("configured", [True, False])
+def test_autoencoder(write, load, agree, inputs, random, linear, configured):
+    state = {**linear, "bias": random(D_IN)}
+    ours = load(write(state, "AutoEncoder" if configured else None))
+    pre = (inputs - state["bias"]) @ state["encoder.weight"].T + state["encoder.bias"]
+    codes = relu(pre)
+    agree(ours, inputs, codes, codes @ state["decoder.weight"].T + state["bias"])
+    site = ours.conventions.site
+    assert site is not None
+    assert (site.kind, site.layer) == ("resid_post", 7)
+    assert bool(ours.conventions.notes) is not configured
+    model = "EleutherAI/pythia-70m-deduped" if configured else None
+    assert ours.conventions.model == model
+
+
+def test_autoencoder_new_is_not_centred(write, load, agree, inputs, random, linear):
+    state = {**linear, "decoder.bias": random(D_IN)}
+    ours = load(write(state, "AutoEncoderNew"))
+    codes = relu(inputs @ state["encoder.weight"].T + state["encoder.bias"])
+    agree(ours, inputs, codes, codes @ state["decoder.weight"].T + state["decoder.bias"])
+
+
+def _top_k_state(linear, random, threshold):
+    return {
+        **linear,
+        "b_dec": random(D_IN),
+        "k": torch.tensor(5, dtype=torch.int),
+        "threshold": torch.tensor(threshold),
+    }
+
+
+@pytest.mark.parametrize("threshold", [-1.0, 2.5])
+def test_top_k_ignores_its_threshold(write, load, agree, inputs, random, linear, threshold):
+    state = _top_k_state(linear, random, threshold)
+    ours = load(write(state, "AutoEncoderTopK"))
+    pre = (inputs - state["b_dec"]) @ state["encoder.weight"].T + state["encoder.bias"]
+    codes = _largest(relu(pre), 5)
+    agree(ours, inputs, codes, codes @ state["decoder.weight"].T + state["b_dec"])
+    assert ours.conventions.k == 5
+
+
+def test_batch_top_k_uses_its_threshold(write, load, agree, inputs, random, linear):
+    state = _top_k_state(linear, random, 2.5)
+    ours = load(write(state, "BatchTopKSAE"))
+    pre = (inputs - state["b_dec"]) @ state["encoder.weight"].T + state["encoder.bias"]
+    codes = relu(pre) * (relu(pre) > 2.5)
+    agree(ours, inputs, codes, codes @ state["decoder.weight"].T + state["b_dec"])
+
+
+def test_batch_top_k_before_its_threshold_was_set(write, load, agree, inputs, random, linear):
+    state = _top_k_state(linear, random, -1.0)
+    ours = load(write(state, "BatchTopKSAE"))
+    pre = (inputs - state["b_dec"]) @ state["encoder.weight"].T + state["encoder.bias"]
+    codes = _largest(relu(pre).flatten(), 5 * len(inputs)).view_as(pre)
+    agree(ours, inputs, codes, codes @ state["decoder.weight"].T + state["b_dec"])
+    assert any("never set" in note for note in ours.conventions.notes)
+
+
+def test_top_k_without_a_config_is_a_noted_guess(write, load, random, linear):
+    ours = load(write(_top_k_state(linear, random, 2.5)))
+    assert ours.conventions.activation == "topk"
+    assert any("guessed: top-k per token" in note for note in ours.conventions.notes)
+
+
+def _bare_state(random, **more):
+    return {
+        "W_enc": random(D_IN, D_SAE),
+        "b_enc": random(D_SAE),
+        "W_dec": random(D_SAE, D_IN),
+        "b_dec": random(D_IN),
+        **more,
+    }
+
+
+@pytest.mark.parametrize("configured", [True, False])
+def test_jumprelu_is_not_centred(write, load, agree, inputs, random, configured):
+    state = _bare_state(random, threshold=random(D_SAE).abs())
+    ours = load(write(state, "JumpReluAutoEncoder" if configured else None))
+    pre = inputs @ state["W_enc"] + state["b_enc"]
+    codes = relu(pre * (pre > state["threshold"]))
+    agree(ours, inputs, codes, codes @ state["W_dec"] + state["b_dec"])
+
+
+@pytest.mark.parametrize("configured", [True, False])
+def test_matryoshka(write, load, agree, inputs, random, configured):
+    state = _bare_state(
+        random,
+        k=torch.tensor(5, dtype=torch.int),
+        threshold=torch.tensor(1.5),
+        group_sizes=torch.tensor([10, 30]),
+    )
+    ours = load(write(state, "MatryoshkaBatchTopKSAE" if configured else None))
+    pre = relu((inputs - state["b_dec"]) @ state["W_enc"] + state["b_enc"])
+    codes = pre * (pre > 1.5)
+    agree(ours, inputs, codes, codes @ state["W_dec"] + state["b_dec"])
+
+
+def test_gated(write, load, agree, inputs, random):
+    state = {
+        "encoder.weight": random(D_SAE, D_IN),
+        "decoder.weight": random(D_IN, D_SAE),
+        "decoder_bias": random(D_IN),
+        "r_mag": random(D_SAE, scale=0.5),
+        "gate_bias": random(D_SAE),
+        "mag_bias": random(D_SAE),
+    }
+    ours = load(write(state, "GatedAutoEncoder"))
+    shared = (inputs - state["decoder_bias"]) @ state["encoder.weight"].T
+    gate = shared + state["gate_bias"] > 0
+    codes = gate * relu(state["r_mag"].exp() * shared + state["mag_bias"])
+    agree(ours, inputs, codes, codes @ state["decoder.weight"].T + state["decoder_bias"])
+    assert ours.conventions.activation == "jumprelu"
+
+
+def test_an_interrupted_run_is_brought_to_raw_inputs(
+    write, load, agree, inputs, random, linear
+):
+    """Such a run normalises its inputs by a factor that the finished file has scaled in."""
+    ae = _top_k_state(linear, random, 1.2)
+    whole = {"step": 10, "ae": ae, "optimizer": {"state": {}}, "config": {}, "norm_factor": 3.0}
+    ours = load(write(whole, "BatchTopKSAE"))
+    x = inputs / 3.0
+    pre = relu((x - ae["b_dec"]) @ ae["encoder.weight"].T + ae["encoder.bias"])
+    codes = pre * (pre > 1.2)
+    output = codes @ ae["decoder.weight"].T + ae["b_dec"]
+    agree(ours, inputs, codes * 3.0, output * 3.0)
+    assert ours.conventions.norm_factor == 3.0

@@ -1,0 +1,126 @@
+import dataclasses
+
+import pytest
+import torch
+from conftest import make_sae
+
+from saematch import SAE, Conventions, SaematchError
+
+ACTIVATIONS = ("relu", "jumprelu", "topk", "abs_topk", "groupmax", "batchtopk")
+
+
+def naive(sae: SAE, x: torch.Tensor) -> torch.Tensor:
+    """Activations one number at a time, from the definitions."""
+    c = sae.conventions
+    x = x - sae.b_dec if c.centred else x
+    out = torch.zeros(len(x), sae.d_sae)
+    pre = torch.stack([row @ sae.W_enc + sae.b_enc for row in x])
+    if c.activation == "batchtopk":
+        positive = sorted(pre.clamp(min=0).flatten().tolist(), reverse=True)
+        cut = positive[(c.k or 0) * len(x) - 1]
+        return torch.where(pre.clamp(min=0) >= cut, pre.clamp(min=0), 0.0)
+    for t, row in enumerate(pre.tolist()):
+        if c.activation == "relu":
+            kept = [i for i, v in enumerate(row) if v > 0]
+        elif c.activation == "jumprelu":
+            assert sae.threshold is not None
+            kept = [i for i, v in enumerate(row) if v > sae.threshold[i]]
+        elif c.activation == "abs_topk":
+            kept = sorted(range(len(row)), key=lambda i: -abs(row[i]))[: c.k]
+        elif c.activation == "topk":
+            best = sorted(range(len(row)), key=lambda i: -row[i])[: c.k]
+            kept = [i for i in best if row[i] > 0]
+        else:
+            size = len(row) // (c.k or 1)
+            groups = [range(s, s + size) for s in range(0, len(row), size)]
+            best = [max(group, key=lambda i: row[i]) for group in groups]
+            kept = [i for i in best if row[i] > 0]
+        out[t, kept] = torch.tensor([row[i] for i in kept])
+    return out
+
+
+@pytest.mark.parametrize("centred", [False, True])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_encode_follows_the_definition(activation, centred, inputs):
+    sae = make_sae(activation=activation, centred=centred)
+    torch.testing.assert_close(sae.encode(inputs), naive(sae, inputs), rtol=1e-4, atol=1e-4)
+    assert sae.encode(inputs).count_nonzero() > 64
+
+
+def test_threshold_is_strict_and_keeps_the_value():
+    sae = SAE(
+        torch.eye(2), torch.eye(2), torch.zeros(2), torch.zeros(2),
+        Conventions("jumprelu"), threshold=torch.tensor([1.0, 1.0]),
+    )  # fmt: skip
+    assert sae.encode(torch.tensor([1.0, 1.5])).tolist() == [0.0, 1.5]
+
+
+def test_decode_adds_the_bias_and_the_skip():
+    sae = make_sae()
+    f = torch.rand(5, sae.d_sae)
+    torch.testing.assert_close(sae.decode(f), f @ sae.W_dec + sae.b_dec)
+    skip = dataclasses.replace(sae, W_skip=torch.randn(32, 32))
+    x = torch.randn(5, 32)
+    assert skip.W_skip is not None
+    torch.testing.assert_close(skip.decode(f, like=x), sae.decode(f) + x @ skip.W_skip)
+    with pytest.raises(SaematchError, match="like=x"):
+        skip.decode(f)
+
+
+@pytest.mark.parametrize("normalisation", ["layer_norm", "constant_norm"])
+def test_normalised_inputs_make_the_output_scale_with_them(normalisation, inputs):
+    sae = make_sae(normalisation=normalisation)
+    torch.testing.assert_close(sae.encode(3 * inputs), sae.encode(inputs), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        sae.reconstruct(3 * inputs), 3 * sae.reconstruct(inputs), rtol=1e-3, atol=1e-2
+    )
+
+
+def test_unusable_features_are_excluded_with_their_reason():
+    sae = make_sae()
+    W_dec, W_enc, b_enc = sae.W_dec.clone(), sae.W_enc.clone(), sae.b_enc.clone()
+    W_dec[3] = 0
+    W_enc[:, 5] = 0
+    b_enc[7] = float("nan")
+    frequency = torch.rand(sae.d_sae) + 0.1
+    frequency[11] = 0
+    bad = dataclasses.replace(sae, W_dec=W_dec, W_enc=W_enc, b_enc=b_enc, frequency=frequency)
+    where = {reason: mask.nonzero().flatten().tolist() for reason, mask in bad.exclusions.items()}
+    assert where == {"zero decoder": [3], "zero encoder": [5], "not finite": [7], "dead": [11]}
+    assert bad.excluded.nonzero().flatten().tolist() == [3, 5, 7, 11]
+    assert not sae.exclusions
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"b_enc": torch.zeros(5)}, r"b_enc has shape \(5,\), expected \(96,\)"),
+        ({"W_dec": torch.zeros(4, 32)}, r"W_dec has shape \(4, 32\), expected \(96, 32\)"),
+        ({"threshold": None}, "needs a threshold"),
+    ],
+)
+def test_parts_that_do_not_fit_are_named(change, message):
+    with pytest.raises(SaematchError, match=message):
+        dataclasses.replace(make_sae(), **change)
+
+
+def test_topk_without_k_is_refused():
+    with pytest.raises(SaematchError, match="needs k"):
+        make_sae(activation="topk", k=0)
+
+
+def test_to_moves_every_tensor():
+    sae = dataclasses.replace(make_sae(), frequency=torch.rand(96)).to(dtype=torch.bfloat16)
+    assert {sae.W_enc.dtype, sae.b_dec.dtype, sae.encode(torch.randn(2, 32)).dtype} == {
+        torch.bfloat16
+    }
+    assert sae.excluded.dtype == torch.bool
+
+
+@pytest.mark.parametrize(
+    ("threshold", "kind"),
+    [(torch.full((96,), 0.5), "scalar"), (torch.linspace(0.1, 1, 96), "per feature")],
+)
+def test_threshold_kind(threshold, kind):
+    assert dataclasses.replace(make_sae(), threshold=threshold).threshold_kind == kind
+    assert make_sae(activation="relu").threshold_kind == "none"
