@@ -64,6 +64,13 @@ def plans() -> list[Plan]:
     return found
 
 
+def site_module(model: GPT2LMHeadModel, hook: str) -> torch.nn.Module:
+    """The module whose output (for resid_pre: input) is the activation of `hook`."""
+    block = model.transformer.h[int(hook.split(".")[1])]
+    kind = hook.rsplit("hook_", 1)[1]
+    return {"mlp_out": block.mlp, "attn_out": block.attn}.get(kind, block)
+
+
 @torch.no_grad()
 def activations(model: GPT2LMHeadModel, ids: Tensor, hooks: set[str]) -> dict[str, Tensor]:
     """`{hook: (batch, CONTEXT, d_model)}` in float32 for token ids `(batch, CONTEXT)`."""
@@ -78,10 +85,7 @@ def activations(model: GPT2LMHeadModel, ids: Tensor, hooks: set[str]) -> dict[st
         return take
 
     for hook in hooks:
-        block = model.transformer.h[int(hook.split(".")[1])]
-        kind = hook.rsplit("hook_", 1)[1]
-        module = {"mlp_out": block.mlp, "attn_out": block.attn}.get(kind, block)
-        handles.append(module.register_forward_hook(keep(hook)))
+        handles.append(site_module(model, hook).register_forward_hook(keep(hook)))
     with torch.autocast(ids.device.type, torch.bfloat16):
         model.transformer(ids, use_cache=False)
     for handle in handles:
@@ -216,7 +220,7 @@ def train_saes(
     which: list[Plan],
     *,
     tokens: int,
-    learning_rate: float = 2e-3,
+    learning_rate: float = 3e-3,
     minutes: float | None = None,
 ) -> dict[str, Trainee]:
     """Train every plan on the same `tokens` activations (or as many as `minutes` allow)."""

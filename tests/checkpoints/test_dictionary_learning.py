@@ -164,9 +164,7 @@ def test_gated(write, load, agree, inputs, random):
     assert ours.conventions.activation == "jumprelu"
 
 
-def test_an_interrupted_run_is_brought_to_raw_inputs(
-    write, load, agree, inputs, random, linear
-):
+def test_an_interrupted_run_is_brought_to_raw_inputs(write, load, agree, inputs, random, linear):
     """Such a run normalises its inputs by a factor that the finished file has scaled in."""
     ae = _top_k_state(linear, random, 1.2)
     whole = {"step": 10, "ae": ae, "optimizer": {"state": {}}, "config": {}, "norm_factor": 3.0}

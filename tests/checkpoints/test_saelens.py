@@ -44,9 +44,7 @@ ARCHITECTURES = [
 @pytest.mark.parametrize("norm", ["none", "layer_norm", "constant_norm_rescale"])
 @pytest.mark.parametrize("centred", [True, False])
 @pytest.mark.parametrize(("name", "config"), ARCHITECTURES)
-def test_agrees_with_the_library(
-    build, load, agree, inputs, tmp_path, name, config, centred, norm
-):
+def test_agrees_with_the_library(build, load, agree, inputs, tmp_path, name, config, centred, norm):
     theirs = build(name, **config, apply_b_dec_to_input=centred, normalize_activations=norm)
     theirs.save_model(tmp_path)
     ours = load(tmp_path)
@@ -110,9 +108,7 @@ def test_training_checkpoints(build, load, agree, inputs, tmp_path, name):
     agree(load(tmp_path), inputs, training.encode(inputs).detach(), training(inputs).detach())
 
 
-def test_expected_average_is_folded_with_the_factor_beside(
-    build, load, agree, inputs, tmp_path
-):
+def test_expected_average_is_folded_with_the_factor_beside(build, load, agree, inputs, tmp_path):
     theirs = build("JumpReLUSAE", normalize_activations="expected_average_only_in")
     theirs.save_model(tmp_path)
     unscaled = load(tmp_path)

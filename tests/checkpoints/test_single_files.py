@@ -82,9 +82,7 @@ def test_openai_top_k_normalises_its_inputs(load, agree, inputs, openai, tmp_pat
 
 def test_openai_relu(load, agree, inputs, openai, tmp_path):
     torch.save({**openai, "activation": "ReLU"}, tmp_path / "8.pt")
-    codes = relu(
-        (inputs - openai["pre_bias"]) @ openai["encoder.weight"].T + openai["latent_bias"]
-    )
+    codes = relu((inputs - openai["pre_bias"]) @ openai["encoder.weight"].T + openai["latent_bias"])
     output = codes @ openai["decoder.weight"].T + openai["pre_bias"]
     agree(load(tmp_path / "8.pt"), inputs, codes, output)
 

@@ -38,9 +38,7 @@ def _theirs(coder, x):
 @pytest.mark.parametrize("activation", ["topk", "groupmax"])
 @pytest.mark.parametrize("transcode", [False, True])
 @pytest.mark.parametrize("skip", [False, True])
-def test_agrees_with_the_library(
-    build, load, agree, inputs, tmp_path, activation, transcode, skip
-):
+def test_agrees_with_the_library(build, load, agree, inputs, tmp_path, activation, transcode, skip):
     theirs = build(activation=activation, transcode=transcode, skip_connection=skip)
     theirs.save_to_disk(tmp_path / "layers.6.mlp")
     ours = load(tmp_path / "layers.6.mlp")

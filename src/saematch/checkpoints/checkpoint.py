@@ -99,7 +99,7 @@ class Checkpoint:
         site = guess_site(self.path)
         if site is None:
             self.note("site unknown: neither the config nor the path names a layer")
-        elif site.kind == "other":
+        elif site.kind == "other" and site.layer is not None:
             self.note(f"guessed from the path: layer {site.layer}; its kind of site is unknown")
         else:
             self.note(f"guessed from the path: site {site.hook}")

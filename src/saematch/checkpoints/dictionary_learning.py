@@ -8,6 +8,7 @@ import torch
 
 from saematch.checkpoints.canonical import Weights, from_gated
 from saematch.checkpoints.checkpoint import Checkpoint
+from saematch.checkpoints.sites import parse_hook
 from saematch.sae import SAE, Activation
 
 NAME = "dictionary_learning"
@@ -146,6 +147,8 @@ def _top_k(checkpoint: Checkpoint, weights: Weights, word: str) -> Activation:
 
 
 def _hook(checkpoint: Checkpoint, submodule: str | None, layer: int | None) -> str | None:
+    if submodule and parse_hook(submodule).layer is not None:
+        return submodule
     if submodule and layer is not None:
         for kind in ("resid_pre", "resid_mid", "resid_post", "mlp_out", "attn_out"):
             if kind in submodule:

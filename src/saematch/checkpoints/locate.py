@@ -7,11 +7,12 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from saematch import shipped
 from saematch.checkpoints import saelens_registry
 from saematch.checkpoints.checkpoint import Facts
 from saematch.checkpoints.names import HubName, parse_hub
 from saematch.checkpoints.sites import natural_key, parse_hook
-from saematch.checkpoints.sources import HubSource, LocalSource, Source
+from saematch.checkpoints.sources import HubSource, LocalSource, ShippedSource, Source
 from saematch.checkpoints.tensors import SUFFIXES
 from saematch.errors import CheckpointError
 
@@ -97,6 +98,8 @@ def locate(name: str, revision: str | None = None) -> Location:
         if local is not None:
             raise _missing(*local)
         raise CheckpointError(f"{name}: no such file or folder")
+    if name.startswith(shipped.PREFIX):
+        return resolve(ShippedSource(), shipped.path(name.removeprefix(shipped.PREFIX)).name)
     if ":" in name:
         entry = saelens_registry.lookup(name)
         hub = HubName(entry.hub.repo, revision, entry.hub.inner)

@@ -20,6 +20,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from saematch import shipped
 from saematch.checkpoints.names import HubName
 from saematch.errors import CheckpointError
 
@@ -67,6 +68,16 @@ class LocalSource:
 
     def fetch(self, inner: str) -> Path:
         return self.root / inner
+
+
+class ShippedSource(LocalSource):
+    """The SAEs that come with saematch; their names hold wherever it is installed."""
+
+    def __init__(self) -> None:
+        super().__init__(shipped.folder() / "saes")
+
+    def name(self, inner: str = "") -> str:
+        return f"{shipped.PREFIX}{inner}"
 
 
 class HubSource:

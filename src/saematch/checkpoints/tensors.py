@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -149,15 +151,18 @@ class Tensors:
 
     def _open_torch(self) -> dict[str, Tensor]:
         try:
-            content = torch.load(
-                self.path,
-                map_location="cpu",
-                weights_only=True,
-                mmap=True if zipfile.is_zipfile(self.path) else None,
-            )
+            with warnings.catch_warnings():
+                # pickles of another protocol are read or refused all the same
+                warnings.filterwarnings("ignore", message="Detected pickle protocol")
+                content = torch.load(
+                    self.path,
+                    map_location="cpu",
+                    weights_only=True,
+                    mmap=True if zipfile.is_zipfile(self.path) else None,
+                )
         except pickle.UnpicklingError as error:
-            text = str(error)
-            if "weights_only" in text.lower() and "Unsupported" in text:
+            # anything but tensors and plain values is called a global, a class or a function
+            if re.search(r"GLOBAL|Unsupported (global|class)|function", str(error)):
                 raise CheckpointError(
                     f"{self.label}: holds pickled Python objects besides tensors, expected a "
                     "plain state dict; code from a checkpoint is never run"
@@ -192,5 +197,6 @@ def _unwrap(content: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, An
 
 
 def _line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return (text[0] if text else type(error).__name__)[:160]
+    # torch puts its advice first, and what happened after it
+    text = str(error).rpartition("WeightsUnpickler error:")[2].strip().splitlines()
+    return (text[0].strip() if text else type(error).__name__)[:160]

@@ -1,0 +1,50 @@
+"""Where the command line writes: tables to stdout, progress to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+PIPED_WIDTH = 100  # columns, where there is no terminal to ask
+
+
+def output(quiet: bool = False) -> Console:
+    """The console for results; plain text of a fixed width where stdout is not a terminal."""
+    from rich.console import Console
+
+    # texts hold any character, and an ASCII or Windows stdout must not end the command
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="replace")
+    console = Console(quiet=quiet, highlight=False, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PIPED_WIDTH
+    return console
+
+
+def progress(quiet: bool = False) -> Progress:
+    """A progress bar on stderr that is gone when it is done; none where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=quiet or not console.is_terminal,
+    )

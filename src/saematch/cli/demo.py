@@ -1,0 +1,58 @@
+"""`saematch demo`: features followed through the model that comes with saematch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+NEXT = (
+    "saematch inspect saematch:resid_post_3",
+    "saematch match saematch:resid_post_3 saematch:resid_post_3_seed2 "
+    "--method paulo-belrose -o runs/seeds",
+)
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="The run directory.")] = Path(
+        "runs/demo"
+    ),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Discard another run in the directory.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print nothing but the run directory.")
+    ] = False,
+) -> None:
+    """Match the shipped SAEs along the residual stream, layer by layer, by SAE Match.
+
+    Needs no download. The same call again shows what is there.
+    """
+    from saematch import shipped
+    from saematch.cli.work import load_all, match_into, pick_device
+    from saematch.manifest import method_options
+    from saematch.methods import sae_match
+    from saematch.runs import Run
+
+    names = shipped.residual_path()
+    saes = load_all([f"{shipped.PREFIX}{name}" for name in names], pick_device(device), quiet)
+    method = sae_match()
+    run = Run.create(out, "demo", method_options(method, candidates=5), saes, overwrite=overwrite)
+    steps = [(i, i + 1) for i in range(len(saes) - 1)]
+    made = match_into(run, saes, steps, method, quiet=quiet)
+    if quiet:
+        typer.echo(out)
+        return
+
+    from saematch.cli.console import output
+    from saematch.cli.examples import show_examples
+    from saematch.cli.report import show_run
+
+    console = output()
+    show_run(console, run, made)
+    show_examples(console, run)
+    console.print(f"\nWritten to {out}: run.json, features, contexts, pairs, candidates. Next:")
+    for command in NEXT:
+        console.print(f"  {command}", soft_wrap=True, style="bold")

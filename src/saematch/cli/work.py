@@ -1,0 +1,114 @@
+"""What several commands do: load SAEs, and match pairs of them into a run, with progress."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from saematch.methods import Method
+    from saematch.runs import Run
+    from saematch.sae import SAE
+
+
+def pick_device(name: str) -> str:
+    """The device that `auto` stands for.
+
+    Raises:
+        SaematchError: torch has no such device here.
+    """
+    import torch
+
+    from saematch.errors import SaematchError
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise SaematchError(f"no device {name!r} here ({reason}): try --device cpu") from error
+    return name
+
+
+def load_all(names: Sequence[str], device: str, quiet: bool) -> list[SAE]:
+    """The SAEs of these names, each loaded once."""
+    from saematch.checkpoints import load
+    from saematch.cli.console import progress
+
+    found: dict[str, SAE] = {}
+    with progress(quiet) as bar:
+        task = bar.add_task("loading", total=len(names))
+        for name in names:
+            bar.update(task, description=f"loading {name}")
+            if name not in found:
+                found[name] = load(name, device=device)
+            bar.advance(task)
+    return [found[name] for name in names]
+
+
+def match_into(
+    run: Run,
+    saes: Sequence[SAE],
+    pairs: Sequence[tuple[int, int]],
+    method: Method,
+    *,
+    candidates: int = 5,
+    any_site: bool = False,
+    quiet: bool = False,
+) -> int:
+    """Match the pairs that `run` does not have yet; returns how many those were.
+
+    Args:
+        run: made of `saes`, in this order.
+        saes: the SAEs.
+        pairs: places in `saes`, source first.
+        method: how to match.
+        candidates: how many of the best targets to keep per feature.
+        any_site: match even where the SAEs read different kinds of site.
+        quiet: show no progress.
+    """
+    from saematch.cli.console import progress
+    from saematch.matching import match
+
+    missing = [(i, j) for i, j in pairs if not run.has_pair(run.names[i], run.names[j])]
+    with progress(quiet) as bar:
+        task = bar.add_task("matching", total=len(pairs), completed=len(pairs) - len(missing))
+        for i, j in missing:
+            a, b = run.names[i], run.names[j]
+            bar.update(task, description=f"matching {a} → {b}")
+            activation = None
+            if method.fold == "activation":
+                activation = (_mean_activation(saes[i]), _mean_activation(saes[j]))
+            found = match(
+                saes[i],
+                saes[j],
+                method,
+                candidates=candidates,
+                activation=activation,
+                any_site=any_site,
+            )
+            run.add_pair(a, b, found)
+            bar.advance(task)
+    run.finish()
+    return len(missing)
+
+
+def _mean_activation(sae: SAE) -> Tensor:
+    """`(d_sae,)` from the table beside the SAE; NaN for a feature that never fired."""
+    import torch
+
+    from saematch.contexts import FILE, features_of
+    from saematch.errors import MatchError
+
+    frame = features_of(sae)
+    if frame is None:
+        raise MatchError(
+            f"folding by activation needs the mean activation of every feature, and {sae.name} has "
+            f"no {FILE} beside its weights: fold by decoder-norm"
+        )
+    mean = torch.full((sae.d_sae,), float("nan"))
+    mean[frame["feature"].to_torch()] = frame["mean_activation"].fill_null(float("nan")).to_torch()
+    return mean.to(sae.W_dec)

@@ -1,0 +1,246 @@
+"""What run.json holds, and the table of an SAE's features."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+from torch import Tensor
+
+import saematch
+from saematch.contexts import FILE, STATISTICS, folder_of
+from saematch.errors import RunError
+from saematch.methods import Method
+from saematch.sae import SAE
+
+MANIFEST = "run.json"
+FORMAT = "saematch run"
+VERSION = 1  # of the format; larger when a reader of an older one would misread it
+_TYPES = {"saematch": str, "command": str, "options": dict, "saes": list, "pairs": list}
+_ENTRIES = {
+    "saes": {"name": str, "checksum": str, "d_sae": int, "features": str},
+    "pairs": {"a": str, "b": str, "table": str, "candidates": str, "summary": dict, "notes": list},
+}
+_TENSORS = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold", "selection_scale", "W_skip")
+_APPLIED = ("activation", "k", "centred", "normalisation")
+
+
+def new_manifest(
+    command: str, options: Mapping[str, Any], saes: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """The manifest of a run in which nothing is done yet."""
+    return {
+        "format": FORMAT,
+        "format_version": VERSION,
+        "saematch": saematch.__version__,
+        "command": command,
+        # as it will be read again: tuples become lists
+        "options": json.loads(json.dumps(plain(options))),
+        "created": now(),
+        "finished": None,
+        "saes": saes,
+        "pairs": [],
+    }
+
+
+def now() -> str:
+    """ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def method_options(method: Method, **others: Any) -> dict[str, Any]:
+    """A method as plain values, for a run's options."""
+
+    def words(views):
+        # not str(view): it rounds the weight
+        kinds = (f"unit-{v.vectors}" if v.normalised else v.vectors for v in views)
+        return [f"{kind}:{v.weight!r}" for kind, v in zip(kinds, views, strict=True)]
+
+    fields = {f.name: getattr(method, f.name) for f in dataclasses.fields(method)}
+    fields |= {"views": words(method.views), "confirm": words(method.confirm)}
+    return {"method": fields.pop("name"), **fields, **others}
+
+
+def sae_entry(name: str, sae: SAE) -> dict[str, Any]:
+    """An SAE in run.json."""
+    folder = folder_of(sae)
+    has_contexts = folder is not None and (folder / FILE).is_file()
+    return {
+        "name": name,
+        "checksum": checksum(sae),
+        "d_in": sae.d_in,
+        "d_sae": sae.d_sae,
+        "d_out": sae.d_out,
+        "threshold_kind": sae.threshold_kind,
+        "excluded": {reason: int(mask.sum()) for reason, mask in sae.exclusions.items()},
+        "features": f"features/{name}.parquet",
+        "contexts": f"contexts/{name}.parquet" if has_contexts else None,
+        "conventions": plain(dataclasses.asdict(sae.conventions)),
+    }
+
+
+def checksum(sae: SAE) -> str:
+    """`sha256:` and the digest over the weights in canonical form.
+
+    For each tensor that the SAE has, in the order W_enc, W_dec, b_enc, b_dec, threshold,
+    selection_scale, W_skip: its name, dtype and shape as text, then its bytes, row by row. It does
+    not depend on where the SAE lies or on the format it was read from.
+    """
+    digest = hashlib.sha256()
+    for name in _TENSORS:
+        value: Tensor | None = getattr(sae, name)
+        if value is not None:
+            value = value.detach().cpu().contiguous()
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+            digest.update(value.view(torch.uint8).numpy().data)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def features_frame(sae: SAE, sidecar: pl.DataFrame | None = None) -> pl.DataFrame:
+    """One row per feature of an SAE.
+
+    `feature`, `threshold`, `decoder_norm`, `encoder_norm`, `b_enc`, `frequency`, `mean_activation`,
+    `max_activation`, and `excluded`: why the feature takes no part, or null. What is not known is
+    null. `frequency` is the SAE's own where it has one, else that of `sidecar`, the table of
+    `saematch.contexts.features_of`.
+    """
+    reasons = [""] * sae.d_sae
+    for reason, mask in sae.exclusions.items():
+        for i in mask.nonzero().flatten().tolist():
+            reasons[i] += f", {reason}" if reasons[i] else reason
+
+    def numbers(name: str, values: Tensor | None) -> pl.Series:
+        shown = [None] * sae.d_sae if values is None else values.detach().float().cpu().numpy()
+        return pl.Series(name, shown, dtype=pl.Float32).fill_nan(None)
+
+    frame = pl.DataFrame(
+        [
+            pl.Series("feature", range(sae.d_sae), dtype=pl.Int64),
+            numbers("threshold", sae.threshold),
+            numbers("decoder_norm", sae.W_dec.norm(dim=1)),
+            numbers("encoder_norm", sae.W_enc.norm(dim=0)),
+            numbers("b_enc", sae.b_enc),
+            numbers("own_frequency", sae.frequency),
+        ]
+    )
+    if sidecar is None:
+        known = pl.DataFrame(schema={"feature": pl.Int64, **dict.fromkeys(STATISTICS, pl.Float32)})
+    else:
+        known = sidecar.select("feature", *STATISTICS)
+    return frame.join(known, on="feature", how="left", maintain_order="left").select(
+        *frame.columns[:-1],
+        pl.coalesce("own_frequency", "frequency").alias("frequency"),
+        *STATISTICS[1:],
+        pl.Series("excluded", [reason or None for reason in reasons], dtype=pl.String),
+    )
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """What makes two manifests those of different runs, in words; none where they are of one."""
+    found = []
+    for key, what in (("saematch", "made by saematch"), ("command", "made by the command")):
+        if there[key] != here[key]:
+            found.append(f"{what} {there[key]}, not {here[key]}")
+    for key in sorted({*there["options"], *here["options"]}):
+        old, new = there["options"].get(key), here["options"].get(key)
+        if old != new:
+            found.append(f"{key} is {_word(old)} there, {_word(new)} here")
+    old_saes, new_saes = ([entry["name"] for entry in m["saes"]] for m in (there, here))
+    if old_saes != new_saes:
+        found.append(f"its SAEs are {', '.join(old_saes)}, not {', '.join(new_saes)}")
+        return found
+    for old, new in zip(there["saes"], here["saes"], strict=True):
+        if old["checksum"] != new["checksum"]:
+            found.append(f"{old['name']} has other weights there")
+        conventions = old.get("conventions", {}), new["conventions"]
+        for key in _APPLIED:
+            one, other = (c.get(key) for c in conventions)
+            if one != other:
+                found.append(f"{old['name']}: {key} is {_word(one)} there, {_word(other)} here")
+    return found
+
+
+def read_manifest(path: Path, or_none: bool = False) -> dict[str, Any] | None:
+    """The manifest of the run directory `path`; with `or_none`, none where it is damaged.
+
+    Raises:
+        RunError: run.json is damaged, of another program, or of a later format.
+    """
+    file = path / MANIFEST
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        if or_none:
+            return None
+        raise RunError(f"{file} is damaged ({error}); write elsewhere, or --overwrite") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise RunError(f"{file} is not of saematch: give another directory with -o")
+    if content.get("format_version") != VERSION:
+        raise RunError(
+            f"{file} has format {content.get('format_version')!r}, of another saematch; this one "
+            f"reads {VERSION}"
+        )
+    fault = _fault(content)
+    if fault is None:
+        return content
+    if or_none:
+        return None
+    raise RunError(f"{file} is damaged ({fault}); write elsewhere, or --overwrite")
+
+
+def _fault(content: dict[str, Any]) -> str | None:
+    """What a reader would stumble over; places outside the run's own folders among it."""
+    for key, kind in _TYPES.items():
+        if not isinstance(content.get(key), kind):
+            return f"{key} is missing or no {kind.__name__}"
+    if "finished" not in content:
+        return "finished is missing"
+    for group, keys in _ENTRIES.items():
+        for entry in content[group]:
+            if not isinstance(entry, dict):
+                return f"an entry of {group} is no object"
+            for key, kind in keys.items():
+                if not isinstance(entry.get(key), kind):
+                    return f"{key} of an entry of {group} is missing or no {kind.__name__}"
+    known = {entry["name"] for entry in content["saes"]}
+    for entry in content["saes"]:
+        name = entry["name"]
+        if "/" in name or "\\" in name or name.startswith("."):
+            return f"the name {name!r}"
+        if entry["features"] != f"features/{name}.parquet" or entry.get("contexts") not in (
+            None,
+            f"contexts/{name}.parquet",
+        ):
+            return f"the places of {name}"
+    for entry in content["pairs"]:
+        stem = f"{entry['a']}--{entry['b']}.parquet"
+        if entry["a"] not in known or entry["b"] not in known:
+            return f"the pair {stem} of unknown SAEs"
+        if (entry["table"], entry["candidates"]) != (f"pairs/{stem}", f"candidates/{stem}"):
+            return f"the places of {stem}"
+    return None
+
+
+def plain(value: Any) -> Any:
+    """As JSON can hold it: what is not a finite number becomes null."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "not set" if value is None else str(value)

@@ -1,0 +1,65 @@
+"""Short names for the SAEs of one run: unique, readable, and safe in file names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from saematch.sae import SAE
+
+LONGEST = 60  # two of them and an ending stay below the 255 bytes of a file name
+
+
+def names_of(saes: Sequence[SAE]) -> list[str]:
+    """One name per SAE, in order.
+
+    The site (`resid_post_3`) where the checkpoint tells it, else the end of the source. SAEs of one
+    site get the parts of their sources that differ: `resid_post_12_width_16k`. What is still alike
+    is numbered. No name holds a path separator, or `--`, which stands between the names of a pair.
+    """
+    names = [_site(sae) or _safe(sae.name) for sae in saes]
+    for name in set(names):
+        same = [i for i, other in enumerate(names) if other == name]
+        if len(same) > 1:
+            for i, apart in zip(same, _apart([saes[i] for i in same]), strict=True):
+                # a source that says the site itself needs it only once
+                names[i] = apart if apart.startswith(name) else _safe(f"{name}_{apart}")
+    return _numbered(names)
+
+
+def _site(sae: SAE) -> str | None:
+    site = sae.conventions.site
+    if site is None or site.layer is None or site.kind == "other":
+        return None
+    return f"{site.kind}_{site.layer}"
+
+
+def _apart(saes: list[SAE]) -> list[str]:
+    """The parts of each SAE's source that the others do not have at the same place."""
+    parts = [re.split(r"[/\\:]", sae.conventions.source) for sae in saes]
+    width = max(map(len, parts))
+    padded = [[""] * (width - len(p)) + p for p in parts]
+    differs = [len({p[place] for p in padded}) > 1 for place in range(width)]
+    kept = [[p for p, keep in zip(row, differs, strict=True) if keep and p] for row in padded]
+    return [_safe("_".join(row[-3:])) if row else "" for row in kept]
+
+
+def _safe(text: str) -> str:
+    text = re.sub(r"[^A-Za-z0-9_.+=-]+", "_", text)
+    text = re.sub(r"-{2,}", "-", text)
+    # the end of a name tells more than its beginning
+    return text.strip("._-")[-LONGEST:].strip("._-") or "sae"
+
+
+def _numbered(names: list[str]) -> list[str]:
+    taken: set[str] = set()
+    out = []
+    for name in names:
+        unique, number = name.rstrip("_"), 1
+        # some file systems do not tell upper from lower case
+        while unique.casefold() in taken:
+            number += 1
+            unique = f"{name.rstrip('_')}_{number}"
+        taken.add(unique.casefold())
+        out.append(unique)
+    return out

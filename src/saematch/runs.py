@@ -1,0 +1,269 @@
+"""The run directory: what was computed, in files that other programs can read without saematch.
+
+    run.json                  what was asked, of which SAEs, and the figures of every pair
+    features/NAME.parquet     one row per feature of an SAE
+    contexts/NAME.parquet     what its features fire on, where the SAE came with such a table
+    pairs/A--B.parquet        one row per feature of A: its target in B, score, ranks, measures
+    candidates/A--B.parquet   its best targets
+
+A pair is listed in `run.json` only once its tables are there and whole. docs/run-directory.md has
+the columns.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from saematch.atomic import SUFFIX, sweep, whole
+from saematch.contexts import features_of
+from saematch.errors import RunError
+from saematch.manifest import (
+    MANIFEST,
+    differences,
+    features_frame,
+    new_manifest,
+    now,
+    plain,
+    read_manifest,
+    sae_entry,
+)
+from saematch.matching import Matching
+from saematch.naming import names_of
+from saematch.sae import SAE
+
+FOLDERS = ("features", "contexts", "pairs", "candidates")
+
+
+class Run:
+    """A run directory, made by `Run.create` or read by `Run.open`.
+
+    `manifest` is the content of run.json.
+    """
+
+    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
+        self.path = path
+        self.manifest = manifest
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        command: str,
+        options: Mapping[str, Any],
+        saes: Iterable[SAE],
+        overwrite: bool = False,
+    ) -> Run:
+        """Start a run, or take up the same one where it stopped.
+
+        Args:
+            path: the directory; made if it is missing.
+            command: what makes the run, such as `match`.
+            options: all that the results depend on besides the SAEs, as plain values.
+            saes: the SAEs; `names` gives what they are called in this run, in the same order.
+            overwrite: discard a run that was made otherwise.
+
+        Raises:
+            RunError: the directory holds a run that was made otherwise, or one that cannot be read
+                (both only without `overwrite`), or files that are not a run's at all.
+        """
+        path, saes = Path(path), list(saes)
+        names = names_of(saes)
+        entries = [sae_entry(name, sae) for name, sae in zip(names, saes, strict=True)]
+        manifest = new_manifest(command, options, entries)
+        existing = _existing(path, overwrite)
+        if existing is not None:
+            different = differences(existing, manifest)
+            if not different and not overwrite:
+                run = cls(path, existing)
+                run._clean()
+                run._write_features(zip(names, saes, strict=True))
+                return run
+            if not overwrite:
+                raise RunError(
+                    f"{path} holds another run: {'; '.join(different)}; write elsewhere with -o, "
+                    "or discard that run with --overwrite"
+                )
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"{path} cannot be a run directory: {error.strerror}") from error
+        run = cls(path, manifest)
+        # an empty manifest first: from here on no file of the old run counts
+        run._save()
+        run._clean(everything=True)
+        run._write_features(zip(names, saes, strict=True))
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """A run that was made before.
+
+        Raises:
+            RunError: there is none, or its run.json cannot be read.
+        """
+        path = Path(path)
+        if not (path / MANIFEST).is_file():
+            raise RunError(f"{path} is no run directory: it has no {MANIFEST}")
+        return cls(path, read_manifest(path) or {})
+
+    @property
+    def names(self) -> list[str]:
+        """What the SAEs are called in this run, in the order they were given."""
+        return [entry["name"] for entry in self.manifest["saes"]]
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The pairs that are done, in the order of the SAEs."""
+        place = {name: i for i, name in enumerate(self.names)}
+        done = [(entry["a"], entry["b"]) for entry in self.manifest["pairs"]]
+        return sorted(done, key=lambda pair: (place[pair[0]], place[pair[1]]))
+
+    @property
+    def summaries(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """`Matching.summary()` of every pair that is done."""
+        return {pair: self._entry(*pair)["summary"] for pair in self.pairs}
+
+    @property
+    def finished(self) -> str | None:
+        """When `finish` was called, ISO 8601 in UTC."""
+        return self.manifest["finished"]
+
+    def sae(self, name: str) -> dict[str, Any]:
+        """The entry of an SAE in run.json: conventions, sizes, checksum."""
+        for entry in self.manifest["saes"]:
+            if entry["name"] == name:
+                return entry
+        raise RunError(f"{self.path} has no SAE {name!r}; it has {', '.join(self.names)}")
+
+    def notes(self, a: str, b: str) -> list[str]:
+        """`Matching.notes` of a pair."""
+        return self._entry(a, b)["notes"]
+
+    def has_pair(self, a: str, b: str) -> bool:
+        """Whether a pair is done and its tables are there."""
+        if (a, b) not in self.pairs:
+            return False
+        entry = self._entry(a, b)
+        return all((self.path / entry[kind]).is_file() for kind in ("table", "candidates"))
+
+    def add_pair(self, a: str, b: str, matching: Matching) -> None:
+        """Write a matching's tables, then list it in run.json.
+
+        Raises:
+            RunError: `a` or `b` is no SAE of this run, or not the one that was matched.
+        """
+        for name, sae in ((a, matching.a), (b, matching.b)):
+            if self.sae(name)["d_sae"] != sae.d_sae:
+                raise RunError(f"{sae.name} is not the SAE that {self.path} calls {name!r}")
+        stem = f"{a}--{b}"
+        table, candidates = f"pairs/{stem}.parquet", f"candidates/{stem}.parquet"
+        self._write(candidates, matching.candidates_frame())
+        self._write(table, matching.to_frame())
+        others = [e for e in self.manifest["pairs"] if (e["a"], e["b"]) != (a, b)]
+        entry = {
+            "a": a,
+            "b": b,
+            "table": table,
+            "candidates": candidates,
+            "summary": plain(matching.summary()),
+            "notes": list(matching.notes),
+        }
+        self.manifest = {**self.manifest, "pairs": [*others, entry]}
+        self._save()
+
+    def finish(self) -> None:
+        """Record that all that was asked for is there."""
+        if self.manifest["finished"] is None:
+            self.manifest = {**self.manifest, "finished": now()}
+            self._save()
+
+    def pair(self, a: str, b: str) -> pl.DataFrame:
+        """The table of a pair: `Matching.to_frame()`."""
+        return self._read(self._entry(a, b)["table"])
+
+    def candidates(self, a: str, b: str) -> pl.DataFrame:
+        """The best targets of a pair: `Matching.candidates_frame()`."""
+        return self._read(self._entry(a, b)["candidates"])
+
+    def features(self, name: str) -> pl.DataFrame:
+        """One row per feature of an SAE: see `saematch.manifest.features_frame`."""
+        return self._read(self.sae(name)["features"])
+
+    def contexts(self, name: str) -> pl.DataFrame | None:
+        """What an SAE's features fire on: see `saematch.contexts`; None where it is not known."""
+        place = self.sae(name)["contexts"]
+        return None if place is None else self._read(place)
+
+    def _entry(self, a: str, b: str) -> dict[str, Any]:
+        for entry in self.manifest["pairs"]:
+            if (entry["a"], entry["b"]) == (a, b):
+                return entry
+        done = ", ".join(f"{x}--{y}" for x, y in self.pairs) or "none"
+        raise RunError(f"{self.path} has no pair {a}--{b}; it has {done}")
+
+    def _write_features(self, saes: Iterable[tuple[str, SAE]]) -> None:
+        for name, sae in saes:
+            entry = self.sae(name)
+            places = [place for kind in ("features", "contexts") if (place := entry[kind])]
+            if all((self.path / place).is_file() for place in places):
+                continue
+            sidecar = features_of(sae)
+            self._write(entry["features"], features_frame(sae, sidecar))
+            if sidecar is not None and entry["contexts"]:
+                self._write(entry["contexts"], sidecar)
+
+    def _write(self, place: str, frame: pl.DataFrame) -> None:
+        with self._writing(place) as partial:
+            frame.write_parquet(partial)
+
+    def _save(self) -> None:
+        with self._writing(MANIFEST) as partial:
+            text = json.dumps(self.manifest, indent=2, ensure_ascii=False, allow_nan=False)
+            partial.write_text(text + "\n", encoding="utf-8")
+
+    @contextmanager
+    def _writing(self, place: str) -> Iterator[Path]:
+        try:
+            with whole(self.path / place) as partial:
+                yield partial
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise RunError(f"{self.path / place} cannot be written: {error}") from error
+
+    def _read(self, place: str) -> pl.DataFrame:
+        try:
+            return pl.read_parquet(self.path / place)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise RunError(f"{self.path / place} cannot be read: {reason}") from error
+
+    def _clean(self, everything: bool = False) -> None:
+        """Remove what killed writers left; with `everything`, the tables of an earlier run too."""
+        sweep(self.path)
+        for folder in FOLDERS:
+            sweep(self.path / folder)
+            if everything:
+                for table in (self.path / folder).glob("*.parquet"):
+                    table.unlink()
+
+
+def _existing(path: Path, overwrite: bool) -> dict[str, Any] | None:
+    """The manifest of the run in `path`; none where there is none, or one to be discarded."""
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path} is a file; a run needs a directory: give another with -o")
+    if not path.is_dir():
+        return None
+    if (path / MANIFEST).is_file():
+        return read_manifest(path, or_none=overwrite)
+    others = sorted(p.name for p in path.iterdir() if not p.name.endswith(SUFFIX))
+    if others:
+        shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+        raise RunError(
+            f"{path} is no run directory and not empty ({shown}): give a new directory with -o"
+        )
+    return None

@@ -1,0 +1,319 @@
+"""Names on the hub, against a local cache made by hand, with the hub offline."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import zipfile
+from types import SimpleNamespace
+
+import httpx
+import huggingface_hub
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import constants
+
+import saematch
+from saematch.checkpoints import saelens_registry
+from saematch.errors import CheckpointError
+
+D_IN, D_SAE = 12, 40
+FULL_IN, FULL_SAE = 2304, 16_384
+MAIN, OLD = "a" * 40, "b" * 40
+GEMMA = "google/gemma-scope-2b-pt-res"
+INNER = "layer_12/width_16k/average_l0_82"
+
+
+def _arrays(d_in, d_sae, seed):
+    generator = np.random.default_rng(seed)
+
+    def draw(*shape):
+        return generator.standard_normal(shape, dtype=np.float32)
+
+    return {
+        "W_enc": draw(d_in, d_sae),
+        "W_dec": draw(d_sae, d_in),
+        "b_enc": draw(d_sae),
+        "b_dec": draw(d_in),
+        "threshold": np.abs(draw(d_sae)),
+    }
+
+
+class Cache:
+    """A hub cache: `models--ORG--NAME/{refs, snapshots}`."""
+
+    def __init__(self, home):
+        self.home = home
+        self.hub = home / "hub"
+
+    def folder(self, repo, commit=MAIN, ref="main"):
+        root = self.hub / f"models--{repo.replace('/', '--')}"
+        (root / "refs").mkdir(parents=True, exist_ok=True)
+        (root / "refs" / ref).write_text(commit)
+        snapshot = root / "snapshots" / commit
+        snapshot.mkdir(parents=True, exist_ok=True)
+        return snapshot
+
+    def save(self, inner, seed=0, repo=GEMMA, commit=MAIN, ref="main"):
+        path = self.folder(repo, commit, ref) / inner
+        path.mkdir(parents=True, exist_ok=True)
+        arrays = _arrays(D_IN, D_SAE, seed)
+        np.savez(path / "params.npz", **arrays)
+        return arrays
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.chdir(tmp_path)
+    return Cache(tmp_path)
+
+
+def test_a_path_in_a_repository(cache, load):
+    arrays = cache.save(INNER)
+    sae = load(f"{GEMMA}/{INNER}")
+    assert torch.equal(sae.W_enc, torch.from_numpy(arrays["W_enc"]))
+    conventions = sae.conventions
+    assert conventions.source == f"{GEMMA}/{INNER}"
+    assert conventions.commit == MAIN
+    assert conventions.site is not None
+    assert conventions.site.hook == "blocks.12.hook_resid_post"
+    assert conventions.model == "google/gemma-2-2b"
+    assert torch.equal(load(f"{GEMMA}/{INNER}/params.npz").W_enc, sae.W_enc)
+
+
+def test_revisions(cache, load):
+    new, old = cache.save(INNER, 1), cache.save(INNER, 2, commit=OLD, ref="v0")
+    for name, revision, arrays, commit in (
+        (f"{GEMMA}/{INNER}", None, new, MAIN),
+        (f"{GEMMA}@v0/{INNER}", None, old, OLD),
+        (f"{GEMMA}/{INNER}", "v0", old, OLD),
+        (f"{GEMMA}@{OLD}/{INNER}", None, old, OLD),
+    ):
+        sae = load(name, revision=revision)
+        assert torch.equal(sae.W_dec, torch.from_numpy(arrays["W_dec"]))
+        assert sae.conventions.commit == commit
+    assert load(f"{GEMMA}/{INNER}", revision="v0").conventions.source == f"{GEMMA}@v0/{INNER}"
+    with pytest.raises(CheckpointError, match=r"main, v0.*HF_HUB_OFFLINE is set"):
+        load(f"{GEMMA}@v1/{INNER}")
+    with pytest.raises(CheckpointError, match="another"):
+        load(f"{GEMMA}@v0/{INNER}", revision="main")
+
+
+def test_patterns_over_layers(cache, load):
+    for layer in range(3):
+        cache.save(f"layer_{layer}/width_16k/average_l0_50", layer)
+    names = saematch.expand(GEMMA + "/layer_{0-2}/width_16k/average_l0_50")
+    assert [load(n).conventions.site.layer for n in names] == [0, 1, 2]  # pyright: ignore[reportOptionalMemberAccess]
+
+
+def test_offline_and_not_in_the_cache(cache, load):
+    with pytest.raises(CheckpointError, match=r"not in the local cache .*HF_HUB_OFFLINE is set"):
+        load(f"{GEMMA}/{INNER}")
+
+
+def test_no_such_path_lists_the_nearest(cache, load):
+    for l0 in (22, 41, 82, 176):
+        cache.save(f"layer_12/width_16k/average_l0_{l0}")
+    with pytest.raises(CheckpointError) as caught:
+        load(f"{GEMMA}/layer_12/width_16k/average_l0_83")
+    message = str(caught.value)
+    assert "has no average_l0_83" in message
+    assert "average_l0_82" in message
+    with pytest.raises(CheckpointError, match="layer_12 has no width_1k; nearest there: width_16k"):
+        load(f"{GEMMA}/layer_12/width_1k/average_l0_82")
+    with pytest.raises(CheckpointError, match="found 4 SAEs below it"):
+        load(GEMMA)
+
+
+def test_hooks_in_a_repository(cache, load, jumprelu_files):
+    folder = cache.folder("me/saes") / "blocks.3.hook_resid_post"
+    tensors = jumprelu_files(folder)
+    for name in ("blocks.3.hook_resid_post", "layers.3", "h.3"):
+        sae = load(f"me/saes/{name}")
+        assert torch.equal(sae.W_dec, tensors["W_dec"])
+        assert sae.conventions.source == "me/saes/blocks.3.hook_resid_post"
+    with pytest.raises(CheckpointError, match=r"has no layers\.4"):
+        load("me/saes/layers.4")
+
+
+needs_registry = pytest.mark.skipif(
+    importlib.util.find_spec("sae_lens") is None, reason="SAELens is not installed"
+)
+
+
+@needs_registry
+def test_names_of_saelens_registry(cache, load):
+    arrays = cache.save(INNER)
+    for name in (
+        "gemma-scope-2b-pt-res-canonical:layer_12/width_16k/canonical",
+        f"gemma-scope-2b-pt-res:{INNER}",
+        f"{GEMMA}/layer_12/width_16k/canonical",
+    ):
+        sae = load(name)
+        assert torch.equal(sae.W_dec, torch.from_numpy(arrays["W_dec"]))
+        assert sae.conventions.source == f"{GEMMA}/{INNER}"
+        assert sae.conventions.model == "gemma-2-2b"
+    sae = load("gemma-scope-2b-pt-res-canonical:layer_12/width_16k/canonical")
+    assert sae.conventions.neuronpedia_id == "gemma-2-2b/12-gemmascope-res-16k"
+
+
+@needs_registry
+def test_patterns_over_the_registry(cache, load):
+    pattern = "gemma-scope-2b-pt-res-canonical:layer_{0-25}/width_16k/canonical"
+    entries = [saelens_registry.lookup(name) for name in saematch.expand(pattern)]
+    assert [entry.hub.inner.split("/")[0] for entry in entries] == [f"layer_{n}" for n in range(26)]
+
+
+@needs_registry
+def test_the_registry_is_read_without_importing_saelens(tmp_path):
+    code = (
+        "import sys\n"
+        "from saematch.checkpoints import saelens_registry\n"
+        "saelens_registry.lookup('gpt2-small-res-jb:blocks.8.hook_resid_pre')\n"
+        "assert 'sae_lens' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@needs_registry
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gemma-scope-2b-pt-rez:x", r"no release 'gemma-scope-2b-pt-rez'; nearest: .*pt-res"),
+        (
+            "gemma-scope-2b-pt-res-canonical:layer_26/width_16k/canonical",
+            r"no SAE 'layer_26.*nearest: .*layer_25/",
+        ),
+        ("gemma-scope-2b-pt-res-canonical", "needs an id after a colon"),
+        ("temporal-sae-gemma-2-2b:blocks.12.hook_resid_post", "a temporal SAE"),
+        ("mntss-gemma-2-2b-2.5m-clt-as-per-layer:layer_0", "a cross-layer transcoder"),
+    ],
+)
+def test_names_that_the_registry_has_not(cache, load, name, message):
+    with pytest.raises(CheckpointError, match=message):
+        load(name)
+
+
+def test_without_saelens_the_error_names_the_extra(cache, load, monkeypatch):
+    monkeypatch.setattr(saelens_registry.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(CheckpointError, match=r"saematch\[sae-lens\]"):
+        load("gemma-scope-2b-pt-res:x")
+
+
+def test_names_that_are_nothing(cache, load):
+    for name in ("./nowhere", "/nowhere/at/all", "~/nowhere-at-all"):
+        with pytest.raises(CheckpointError, match=r"no such file|has no"):
+            load(name)
+
+
+@pytest.fixture(scope="session")
+def full_size(tmp_path_factory):
+    """Gemma Scope 2B at its real size, 302 MB, in a cache of its own."""
+    cache = Cache(tmp_path_factory.mktemp("full"))
+    path = cache.folder(GEMMA) / INNER
+    path.mkdir(parents=True)
+    arrays = _arrays(FULL_IN, 64, 0)
+    repeats = FULL_SAE // 64
+    with zipfile.ZipFile(path / "params.npz", "w") as archive:
+        for name, value in arrays.items():
+            # the features repeat, so that writing needs little memory and no long computation
+            axis = value.ndim - 1 if name == "W_enc" else 0
+            whole = value if name == "b_dec" else np.repeat(value, repeats, axis=axis)
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, whole, allow_pickle=False)
+    assert (path / "params.npz").stat().st_size > 300_000_000
+    yield cache
+    (path / "params.npz").unlink()
+
+
+_MEASURE = """
+import resource, sys, time
+import torch
+import saematch
+import saematch.checkpoints
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+before, start = peak(), time.perf_counter()
+sae = saematch.load(sys.argv[1])
+print(peak() - before, time.perf_counter() - start, *sae.W_enc.shape, int(sae.excluded.sum()))
+"""
+
+
+def test_full_size_in_little_more_than_its_own_memory(full_size):
+    environment = {**os.environ, "HF_HOME": str(full_size.home), "HF_HUB_OFFLINE": "1"}
+    environment.pop("HF_HUB_CACHE", None)
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURE, f"{GEMMA}/{INNER}"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    megabytes, _, d_in, d_sae, excluded = map(float, done.stdout.split())
+    assert (d_in, d_sae, excluded) == (FULL_IN, FULL_SAE, 0)
+    # 288 MiB of weights; a second copy would double that
+    assert megabytes < 1.25 * 288
+
+
+class Online:
+    """A hub that can be reached: it lists files, and counts what is downloaded."""
+
+    def __init__(self, cache, monkeypatch):
+        self.fetched = []
+        snapshot = cache.folder(GEMMA)
+
+        class Api:
+            def model_info(self, repo, revision=None):
+                assert (repo, revision) == (GEMMA, None)
+                names = [p.relative_to(snapshot).as_posix() for p in snapshot.rglob("*.npz")]
+                siblings = [SimpleNamespace(rfilename=name) for name in names]
+                return SimpleNamespace(siblings=siblings, sha=MAIN)
+
+        def download(repo, name, revision=None):
+            self.fetched.append((repo, name, revision))
+            return str(snapshot / name)
+
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+        monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+
+
+def test_online_only_the_files_of_one_sae_are_downloaded(cache, load, monkeypatch):
+    for layer in range(4):
+        cache.save(f"layer_{layer}/width_16k/average_l0_50", layer)
+    online = Online(cache, monkeypatch)
+    sae = load(f"{GEMMA}/layer_2/width_16k/average_l0_50")
+    assert online.fetched == [(GEMMA, "layer_2/width_16k/average_l0_50/params.npz", MAIN)]
+    assert sae.conventions.commit == MAIN
+
+
+def test_out_of_reach_the_cache_answers(cache, load, monkeypatch):
+    cache.save(INNER)
+
+    class Api:
+        def model_info(self, repo, revision=None):
+            raise httpx.ConnectError("no route to host")
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    assert load(f"{GEMMA}/{INNER}").d_sae == D_SAE
+    with pytest.raises(CheckpointError, match="hub cannot be reached.*no route to host"):
+        load("google/other/x")
+
+
+def test_a_local_folder_goes_before_a_repository_of_its_name(cache, load, tmp_path):
+    remote = cache.save(INNER, 1)
+    local = tmp_path / GEMMA / INNER
+    local.mkdir(parents=True)
+    arrays = _arrays(D_IN, D_SAE, 2)
+    np.savez(local / "params.npz", **arrays)
+    sae = load(f"{GEMMA}/{INNER}")
+    assert torch.equal(sae.W_dec, torch.from_numpy(arrays["W_dec"]))
+    # what is not in the folder is looked for on the hub
+    cache.save("layer_13/width_16k/average_l0_80", 1)
+    sae = load(f"{GEMMA}/layer_13/width_16k/average_l0_80")
+    assert torch.equal(sae.W_dec, torch.from_numpy(remote["W_dec"]))
+    assert sae.conventions.commit == MAIN

@@ -1,0 +1,110 @@
+"""Names, patterns, sites and the registry of families."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import saematch
+from saematch.checkpoints.names import HubName, parse_hub
+from saematch.checkpoints.registry import Family, Registry
+from saematch.checkpoints.sites import guess_site, natural_key, parse_hook
+from saematch.errors import CheckpointError
+
+
+def test_braces_count_list_and_multiply():
+    assert saematch.expand("a/layer_{8-11}/x") == [f"a/layer_{n}/x" for n in (8, 9, 10, 11)]
+    assert saematch.expand("r:{a,b}_{0-1}") == ["r:a_0", "r:a_1", "r:b_0", "r:b_1"]
+    assert saematch.expand("o/r/layers.{0-2,7}") == [f"o/r/layers.{n}" for n in (0, 1, 2, 7)]
+    assert saematch.expand("o/r/{08-10}") == ["o/r/08", "o/r/09", "o/r/10"]
+    assert saematch.expand("org/repo/layers.5") == ["org/repo/layers.5"]
+
+
+@given(st.integers(0, 40), st.integers(0, 4), st.integers(1, 3))
+def test_ranges_multiply(first, extra, copies):
+    span = "{" + f"{first}-{first + extra}" + "}"
+    names = saematch.expand("/".join(["x", *[span] * copies]))
+    assert len(set(names)) == len(names) == (extra + 1) ** copies
+
+
+@pytest.mark.parametrize("pattern", ["a{0-3", "a}b", "{a,,b}", "x{}", "{5-3}"])
+def test_braces_that_say_nothing_are_refused(pattern):
+    with pytest.raises(CheckpointError, match=r"braces|between|backwards"):
+        saematch.expand(pattern)
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("org/repo", HubName("org/repo")),
+        ("org/repo/a/b.npz", HubName("org/repo", None, "a/b.npz")),
+        ("org/repo@v1.0/a", HubName("org/repo", "v1.0", "a")),
+        ("org/repo@0a1b", HubName("org/repo", "0a1b", "")),
+        ("word", None),
+        ("../org/repo", None),
+    ],
+)
+def test_hub_names(name, parts):
+    assert parse_hub(name) == parts
+
+
+@pytest.mark.parametrize(
+    ("hook", "kind", "layer"),
+    [
+        ("blocks.12.hook_resid_post", "resid_post", 12),
+        ("blocks.0.hook_resid_pre", "resid_pre", 0),
+        ("blocks.3.hook_resid_mid", "resid_mid", 3),
+        ("blocks.3.hook_mlp_out", "mlp_out", 3),
+        ("blocks.3.hook_attn_out", "attn_out", 3),
+        ("blocks.3.attn.hook_z", "attn_z", 3),
+        ("blocks.3.ln2.hook_normalized", "mlp_in", 3),
+        ("blocks.3.mlp.hook_post", "other", 3),
+        ("layers.10", "resid_post", 10),
+        ("model.layers.10", "resid_post", 10),
+        ("transformer.h.4.mlp", "mlp_out", 4),
+        ("gpt_neox.layers.4.attention", "attn_out", 4),
+        ("h.0", "resid_post", 0),
+        ("model.layers.7.output", "resid_post", 7),
+        ("model.layers.7.self_attn.o_proj.input", "attn_z", 7),
+        ("model.layers.7.post_feedforward_layernorm.output", "mlp_out", 7),
+        ("model.layers.7.pre_feedforward_layernorm.output", "mlp_in", 7),
+        ("embed_tokens", "other", None),
+    ],
+)
+def test_hooks(hook, kind, layer):
+    site = parse_hook(hook)
+    assert (site.kind, site.layer, site.hook) == (kind, layer, hook)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "layer"),
+    [
+        ("google/gemma-scope-2b-pt-res/layer_12/width_16k/average_l0_82", "resid_post", 12),
+        ("google/gemma-scope-2-1b/mlp_out_all/layer_3_width_16k_l0_small", "mlp_out", 3),
+        ("fnlp/Llama3_1-8B-Base-LXA-8x/Llama3_1-8B-Base-L7A-8x", "attn_out", 7),
+        ("gpt2-small/attn_delta_v5_32k/autoencoders/3.pt", "attn_out", 3),
+        ("Qwen/SAE-Res-Qwen3-1.7B-Base-W32K-L0_50/layer4.sae.pt", "other", 4),
+        ("goodfire/Llama-3.3-70B-Instruct-SAE-l50.pt", "other", 50),
+        ("somewhere/blocks.2.hook_mlp_out/ae.pt", "mlp_out", 2),
+    ],
+)
+def test_guesses_from_paths(path, kind, layer):
+    site = guess_site(path)
+    assert site is not None
+    assert (site.kind, site.layer) == (kind, layer)
+
+
+def test_paths_that_hint_at_nothing():
+    assert guess_site("mine/average_l0_82/params.npz") is None
+
+
+def test_natural_order_is_by_layer():
+    names = ["layers.10", "layers.9", "layers.10.mlp", "layers.2"]
+    assert sorted(names, key=natural_key) == ["layers.2", "layers.9", "layers.10", "layers.10.mlp"]
+
+
+def test_a_family_cannot_be_registered_twice():
+    registry = Registry()
+    family = Family("mine", lambda _: False, lambda _: None)  # pyright: ignore[reportArgumentType]
+    registry.register(family)
+    with pytest.raises(ValueError, match="'mine' is already registered"):
+        registry.register(family)
