@@ -10,16 +10,16 @@ from demo.saes import plans
 HEAD = """# The language model and the SAEs that ship with saematch
 
 A GPT-2 of 6 blocks and {d_model} dimensions ({parameters:.1f}M parameters, byte-level BPE of 4,096
-tokens, 256 positions), trained from scratch on free prose, code and reference text, and
-{n} sparse autoencoders on it. They are small enough to travel with the package and real enough to
+tokens, 256 positions), trained from scratch on free prose, code and reference text, and {n}
+sparse autoencoders on it. They are small enough to travel with the package and real enough to
 show what a matching finds. They are for tests, examples and methods work; the model is no use for
 anything else.
 
 - `model/`: `AutoModelForCausalLM.from_pretrained` and `AutoTokenizer.from_pretrained` open it
   (matrices in float16: pass `dtype=torch.float32` to compute on a CPU).
 - `saes/<name>/`: SAELens format; `saematch.load("saematch:<name>")`, or SAELens'
-  `SAE.load_from_disk`. `features.parquet` beside the weights holds per feature its firing frequency,
-  its mean activation when active, its maximum and its top ten contexts.
+  `SAE.load_from_disk`. `features.parquet` beside the weights holds per feature its firing
+  frequency, its mean activation when active, its maximum and its top ten contexts.
 - `texts/*.jsonl`: held-out text of each kind, never trained on.
 
 The first token of every window is `<|endoftext|>` (BOS); no figure here counts it.
@@ -41,9 +41,19 @@ all held-out tokens. L0: active features per token. Dead: never active on {descr
 Delta-loss: loss with the reconstruction spliced in, less the model's own, in nats. Median threshold
 with its 5 % and 95 % quantiles, in the site's own units.
 
-| name | hook | features | activation | variance explained | L0 | dead | delta-loss prose, code, reference | threshold |
-|---|---|---|---|---|---|---|---|---|
 """
+
+COLUMNS = (
+    "name",
+    "hook",
+    "features",
+    "activation",
+    "variance explained",
+    "L0",
+    "dead",
+    "delta-loss prose, code, reference",
+    "threshold",
+)
 
 TAIL = """
 Each SAE has a seed of its own. Between the two seeds of `blocks.3.hook_resid_post` the median over
@@ -52,8 +62,8 @@ features of the best decoder cosine is {stability:.2f}.
 ## How it was made
 
 `python -m demo.make` in the repository: see `demo/README.md`. JumpReLU thresholds learn through a
-rectangle kernel (Rajamanoharan et al., 2024); a controller moves the weight of the L0 penalty towards
-a target L0; dead features are started again from what is not yet explained.
+rectangle kernel (Rajamanoharan et al., 2024); a controller moves the weight of the L0 penalty
+towards a target L0; dead features are started again from what is not yet explained.
 
 ## Data and licences
 
@@ -72,6 +82,7 @@ def write_card(folder: Path, report: dict, saes: dict, described: int, parameter
     for kind, loss in report["losses"].items():
         text += f"| {kind} | {loss['model']:.3f} | {loss['bigram']:.3f} |\n"
     text += SAES.format(described=described)
+    text += "| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|\n"
     for plan in plans():
         sae, f = saes[plan.name], report["saes"][plan.name]
         losses = ", ".join(f"{f[f'delta_loss_{kind}']:.2f}" for kind in report["losses"])

@@ -72,7 +72,9 @@ def make_corpus(folder: Path, debian: Path) -> None:
                 continue
             seen.add(digest)
             part = "held_out" if digest[0] * 100 < HELD_OUT_PERCENT * 256 else "train"
-            out[SOURCES[source][0], part].write(json.dumps({"source": source, "text": piece}) + "\n")
+            out[SOURCES[source][0], part].write(
+                json.dumps({"source": source, "text": piece}) + "\n"
+            )
     for file in out.values():
         file.close()
 
@@ -100,7 +102,10 @@ def _documents(debian: Path) -> Iterator[tuple[str, str]]:
     for file in sorted((debian / "python3.11-doc").rglob("*.rst.txt")):
         yield "python-docs", file.read_text(errors="ignore")
     for file in sorted((debian / "postgresql-doc-15").rglob("*.html")):
-        yield "postgresql", _strip_markup(re.split("<body[^>]*>", file.read_text(errors="ignore"))[-1])
+        yield (
+            "postgresql",
+            _strip_markup(re.split("<body[^>]*>", file.read_text(errors="ignore"))[-1]),
+        )
     yield "wordnet", "\n".join(_wordnet(debian / "wordnet-base"))
 
 

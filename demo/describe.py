@@ -157,16 +157,19 @@ def _loss(model: GPT2LMHeadModel, ids: Tensor, hook: str = "", sae: SAE | None =
         def replace(x: Tensor) -> Tensor:
             return torch.cat([x[:, :1], sae.reconstruct(x[:, 1:])], dim=1)
 
+        def before(module, inputs):
+            return (replace(inputs[0]), *inputs[1:])
+
+        def after(module, inputs, output):
+            if isinstance(output, tuple):
+                return (replace(output[0]), *output[1:])
+            return replace(output)
+
+        module = site_module(model, hook)
         if hook.endswith("resid_pre"):
-            handle = site_module(model, hook).register_forward_pre_hook(
-                lambda module, inputs: (replace(inputs[0]), *inputs[1:])
-            )
+            handle = module.register_forward_pre_hook(before)
         else:
-            handle = site_module(model, hook).register_forward_hook(
-                lambda module, inputs, out: (
-                    (replace(out[0]), *out[1:]) if isinstance(out, tuple) else replace(out)
-                )
-            )
+            handle = module.register_forward_hook(after)
     logits = model(ids, use_cache=False).logits[:, :-1].flatten(0, 1)
     if handle is not None:
         handle.remove()

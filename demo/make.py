@@ -51,7 +51,8 @@ def main() -> None:
             train, device, d_model=128, tokens=options.model_tokens, minutes=options.model_minutes
         )
         model.save_pretrained(work / "model")
-    model = GPT2LMHeadModel.from_pretrained(work / "model").to(device).eval()
+    model = GPT2LMHeadModel.from_pretrained(work / "model").eval()
+    model.to(device)  # pyright: ignore[reportArgumentType]
 
     which = [p for p in plans() if not (work / "saes" / p.name / "cfg.json").exists()]
     if options.only:
@@ -69,13 +70,11 @@ def main() -> None:
 def package(work, folder, model, tokenizer, train, held_out, device) -> None:
     """Everything that ships, into `folder`: model, SAEs with their features, texts, model card."""
     _copy_model(work / "model", folder / "model")
-    model = GPT2LMHeadModel.from_pretrained(folder / "model", dtype=torch.float32)
-    model = model.to(device).eval()
+    model = GPT2LMHeadModel.from_pretrained(folder / "model", dtype=torch.float32).eval()
+    model.to(device)  # pyright: ignore[reportArgumentType]
     saes = {}
     for plan in plans():
-        shutil.copytree(
-            work / "saes" / plan.name, folder / "saes" / plan.name, dirs_exist_ok=True
-        )
+        shutil.copytree(work / "saes" / plan.name, folder / "saes" / plan.name, dirs_exist_ok=True)
         saes[plan.name] = saematch.load(folder / "saes" / plan.name, device=device)
     ids, kinds = mixed(train, per_kind=1400, seed=7)
     frames = describe_features(model, tokenizer, saes, ids, kinds)
@@ -84,7 +83,7 @@ def package(work, folder, model, tokenizer, train, held_out, device) -> None:
         frame.write_parquet(
             folder / "saes" / name / "features.parquet", compression="zstd", compression_level=19
         )
-        dead = float((frame["frequency"] == 0).mean())
+        dead = (frame["frequency"] == 0).sum() / frame.height
         found[name] = figures(model, saes[name], held_out) | {"dead": dead}
         print(name, {k: round(v, 4) for k, v in found[name].items()}, flush=True)
     losses = {
@@ -108,7 +107,12 @@ def package(work, folder, model, tokenizer, train, held_out, device) -> None:
 def _copy_model(source: Path, folder: Path) -> None:
     """Copy with matrices in float16; transformers reads them back into float32 when asked to."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"):
+    for name in (
+        "config.json",
+        "generation_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ):
         if (source / name).exists():
             shutil.copy(source / name, folder / name)
     weights = load_file(source / "model.safetensors")
@@ -124,7 +128,7 @@ def _windows(work: Path, tokenizer) -> tuple[dict[str, np.ndarray], dict[str, np
             for part in ("train", "held_out")
             for kind, rows in make_windows(work / "corpus", tokenizer, part).items()
         }
-        np.savez(file, **parts)
+        np.savez(file, **parts)  # pyright: ignore[reportArgumentType]
     with np.load(file) as stored:
         train, held_out = (
             {kind: stored[f"{kind}_{part}"] for kind in KINDS} for part in ("train", "held_out")

@@ -105,7 +105,8 @@ def train_model(
         vocab_size=VOCABULARY, n_positions=CONTEXT, n_embd=d_model, n_layer=6, n_head=d_model // 32,
         resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0,
     )  # fmt: skip
-    model = GPT2LMHeadModel(config).to(device).train()
+    model = GPT2LMHeadModel(config).train()
+    model.to(device)  # pyright: ignore[reportArgumentType]
     decayed = [p for p in model.parameters() if p.ndim == 2]
     plain = [p for p in model.parameters() if p.ndim != 2]
     optimizer = torch.optim.AdamW(

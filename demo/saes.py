@@ -58,17 +58,15 @@ def plans() -> list[Plan]:
     ]
     for layer in (2, 3):
         found.append(Plan(f"mlp_out_{layer}", f"blocks.{layer}.hook_mlp_out", 8, 24, 500 + layer))
-        found.append(
-            Plan(f"attn_out_{layer}", f"blocks.{layer}.hook_attn_out", 8, 20, 600 + layer)
-        )
+        found.append(Plan(f"attn_out_{layer}", f"blocks.{layer}.hook_attn_out", 8, 20, 600 + layer))
     return found
 
 
 def site_module(model: GPT2LMHeadModel, hook: str) -> torch.nn.Module:
     """The module whose output (for resid_pre: input) is the activation of `hook`."""
-    block = model.transformer.h[int(hook.split(".")[1])]
+    block = model.transformer.get_submodule(f"h.{hook.split('.')[1]}")
     kind = hook.rsplit("hook_", 1)[1]
-    return {"mlp_out": block.mlp, "attn_out": block.attn}.get(kind, block)
+    return block.get_submodule({"mlp_out": "mlp", "attn_out": "attn"}.get(kind, ""))
 
 
 @torch.no_grad()
@@ -122,7 +120,7 @@ class Trainee(torch.nn.Module):
             size = (x[:4096] * x_hat).sum() / x_hat.pow(2).sum()
         self.W_enc = torch.nn.Parameter((size * start.T).contiguous())
         self.threshold = torch.nn.Parameter(size * threshold)
-        self.register_buffer("since_fired", torch.zeros(d_sae, device=x.device))
+        self.since_fired = torch.zeros(d_sae, device=x.device)
         self.penalty = 0.03
 
     def prepare(self, x: Tensor) -> Tensor:
@@ -138,11 +136,11 @@ class Trainee(torch.nn.Module):
         half = x.to(torch.bfloat16)
         W_enc, W_dec = self.W_enc.to(torch.bfloat16), self.W_dec.to(torch.bfloat16)
         pre = torch.addmm(self.b_enc.to(torch.bfloat16), half, W_enc)
+        threshold = self.threshold.to(torch.bfloat16)
         if self.plan.activation == "topk":
             top = pre.relu().topk(int(self.plan.l0), dim=1)
             gate = torch.zeros_like(pre).scatter(1, top.indices, (top.values > 0).to(pre))
         else:
-            threshold = self.threshold.to(torch.bfloat16)
             gate = (pre > threshold).to(pre)
         f = pre * gate
         error = (torch.addmm(self.b_dec.to(torch.bfloat16), f, W_dec).float() - x) / len(x)
@@ -198,7 +196,7 @@ class Trainee(torch.nn.Module):
 
     @torch.no_grad()
     def raw(self) -> dict[str, Tensor]:
-        """Weights for raw inputs: decoder rows of unit norm, activations in the site's own units."""
+        """Weights for raw inputs: unit decoder rows, activations in the site's own units."""
         weights = {
             "W_enc": self.W_enc,
             "W_dec": self.W_dec,
@@ -257,7 +255,10 @@ def train_saes(
             step += 1
             if step % 100 == 0:
                 shown = "  ".join(f"{n} {1 - e:.3f}/{a:.0f}" for n, (e, a) in report.items())
-                print(f"step {step}  {step * BATCH / 1e6:.2f}M  {elapsed:.1f} min  {shown}", flush=True)
+                print(
+                    f"step {step}  {step * BATCH / 1e6:.2f}M  {elapsed:.1f} min  {shown}",
+                    flush=True,
+                )
 
 
 def _shuffled(
@@ -280,9 +281,7 @@ def save_sae(t: Trainee, folder: Path, model_name: str) -> None:
     vectors, on which activity turns, in float32.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {
-        name: value.half() if value.ndim == 2 else value for name, value in t.raw().items()
-    }
+    weights = {name: value.half() if value.ndim == 2 else value for name, value in t.raw().items()}
     save_file(weights, str(folder / "sae_weights.safetensors"))
     d_in, d_sae = t.W_enc.shape
     config = {

@@ -2,10 +2,10 @@ import dataclasses
 
 import pytest
 import torch
-from conftest import make_sae
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import make_sae
 from saematch import SaematchError, fold, rescale
 
 ALL = ("relu", "jumprelu", "topk", "abs_topk", "groupmax", "batchtopk")

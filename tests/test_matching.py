@@ -4,9 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from conftest import make_sae, permuted
 from scipy.optimize import linear_sum_assignment
 
+from conftest import make_sae, permuted
 from saematch import MatchError, Method, View, fold, match, rescale
 
 METHODS = ("sae-match", "cosine", "feature-flow", "paulo-belrose")
@@ -183,9 +183,7 @@ def test_excluded_features_take_no_part():
     W_dec[[7, 8]] = 0
     threshold = b.threshold.clone() if b.threshold is not None else torch.zeros(96)
     threshold[order[20]] = 0.0
-    found = match(
-        dataclasses.replace(a, W_dec=W_dec), dataclasses.replace(b, threshold=threshold)
-    )
+    found = match(dataclasses.replace(a, W_dec=W_dec), dataclasses.replace(b, threshold=threshold))
     left_out = {7, 8}
     assert set((found.target < 0).nonzero().flatten().tolist()) >= left_out
     assert int(order[20]) not in found.target.tolist()
@@ -207,7 +205,7 @@ def test_inverse_and_composition():
     torch.testing.assert_close(ab.inverse().score[first], ab.score)
     assert ab.inverse().relative_gap == pytest.approx(ab.relative_gap or 0.0, abs=1e-12)
     assert ab.compose(bc).gap is None
-    with pytest.raises(MatchError, match="ends at .* the other starts at"):
+    with pytest.raises(MatchError, match=r"ends at .* the other starts at"):
         bc.compose(bc)
     with pytest.raises(MatchError, match="many-to-one matching has no inverse"):
         match(a, make_sae(seed=9, d_sae=20), "feature-flow").inverse()

@@ -2,8 +2,8 @@ import dataclasses
 
 import pytest
 import torch
-from conftest import make_sae
 
+from conftest import make_sae
 from saematch import METHODS, Method, SaematchError, View
 from saematch.methods import resolve, resolve_fold
 

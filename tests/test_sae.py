@@ -2,8 +2,8 @@ import dataclasses
 
 import pytest
 import torch
-from conftest import make_sae
 
+from conftest import make_sae
 from saematch import SAE, Conventions, SaematchError
 
 ACTIVATIONS = ("relu", "jumprelu", "topk", "abs_topk", "groupmax", "batchtopk")

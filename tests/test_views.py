@@ -1,7 +1,7 @@
 import pytest
 import torch
-from conftest import make_sae
 
+from conftest import make_sae
 from saematch import SaematchError, View, fold
 from saematch.views import feature_vectors, parse_views, stack
 

@@ -111,10 +111,10 @@ def top_contexts(frame: pl.DataFrame, feature: int, n: int = 3) -> list[Context]
 def _are_contexts(kind: pl.DataType) -> bool:
     if not isinstance(kind, pl.List) or not isinstance(kind.inner, pl.Struct):
         return False
-    fields = {field.name: field.dtype for field in kind.inner.fields}
+    fields = kind.inner.to_schema()
     activation = fields.get("activation")
     texts = all(fields.get(name) == pl.String for name in _TEXTS)
-    return texts and activation is not None and activation().is_numeric()
+    return texts and activation is not None and activation.is_numeric()
 
 
 def _struct() -> str:

@@ -2,7 +2,8 @@
 
 With scales s (one per feature),
 
-    dec_i' = s_i dec_i    enc_i' = enc_i / s_i    b_enc_i' = b_enc_i / s_i    theta_i' = theta_i / s_i
+    dec_i' = s_i dec_i      enc_i' = enc_i / s_i
+    b_enc_i' = b_enc_i / s_i      theta_i' = theta_i / s_i
 
 the feature activations become f_i / s_i and the reconstruction does not change. SAE Match
 (Balagansky et al., 2025, section 4) folds with s = theta, the JumpReLU threshold, so that
@@ -31,9 +32,7 @@ FOLDS: dict[str, str] = {
 }
 
 
-def rescale(
-    sae: SAE, scale: Float[Tensor, " d_sae"], reason: str = "scale not positive"
-) -> SAE:
+def rescale(sae: SAE, scale: Float[Tensor, " d_sae"], reason: str = "scale not positive") -> SAE:
     """The SAE with `scale` folded into its weights; its reconstruction does not change.
 
     Excluded features and those whose scale is not positive and finite keep their weights; the
@@ -88,9 +87,7 @@ def fold(sae: SAE, how: Fold = "threshold", activation: Tensor | None = None) ->
     return folded
 
 
-def fold_scale(
-    sae: SAE, how: Fold, activation: Tensor | None = None
-) -> Float[Tensor, " d_sae"]:
+def fold_scale(sae: SAE, how: Fold, activation: Tensor | None = None) -> Float[Tensor, " d_sae"]:
     """The scale s that `fold` would fold in, before features are checked for use."""
     if how == "none":
         return torch.ones(sae.d_sae, dtype=sae.dtype, device=sae.device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import html as escape
+from html import escape
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -70,8 +70,12 @@ def summarise(m: Matching) -> dict[str, float | int | str | None]:
         "fold": m.fold,
         "features_a": m.a.d_sae,
         "features_b": m.b.d_sae,
-        "excluded_a": int(torch.stack([*m.excluded_a.values()]).any(0).sum()) if m.excluded_a else 0,
-        "excluded_b": int(torch.stack([*m.excluded_b.values()]).any(0).sum()) if m.excluded_b else 0,
+        "excluded_a": int(torch.stack([*m.excluded_a.values()]).any(0).sum())
+        if m.excluded_a
+        else 0,
+        "excluded_b": int(torch.stack([*m.excluded_b.values()]).any(0).sum())
+        if m.excluded_b
+        else 0,
         "matched": m.n_matched,
         "mutual_share": _share(m.mutual[kept]),
         "identity_share": m.identity_share,
@@ -92,7 +96,7 @@ def sentence(m: Matching) -> str:
     figures = summarise(m)
     parts = [
         f"{figures['matched']:,} of {m.a.d_sae:,} features",
-        f"median decoder cosine {figures['median_decoder_cosine'] or float('nan'):.2f}",
+        f"median decoder cosine {_number(figures['median_decoder_cosine'])}",
         f"{figures['mutual_share']:.0%} mutual",
         f"{figures['identity_share']:.1%} i -> i",
     ]
@@ -112,12 +116,15 @@ def html(m: Matching) -> str:
     rows = []
     for name in ("matched", "mutual_share", "identity_share", "relative_gap"):
         value = figures[name]
-        shown = "-" if value is None else f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
+        shown = (
+            "-" if value is None else f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
+        )
         rows.append((name.replace("_", " "), shown, ""))
     for name in m.measures:
         value, baseline = figures[f"median_{name}"], figures[f"identity_{name}"]
         rows.append((f"median {name.replace('_', ' ')}", _number(value), _number(baseline)))
-    head = f"{escape.escape(m.a.name)} &rarr; {escape.escape(m.b.name)} by {escape.escape(str(m.method))}"
+    a, b, method = (escape(str(part)) for part in (m.a.name, m.b.name, m.method))
+    head = f"{a} &rarr; {b} by {method}"
     body = "".join(f"<tr><td>{a}</td><td>{b}</td><td>{c}</td></tr>" for a, b, c in rows)
     return (
         f"<table><caption>{head}</caption>"

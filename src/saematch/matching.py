@@ -269,9 +269,7 @@ def _confirmed(
 ) -> Tensor:
     """Where a second assignment on the method's `confirm` views gives the same partner."""
     posed = pose(a, b, method, views=method.confirm)
-    again = assign(
-        posed.x, posed.y, posed.row_offset, posed.column_offset, kind=method.kind
-    )
+    again = assign(posed.x, posed.y, posed.row_offset, posed.column_offset, kind=method.kind)
     same = posed.outer_target(again.target) == target
     if method.cutoff is None:
         return same

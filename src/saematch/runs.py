@@ -84,7 +84,8 @@ class Run:
                 run._clean()
                 run._write_features(zip(names, saes, strict=True))
                 return run
-            if not overwrite:
+            # a run that never got anywhere has nothing to lose
+            if existing["pairs"] and not overwrite:
                 raise RunError(
                     f"{path} holds another run: {'; '.join(different)}; write elsewhere with -o, "
                     "or discard that run with --overwrite"

@@ -26,10 +26,10 @@ def load(
     """The SAE called `name`, in canonical form.
 
     Names are: a local file or folder; `org/repo/path/inside` or `org/repo@revision/path/inside` on
-    the Hugging Face hub; SAELens' `release:sae_id`; `saematch:resid_post_3` for those that come with
-    saematch (see `saematch.shipped`); and, after a folder or repository whose
-    subfolders are named by hook, the hook in any library's words (`layers.5`,
-    `blocks.5.hook_resid_post`). Only the files of this SAE are downloaded.
+    the Hugging Face hub; SAELens' `release:sae_id`; `saematch:resid_post_3` for those that come
+    with saematch (see `saematch.shipped`); and, after a folder or repository whose subfolders are
+    named by hook, the hook in any library's words (`layers.5`, `blocks.5.hook_resid_post`). Only
+    the files of this SAE are downloaded.
 
     The format is told by file names, tensor names and shapes. Whatever had to be guessed, and
     whatever a user should know, is in `sae.conventions.notes`.

@@ -6,7 +6,9 @@ import sys
 
 import typer
 
+from saematch.cli.demo import demo
 from saematch.cli.inspect import inspect
+from saematch.cli.match import match
 from saematch.errors import SaematchError
 
 app = typer.Typer(
@@ -16,7 +18,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command()(demo)
 app.command()(inspect)
+app.command()(match)
 
 
 @app.callback()
@@ -29,5 +33,7 @@ def main() -> None:
     try:
         app()
     except SaematchError as error:
-        typer.echo(f"saematch: {error}", err=True)
+        typer.echo(f"saematch: {' '.join(str(error).split())}", err=True)
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

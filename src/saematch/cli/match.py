@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -50,6 +50,10 @@ def match(
         str | None,
         typer.Option(help="As unit-decoder:1,unit-encoder:0.5 (weighted)."),
     ] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="one-to-one or many-to-one (weighted).")
+    ] = None,
+    view: Annotated[str | None, typer.Option(help="decoder or encoder (cosine).")] = None,
     candidates: Annotated[
         int, typer.Option(min=1, help="How many of the best targets to keep per feature.")
     ] = 5,
@@ -78,6 +82,8 @@ def match(
         "top_k": top_k,
         "cutoff": cutoff,
         "views": views,
+        "kind": kind,
+        "view": view,
     }
     given = {name: value for name, value in chosen.items() if value is not None}
 
@@ -102,13 +108,16 @@ def match(
 
 def _resolve(method: str, given: dict[str, Any]):
     from saematch.errors import MatchError
-    from saematch.methods import resolve
+    from saematch.methods import Kind, resolve
     from saematch.views import parse_views
 
     if method == "weighted" and "views" not in given:
         raise MatchError(
             "method 'weighted' needs --views, such as unit-decoder:1,unit-encoder:0.5"
         )
+    if "kind" in given and given["kind"] not in get_args(Kind):
+        allowed = " or ".join(get_args(Kind))
+        raise MatchError(f"kind is {given['kind']!r}; it must be {allowed}")
     if method == "weighted":
         given = given | {"views": parse_views(given["views"])}
     return resolve(method, **given)

@@ -1,0 +1,150 @@
+"""A run as tables: how much of each SAE was matched, how well, and how sure that is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from saematch.runs import Run
+
+LABELS = ("≥ 0.9", "0.7-0.9", "0.5-0.7", "0.3-0.5", "< 0.3")  # of frames.BANDS
+SHADES = "█▓▒░·"
+BAR = 20  # cells
+# i -> i: how many times what chance gives, and how many pairs at least, until it is worth a word
+FAR_ABOVE, AT_LEAST = 10, 10
+
+
+def show_run(console: Console, run: Run, made: int) -> None:
+    """Print what was matched, both tables, warnings and notes; `made`: pairs made just now."""
+    from rich.text import Text
+
+    summaries = run.summaries
+    method = next(iter(summaries.values()))
+    folded = "" if method["fold"] == "none" else f", folded by {method['fold']}"
+    many = f"{len(summaries)} pairs" if len(summaries) > 1 else "one pair"
+    head = f"{many} of SAEs matched by {method['method']}{folded}"
+    console.print(Text(head, style="bold"))
+    if made == 0:
+        console.print(Text(f"Nothing left to do: all of it was there since {_time(run)}."))
+    elif made < len(summaries):
+        console.print(Text(f"{made} made now; the others were there already."))
+    console.print()
+    console.print(_coverage(summaries, bars=console.width >= 100))
+    console.print(_quality(summaries))
+    for pair, figures in summaries.items():
+        if (warning := shared_seed(figures)) is not None:
+            console.print(Text(f"! {_arrow(pair)}: {warning}", style="yellow"))
+    notes = dict.fromkeys(note for pair in summaries for note in run.notes(*pair))
+    for note in notes:
+        console.print(Text(f"Note: {note}"))
+
+
+def shared_seed(figures: dict[str, Any]) -> str | None:
+    """What to say where far more features go to their own index than chance would have it."""
+    matched, share = figures["matched"], figures["identity_share"]
+    chance = 1 / max(1, figures["features_b"])
+    if share * matched < AT_LEAST or share < FAR_ABOVE * chance:
+        return None
+    return (
+        f"{share:.1%} of the matches are i -> i, where chance gives {chance:.2%}. Both SAEs seem "
+        "to have started from the same random weights (one seed): much of their agreement is then "
+        "inherited from the start of training, not found in the model."
+    )
+
+
+def bands(figures: dict[str, Any]) -> list[float]:
+    """Shares of all features of A by the decoder cosine of their match, one per band."""
+    from saematch.frames import BANDS
+
+    at_least = [figures[f"cosine_ge_{low:g}"] for low, _ in BANDS[:-1]]
+    at_least.append(figures["matched"] / max(1, figures["features_a"]))
+    return [high - low for low, high in zip([0.0, *at_least], at_least, strict=False)]
+
+
+def _coverage(summaries: dict, bars: bool) -> Table:
+    table = _table("Share of A's features by the decoder cosine of their match in B")
+    table.add_column("A → B", overflow="fold")
+    for label in ("matched", *LABELS):
+        table.add_column(label, justify="right", no_wrap=True)
+    if bars:
+        table.add_column(" ".join(SHADES), no_wrap=True)
+    for pair, figures in summaries.items():
+        shares = bands(figures)
+        cells = [f"{share:.0%}" if share >= 0.005 or not share else "<1%" for share in shares]
+        table.add_row(
+            _arrow(pair), f"{sum(shares):.1%}", *cells, *([_bar(shares)] if bars else [])
+        )
+    return table
+
+
+def _quality(summaries: dict) -> Table:
+    table = _table(
+        "Medians over the matches, beside what i -> i would give",
+        "MSE: of folded decoder rows. Mutual: each the other's best. Gap: the most that any other "
+        "assignment could gain, relative; below 1e-9 it is proved the best there is.",
+    )
+    table.add_column("A → B", overflow="fold")
+    for label in ("cosine\n(i -> i)", "MSE\n(i -> i)", "\nmutual", "\ni -> i", "\ngap", "\ntime"):
+        table.add_column(label, justify="right", no_wrap=True)
+    for pair, figures in summaries.items():
+        table.add_row(
+            _arrow(pair),
+            _beside(figures, "decoder_cosine", ".2f"),
+            _beside(figures, "decoder_mse_folded", ".2g"),
+            f"{figures['mutual_share']:.0%}",
+            f"{figures['identity_share']:.2%}",
+            _number(figures["relative_gap"], ".0e"),
+            f"{figures['seconds']:.1f} s",
+        )
+    return table
+
+
+def _table(title: str, caption: str | None = None) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    return Table(
+        title=title,
+        caption=caption,
+        title_justify="left",
+        caption_justify="left",
+        title_style="italic",
+        caption_style="dim",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        header_style="bold",
+    )
+
+
+def _bar(shares: list[float]) -> str:
+    """The shares as `BAR` cells, rounded at the running sum, so that the whole is never longer."""
+    edges = [round(sum(shares[: i + 1]) * BAR) for i in range(len(shares))]
+    return "".join(
+        shade * (end - start)
+        for shade, start, end in zip(SHADES, [0, *edges], edges, strict=False)
+    )
+
+
+def _beside(figures: dict[str, Any], name: str, form: str) -> str:
+    shown = _number(figures[f"median_{name}"], form)
+    baseline = figures[f"identity_{name}"]
+    return shown if baseline is None else f"{shown} ({_number(baseline, form)})"
+
+
+def _number(value: float | None, form: str) -> str:
+    if value is None:
+        return "-"
+    return "0" if value == 0 else f"{value:{form}}"
+
+
+def _arrow(pair: tuple[str, str]) -> str:
+    return f"{pair[0]} → {pair[1]}"
+
+
+def _time(run: Run) -> str:
+    stamp = run.finished or run.manifest["created"]
+    return stamp[:16].replace("T", " ") + " UTC"
