@@ -31,7 +31,7 @@ from demo.model import (
     make_windows,
     train_model,
 )
-from demo.saes import plans, save_sae, train_saes
+from demo.saes import plans, save_frequency, save_sae, train_saes
 
 MODEL_NAME = "saematch/demo-gpt2-6l"
 PACKAGE = Path(__file__).parent.parent / "src" / "saematch" / "data"
@@ -83,6 +83,8 @@ def package(work, folder, model, tokenizer, train, held_out, device) -> None:
         frame.write_parquet(
             folder / "saes" / name / "features.parquet", compression="zstd", compression_level=19
         )
+        save_frequency(frame["frequency"].to_torch(), folder / "saes" / name)
+        saes[name] = saematch.load(folder / "saes" / name, device=device)
         dead = (frame["frequency"] == 0).sum() / frame.height
         found[name] = figures(model, saes[name], held_out) | {"dead": dead}
         print(name, {k: round(v, 4) for k, v in found[name].items()}, flush=True)

@@ -304,3 +304,9 @@ def save_sae(t: Trainee, folder: Path, model_name: str) -> None:
     if t.plan.activation == "topk":
         config |= {"k": int(t.plan.l0), "rescale_acts_by_decoder_norm": False}
     (folder / "cfg.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def save_frequency(frequency: Tensor, folder: Path) -> None:
+    """Write `sparsity.safetensors` as SAELens does: the logarithm to base 10 of the frequency."""
+    log_frequency = (frequency.float() + 1e-10).log10()
+    save_file({"sparsity": log_frequency}, str(folder / "sparsity.safetensors"))

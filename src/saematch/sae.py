@@ -120,11 +120,14 @@ class SAE:
 
     @property
     def name(self) -> str:
-        """What to call it in tables: the last two parts of its source, or its site."""
+        """What to call it in tables: its path inside a hub repository, else the end of its path."""
         source = self.conventions.source.rstrip("/")
-        if source:
-            return "/".join(source.split("/")[-2:])
-        return str(self.conventions.site or "SAE")
+        parts = source.split("/")
+        if not source:
+            return str(self.conventions.site or "SAE")
+        # org/repo/layer_12/width_16k/average_l0_82: only all of the inner path tells it apart
+        inner = parts[2:] if len(parts) > 3 and parts[0] not in ("", ".", "..", "~") else []
+        return "/".join(inner or parts[-2:])
 
     @cached_property
     def excluded(self) -> Bool[Tensor, " d_sae"]:

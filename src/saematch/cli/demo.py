@@ -51,6 +51,7 @@ def demo(
     from saematch.cli.report import show_run
 
     console = output()
+    console.print("The SAEs along the residual stream of the small model that comes with saematch.")
     show_run(console, run, made)
     show_examples(console, run)
     console.print(f"\nWritten to {out}: run.json, features, contexts, pairs, candidates. Next:")

@@ -77,9 +77,12 @@ def show_examples(console: Console, run: Run) -> None:
     from rich.text import Text
 
     width = (console.width - 3) // 2
-    for kind, examples in choose(run).items():
-        if not examples:
-            continue
+    chosen = {kind: examples for kind, examples in choose(run).items() if examples}
+    if any(example.left for examples in chosen.values() for example in examples):
+        legend = f"Where both features fire most: A left, B right, on the {OPEN}token{CLOSE}"
+        signs = f"{NEWLINE} a line end, {SPACES} spaces"
+        console.print(Text(f"\n{legend}; {signs}.", style="dim"))
+    for kind, examples in chosen.items():
         console.print()
         console.rule(Text(f"{kind} matches", style="bold"), align="left", style="dim")
         for example in examples:

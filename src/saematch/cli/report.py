@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 LABELS = ("≥ 0.9", "0.7-0.9", "0.5-0.7", "0.3-0.5", "< 0.3")  # of frames.BANDS
 SHADES = "█▓▒░·"
-BAR = 20  # cells
+BAR = 16  # cells
 # i -> i: how many times what chance gives, and how many pairs at least, until it is worth a word
 FAR_ABOVE, AT_LEAST = 10, 10
 
@@ -39,7 +39,7 @@ def show_run(console: Console, run: Run, made: int) -> None:
             console.print(Text(f"! {_arrow(pair)}: {warning}", style="yellow"))
     notes = dict.fromkeys(note for pair in summaries for note in run.notes(*pair))
     for note in notes:
-        console.print(Text(f"Note: {note}"))
+        console.print(Text(f"- {note}"))
 
 
 def shared_seed(figures: dict[str, Any]) -> str | None:
@@ -138,7 +138,8 @@ def _beside(figures: dict[str, Any], name: str, form: str) -> str:
 def _number(value: float | None, form: str) -> str:
     if value is None:
         return "-"
-    return "0" if value == 0 else f"{value:{form}}"
+    # adding 0.0 turns what was rounded to -0.00 into 0.00
+    return "0" if value == 0 else f"{float(f'{value:{form}}') + 0.0:{form}}"
 
 
 def _arrow(pair: tuple[str, str]) -> str:

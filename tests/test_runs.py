@@ -1,0 +1,344 @@
+"""The run directory: whole files, resumption, refusal to discard what was made otherwise."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+from conftest import make_sae, permuted
+from polars.testing import assert_frame_equal
+
+from saematch import Conventions, RunError, Site, match
+from saematch.atomic import STALE, sweep, whole
+from saematch.manifest import checksum, features_frame, method_options
+from saematch.methods import resolve
+from saematch.naming import names_of
+from saematch.runs import Run
+
+OPTIONS = {"method": "cosine", "candidates": 3}
+
+
+@pytest.fixture(scope="module")
+def saes():
+    return [make_sae(d_in=8, d_sae=24, seed=i, layer=i) for i in range(3)]
+
+
+@pytest.fixture(scope="module")
+def matchings(saes):
+    return [match(saes[i], saes[i + 1], "cosine", candidates=3) for i in range(2)]
+
+
+@pytest.fixture
+def run(tmp_path, saes):
+    return Run.create(tmp_path / "run", "match", OPTIONS, saes)
+
+
+def snapshot(path: Path) -> dict[str, tuple[int, int]]:
+    """What changes when a file is written, or replaced by its equal."""
+    files = (p for p in path.rglob("*") if p.is_file())
+    return {str(p): (p.stat().st_mtime_ns, p.stat().st_ino) for p in files}
+
+
+def test_tables_and_summaries_come_back_as_they_went_in(run, saes, matchings):
+    a, b, c = run.names
+    assert [a, b, c] == ["resid_post_0", "resid_post_1", "resid_post_2"]
+    run.add_pair(b, c, matchings[1])
+    run.add_pair(a, b, matchings[0])
+    again = Run.open(run.path)
+    assert again.pairs == [(a, b), (b, c)]  # in the order of the SAEs, not of the work
+    for pair, matching in zip(again.pairs, matchings, strict=True):
+        assert_frame_equal(again.pair(*pair), matching.to_frame())
+        assert_frame_equal(again.candidates(*pair), matching.candidates_frame())
+        assert again.summaries[pair] == pytest.approx(matching.summary())
+        # without saematch, by the place that run.json gives
+        entry = next(e for e in json.loads((run.path / "run.json").read_text())["pairs"] if e["a"] == pair[0])
+        frame = pl.read_parquet(run.path / entry["table"])
+        assert frame["target"].to_list() == matching.target.tolist()
+    assert_frame_equal(again.features(b), features_frame(saes[1]))
+
+
+def test_features_are_those_of_the_weights():
+    sae = make_sae(d_in=8, d_sae=24)
+    W_dec = sae.W_dec.clone()
+    W_dec[3] = 0
+    frequency = torch.linspace(0, 1, 24)
+    sae = replace(sae, W_dec=W_dec, frequency=frequency)
+    known = pl.DataFrame(
+        {"feature": [5, 2], "frequency": [9.0, 9.0], "mean_activation": [1.5, 2.5], "max_activation": [3.0, 4.0]}
+    )
+    frame = features_frame(sae, known)
+    assert frame["feature"].to_list() == list(range(24))
+    assert frame["decoder_norm"].to_list() == pytest.approx(sae.W_dec.norm(dim=1).tolist())
+    assert frame["encoder_norm"].to_list() == pytest.approx(sae.W_enc.norm(dim=0).tolist())
+    assert frame["frequency"].to_list() == pytest.approx(frequency.tolist())  # not the table's 9
+    assert frame["mean_activation"][2] == 2.5
+    assert frame["max_activation"][5] == 3.0
+    assert frame["mean_activation"].null_count() == 22
+    assert frame["excluded"][3] == "zero decoder"
+    assert frame["excluded"][0] == "dead"
+    assert frame["excluded"].null_count() == 22
+
+
+def test_the_same_call_takes_up_what_is_there_and_touches_nothing(run, saes, matchings):
+    a, b, _ = run.names
+    run.add_pair(a, b, matchings[0])
+    before = snapshot(run.path)
+    again = Run.create(run.path, "match", OPTIONS, saes)
+    assert snapshot(run.path) == before
+    assert again.has_pair(a, b)
+    assert not again.has_pair(b, run.names[2])
+    # a moved checkpoint is the same SAE
+    moved = [replace(s, conventions=replace(s.conventions, source="elsewhere/x")) for s in saes]
+    assert Run.create(run.path, "match", OPTIONS, moved).has_pair(a, b)
+
+
+def test_a_pair_whose_table_was_deleted_is_not_done(run, matchings):
+    a, b, _ = run.names
+    run.add_pair(a, b, matchings[0])
+    (run.path / "candidates" / f"{a}--{b}.parquet").unlink()
+    assert not Run.open(run.path).has_pair(a, b)
+
+
+def with_threshold(sae, value):
+    return replace(sae, threshold=torch.full((sae.d_sae,), value))
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "change", "words"),
+    [
+        ("match", {**OPTIONS, "candidates": 4}, None, "candidates is 3 there, 4 here"),
+        ("match", {"method": "cosine"}, None, "candidates is 3 there, not set here"),
+        ("demo", OPTIONS, None, "made by the command match, not demo"),
+        ("match", OPTIONS, lambda s: [*s[:2], with_threshold(s[2], 0.5)], "resid_post_2 has other weights"),
+        ("match", OPTIONS, lambda s: s[:2], "its SAEs are resid_post_0, resid_post_1, resid_post_2, not"),
+        (
+            "match",
+            OPTIONS,
+            lambda s: [replace(s[0], conventions=replace(s[0].conventions, centred=True)), *s[1:]],
+            "resid_post_0: centred is False there, True here",
+        ),
+    ],
+)  # fmt: skip
+def test_a_run_made_otherwise_is_kept_unless_asked(run, saes, matchings, command, options, change, words):
+    run.add_pair(*run.names[:2], matchings[0])
+    before = snapshot(run.path)
+    other = change(saes) if change else saes
+    with pytest.raises(RunError, match="-o.*--overwrite") as refused:
+        Run.create(run.path, command, options, other)
+    assert words in str(refused.value)
+    assert snapshot(run.path) == before
+
+    new = Run.create(run.path, command, options, other, overwrite=True)
+    assert new.pairs == []
+    assert not list((run.path / "pairs").iterdir())
+    assert Run.open(run.path).manifest["options"] == options
+
+
+def test_overwriting_keeps_files_that_are_not_the_runs(run, saes):
+    mine = run.path / "notes.txt"
+    mine.write_text("mine")
+    Run.create(run.path, "other", OPTIONS, saes, overwrite=True)
+    assert mine.read_text() == "mine"
+
+
+def test_a_run_without_results_has_nothing_to_lose(run, saes):
+    assert Run.create(run.path, "match", {"method": "other"}, saes).pairs == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda text: text[: len(text) // 2], "is damaged"),
+        (lambda text: "", "is damaged"),
+        (lambda text: text.replace('"pairs"', '"pears"'), "pairs is missing"),
+        (lambda text: text.replace('"features/resid', '"../../resid'), "places of resid_post_0"),
+        (lambda text: text.replace('"name": "resid_post_0"', '"name": "../x"'), "the name '../x'"),
+    ],
+)
+def test_a_damaged_manifest_is_an_error_that_overwrite_mends(run, saes, damage, words):
+    file = run.path / "run.json"
+    file.write_text(damage(file.read_text()))
+    for act in (lambda: Run.open(run.path), lambda: Run.create(run.path, "match", OPTIONS, saes)):
+        with pytest.raises(RunError) as refused:
+            act()
+        assert words in str(refused.value)
+        assert str(file) in str(refused.value)
+    assert Run.create(run.path, "match", OPTIONS, saes, overwrite=True).names == run.names
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_folders_and_files_of_others_are_never_touched(tmp_path, saes, overwrite):
+    folder = tmp_path / "thesis"
+    folder.mkdir()
+    (folder / "chapter.tex").write_text("x")
+    with pytest.raises(RunError, match=r"not empty \(chapter.tex\)"):
+        Run.create(folder, "match", OPTIONS, saes, overwrite=overwrite)
+    (folder / "run.json").write_text('{"of": "another program"}')
+    with pytest.raises(RunError, match="not of saematch"):
+        Run.create(folder, "match", OPTIONS, saes, overwrite=overwrite)
+    with pytest.raises(RunError, match="is a file"):
+        Run.create(folder / "chapter.tex", "match", OPTIONS, saes, overwrite=overwrite)
+    assert sorted(p.name for p in folder.iterdir()) == ["chapter.tex", "run.json"]
+    assert Run.create(tmp_path / "new" / "deep", "match", OPTIONS, saes).pairs == []
+
+
+def test_unknown_names_and_unreadable_tables_are_errors(run, saes, matchings):
+    a, b, c = run.names
+    run.add_pair(a, b, matchings[0])
+    with pytest.raises(RunError, match=f"has no pair {b}--{c}; it has {a}--{b}"):
+        run.pair(b, c)
+    with pytest.raises(RunError, match="has no SAE 'x'"):
+        run.add_pair("x", b, matchings[0])
+    small = make_sae(d_in=8, d_sae=10)
+    with pytest.raises(RunError, match="is not the SAE"):
+        run.add_pair(a, b, match(small, small))
+    (run.path / "pairs" / f"{a}--{b}.parquet").write_bytes(b"PAR1 and nothing")
+    with pytest.raises(RunError, match="cannot be read"):
+        run.pair(a, b)
+    with pytest.raises(RunError, match="no run directory"):
+        Run.open(run.path / "pairs")
+
+
+def test_a_failed_write_leaves_the_old_file_or_none(tmp_path):
+    file = tmp_path / "deep" / "x.txt"
+    for before in (None, "old"):
+        if before:
+            file.write_text(before)
+        with pytest.raises(ZeroDivisionError), whole(file) as partial:
+            partial.write_text("half")
+            raise ZeroDivisionError
+        assert [p.name for p in file.parent.iterdir()] == (["x.txt"] if before else [])
+        assert not before or file.read_text() == before
+
+
+def test_a_table_that_fails_half_way_is_not_listed(run, matchings, monkeypatch):
+    a, b, c = run.names
+    run.add_pair(a, b, matchings[0])
+    real = pl.DataFrame.write_parquet
+
+    def fail(frame, file, **options):
+        real(frame.head(3), file, **options)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", fail)
+    with pytest.raises(RunError, match="cannot be written.*No space left"):
+        run.add_pair(b, c, matchings[1])
+    monkeypatch.undo()
+    assert Run.open(run.path).pairs == [(a, b)]
+    assert [p.name for p in (run.path / "candidates").iterdir()] == [f"{a}--{b}.parquet"]
+
+
+KILLED = """
+import os, signal, sys, torch
+sys.path.insert(0, sys.argv[1])
+from conftest import make_sae
+from saematch import match, runs
+import polars as pl
+saes = [make_sae(d_in=8, d_sae=24, seed=i, layer=i) for i in range(3)]
+run = runs.Run.create(sys.argv[2], "match", {"method": "cosine", "candidates": 3}, saes)
+a, b, c = run.names
+run.add_pair(a, b, match(saes[0], saes[1], "cosine", candidates=3))
+real = pl.DataFrame.write_parquet
+def die(frame, file, **options):
+    real(frame, file, **options)
+    if "pairs" in str(file):
+        os.kill(os.getpid(), signal.SIGKILL)
+pl.DataFrame.write_parquet = die
+run.add_pair(b, c, match(saes[1], saes[2], "cosine", candidates=3))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL elsewhere")
+def test_after_a_kill_only_what_is_missing_is_made_again(tmp_path, saes, matchings):
+    here = str(Path(__file__).parent)
+    path = tmp_path / "run"
+    code = [sys.executable, "-c", KILLED, here, str(path)]
+    assert subprocess.run(code, check=False).returncode == -signal.SIGKILL
+    left = list((path / "pairs").glob(".*.partial"))
+    assert len(left) == 1  # it was killed in the middle of a write
+
+    run = Run.create(path, "match", OPTIONS, saes)
+    a, b, c = run.names
+    assert run.has_pair(a, b)
+    assert not run.has_pair(b, c)
+    before = snapshot(path / "pairs")
+    run.add_pair(b, c, matchings[1])
+    after = snapshot(path / "pairs")
+    assert set(after) - set(before) == {str(path / "pairs" / f"{b}--{c}.parquet")}
+    assert {p: after[p] for p in before} == before
+    assert_frame_equal(run.pair(b, c), matchings[1].to_frame())
+
+
+def test_partial_files_are_swept_once_they_have_no_writer(tmp_path):
+    for age, name in ((0, "new"), (2 * STALE, "old")):
+        file = tmp_path / f".{name}.partial"
+        file.write_text("")
+        os.utime(file, (time.time() - age,) * 2)
+    sweep(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == [".new.partial"]
+
+
+def test_the_checksum_is_of_the_weights_alone():
+    sae = make_sae()
+    there = replace(sae, conventions=replace(sae.conventions, source="elsewhere"))
+    assert checksum(there) == checksum(sae)
+    weights = {checksum(replace(sae, b_dec=sae.b_dec + 1e-6))}
+    weights.add(checksum(replace(sae, threshold=sae.threshold * 1.001)))  # pyright: ignore[reportOptionalOperand]
+    weights.add(checksum(permuted(sae, torch.arange(sae.d_sae).roll(1))))
+    weights.add(checksum(sae.to(dtype=torch.bfloat16)))
+    assert len(weights | {checksum(sae)}) == 5
+
+
+def test_options_tell_methods_apart_that_print_alike():
+    one, other = (resolve("sae-match", encoder_weight=w) for w in (0.12345678, 0.12345679))
+    assert str(one) == str(other)
+    assert method_options(one) != method_options(other)
+
+
+def named(source: str, site: Site | None = None):
+    return replace(
+        make_sae(d_in=2, d_sae=3),
+        conventions=Conventions(activation="jumprelu", source=source, site=site),
+    )
+
+
+POST_3 = Site("blocks.3.hook_resid_post", "resid_post", 3)
+
+
+@pytest.mark.parametrize(
+    ("saes", "names"),
+    [
+        ([("saematch:resid_post_3", POST_3), ("saematch:resid_post_3_seed2", POST_3)], ["resid_post_3", "resid_post_3_seed2"]),
+        ([("x/layer_3/width_16k/l0_8", POST_3), ("x/layer_3/width_65k/l0_8", POST_3)], ["resid_post_3_width_16k", "resid_post_3_width_65k"]),
+        ([("one/x", None), ("two/x", None)], ["one_x", "two_x"]),
+        ([("same", None), ("same", None)], ["same", "same_2"]),
+        ([("a/SAE", None), ("a/sae", None)], ["a_SAE", "a_sae_2"]),
+        ([("../../etc/passwd", None), ("..", None)], ["etc_passwd", "sae"]),
+        ([("a--b", None), ("c:\\d\\e", None)], ["a-b", "c_d_e"]),
+        ([("层/三", None), ("", None)], ["sae", "SAE_2"]),
+    ],
+)  # fmt: skip
+def test_names_are_readable_unique_and_safe(saes, names):
+    assert names_of([named(*sae) for sae in saes]) == names
+
+
+def test_no_name_leaves_its_folder(tmp_path):
+    hostile = ["../../evil", "a/../..", "/etc/x", "x" * 400, "\x00\n", "con:.parquet", "-o", ".hidden"]
+    saes = [named(f"{source}/{source}") for source in hostile]
+    names = names_of(saes)
+    assert len({name.casefold() for name in names}) == len(names)
+    for name in names:
+        assert len(name) <= 64
+        assert not set(name) & set('/\\:\x00\n"<>|?* ')
+        assert not name.startswith((".", "-"))
+        assert "--" not in name
+    run = Run.create(tmp_path / "run", "match", OPTIONS, saes)
+    assert sorted(p.stem for p in (run.path / "features").iterdir()) == sorted(names)
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
