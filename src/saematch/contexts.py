@@ -7,6 +7,7 @@ largest activations, best first, each with `before`, `token`, `after`, `activati
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,8 +38,9 @@ def folder_of(sae: SAE) -> Path | None:
     if source.startswith(shipped.PREFIX):
         name = source.removeprefix(shipped.PREFIX)
         return shipped.path(name) if name in shipped.names() else None
-    path = Path(source).expanduser()
-    if not source or not path.exists():
+    # of a name that no file can have, os.path says that it does not exist
+    path = Path(os.path.expanduser(source))
+    if not source or not os.path.exists(path):
         return None
     return path if path.is_dir() else path.parent
 

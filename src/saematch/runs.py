@@ -76,7 +76,11 @@ class Run:
         names = names_of(saes)
         entries = [sae_entry(name, sae) for name, sae in zip(names, saes, strict=True)]
         manifest = new_manifest(command, options, entries)
-        existing = _existing(path, overwrite)
+        try:
+            existing = _existing(path, overwrite)
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"{path} cannot be a run directory: {error.strerror}") from error
         if existing is not None:
             different = differences(existing, manifest)
             if not different and not overwrite:
@@ -90,10 +94,6 @@ class Run:
                     f"{path} holds another run: {'; '.join(different)}; write elsewhere with -o, "
                     "or discard that run with --overwrite"
                 )
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"{path} cannot be a run directory: {error.strerror}") from error
         run = cls(path, manifest)
         # an empty manifest first: from here on no file of the old run counts
         run._save()

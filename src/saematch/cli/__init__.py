@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+from saematch import __version__
 from saematch.cli.demo import demo
 from saematch.cli.inspect import inspect
 from saematch.cli.match import match
@@ -23,8 +25,19 @@ app.command()(inspect)
 app.command()(match)
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"saematch {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _commands() -> None:
+def _commands(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_version, is_eager=True),
+    ] = False,
+) -> None:
     """Follow the features of sparse autoencoders through a language model."""
 
 

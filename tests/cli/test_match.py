@@ -1,0 +1,210 @@
+"""`saematch match`: options, errors and what it prints."""
+
+import re
+import subprocess
+import sys
+
+import polars as pl
+import pytest
+import torch
+from conftest import make_sae, permuted
+from polars.testing import assert_frame_equal
+from stand_in import sidecar, write_shipped
+from typer.testing import CliRunner
+
+import saematch
+from saematch.cli import app
+from saematch.cli.report import bands, shared_seed
+from saematch.runs import Run
+
+
+@pytest.fixture(scope="module")
+def saes(tmp_path_factory):
+    return write_shipped(tmp_path_factory.mktemp("data")) / "saes"
+
+
+@pytest.fixture
+def match(saes, tmp_path, monkeypatch):
+    """`match(A, B, *options)` in an empty folder, by the names of the stand-ins."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(a, b, *options):
+        names = [str(saes / n) if (saes / n).is_dir() else n for n in (a, b)]
+        return CliRunner().invoke(app, ["match", *names, *options])
+
+    return run
+
+
+def test_the_run_holds_what_match_returns(match, saes):
+    done = match("resid_post_1", "resid_post_2", "-o", "out", "--candidates", "7")
+    assert done.exit_code == 0, done.output
+    run = Run.open("out")
+    a, b = (saematch.load(saes / name) for name in run.names)
+    expected = saematch.match(a, b, candidates=7)
+    assert_frame_equal(run.pair(*run.names), expected.to_frame())
+    assert_frame_equal(run.candidates(*run.names), expected.candidates_frame())
+    assert "Written to out" in done.output
+    for name in run.names:
+        there = pl.read_parquet(saes / name / "features.parquet")
+        assert_frame_equal(run.contexts(name), there.select(run.contexts(name).columns))  # pyright: ignore[reportArgumentType, reportOptionalMemberAccess]
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments"),
+    [
+        (["--fold", "none", "--terms", "decoder"], {"fold": "none", "terms": "decoder"}),
+        (
+            ["--bias", "--encoder-weight", "0.5", "--decoder-weight", "2", "--bias-weight", "3"],
+            {"bias": True, "encoder_weight": 0.5, "decoder_weight": 2.0, "bias_weight": 3.0},
+        ),
+        (["--method", "cosine", "--view", "encoder"], {"method": "cosine", "view": "encoder"}),
+        (["--method", "feature-flow", "--top-k", "9"], {"method": "feature-flow", "top_k": 9}),
+        (["--method", "paulo-belrose", "--cutoff", "0.9"], {"method": "paulo-belrose", "cutoff": 0.9}),
+        (
+            ["--method", "weighted", "--views", "unit-decoder:1,unit-encoder:0.5", "--kind", "many-to-one"],
+            {
+                "method": "weighted",
+                "views": (saematch.View("decoder", True), saematch.View("encoder", True, 0.5)),
+                "kind": "many-to-one",
+            },
+        ),
+    ],
+)  # fmt: skip
+def test_options_reach_the_method(match, saes, options, arguments):
+    done = match("resid_post_3", "resid_post_3_seed2", "-o", "out", "-q", *options)
+    assert (done.exit_code, done.output) == (0, "out\n")
+    a, b = (saematch.load(saes / n) for n in ("resid_post_3", "resid_post_3_seed2"))
+    run = Run.open("out")
+    assert_frame_equal(run.pair(*run.names), saematch.match(a, b, **arguments).to_frame())
+    assert run.manifest["options"]["method"] == arguments.get("method", "sae-match")
+
+
+def test_folding_by_activation_takes_the_means_beside_the_weights(match, saes, tmp_path):
+    done = match("resid_post_1", "resid_post_2", "-o", "out", "-q", "--fold", "activation")
+    assert done.exit_code == 0, done.output
+    a, b = (saematch.load(saes / f"resid_post_{i}") for i in (1, 2))
+    twos = torch.full((48,), 2.0)
+    expected = saematch.match(a, b, fold="activation", activation=(twos, twos))
+    run = Run.open("out")
+    assert_frame_equal(run.pair(*run.names), expected.to_frame())
+    bare = write_shipped(tmp_path / "bare", contexts=False) / "saes" / "resid_post_2"
+    done = match("resid_post_1", str(bare), "-o", "other", "--fold", "activation")
+    assert isinstance(done.exception, saematch.MatchError)
+    assert "has no features.parquet" in str(done.exception)
+
+
+def test_without_o_the_run_is_named_for_the_pair(match):
+    assert match("resid_post_1", "resid_post_2", "-q").output == "runs/resid_post_1--resid_post_2\n"
+    pair = "resid_post_3--resid_post_3_seed2"
+    assert match("resid_post_3", "resid_post_3_seed2", "-q").output == f"runs/{pair}\n"
+    assert Run.open(f"runs/{pair}").names == pair.split("--")
+
+
+def test_a_second_call_resumes_another_is_refused_and_overwrite_discards(match):
+    first = match("resid_post_1", "resid_post_2", "-o", "out")
+    again = match("resid_post_1", "resid_post_2", "-o", "out", "--device", "cpu")
+    assert "Nothing left to do" in again.output
+    assert "Nothing left to do" not in first.output
+    created = Run.open("out").manifest
+    other = match("resid_post_1", "resid_post_2", "-o", "out", "--fold", "none")
+    assert isinstance(other.exception, saematch.RunError)
+    assert "fold is auto there, none here" in str(other.exception)
+    assert Run.open("out").manifest == created
+    done = match("resid_post_1", "resid_post_2", "-o", "out", "--fold", "none", "--overwrite")
+    assert done.exit_code == 0
+    assert Run.open("out").manifest["options"]["fold"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["resid_post_1", "nowhere/at/all/x"], "nowhere"),
+        (["resid_post_1", "resid_post_2", "--method", "best"], "no method is called 'best'"),
+        (["resid_post_1", "resid_post_2", "--method", "cosine", "--fold", "none"], "no option 'fold'"),
+        (["resid_post_1", "resid_post_2", "--method", "weighted"], "needs --views"),
+        (["resid_post_1", "resid_post_2", "--method", "weighted", "--views", "d:x"], "not a number"),
+        (["resid_post_1", "resid_post_2", "--fold", "thresholds"], "no folding is called"),
+        (["resid_post_1", "resid_post_2", "--device", "tpu9"], "no device 'tpu9'"),
+        (["resid_post_1", "resid_post_2", "-o", "/proc/none/run"], "/proc/none/run"),
+        (["resid_post_1", "resid_post_2", "-o", "x" * 300], "cannot be a run directory"),
+    ],
+)  # fmt: skip
+def test_a_users_error_is_one_line_and_status_1(saes, tmp_path, arguments, words):
+    names = [str(saes / a) if (saes / a).is_dir() else a for a in arguments]
+    done = process("match", *names, folder=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("saematch: ")
+    assert words in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_misuse_is_status_2(match):
+    assert match("resid_post_1", "resid_post_2", "--candidates", "0").exit_code == 2
+    assert match("resid_post_1", "resid_post_2", "--no-such-option").exit_code == 2
+
+
+def process(*arguments, folder):
+    code = "from saematch.cli import main; main()"
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+
+
+def test_help_of_every_command_loads_nothing_heavy(tmp_path):
+    code = (
+        "import sys; from saematch.cli import app\n"
+        "try: app(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('torch', 'numpy', 'polars', 'scipy') if m in sys.modules])"
+    )
+    for command in ([], ["match"], ["demo"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *command, "--help"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stdout.splitlines()[-1] == "[]", done.stderr
+        assert "Usage" in done.stdout
+
+
+def summary(order: torch.Tensor, noise: float = 0.0):
+    a = make_sae(d_in=8, d_sae=64)
+    return saematch.match(a, permuted(a, order, noise=noise)).summary()
+
+
+def test_a_shared_seed_is_named_and_strangers_are_not():
+    warning = shared_seed(summary(torch.arange(64)))
+    assert warning is not None
+    assert "100.0% of the matches are i -> i, where chance gives 1.56%" in warning
+    assert "one seed" in warning
+    assert shared_seed(summary(torch.arange(64).roll(1))) is None
+    few = torch.arange(64)
+    few[9:] = few[9:].roll(1)  # nine of 64 stay: 14 %, too few to say
+    assert shared_seed(summary(few)) is None
+
+
+def test_bands_share_out_what_is_matched():
+    figures = summary(torch.randperm(64, generator=torch.Generator().manual_seed(1)), noise=1.0)
+    shares = bands(figures)
+    assert len(shares) == 5
+    assert sum(shares) == pytest.approx(1.0)
+    assert shares[0] == figures["cosine_ge_0.9"]
+    assert all(share >= 0 for share in shares)
+    assert sum(bands({**figures, "features_a": 128, "matched": 64})) == pytest.approx(0.5)
+
+
+def test_the_warning_is_printed(match, tmp_path):
+    done = match("resid_post_3", "resid_post_3", "-o", "out")
+    assert "100.0% of the matches are i -> i" in re.sub(r"\s+", " ", done.output)
+    done = match("resid_post_1", "resid_post_2", "-o", "other")
+    assert "of the matches are i -> i" not in re.sub(r"\s+", " ", done.output)
+
+
+def test_a_malformed_table_beside_the_weights_is_an_error(match, saes, tmp_path):
+    folder = write_shipped(tmp_path / "data") / "saes" / "resid_post_2"
+    sidecar([1, 2]).drop("contexts").write_parquet(folder / "features.parquet")
+    done = match("resid_post_1", str(folder), "-o", "out")
+    assert isinstance(done.exception, saematch.CheckpointError)
+    assert "no column contexts" in str(done.exception)
