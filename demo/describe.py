@@ -177,14 +177,13 @@ def _loss(model: GPT2LMHeadModel, ids: Tensor, hook: str = "", sae: SAE | None =
 
 
 def write_texts(corpus: Path, folder: Path, examples: int = 120, characters: int = 1500) -> None:
-    """Held-out documents as `<kind>.jsonl`: `{"text", "source"}`, sources taken in turn."""
+    """Excerpts of held-out documents as `<kind>.jsonl`: `{"text", "source"}`, sources in turn."""
     folder.mkdir(parents=True, exist_ok=True)
     for kind in KINDS:
         by_source: dict[str, list[str]] = {}
         for document in documents(corpus, kind, "held_out"):
-            text = document["text"][:characters].rsplit(maxsplit=1)[0]
-            if len(text) > characters * 0.8:
-                by_source.setdefault(document["source"], []).append(text)
+            found = by_source.setdefault(document["source"], [])
+            found += _excerpts(document["text"], characters)
         rng = np.random.default_rng(0)
         for texts in by_source.values():
             rng.shuffle(texts)
@@ -195,3 +194,12 @@ def write_texts(corpus: Path, folder: Path, examples: int = 120, characters: int
                     chosen.append({"text": texts.pop(), "source": source})
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in chosen)
         (folder / f"{kind}.jsonl").write_text(lines)
+
+
+def _excerpts(text: str, characters: int, most: int = 4) -> list[str]:
+    """Up to `most` excerpts apart from one another, from a line's start to a word's end."""
+    found, start = [], 0
+    while len(found) < most and len(text) - start > 0.9 * characters:
+        found.append(text[start : start + characters].rsplit(maxsplit=1)[0])
+        start = text.find("\n", start + characters) + 1 or len(text)
+    return found

@@ -64,10 +64,10 @@ def main() -> None:
         for name, trainee in trained.items():
             save_sae(trainee, work / "saes" / name, MODEL_NAME)
     if not options.only:
-        package(work, PACKAGE, model, tokenizer, train, held_out, device)
+        package(work, options.package, tokenizer, train, held_out, device)
 
 
-def package(work, folder, model, tokenizer, train, held_out, device) -> None:
+def package(work, folder, tokenizer, train, held_out, device) -> None:
     """Everything that ships, into `folder`: model, SAEs with their features, texts, model card."""
     _copy_model(work / "model", folder / "model")
     model = GPT2LMHeadModel.from_pretrained(folder / "model", dtype=torch.float32).eval()
@@ -147,6 +147,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--model-minutes", type=float, help="stop training the model after this")
     parser.add_argument("--sae-tokens", type=int, default=8_000_000)
     parser.add_argument("--sae-minutes", type=float, help="stop training the SAEs after this")
+    parser.add_argument("--package", type=Path, default=PACKAGE, help="where what ships goes")
     parser.add_argument("--only", nargs="*", help="train only these SAEs, and do not package")
     return parser.parse_args()
 

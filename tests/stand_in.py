@@ -7,7 +7,20 @@ import polars as pl
 import torch
 from safetensors.torch import save_file
 
-WORDS = ("river", " of", "\n", "    ", " return", " Darcy", "ing", "(", " the", " 1813", "🙂", "日本")
+WORDS = (
+    "river",
+    " of",
+    "\n",
+    "    ",
+    " return",
+    " Darcy",
+    "ing",
+    "(",
+    " the",
+    " 1813",
+    "🙂",
+    "日本",
+)
 
 
 def write_shipped(root: Path, d_in: int = 16, d_sae: int = 48, contexts: bool = True) -> Path:

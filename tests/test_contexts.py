@@ -1,10 +1,10 @@
 import polars as pl
 import pytest
-from stand_in import sidecar, write_shipped
 
 import saematch
 from saematch import CheckpointError, shipped
 from saematch.contexts import features_of, read_features, top_contexts
+from stand_in import sidecar, write_shipped
 
 
 def test_contexts_come_best_first_and_only_for_features_that_have_them(tmp_path):
@@ -28,9 +28,15 @@ def test_a_folder_without_the_table_has_none(tmp_path):
     ("change", "words"),
     [
         (lambda f: f.drop("frequency"), "no column frequency; it has feature, "),
-        (lambda f: f.with_columns(frequency=pl.lit("often")), "frequency holds String, expected num"),
+        (
+            lambda f: f.with_columns(frequency=pl.lit("often")),
+            "frequency holds String, expected num",
+        ),
         (lambda f: f.with_columns(feature=pl.col("feature") * 0), "repeats a feature"),
-        (lambda f: f.with_columns(contexts=pl.lit("text")), "contexts holds String, expected lists"),
+        (
+            lambda f: f.with_columns(contexts=pl.lit("text")),
+            "contexts holds String, expected lists",
+        ),
         (
             lambda f: f.with_columns(contexts=pl.col("contexts").list.eval(pl.element().struct[0])),
             "contexts holds List",

@@ -12,9 +12,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 import torch
-from conftest import make_sae, permuted
 from polars.testing import assert_frame_equal
 
+from conftest import make_sae, permuted
 from saematch import Conventions, RunError, Site, match
 from saematch.atomic import STALE, sweep, whole
 from saematch.manifest import checksum, features_frame, method_options
@@ -58,7 +58,9 @@ def test_tables_and_summaries_come_back_as_they_went_in(run, saes, matchings):
         assert_frame_equal(again.candidates(*pair), matching.candidates_frame())
         assert again.summaries[pair] == pytest.approx(matching.summary())
         # without saematch, by the place that run.json gives
-        entry = next(e for e in json.loads((run.path / "run.json").read_text())["pairs"] if e["a"] == pair[0])
+        entry = next(
+            e for e in json.loads((run.path / "run.json").read_text())["pairs"] if e["a"] == pair[0]
+        )
         frame = pl.read_parquet(run.path / entry["table"])
         assert frame["target"].to_list() == matching.target.tolist()
     assert_frame_equal(again.features(b), features_frame(saes[1]))
@@ -71,7 +73,12 @@ def test_features_are_those_of_the_weights():
     frequency = torch.linspace(0, 1, 24)
     sae = replace(sae, W_dec=W_dec, frequency=frequency)
     known = pl.DataFrame(
-        {"feature": [5, 2], "frequency": [9.0, 9.0], "mean_activation": [1.5, 2.5], "max_activation": [3.0, 4.0]}
+        {
+            "feature": [5, 2],
+            "frequency": [9.0, 9.0],
+            "mean_activation": [1.5, 2.5],
+            "max_activation": [3.0, 4.0],
+        }
     )
     frame = features_frame(sae, known)
     assert frame["feature"].to_list() == list(range(24))
@@ -126,7 +133,9 @@ def with_threshold(sae, value):
         ),
     ],
 )  # fmt: skip
-def test_a_run_made_otherwise_is_kept_unless_asked(run, saes, matchings, command, options, change, words):
+def test_a_run_made_otherwise_is_kept_unless_asked(
+    run, saes, matchings, command, options, change, words
+):
     run.add_pair(*run.names[:2], matchings[0])
     before = snapshot(run.path)
     other = change(saes) if change else saes
@@ -330,7 +339,16 @@ def test_names_are_readable_unique_and_safe(saes, names):
 
 
 def test_no_name_leaves_its_folder(tmp_path):
-    hostile = ["../../evil", "a/../..", "/etc/x", "x" * 400, "\x00\n", "con:.parquet", "-o", ".hidden"]
+    hostile = [
+        "../../evil",
+        "a/../..",
+        "/etc/x",
+        "x" * 400,
+        "\x00\n",
+        "con:.parquet",
+        "-o",
+        ".hidden",
+    ]
     saes = [named(f"{source}/{source}") for source in hostile]
     names = names_of(saes)
     assert len({name.casefold() for name in names}) == len(names)

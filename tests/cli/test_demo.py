@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
-from stand_in import WORDS, write_shipped
 from typer.testing import CliRunner
 
 from saematch import matching, shipped
@@ -16,6 +15,7 @@ from saematch.cli import app
 from saematch.cli.examples import choose, context_line, visible
 from saematch.contexts import Context
 from saematch.runs import Run
+from stand_in import WORDS, write_shipped
 
 STEPS = [
     ("resid_pre_0", "resid_post_0"),

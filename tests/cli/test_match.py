@@ -7,15 +7,15 @@ import sys
 import polars as pl
 import pytest
 import torch
-from conftest import make_sae, permuted
 from polars.testing import assert_frame_equal
-from stand_in import sidecar, write_shipped
 from typer.testing import CliRunner
 
 import saematch
-from saematch.cli import app
+from conftest import make_sae, permuted
+from saematch.cli import app, main
 from saematch.cli.report import bands, shared_seed
 from saematch.runs import Run
+from stand_in import sidecar, write_shipped
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_a_second_call_resumes_another_is_refused_and_overwrite_discards(match):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["resid_post_1", "nowhere/at/all/x"], "nowhere"),
+        (["resid_post_1", "./nowhere"], "./nowhere: no such file"),
         (["resid_post_1", "resid_post_2", "--method", "best"], "no method is called 'best'"),
         (["resid_post_1", "resid_post_2", "--method", "cosine", "--fold", "none"], "no option 'fold'"),
         (["resid_post_1", "resid_post_2", "--method", "weighted"], "needs --views"),
@@ -129,26 +129,41 @@ def test_a_second_call_resumes_another_is_refused_and_overwrite_discards(match):
         (["resid_post_1", "resid_post_2", "-o", "x" * 300], "cannot be a run directory"),
     ],
 )  # fmt: skip
-def test_a_users_error_is_one_line_and_status_1(saes, tmp_path, arguments, words):
-    names = [str(saes / a) if (saes / a).is_dir() else a for a in arguments]
-    done = process("match", *names, folder=tmp_path)
-    assert done.returncode == 1, done.stderr
-    assert done.stdout == ""
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-    assert done.stderr.startswith("saematch: ")
-    assert words in done.stderr
+def test_a_users_error_is_one_line_and_status_1(
+    saes, tmp_path, monkeypatch, capfd, arguments, words
+):
+    monkeypatch.chdir(tmp_path)
+    names = [str(saes / a) if a.startswith("resid_") else a for a in arguments]
+    monkeypatch.setattr(sys, "argv", ["saematch", "match", *names])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    out, err = capfd.readouterr()
+    assert stopped.value.code == 1
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1, err
+    assert err.startswith("saematch: ")
+    assert words in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_real_process_ends_with_one_line_and_status_1_too(saes, tmp_path):
+    names = [str(saes / "resid_post_1"), str(saes / "resid_post_9")]
+    code = "from saematch.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "match", *names],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert "resid_post_9" in done.stderr
 
 
 def test_misuse_is_status_2(match):
     assert match("resid_post_1", "resid_post_2", "--candidates", "0").exit_code == 2
     assert match("resid_post_1", "resid_post_2", "--no-such-option").exit_code == 2
-
-
-def process(*arguments, folder):
-    code = "from saematch.cli import main; main()"
-    command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
 
 
 def test_help_of_every_command_loads_nothing_heavy(tmp_path):

@@ -30,9 +30,7 @@ def match(
             help="auto, threshold, decoder-norm, activation or none (sae-match, weighted)."
         ),
     ] = None,
-    terms: Annotated[
-        str | None, typer.Option(help="encoder, decoder or both (sae-match).")
-    ] = None,
+    terms: Annotated[str | None, typer.Option(help="encoder, decoder or both (sae-match).")] = None,
     bias: Annotated[
         bool | None, typer.Option("--bias/--no-bias", help="The encoder's bias too (sae-match).")
     ] = None,
@@ -50,9 +48,7 @@ def match(
         str | None,
         typer.Option(help="As unit-decoder:1,unit-encoder:0.5 (weighted)."),
     ] = None,
-    kind: Annotated[
-        str | None, typer.Option(help="one-to-one or many-to-one (weighted).")
-    ] = None,
+    kind: Annotated[str | None, typer.Option(help="one-to-one or many-to-one (weighted).")] = None,
     view: Annotated[str | None, typer.Option(help="decoder or encoder (cosine).")] = None,
     candidates: Annotated[
         int, typer.Option(min=1, help="How many of the best targets to keep per feature.")
@@ -112,9 +108,7 @@ def _resolve(method: str, given: dict[str, Any]):
     from saematch.views import parse_views
 
     if method == "weighted" and "views" not in given:
-        raise MatchError(
-            "method 'weighted' needs --views, such as unit-decoder:1,unit-encoder:0.5"
-        )
+        raise MatchError("method 'weighted' needs --views, such as unit-decoder:1,unit-encoder:0.5")
     if "kind" in given and given["kind"] not in get_args(Kind):
         allowed = " or ".join(get_args(Kind))
         raise MatchError(f"kind is {given['kind']!r}; it must be {allowed}")

@@ -74,9 +74,7 @@ def _coverage(summaries: dict, bars: bool) -> Table:
     for pair, figures in summaries.items():
         shares = bands(figures)
         cells = [f"{share:.0%}" if share >= 0.005 or not share else "<1%" for share in shares]
-        table.add_row(
-            _arrow(pair), f"{sum(shares):.1%}", *cells, *([_bar(shares)] if bars else [])
-        )
+        table.add_row(_arrow(pair), f"{sum(shares):.1%}", *cells, *([_bar(shares)] if bars else []))
     return table
 
 
@@ -124,8 +122,7 @@ def _bar(shares: list[float]) -> str:
     """The shares as `BAR` cells, rounded at the running sum, so that the whole is never longer."""
     edges = [round(sum(shares[: i + 1]) * BAR) for i in range(len(shares))]
     return "".join(
-        shade * (end - start)
-        for shade, start, end in zip(SHADES, [0, *edges], edges, strict=False)
+        shade * (end - start) for shade, start, end in zip(SHADES, [0, *edges], edges, strict=False)
     )
 
 

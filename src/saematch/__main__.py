@@ -1,0 +1,3 @@
+from saematch.cli import main
+
+main()
