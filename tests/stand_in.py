@@ -84,7 +84,7 @@ def sidecar(words: list[int]) -> pl.DataFrame:
             "max_activation": 9.0,
             "contexts": [
                 {
-                    "before": f"[b]line {word}\n    before no. {n}, which is rather long, was\tcut",
+                    "before": f"[bold]line {word}\n    before no. {n}, rather long, was\tcut",
                     "token": WORDS[word % len(WORDS)],
                     "after": " and then\r\n  what follows\x1b[31m goes on for quite some time yet",
                     "activation": 9.0 - n,

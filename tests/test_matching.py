@@ -265,6 +265,7 @@ def test_notes_say_what_folding_cannot_do():
     found = match(scalar, other, fold="threshold", terms="decoder")
     assert any("cannot change a matching by a single term" in note for note in found.notes)
     assert torch.equal(found.target, match(scalar, other, fold="none", terms="decoder").target)
+    assert not match(make_sae(), make_sae(seed=2)).notes
 
 
 def test_folding_by_activation_needs_and_uses_the_scales():

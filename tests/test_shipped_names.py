@@ -22,7 +22,7 @@ def test_the_residual_stream_comes_first_and_in_order(root):
         CheckpointError, match="ships no SAE 'resid_post_9'; it ships resid_pre_0, "
     ):
         shipped.path("resid_post_9", root)
-    with pytest.raises(CheckpointError, match="ships no SAE '../saes/resid_post_1'"):
+    with pytest.raises(CheckpointError, match=r"ships no SAE '\.\./saes/resid_post_1'"):
         shipped.path("../saes/resid_post_1", root)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from saematch.matching import match as match
     from saematch.methods import METHODS as METHODS
     from saematch.methods import Method as Method
+    from saematch.runs import Run as Run
     from saematch.sae import SAE as SAE
     from saematch.sae import Conventions as Conventions
     from saematch.sae import Site as Site
@@ -33,6 +34,7 @@ _PUBLIC = {
     "CheckpointError": "saematch.errors",
     "Conventions": "saematch.sae",
     "MatchError": "saematch.errors",
+    "Run": "saematch.runs",
     "RunError": "saematch.errors",
     "SaematchError": "saematch.errors",
     "Site": "saematch.sae",

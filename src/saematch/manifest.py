@@ -149,7 +149,10 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     for key, what in (("saematch", "made by saematch"), ("command", "made by the command")):
         if there[key] != here[key]:
             found.append(f"{what} {there[key]}, not {here[key]}")
-    for key in sorted({*there["options"], *here["options"]}):
+    keys = sorted({*there["options"], *here["options"]})
+    if there["options"].get("method") != here["options"].get("method"):
+        keys = ["method"]  # its options follow from it
+    for key in keys:
         old, new = there["options"].get(key), here["options"].get(key)
         if old != new:
             found.append(f"{key} is {_word(old)} there, {_word(new)} here")

@@ -18,7 +18,7 @@ from saematch.errors import MatchError
 from saematch.folding import Fold, fold_scale
 from saematch.measures import identity_medians, measure_pairs
 from saematch.methods import Method, resolve, resolve_fold
-from saematch.posing import pose
+from saematch.posing import Posed, pose
 from saematch.sae import SAE
 
 
@@ -259,7 +259,7 @@ def _matching(
         excluded_a=dict(posed.a.exclusions),
         excluded_b=dict(posed.b.exclusions),
         assignment=assignment,
-        notes=_notes(posed.a, posed.b, method, posed.fold),
+        notes=_notes(a, b, method, posed),
         seconds=time.monotonic() - start,
     )
 
@@ -277,8 +277,8 @@ def _confirmed(
     return same & close[0] & close[1]
 
 
-def _notes(a: SAE, b: SAE, method: Method, how: Fold) -> tuple[str, ...]:
-    notes = []
+def _notes(a: SAE, b: SAE, method: Method, posed: Posed) -> tuple[str, ...]:
+    notes, how = [], posed.fold
     if method.fold == "auto" and how == "decoder-norm":
         kinds = f"{a.name}: {a.threshold_kind}, {b.name}: {b.threshold_kind}"
         notes.append(f"folded by decoder norm, for want of thresholds per feature ({kinds})")
@@ -299,7 +299,9 @@ def _notes(a: SAE, b: SAE, method: Method, how: Fold) -> tuple[str, ...]:
             )
         if sae.conventions.site is None:
             notes.append(f"{sae.name} does not say where it sits: that the sites fit is assumed")
-        if int(sae.excluded.sum()):
+    # folding may have found more of them
+    for sae in (posed.a, posed.b):
+        if sae.exclusions:
             reasons = ", ".join(f"{int(m.sum())} {r}" for r, m in sae.exclusions.items())
             notes.append(f"{sae.name}: features left out: {reasons}")
     return tuple(notes)

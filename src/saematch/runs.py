@@ -131,6 +131,11 @@ class Run:
         return {pair: self._entry(*pair)["summary"] for pair in self.pairs}
 
     @property
+    def parts(self) -> list[str]:
+        """What the directory holds: run.json and those of `FOLDERS` that are there."""
+        return [MANIFEST, *(name for name in FOLDERS if (self.path / name).is_dir())]
+
+    @property
     def finished(self) -> str | None:
         """When `finish` was called, ISO 8601 in UTC."""
         return self.manifest["finished"]

@@ -5,12 +5,12 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
-import httpx
 import huggingface_hub
 import numpy as np
 import pytest
 import torch
 from huggingface_hub import constants
+from huggingface_hub.errors import HfHubHTTPError
 
 import saematch
 from saematch.checkpoints import saelens_registry
@@ -204,7 +204,7 @@ def test_out_of_reach_the_cache_answers(cache, load, monkeypatch):
 
     class Api:
         def model_info(self, repo, revision=None):
-            raise httpx.ConnectError("no route to host")
+            raise HfHubHTTPError.__bases__[0]("no route to host")
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)

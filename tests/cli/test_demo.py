@@ -210,5 +210,7 @@ def test_a_real_process_piped_writes_plain_text(root, tmp_path, encoding):
     text = done.stdout.decode(encoding)
     assert "best matches" in text
     assert "\x1b" not in text
-    assert max(map(cell_len, text.splitlines()[:-1])) == 100
+    lines = [line for line in text.splitlines() if not line.startswith(("Written", "  saematch"))]
+    assert max(map(cell_len, lines)) == 100
+    assert ("resid_pre_0 → resid_post_0" if encoding == "utf-8" else "resid_pre_0 > ") in text
     assert json.loads((Path(command[-1]) / "run.json").read_text())["command"] == "demo"

@@ -59,9 +59,19 @@ def test_the_run_holds_what_match_returns(match, saes):
         ),
         (["--method", "cosine", "--view", "encoder"], {"method": "cosine", "view": "encoder"}),
         (["--method", "feature-flow", "--top-k", "9"], {"method": "feature-flow", "top_k": 9}),
-        (["--method", "paulo-belrose", "--cutoff", "0.9"], {"method": "paulo-belrose", "cutoff": 0.9}),
         (
-            ["--method", "weighted", "--views", "unit-decoder:1,unit-encoder:0.5", "--kind", "many-to-one"],
+            ["--method", "paulo-belrose", "--cutoff", "0.9"],
+            {"method": "paulo-belrose", "cutoff": 0.9},
+        ),
+        (
+            [
+                "--method",
+                "weighted",
+                "--views",
+                "unit-decoder:1,unit-encoder:0.5",
+                "--kind",
+                "many-to-one",
+            ],
             {
                 "method": "weighted",
                 "views": (saematch.View("decoder", True), saematch.View("encoder", True, 0.5)),
@@ -69,7 +79,7 @@ def test_the_run_holds_what_match_returns(match, saes):
             },
         ),
     ],
-)  # fmt: skip
+)
 def test_options_reach_the_method(match, saes, options, arguments):
     done = match("resid_post_3", "resid_post_3_seed2", "-o", "out", "-q", *options)
     assert (done.exit_code, done.output) == (0, "out\n")
@@ -120,15 +130,21 @@ def test_a_second_call_resumes_another_is_refused_and_overwrite_discards(match):
     [
         (["resid_post_1", "./nowhere"], "./nowhere: no such file"),
         (["resid_post_1", "resid_post_2", "--method", "best"], "no method is called 'best'"),
-        (["resid_post_1", "resid_post_2", "--method", "cosine", "--fold", "none"], "no option 'fold'"),
+        (
+            ["resid_post_1", "resid_post_2", "--method", "cosine", "--fold", "none"],
+            "no option 'fold'",
+        ),
         (["resid_post_1", "resid_post_2", "--method", "weighted"], "needs --views"),
-        (["resid_post_1", "resid_post_2", "--method", "weighted", "--views", "d:x"], "not a number"),
+        (
+            ["resid_post_1", "resid_post_2", "--method", "weighted", "--views", "d:x"],
+            "not a number",
+        ),
         (["resid_post_1", "resid_post_2", "--fold", "thresholds"], "no folding is called"),
         (["resid_post_1", "resid_post_2", "--device", "tpu9"], "no device 'tpu9'"),
         (["resid_post_1", "resid_post_2", "-o", "/proc/none/run"], "/proc/none/run"),
         (["resid_post_1", "resid_post_2", "-o", "x" * 300], "cannot be a run directory"),
     ],
-)  # fmt: skip
+)
 def test_a_users_error_is_one_line_and_status_1(
     saes, tmp_path, monkeypatch, capfd, arguments, words
 ):

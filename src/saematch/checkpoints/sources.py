@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-import httpx
 import huggingface_hub
 from huggingface_hub import constants
 from huggingface_hub.errors import (
@@ -23,6 +22,9 @@ from huggingface_hub.errors import (
 from saematch import shipped
 from saematch.checkpoints.names import HubName
 from saematch.errors import CheckpointError
+
+# huggingface_hub changes its HTTP library; its own error derives from that of the one it uses
+_UNREACHED: tuple[type[Exception], ...] = (*HfHubHTTPError.__bases__, OSError)  # pyright: ignore[reportAssignmentType]
 
 
 class Source(Protocol):
@@ -111,7 +113,7 @@ class HubSource:
             raise CheckpointError(
                 f"{self.name(inner)}: not in the local cache, and the hub cannot be reached"
             ) from error
-        except (EntryNotFoundError, HfHubHTTPError, httpx.HTTPError, OSError) as error:
+        except (EntryNotFoundError, *_UNREACHED) as error:
             raise CheckpointError(f"{self.name(inner)}: {_line(error)}") from error
         return Path(path)
 
@@ -134,7 +136,7 @@ class HubSource:
             raise CheckpointError(
                 f"{self.name()}: the repository has no revision {self.hub.revision!r}"
             ) from error
-        except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
+        except _UNREACHED as error:
             return self._cached(f"the hub cannot be reached ({_line(error)})")
         return [sibling.rfilename for sibling in info.siblings or []], info.sha
 

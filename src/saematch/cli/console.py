@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
+# for a stdout that has no such characters, each of one cell, so that columns stay in line
+PLAIN = dict(zip("→≥█▓▒░·…«»↵␣─", ">>#=-. ~<>\\_-", strict=True))
 PIPED_WIDTH = 100  # columns, where there is no terminal to ask
 
 
@@ -18,10 +21,11 @@ def output(quiet: bool = False) -> Console:
     from rich.console import Console
 
     # texts hold any character, and an ASCII or Windows stdout must not end the command
+    codecs.register_error("saematch", _plain)
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
-        reconfigure(errors="replace")
-    console = Console(quiet=quiet, highlight=False, emoji=False)
+        reconfigure(errors="saematch")
+    console = Console(quiet=quiet, highlight=False, emoji=False, markup=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = PIPED_WIDTH
     return console
@@ -40,7 +44,7 @@ def progress(quiet: bool = False) -> Progress:
 
     console = Console(stderr=True)
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -48,3 +52,10 @@ def progress(quiet: bool = False) -> Progress:
         transient=True,
         disable=quiet or not console.is_terminal,
     )
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    return "".join(PLAIN.get(character, "?") for character in text), error.end

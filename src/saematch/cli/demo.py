@@ -54,6 +54,6 @@ def demo(
     console.print("The SAEs along the residual stream of the small model that comes with saematch.")
     show_run(console, run, made)
     show_examples(console, run)
-    console.print(f"\nWritten to {out}: run.json, features, contexts, pairs, candidates. Next:")
+    console.print(f"\nWritten to {out}: {', '.join(run.parts)}. Next:", soft_wrap=True)
     for command in NEXT:
         console.print(f"  {command}", soft_wrap=True, style="bold")

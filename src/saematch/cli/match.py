@@ -46,7 +46,7 @@ def match(
     ] = None,
     views: Annotated[
         str | None,
-        typer.Option(help="As unit-decoder:1,unit-encoder:0.5 (weighted)."),
+        typer.Option(help="Such as unit-decoder:1, unit-encoder:0.5 (weighted)."),
     ] = None,
     kind: Annotated[str | None, typer.Option(help="one-to-one or many-to-one (weighted).")] = None,
     view: Annotated[str | None, typer.Option(help="decoder or encoder (cosine).")] = None,
@@ -128,4 +128,4 @@ def _report(run, path: Path, made: int, quiet: bool) -> None:
     console = output()
     show_run(console, run, made)
     show_examples(console, run)
-    console.print(f"\nWritten to {path}: run.json, features, pairs, candidates", soft_wrap=True)
+    console.print(f"\nWritten to {path}: {', '.join(run.parts)}", soft_wrap=True)
