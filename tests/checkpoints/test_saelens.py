@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from saematch import fold
 from saematch.errors import CheckpointError
 
 D_IN, D_SAE, D_OUT = 12, 40, 9
@@ -252,3 +253,16 @@ def test_half_precision_is_read_as_float32_and_its_dtype_remembered(
     assert ours.conventions.dtype == "bfloat16"
     torch.testing.assert_close(ours.W_dec, stored["W_dec"].float())
     assert load(tmp_path, dtype=torch.bfloat16).W_enc.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("centred", [True, False])
+@pytest.mark.parametrize("name", ["StandardSAE", "JumpReLUSAE"])
+def test_decoder_norm_folding_is_the_library_s_own(build, load, tmp_path, name, centred):
+    theirs = build(name, apply_b_dec_to_input=centred)
+    theirs.save_model(tmp_path)
+    ours = fold(load(tmp_path), "decoder-norm")
+    theirs.fold_W_dec_norm()
+    for parameter in ("W_enc", "W_dec", "b_enc", "b_dec"):
+        torch.testing.assert_close(getattr(ours, parameter), getattr(theirs, parameter).data)
+    if name == "JumpReLUSAE":
+        torch.testing.assert_close(ours.threshold, theirs.threshold.data)
