@@ -59,7 +59,12 @@ def main() -> None:
         which = [p for p in which if p.name in options.only]
     if which:
         trained = train_saes(
-            model, train, which, tokens=options.sae_tokens, minutes=options.sae_minutes
+            model,
+            train,
+            which,
+            tokens=options.sae_tokens,
+            minutes=options.sae_minutes,
+            start_from=options.start_from,
         )
         for name, trainee in trained.items():
             save_sae(trainee, work / "saes" / name, MODEL_NAME)
@@ -147,6 +152,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--model-minutes", type=float, help="stop training the model after this")
     parser.add_argument("--sae-tokens", type=int, default=8_000_000)
     parser.add_argument("--sae-minutes", type=float, help="stop training the SAEs after this")
+    parser.add_argument("--start-from", type=Path, help="folder of SAEs to go on training from")
     parser.add_argument("--package", type=Path, default=PACKAGE, help="where what ships goes")
     parser.add_argument("--only", nargs="*", help="train only these SAEs, and do not package")
     return parser.parse_args()

@@ -164,11 +164,12 @@ def bigram_loss(train: dict[str, np.ndarray], rows: np.ndarray) -> float:
     of different tokens seen after it (Witten-Bell with its usual constant).
     """
     counts = np.zeros((VOCABULARY, VOCABULARY))
+    tokens = sum(windows.size for windows in train.values())
     for kind, windows in train.items():
-        share = SHARE[kind] / sum(SHARE.values())
         pair = windows[:, :-1].astype(np.int64) * VOCABULARY + windows[:, 1:]
         found = np.bincount(pair.ravel(), minlength=VOCABULARY**2).reshape(counts.shape)
-        counts += found * (share * 3)
+        # kinds in the proportions in which the model saw them
+        counts += found * (SHARE[kind] * tokens / windows.size)
     unigram = (counts.sum(0) + 1) / (counts.sum() + VOCABULARY)
     n, u = counts.sum(1), (counts > 0).sum(1)
     weight = np.divide(n, n + 5 * u, out=np.zeros_like(n), where=n > 0)

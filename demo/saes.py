@@ -8,7 +8,8 @@ What is particular here, and why:
 - Thresholds learn through a rectangle kernel (straight-through; Rajamanoharan et al., 2024,
   "Jumping ahead"). A small controller moves the weight of the L0 penalty towards a target L0, which
   itself goes from three times its value to its value over the first third of training.
-- Dead features are started again from what the SAE does not yet explain, in the first two thirds.
+- Dead features learn to explain what the others leave over, and their thresholds sink until they
+  fire again.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import GPT2LMHeadModel
 
@@ -30,6 +31,8 @@ from demo.model import CONTEXT, batches
 
 BATCH = 1024
 BANDWIDTH = 0.5  # of the rectangle kernel, in units of the scaled inputs
+PATIENCE = 60_000  # tokens without firing after which a feature is taken for dead
+AUXILIARY = 16  # dead features per token that are taught to explain its error
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,10 @@ class Plan:
 
 def plans() -> list[Plan]:
     """Seven residual sites with a seed each; variants at layer 3; module outputs at 2 and 3."""
-    found = [Plan("resid_pre_0", "blocks.0.hook_resid_pre", 12, 20, seed=100)]
+    found = [Plan("resid_pre_0", "blocks.0.hook_resid_pre", 12, 16, seed=100)]
     for layer in range(6):
         hook = f"blocks.{layer}.hook_resid_post"
-        found.append(Plan(f"resid_post_{layer}", hook, 12, 24, seed=101 + layer))
+        found.append(Plan(f"resid_post_{layer}", hook, 12, 24 if layer else 20, 101 + layer))
     middle = "blocks.3.hook_resid_post"
     found += [
         Plan("resid_post_3_seed2", middle, 12, 24, seed=203),
@@ -58,7 +61,7 @@ def plans() -> list[Plan]:
     ]
     for layer in (2, 3):
         found.append(Plan(f"mlp_out_{layer}", f"blocks.{layer}.hook_mlp_out", 8, 24, 500 + layer))
-        found.append(Plan(f"attn_out_{layer}", f"blocks.{layer}.hook_attn_out", 8, 20, 600 + layer))
+        found.append(Plan(f"attn_out_{layer}", f"blocks.{layer}.hook_attn_out", 8, 14, 600 + layer))
     return found
 
 
@@ -165,6 +168,7 @@ class Trainee(torch.nn.Module):
         self.b_enc.grad = (ones @ pre_slope)[0].float()
         self.since_fired += len(x)
         self.since_fired[fired > 0] = 0.0
+        self._teach_dead(half, pre, -error * len(x))
         return float(error.pow(2).sum() * len(x)), float(fired.sum() / len(x))
 
     @torch.no_grad()
@@ -172,27 +176,50 @@ class Trainee(torch.nn.Module):
         self.W_dec.copy_(unit(self.W_dec))
         self.threshold.clamp_(min=1e-2)
 
+    def _teach_dead(self, x: Tensor, pre: Tensor, error: Tensor) -> None:
+        """Gradients for features that do not fire: to explain what the others leave over.
+
+        The auxiliary loss of Gao et al. (2024), "Scaling and evaluating sparse autoencoders",
+        appendix A.2: the largest dead features of each token reconstruct its error.
+        """
+        dead = (self.since_fired > PATIENCE).nonzero().squeeze(1)
+        if len(dead) < 2:
+            return
+        W_dec = self.W_dec[dead].to(torch.bfloat16)
+        pre = pre[:, dead].relu()
+        top = pre.topk(min(AUXILIARY, len(dead)), dim=1)
+        f = torch.zeros_like(pre).scatter(1, top.indices, top.values)
+        slope = (2 / len(x)) * ((f @ W_dec).float() - error)
+        slope = slope.to(torch.bfloat16)
+        pre_slope = (slope @ W_dec.T) * (f > 0)
+        assert self.W_dec.grad is not None
+        assert self.W_enc.grad is not None
+        assert self.b_enc.grad is not None
+        self.W_dec.grad[dead] += (f.T @ slope).float()
+        self.W_enc.grad[:, dead] += (x.T @ pre_slope).float()
+        self.b_enc.grad[dead] += pre_slope.sum(0).float()
+
     @torch.no_grad()
-    def revive(self, x: Tensor, optimizer: torch.optim.Optimizer, patience: float) -> int:
-        """Start features that have not fired for `patience` tokens again from the worst errors."""
-        dead = (self.since_fired > patience).nonzero().squeeze(1)[: len(x) // 4]
-        if len(dead) == 0:
-            return 0
-        pre = x @ self.W_enc + self.b_enc
-        error = x - (pre * (pre > self.threshold)) @ self.W_dec - self.b_dec
-        worst = torch.multinomial(error.pow(2).sum(1), len(dead))
-        start = unit(error[worst])
-        self.W_dec[dead] = start
-        self.W_enc[:, dead] = start.T
-        self.b_enc[dead] = 0.0
-        self.threshold[dead] = (x @ start.T).quantile(0.995, dim=0).clamp(min=0.1)
-        self.since_fired[dead] = 0.0
-        for name in ("W_dec", "W_enc", "b_enc", "threshold"):
-            for moment in ("exp_avg", "exp_avg_sq"):
-                state = optimizer.state[getattr(self, name)].get(moment)
-                if state is not None:
-                    state[(..., dead) if name == "W_enc" else dead] = 0.0
+    def wake(self, x: Tensor) -> int:
+        """Lower the thresholds of dead features until each would fire on one token of `x`."""
+        dead = (self.since_fired > PATIENCE).nonzero().squeeze(1)
+        if len(dead):
+            pre = x @ self.W_enc[:, dead] + self.b_enc[dead]
+            # the second largest: strictly below the largest, whatever the rounding
+            self.threshold[dead] = pre.topk(2, dim=0).values.mean(0).clamp(min=1e-2)
         return len(dead)
+
+    @torch.no_grad()
+    def resume(self, weights: dict[str, Tensor]) -> None:
+        """Take up weights as `raw` gives them."""
+        w = {name: value.float().to(self.mean.device) for name, value in weights.items()}
+        self.W_enc.copy_(w["W_enc"])
+        self.W_dec.copy_(unit(w["W_dec"]))
+        self.b_enc.copy_((w["b_enc"] + self.mean @ w["W_enc"]) * self.scale)
+        self.b_dec.copy_((w["b_dec"] - self.mean) * self.scale)
+        if "threshold" in w:
+            self.threshold.copy_(w["threshold"] * self.scale)
+        self.since_fired.fill_(PATIENCE / 2)
 
     @torch.no_grad()
     def raw(self) -> dict[str, Tensor]:
@@ -218,20 +245,28 @@ def train_saes(
     which: list[Plan],
     *,
     tokens: int,
-    learning_rate: float = 3e-3,
+    learning_rate: float = 2e-3,
     minutes: float | None = None,
+    start_from: Path | None = None,
 ) -> dict[str, Trainee]:
-    """Train every plan on the same `tokens` activations (or as many as `minutes` allow)."""
+    """Train every plan on the same `tokens` activations (or as many as `minutes` allow).
+
+    With `start_from`, a folder of saved SAEs, go on from those: their L0 is not annealed again.
+    """
     hooks = {plan.hook for plan in which}
     source = _shuffled(model, windows, hooks)
     first = next(source)
     trainees = {plan.name: Trainee(plan, first[plan.hook]) for plan in which}
+    if start_from is not None:
+        for name, t in trainees.items():
+            t.resume(load_file(start_from / name / "sae_weights.safetensors"))
     optimizers = {
         name: torch.optim.Adam(t.parameters(), lr=learning_rate, betas=(0.9, 0.999), fused=True)
         for name, t in trainees.items()
     }
     steps, step, start = tokens // BATCH, 0, time.monotonic()
     report = {name: [0.0, 0.0] for name in trainees}
+    dead = dict.fromkeys(trainees, 0)
     while True:
         buffer = next(source)
         for rows in range(0, len(next(iter(buffer.values()))) - BATCH + 1, BATCH):
@@ -247,14 +282,17 @@ def train_saes(
                 error, l0 = t.backward(x)
                 optimizer.step()
                 t.after_step()
-                target = t.plan.l0 * (1 + 2 * max(0.0, 1 - 3 * done))
+                annealed = 0.0 if start_from else max(0.0, 1 - 3 * done)
+                target = t.plan.l0 * (1 + 2 * annealed)
                 t.penalty *= math.exp(0.02 * max(-1.0, min(1.0, math.log((l0 + 1e-3) / target))))
-                if step % 250 == 249 and done < 2 / 3:
-                    t.revive(x, optimizer, patience=150_000)
+                if step % 50 == 49 and done < 0.9:
+                    dead[name] = t.wake(x)
                 report[name] = [error / x.pow(2).sum(1).mean().item(), l0]
             step += 1
             if step % 100 == 0:
-                shown = "  ".join(f"{n} {1 - e:.3f}/{a:.0f}" for n, (e, a) in report.items())
+                shown = "  ".join(
+                    f"{n} {1 - e:.3f}/{a:.0f}/{dead[n]}" for n, (e, a) in report.items()
+                )
                 print(
                     f"step {step}  {step * BATCH / 1e6:.2f}M  {elapsed:.1f} min  {shown}",
                     flush=True,

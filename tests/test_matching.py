@@ -70,6 +70,15 @@ def test_feature_flow_takes_the_best_cosine_and_keeps_top_k():
     assert (found.rank_in_row == 1).all()
 
 
+def test_how_many_candidates_are_kept():
+    a, b = make_sae(seed=1), make_sae(seed=2)
+    assert match(a, b).candidates.shape == (96, 5)
+    assert match(a, b, candidates=8).candidates.shape == (96, 8)
+    assert match(a, b, "feature-flow", top_k=3).candidates.shape == (96, 3)
+    with pytest.raises(MatchError, match="less than top_k"):
+        match(a, b, "feature-flow", top_k=3, candidates=2)
+
+
 def test_paulo_belrose_needs_both_sides_and_both_cosines():
     a = make_sae(d_sae=40)
     order = torch.arange(40).roll(1)

@@ -177,7 +177,7 @@ def match(
     b: SAE,
     method: str | Method = "sae-match",
     *,
-    candidates: int = 5,
+    candidates: int | None = None,
     activation: tuple[Tensor, Tensor] | None = None,
     any_site: bool = False,
     **options,
@@ -188,7 +188,8 @@ def match(
         a: the SAE whose features are followed.
         b: the SAE they are followed into.
         method: a name from `saematch.methods.METHODS`, or a `Method`.
-        candidates: how many of the best targets to keep per feature.
+        candidates: how many of the best targets to keep per feature; unless given, the method's
+            `top_k` where that is more than 1, else 5.
         activation: typical activations `(d_sae_a,)`, `(d_sae_b,)`, for `fold="activation"`.
         any_site: match even where the SAEs read different kinds of site.
         **options: the method's own, such as `fold`, `terms`, `top_k`, `cutoff`.
@@ -198,7 +199,8 @@ def match(
     """
     resolved = resolve(method, **options)
     check_comparable(a, b, any_site=any_site)
-    return _matching(a, b, resolved, candidates, scales=activation or (None, None))
+    kept = resolved.kept(candidates)
+    return _matching(a, b, resolved, kept, scales=activation or (None, None))
 
 
 def check_comparable(a: SAE, b: SAE, any_site: bool = False) -> None:
@@ -235,7 +237,7 @@ def _matching(
         assignment = assign(x, y, *offsets, kind=method.kind)
         target = posed.outer_target(assignment.target)
     inner = posed.inner_target(target)
-    near = neighbours(x, y, *offsets, target=inner, k=max(candidates, method.top_k))
+    near = neighbours(x, y, *offsets, target=inner, k=candidates)
 
     how = posed.fold if posed.fold != "none" else resolve_fold("auto", a, b)
     measures = measure_pairs(a, b, target, how, scales)

@@ -17,6 +17,8 @@ from saematch.views import View
 
 Kind = Literal["one-to-one", "many-to-one"]
 
+CANDIDATES = 5  # kept per feature, unless said otherwise
+
 
 @dataclass(frozen=True)
 class Method:
@@ -45,6 +47,14 @@ class Method:
             raise MatchError("a squared distance needs views of positive weight")
         if self.top_k < 1:
             raise MatchError(f"top_k is {self.top_k}; it must be at least 1")
+
+    def kept(self, candidates: int | None) -> int:
+        """How many candidates to keep per feature, where `candidates` were asked for or none."""
+        if candidates is None:
+            return self.top_k if self.top_k > 1 else CANDIDATES
+        if candidates < self.top_k:
+            raise MatchError(f"candidates is {candidates}, less than top_k, {self.top_k}")
+        return candidates
 
     def __str__(self) -> str:
         return f"{self.name} ({' + '.join(map(str, self.views))})"

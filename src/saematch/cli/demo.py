@@ -39,7 +39,9 @@ def demo(
     names = shipped.residual_path()
     saes = load_all([f"{shipped.PREFIX}{name}" for name in names], pick_device(device), quiet)
     method = sae_match()
-    run = Run.create(out, "demo", method_options(method, candidates=5), saes, overwrite=overwrite)
+    run = Run.create(
+        out, "demo", method_options(method, candidates=method.kept(None)), saes, overwrite=overwrite
+    )
     steps = [(i, i + 1) for i in range(len(saes) - 1)]
     made = match_into(run, saes, steps, method, quiet=quiet)
     if quiet:

@@ -51,8 +51,9 @@ def match(
     kind: Annotated[str | None, typer.Option(help="one-to-one or many-to-one (weighted).")] = None,
     view: Annotated[str | None, typer.Option(help="decoder or encoder (cosine).")] = None,
     candidates: Annotated[
-        int, typer.Option(min=1, help="How many of the best targets to keep per feature.")
-    ] = 5,
+        int | None,
+        typer.Option(min=1, help="The best targets to keep per feature: 5, or top-k if more."),
+    ] = None,
     any_site: Annotated[
         bool, typer.Option("--any-site", help="Match SAEs of different kinds of site too.")
     ] = False,
@@ -94,10 +95,11 @@ def match(
     # before a directory is made for nothing
     check_comparable(*saes, any_site=any_site)
     path = out or Path("runs") / "--".join(names_of(saes))
-    options = method_options(resolved, candidates=candidates)
+    kept = resolved.kept(candidates)
+    options = method_options(resolved, candidates=kept)
     run = Run.create(path, "match", options, saes, overwrite=overwrite)
     made = match_into(
-        run, saes, [(0, 1)], resolved, candidates=candidates, any_site=any_site, quiet=quiet
+        run, saes, [(0, 1)], resolved, candidates=kept, any_site=any_site, quiet=quiet
     )
     _report(run, path, made, quiet)
 

@@ -55,7 +55,7 @@ def match_into(
     pairs: Sequence[tuple[int, int]],
     method: Method,
     *,
-    candidates: int = 5,
+    candidates: int | None = None,
     any_site: bool = False,
     quiet: bool = False,
 ) -> int:
@@ -66,7 +66,7 @@ def match_into(
         saes: the SAEs.
         pairs: places in `saes`, source first.
         method: how to match.
-        candidates: how many of the best targets to keep per feature.
+        candidates: as in `saematch.match`.
         any_site: match even where the SAEs read different kinds of site.
         quiet: show no progress.
     """
