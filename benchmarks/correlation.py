@@ -46,7 +46,10 @@ def feature_activations(saes: dict[str, SAE], kinds: tuple[str, ...], device: st
     hooks = {str(sae.conventions.site) for sae in saes.values()}
     for kind in kinds:
         for line in (shipped.folder() / "texts" / f"{kind}.jsonl").read_text().splitlines():
-            ids = [tokenizer.bos_token_id, *tokenizer.encode(json.loads(line)["text"])][:256]
+            ids = [
+                tokenizer.bos_token_id,
+                *tokenizer.encode(json.loads(line)["text"], truncation=True, max_length=255),
+            ]
             found = activations(model, torch.tensor([ids], device=device), hooks)
             yield {
                 name: sae.encode(found[str(sae.conventions.site)][0, 1:])
@@ -107,17 +110,17 @@ def main() -> None:
         value = tally.value()[counted]
         rows.append(
             {
-                "pair": f"{a} -> {b}",
+                "pair": f"{a} -> {b}".replace("resid_", ""),
                 "method": label,
                 "features": int(counted.sum()),
-                "mean r": float(value.mean()),
-                "share r >= 0.5": float((value >= 0.5).double().mean()),
+                "mean r": float(value.mean()) if len(value) else None,
+                "share r >= 0.5": float((value >= 0.5).double().mean()) if len(value) else None,
             }
         )
     frame = pl.DataFrame(rows)
     print(f"{tokens:,} held-out tokens\n")
     with pl.Config(tbl_rows=-1, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True,
-                   float_precision=3, tbl_formatting="MARKDOWN", tbl_cols=-1):  # fmt: skip
+                   float_precision=3, tbl_width_chars=200, tbl_formatting="MARKDOWN", tbl_cols=-1):  # fmt: skip
         print(frame.pivot("pair", index="method", values="mean r"))
         print()
         means = frame.group_by("method", maintain_order=True).agg(

@@ -5,6 +5,7 @@ python -m demo.picture runs/demo docs/images/features.svg
 
 from __future__ import annotations
 
+import itertools
 import sys
 from html import escape
 from pathlib import Path
@@ -14,8 +15,8 @@ import polars as pl
 from saematch.contexts import top_contexts
 from saematch.runs import Run
 
-COLUMN, ROW, LEFT, TOP = 186, 74, 20, 84
-CELL = (166, 50)
+COLUMN, ROW, LEFT, TOP = 212, 78, 20, 80
+CELL = (178, 64)
 STYLE = """
   svg { font: 12px ui-sans-serif, system-ui, "Segoe UI", Helvetica, Arial, sans-serif; }
   .cell { fill: #ffffff; stroke: #d5d9e0; }
@@ -27,53 +28,47 @@ STYLE = """
 """
 
 
-def chain(run: Run, feature: int) -> list[tuple[int, float]]:
-    """The feature and its matches along the run's pairs, each with the cosine of its link."""
+def chain(pairs: list[pl.DataFrame], feature: int) -> list[tuple[int, float]]:
+    """The feature and its matches along `pairs`, each with the cosine of its link."""
     found = [(feature, 1.0)]
-    for a, b in run.pairs:
-        row = run.pair(a, b).row(found[-1][0], named=True)
+    for pair in pairs:
+        row = pair.row(found[-1][0], named=True)
         if row["target"] is None:
             break
         found.append((row["target"], row["decoder_cosine"]))
     return found
 
 
-def choose(run: Run, count: int) -> list[list[tuple[int, float]]]:
-    """Chains from the first site whose weakest link is strong, each about another kind of token."""
-    first = run.contexts(run.names[0])
-    assert first is not None
-    ready = first.filter(pl.col("contexts").list.len() >= 3)["feature"].to_list()
-    chains = [chain(run, feature) for feature in ready]
-    whole = [c for c in chains if len(c) == len(run.names)]
+def choose(run: Run, names: list[str], count: int) -> list[list[tuple[int, float]]]:
+    """The chains through all of `names` whose weakest link is strongest, about different words."""
+    pairs = [run.pair(a, b) for a, b in itertools.pairwise(names)]
+    contexts = run.contexts(names[-1])
+    assert contexts is not None
+    chains = [chain(pairs, feature) for feature in range(pairs[0].height)]
+    whole = [c for c in chains if len(c) == len(names)]
     whole.sort(key=lambda c: -min(cosine for _, cosine in c))
     kept, seen = [], set()
-    last = run.contexts(run.names[-1])
-    assert last is not None
     for c in whole:
-        contexts = top_contexts(last, c[-1][0], 3)
-        words = {x.token.strip().lower() for x in contexts}
-        if not contexts or seen & words or not all(w[:1].isalpha() for w in words):
-            continue
-        seen |= words
-        kept.append(c)
-        if len(kept) == count:
-            break
-    return kept
+        words = {x.token.strip().lower() for x in top_contexts(contexts, c[-1][0], 3)}
+        if words and not words & seen:
+            seen |= words
+            kept.append(c)
+    return kept[:count]
 
 
-def draw(run: Run, chains: list[list[tuple[int, float]]]) -> str:
+def draw(run: Run, names: list[str], chains: list[list[tuple[int, float]]]) -> str:
     """The chains as rows of an SVG, sites as columns."""
-    width = LEFT * 2 + COLUMN * len(run.names)
-    height = TOP + ROW * len(chains) + 12
+    width = LEFT * 2 + COLUMN * len(names) - (COLUMN - CELL[0])
+    height = TOP + ROW * len(chains) + 6
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         f'width="{width}" height="{height}" role="img" '
         f'aria-label="Features followed through the layers of a language model">',
         f'<style>{STYLE}</style><rect class="ground" width="{width}" height="{height}" rx="8"/>',
-        f'<text class="title" x="{LEFT}" y="32">Features of seven sparse autoencoders, trained '
-        "apart, matched from layer to layer by their weights alone</text>",
+        f'<text class="title" x="{LEFT}" y="32">Features matched from layer to layer by weights '
+        "alone, SAEs trained apart: where each fires most</text>",
     ]
-    for column, name in enumerate(run.names):
+    for column, name in enumerate(names):
         x = LEFT + column * COLUMN
         parts.append(f'<text class="layer" x="{x}" y="{TOP - 18}">{escape(name)}</text>')
     for row, links in enumerate(chains):
@@ -81,15 +76,15 @@ def draw(run: Run, chains: list[list[tuple[int, float]]]) -> str:
         for column, (feature, cosine) in enumerate(links):
             x = LEFT + column * COLUMN
             if column:
-                gap = COLUMN - CELL[0]
+                gap, middle = COLUMN - CELL[0], y + CELL[1] / 2
                 parts.append(
-                    f'<line class="link" x1="{x - gap}" x2="{x}" y1="{y + 25}" y2="{y + 25}" '
+                    f'<line class="link" x1="{x - gap}" x2="{x}" y1="{middle}" y2="{middle}" '
                     f'stroke-width="{1 + 5 * max(0.0, cosine) ** 2:.1f}" '
                     f'opacity="{max(0.15, cosine):.2f}"/>'
-                    f'<text class="score" x="{x - gap / 2}" y="{y - 2}" text-anchor="middle">'
+                    f'<text class="score" x="{x - gap / 2}" y="{middle - 6}" text-anchor="middle">'
                     f"{cosine:.2f}</text>"
                 )
-            parts.append(_cell(run, run.names[column], feature, x, y))
+            parts.append(_cell(run, names[column], feature, x, y))
     return "\n".join([*parts, "</svg>\n"])
 
 
@@ -100,7 +95,7 @@ def _cell(run: Run, name: str, feature: int, x: float, y: float) -> str:
         f'<rect class="cell" x="{x}" y="{y}" width="{CELL[0]}" height="{CELL[1]}" rx="5"/>',
         f'<text class="id" x="{x + 8}" y="{y + 15}" font-size="10">feature {feature}</text>',
     ]
-    for i, context in enumerate(top_contexts(frame, feature, 2)):
+    for i, context in enumerate(top_contexts(frame, feature, 3)):
         before = _plain(context.before)[-12:]
         token = _plain(context.token)
         after = _plain(context.after)[: max(0, 24 - len(before) - len(token))]
@@ -119,4 +114,6 @@ def _plain(text: str) -> str:
 
 if __name__ == "__main__":
     opened = Run.open(sys.argv[1])
-    Path(sys.argv[2]).write_text(draw(opened, choose(opened, 6)))
+    # block 0 rewrites the embedding, and no chain through it is strong
+    sites = opened.names[1:]
+    Path(sys.argv[2]).write_text(draw(opened, sites, choose(opened, sites, 7)))

@@ -1,5 +1,7 @@
 """Small SAEs, made the same way everywhere, for tests that do not need trained ones."""
 
+import warnings
+
 import pytest
 import torch
 
@@ -58,3 +60,12 @@ def permuted(sae: SAE, order: torch.Tensor, *, noise: float = 0.0, seed: int = 1
 @pytest.fixture
 def inputs() -> torch.Tensor:
     return torch.randn(64, 32, generator=torch.Generator().manual_seed(99)) * 2
+
+
+@pytest.fixture(scope="session")
+def sae_lens():
+    """SAELens, which takes seconds to import; its dependencies warn while they are imported."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import sae_lens
+    return sae_lens

@@ -120,16 +120,14 @@ def test_features_table_fits_the_sae(name, saes):
     assert np.allclose(best, alive["max_activation"], rtol=1e-5)
 
 
-def test_seeds_differ_between_sites_and_saelens_agrees(saes, states):
-    from sae_lens import SAE
-
+def test_seeds_differ_between_sites_and_saelens_agrees(saes, states, sae_lens):
     seeds = set()
     for name in shipped.names():
         config = json.loads((shipped.path(name) / "cfg.json").read_text())
         seeds.add(config["metadata"]["seed"])
     assert len(seeds) == len(shipped.names())
     for name in ("resid_post_3", "resid_post_3_topk"):
-        theirs = SAE.load_from_disk(str(shipped.path(name)))
+        theirs = sae_lens.SAE.load_from_disk(str(shipped.path(name)))
         x = states["blocks.3.hook_resid_post"][:500]
         with torch.no_grad():
             f = theirs.encode(x)

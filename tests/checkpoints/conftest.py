@@ -1,7 +1,6 @@
 """Random weights in which every convention matters, and what it means for a reader to agree."""
 
 import json
-import warnings
 
 import pytest
 import torch
@@ -18,14 +17,6 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="session")
-def sae_lens():
-    """SAELens, which takes seconds to import; its dependencies warn while they are imported."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("sae_lens")
 
 
 @pytest.fixture
