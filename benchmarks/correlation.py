@@ -119,8 +119,16 @@ def main() -> None:
         )
     frame = pl.DataFrame(rows)
     print(f"{tokens:,} held-out tokens\n")
-    with pl.Config(tbl_rows=-1, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True,
-                   float_precision=3, tbl_width_chars=200, tbl_formatting="MARKDOWN", tbl_cols=-1):  # fmt: skip
+    table = pl.Config(
+        tbl_rows=-1,
+        tbl_cols=-1,
+        tbl_width_chars=200,
+        tbl_formatting="MARKDOWN",
+        tbl_hide_dataframe_shape=True,
+        tbl_hide_column_data_types=True,
+        float_precision=3,
+    )
+    with table:
         print(frame.pivot("pair", index="method", values="mean r"))
         print()
         means = frame.group_by("method", maintain_order=True).agg(
