@@ -68,7 +68,7 @@ towards a target L0; dead features are started again from what is not yet explai
 ## Data and licences
 
 The model's and the SAEs' weights: Apache-2.0, as the project. The texts they were trained on, from
-which the evaluation texts and contexts are excerpts:
+which the evaluation texts and contexts are excerpts (licences in full in `texts/LICENSES.txt`):
 
 | kind | text | licence |
 |---|---|---|

@@ -23,6 +23,7 @@ import saematch
 from demo.card import write_card
 from demo.corpus import make_corpus
 from demo.describe import describe_features, figures, mixed, write_texts
+from demo.licences import write_licences
 from demo.model import (
     KINDS,
     bigram_loss,
@@ -70,6 +71,7 @@ def main() -> None:
             save_sae(trainee, work / "saes" / name, MODEL_NAME)
     if not options.only:
         package(work, options.package, tokenizer, train, held_out, device)
+        write_licences(options.debian, options.package / "texts" / "LICENSES.txt")
 
 
 def package(work, folder, tokenizer, train, held_out, device) -> None:
