@@ -15,14 +15,33 @@ sparse autoencoders on it. They are small enough to travel with the package and 
 show what a matching finds. They are for tests, examples and methods work; the model is no use for
 anything else.
 
-- `model/`: `AutoModelForCausalLM.from_pretrained` and `AutoTokenizer.from_pretrained` open it
-  (matrices in float16: pass `dtype=torch.float32` to compute on a CPU).
+- `model/`: `AutoModelForCausalLM.from_pretrained` and `AutoTokenizer.from_pretrained` open it.
+  Matrices are stored in float16 and read into float32.
 - `saes/<name>/`: SAELens format; `saematch.load("saematch:<name>")`, or SAELens'
   `SAE.load_from_disk`. `features.parquet` beside the weights holds per feature its firing
   frequency, its mean activation when active, its maximum and its top ten contexts.
 - `texts/*.jsonl`: held-out text of each kind, never trained on.
 
-The first token of every window is `<|endoftext|>` (BOS); no figure here counts it.
+The first token of every window is `<|endoftext|>` (BOS), which the tokenizer does not add by
+itself; no figure here counts it. From text to features (with `transformers` installed):
+
+```python
+import saematch, torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+folder = saematch.shipped.folder() / "model"
+model = AutoModelForCausalLM.from_pretrained(folder).eval()
+tokenizer = AutoTokenizer.from_pretrained(folder)
+ids = [tokenizer.bos_token_id, *tokenizer.encode("Emma Woodhouse, handsome, clever, and rich")]
+found = []  # a block's own output: hidden_states of the last layer are already normalised
+hook = model.transformer.h[5].register_forward_hook(
+    lambda module, inputs, output: found.append(output[0] if isinstance(output, tuple) else output)
+)
+with torch.no_grad():
+    model(torch.tensor([ids]))
+hook.remove()
+features = saematch.load("saematch:resid_post_5").encode(found[0][0, 1:])  # (tokens, d_sae)
+```
 
 ## The model
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 PACKAGES = ("numpy", "scipy", "networkx", "sympy")
 HEAD = """Licences of the texts from which the evaluation texts in this folder and the contexts in
-features.parquet are excerpts. Jane Austen's novels, C. H. Spurgeon's Treasury of David and the World
-English Bible are in the public domain.
+features.parquet are excerpts. Jane Austen's novels, C. H. Spurgeon's Treasury of David and the
+World English Bible are in the public domain.
 """
 
 

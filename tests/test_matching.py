@@ -169,6 +169,24 @@ def test_transport_adds_up_where_features_share_a_target():
     assert moved.tolist() == [4.0, 3.0]
 
 
+@pytest.mark.parametrize(
+    ("f", "message"),
+    [
+        (torch.zeros(4, 97), r"f is \(4, 97\); expected a tensor with 96 activations"),
+        (torch.zeros(4, 95), r"f is \(4, 95\)"),
+        (np.zeros(96), "f is ndarray"),
+    ],
+)
+def test_transport_refuses_what_is_not_activations_of_a(f, message):
+    with pytest.raises(MatchError, match=message):
+        match(make_sae(), make_sae(seed=2)).transport(f)
+
+
+def test_names_are_not_saes():
+    with pytest.raises(MatchError, match=r"match takes SAEs, not str: saematch.load"):
+        match("saematch:resid_post_3", make_sae())  # pyright: ignore[reportArgumentType]
+
+
 def test_unequal_widths_leave_features_without_a_partner():
     a = make_sae(d_sae=96)
     b = permuted(a, shuffle(96))

@@ -15,6 +15,8 @@ def test_options_reach_the_method():
     assert resolve("feature-flow", top_k=4).top_k == 4
     assert resolve("paulo-belrose", cutoff=0.5).cutoff == 0.5
     assert resolve(method) is method
+    in_words = resolve("weighted", views="unit-decoder:2,encoder")
+    assert in_words.views == (View("decoder", normalised=True, weight=2.0), View("encoder"))
 
 
 @pytest.mark.parametrize(
@@ -27,6 +29,9 @@ def test_options_reach_the_method():
         ("sae-match", {"encoder_weight": -1.0}, "positive weight"),
         ("feature-flow", {"top_k": 0}, "at least 1"),
         ("weighted", {"views": ()}, "has no views"),
+        ("weighted", {}, "needs views, such as 'unit-decoder:1"),
+        ("weighted", {"views": ("decoder",)}, "give View objects"),
+        ("paulo-belrose", {"cutoff": 5.0}, "it is a cosine, from -1 to 1"),
     ],
 )
 def test_bad_methods_say_what_would_be_right(name, options, message):

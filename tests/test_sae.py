@@ -104,6 +104,11 @@ def test_parts_that_do_not_fit_are_named(change, message):
         dataclasses.replace(make_sae(), **change)
 
 
+def test_inputs_of_another_width_are_refused():
+    with pytest.raises(SaematchError, match=r"reads 32 dimensions; x has shape \(5, 33\)"):
+        make_sae().encode(torch.zeros(5, 33))
+
+
 def test_topk_without_k_is_refused():
     with pytest.raises(SaematchError, match="needs k"):
         make_sae(activation="topk", k=0)

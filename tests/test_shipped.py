@@ -8,7 +8,8 @@ import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from saematch import CheckpointError, load, match, shipped
+from saematch import CheckpointError, SaematchError, load, match, shipped
+from saematch.naming import names_of
 from saematch.posing import pose
 
 RESIDUAL = shipped.residual_path()
@@ -178,3 +179,26 @@ def test_matched_features_fire_together_and_identity_does_not(saes, states):
 def test_an_unknown_shipped_name_lists_those_there_are():
     with pytest.raises(CheckpointError, match=r"no SAE 'resid_post_9'; it ships resid_pre_0"):
         load("saematch:resid_post_9")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"dtype": "float16"}, "expected a floating one, such as torch.float32"),
+        ({"dtype": torch.int64}, "expected a floating one"),
+        ({"device": "nowhere"}, "no device 'nowhere' here"),
+    ],
+)
+def test_bad_arguments_of_load_are_named(arguments, message):
+    with pytest.raises(SaematchError, match=message):
+        load("saematch:resid_post_3", **arguments)
+
+
+def test_a_shipped_name_without_its_prefix_is_recognised():
+    with pytest.raises(CheckpointError, match="did you mean saematch:resid_post_3"):
+        load("resid_post_3")
+
+
+def test_variants_of_a_site_keep_their_names(saes):
+    names = ("resid_post_2", "resid_post_3_wide", "resid_post_3_seed2", "resid_post_3")
+    assert tuple(names_of([saes[name] for name in names])) == names

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from saematch.sae import Site as Site
     from saematch.views import View as View
 
+    from . import shipped as shipped
+
 # resolved on first use, so that `saematch --help` does not wait for torch
 _PUBLIC = {
     "Assignment": "saematch.assignment",
@@ -52,6 +54,8 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str):
+    if name == "shipped":
+        return importlib.import_module("saematch.shipped")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'saematch' has no attribute {name!r}")
     value = getattr(importlib.import_module(_PUBLIC[name]), name)
@@ -60,4 +64,4 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_PUBLIC})
+    return sorted({*__all__, "shipped", "__version__"})

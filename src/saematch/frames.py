@@ -68,6 +68,7 @@ def summarise(m: Matching) -> dict[str, float | int | str | None]:
     figures: dict[str, float | int | str | None] = {
         "method": m.method.name,
         "fold": m.fold,
+        "measures_fold": m.measures_fold,
         "features_a": m.a.d_sae,
         "features_b": m.b.d_sae,
         "excluded_a": int(torch.stack([*m.excluded_a.values()]).any(0).sum())
@@ -102,6 +103,8 @@ def sentence(m: Matching) -> str:
     ]
     if m.relative_gap is None:
         parts.append("target given, not solved for")
+    elif m.method.kind == "many-to-one":
+        parts.append("each to its best")
     elif m.relative_gap <= 1e-9:
         parts.append(f"optimal, proved to {m.relative_gap:.0e}")
     else:

@@ -55,6 +55,11 @@ class Matching:
         return (self.rank_in_row == 1) & (self.rank_in_column == 1)
 
     @property
+    def measures_fold(self) -> Fold:
+        """What the folded measures are folded by: as the method, or as `auto` where it does not."""
+        return self.fold if self.fold != "none" else resolve_fold("auto", self.a, self.b)
+
+    @property
     def gap(self) -> float | None:
         """What any other assignment could gain in total score at most; None if composed."""
         return None if self.assignment is None else self.assignment.gap
@@ -89,18 +94,28 @@ class Matching:
         carry nothing.
 
         Args:
-            f: activations of A.
+            f: activations of A, `(..., d_sae_a)`.
             rescale: whether to rescale at all.
             by: the folding to rescale by; as the method's own, or `auto` for an unfolded method.
+
+        Raises:
+            MatchError: `f` is not of that shape, or `by` is "activation".
         """
+        if not isinstance(f, Tensor) or f.ndim == 0 or f.shape[-1] != self.a.d_sae:
+            found = tuple(f.shape) if isinstance(f, Tensor) else type(f).__name__
+            raise MatchError(
+                f"f is {found}; expected a tensor with {self.a.d_sae} activations in its last "
+                f"dimension, one for each feature of {self.a.name}"
+            )
         source = self.matched.nonzero().squeeze(1)
         target = self.target[source]
-        moved = f[..., source]
+        moved = f[..., source.to(f.device)]
         if rescale:
-            how = by or (self.fold if self.fold != "none" else resolve_fold("auto", self.a, self.b))
+            how = by or self.measures_fold
             if how == "activation":
                 raise MatchError("to rescale by activation statistics, rescale `f` yourself")
             ratio = fold_scale(self.b, how)[target] / fold_scale(self.a, how)[source]
+            ratio = ratio.to(f.device)
             # a feature without a usable scale cannot be rescaled and is carried as it is
             usable = ratio.isfinite() & (ratio > 0)
             moved = moved * torch.where(usable, ratio, torch.ones_like(ratio)).to(f)
@@ -205,6 +220,11 @@ def match(
 
 def check_comparable(a: SAE, b: SAE, any_site: bool = False) -> None:
     """Raise MatchError where two SAEs do not live in one space."""
+    for sae in (a, b):
+        if not isinstance(sae, SAE):
+            raise MatchError(
+                f"match takes SAEs, not {type(sae).__name__}: saematch.load(name) first"
+            )
     if (a.d_in, a.d_out) != (b.d_in, b.d_out):
         raise MatchError(
             f"{a.name} reads {a.d_in} and writes {a.d_out} dimensions, {b.name} reads {b.d_in} and "

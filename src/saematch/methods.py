@@ -13,10 +13,11 @@ from typing import Literal
 from saematch.errors import MatchError
 from saematch.folding import FOLDS, Fold
 from saematch.sae import SAE
-from saematch.views import View
+from saematch.views import View, parse_views
 
 Kind = Literal["one-to-one", "many-to-one"]
 
+EXAMPLE = "unit-decoder:1,unit-encoder:0.5"
 CANDIDATES = 5  # kept per feature, unless said otherwise
 
 
@@ -45,6 +46,8 @@ class Method:
             raise MatchError(f"no folding is called {self.fold!r}; there are {allowed}")
         if self.distance and any(view.weight < 0 for view in self.views):
             raise MatchError("a squared distance needs views of positive weight")
+        if self.cutoff is not None and not -1 <= self.cutoff <= 1:
+            raise MatchError(f"cutoff is {self.cutoff}; it is a cosine, from -1 to 1")
         if self.top_k < 1:
             raise MatchError(f"top_k is {self.top_k}; it must be at least 1")
 
@@ -105,8 +108,13 @@ def paulo_belrose(cutoff: float = 0.7) -> Method:
     return Method("paulo-belrose", (decoder,), confirm=(encoder,), cutoff=cutoff)
 
 
-def weighted(views: tuple[View, ...], fold: Fold = "none", kind: Kind = "one-to-one") -> Method:
-    """Any weighted sum of views."""
+def weighted(
+    views: tuple[View, ...] | str, fold: Fold = "none", kind: Kind = "one-to-one"
+) -> Method:
+    """Any weighted sum of views, or text for them such as `unit-decoder:1,unit-encoder:0.5`."""
+    views = parse_views(views) if isinstance(views, str) else views
+    if not all(isinstance(view, View) for view in views):
+        raise MatchError(f"views is {views!r}; give View objects, or {EXAMPLE!r}")
     return Method("weighted", tuple(views), fold=fold, kind=kind)
 
 
@@ -137,6 +145,9 @@ def resolve(method: str | Method, **options) -> Method:
             raise MatchError(
                 f"method {method!r} has no option {name!r}; it has {', '.join(known) or 'none'}"
             )
+    for name, parameter in known.items():
+        if parameter.default is parameter.empty and name not in options:
+            raise MatchError(f"method {method!r} needs {name}, such as {EXAMPLE!r}")
     return METHODS[method](**options)
 
 

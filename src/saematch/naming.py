@@ -13,11 +13,12 @@ LONGEST = 60  # two of them and an ending stay below the 255 bytes of a file nam
 def names_of(saes: Sequence[SAE]) -> list[str]:
     """One name per SAE, in order.
 
-    The site (`resid_post_3`) where the checkpoint tells it, else the end of the source. SAEs of one
+    The site (`resid_post_3`) where the checkpoint tells it, with what the end of the source adds to
+    it (`resid_post_3_wide`), else the end of the source. SAEs of one
     site get the parts of their sources that differ: `resid_post_12_width_16k`. What is still alike
     is numbered. No name holds a path separator, or `--`, which stands between the names of a pair.
     """
-    names = [_site(sae) or _safe(sae.name) for sae in saes]
+    names = [_alone(sae) for sae in saes]
     for name in set(names):
         same = [i for i, other in enumerate(names) if other == name]
         if len(same) > 1:
@@ -25,6 +26,12 @@ def names_of(saes: Sequence[SAE]) -> list[str]:
                 # a source that says the site itself needs it only once
                 names[i] = apart if apart.startswith(name) else _safe(f"{name}_{apart}")
     return _numbered(names)
+
+
+def _alone(sae: SAE) -> str:
+    site, end = _site(sae), _safe(re.split(r"[/\\:]", sae.conventions.source)[-1])
+    # resid_post_3_wide tells more than resid_post_3
+    return end if site and end.startswith(site) else site or _safe(sae.name)
 
 
 def _site(sae: SAE) -> str | None:

@@ -147,6 +147,13 @@ class Run:
                 return entry
         raise RunError(f"{self.path} has no SAE {name!r}; it has {', '.join(self.names)}")
 
+    def same_weights(self, a: str, b: str) -> bool:
+        """Whether two SAEs of the run are one and the same."""
+        return self.sae(a)["checksum"] == self.sae(b)["checksum"]
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}: {len(self.names)} SAEs, {len(self.pairs)} pairs)"
+
     def notes(self, a: str, b: str) -> list[str]:
         """`Matching.notes` of a pair."""
         return self._entry(a, b)["notes"]

@@ -148,6 +148,10 @@ class SAE:
 
     def encode(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_sae"]:
         """Feature activations of inputs `x`; for batchtopk without a threshold, over the batch."""
+        if x.shape[-1:] != (self.d_in,):
+            raise SaematchError(
+                f"{self.name} reads {self.d_in} dimensions; x has shape {tuple(x.shape)}"
+            )
         x = self._normalised(x.to(self.dtype))[0]
         if self.conventions.centred:
             x = x - self.b_dec

@@ -36,7 +36,10 @@ class View:
 
     def __post_init__(self) -> None:
         if self.vectors not in VECTORS:
-            raise MatchError(f"no view is called {self.vectors!r}; there are {', '.join(VECTORS)}")
+            raise MatchError(
+                f"no view is called {self.vectors!r}; there are {', '.join(VECTORS)} (for unit "
+                "norm say normalised=True, or in text unit- before the name)"
+            )
 
     def __str__(self) -> str:
         name = f"unit-{self.vectors}" if self.normalised else self.vectors

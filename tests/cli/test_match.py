@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 import torch
 from polars.testing import assert_frame_equal
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 import saematch
@@ -227,7 +228,13 @@ def test_bands_share_out_what_is_matched():
 
 
 def test_the_warning_is_printed(match, tmp_path):
-    done = match("resid_post_3", "resid_post_3", "-o", "out")
+    done = match("resid_post_3", "resid_post_3", "-o", "same")
+    assert "these are the same weights" in done.output
+    folder = write_shipped(tmp_path / "data") / "saes" / "resid_post_3"
+    weights = load_file(folder / "sae_weights.safetensors")
+    weights["W_dec"] = weights["W_dec"] * 1.01
+    save_file(weights, folder / "sae_weights.safetensors")
+    done = match("resid_post_3", str(folder), "-o", "out")
     assert "100.0% of the matches are i -> i" in re.sub(r"\s+", " ", done.output)
     done = match("resid_post_1", "resid_post_2", "-o", "other")
     assert "of the matches are i -> i" not in re.sub(r"\s+", " ", done.output)

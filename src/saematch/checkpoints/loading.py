@@ -44,9 +44,13 @@ def load(
         The SAE; features that cannot be used are in `sae.exclusions`, by reason.
 
     Raises:
+        SaematchError: no such dtype or device.
         CheckpointError: nothing is there, or it is not an SAE that can be brought into this form;
             the message names the file, what was found and what was expected.
     """
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise SaematchError(f"dtype is {dtype!r}; expected a floating one, such as torch.float32")
+    check_device(device)
     location = locate(str(name), revision)
     label = location.source.name(location.weights)
     checkpoint = Checkpoint(
@@ -77,6 +81,15 @@ def load(
     if not bool(sae.b_dec.isfinite().all()):
         raise checkpoint.error("the decoder's bias has NaN or infinite entries", "finite entries")
     return sae
+
+
+def check_device(device: torch.device | str) -> None:
+    """Raise SaematchError where torch has no such device here."""
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise SaematchError(f"no device {str(device)!r} here ({reason}): try 'cpu'") from error
 
 
 def expand(pattern: str | Path) -> list[str]:

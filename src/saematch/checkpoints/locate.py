@@ -106,6 +106,8 @@ def locate(name: str, revision: str | None = None) -> Location:
         return resolve(HubSource(hub), hub.inner, entry.facts)
     hub = parse_hub(name)
     if hub is None:
+        if name in shipped.names():
+            raise CheckpointError(f"{name}: no such file; did you mean {shipped.PREFIX}{name}?")
         if saelens_registry.available() and "/" not in name:
             saelens_registry.lookup(name)
         raise CheckpointError(

@@ -199,4 +199,6 @@ def _unwrap(content: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, An
 def _line(error: BaseException) -> str:
     # torch puts its advice first, and what happened after it
     text = str(error).rpartition("WeightsUnpickler error:")[2].strip().splitlines()
-    return (text[0].strip() if text else type(error).__name__)[:160]
+    line = text[0].strip() if text else ""
+    # a KeyError's text is the bare key
+    return (line if " " in line else f"{type(error).__name__} {line}".strip())[:160]

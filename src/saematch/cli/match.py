@@ -34,9 +34,9 @@ def match(
     bias: Annotated[
         bool | None, typer.Option("--bias/--no-bias", help="The encoder's bias too (sae-match).")
     ] = None,
-    encoder_weight: Annotated[float | None, typer.Option(help="(sae-match)")] = None,
-    decoder_weight: Annotated[float | None, typer.Option(help="(sae-match)")] = None,
-    bias_weight: Annotated[float | None, typer.Option(help="(sae-match)")] = None,
+    encoder_weight: Annotated[float | None, typer.Option(help="Of the term (sae-match).")] = None,
+    decoder_weight: Annotated[float | None, typer.Option(help="Of the term (sae-match).")] = None,
+    bias_weight: Annotated[float | None, typer.Option(help="Of the term (sae-match).")] = None,
     top_k: Annotated[
         int | None, typer.Option(help="Targets kept per feature (feature-flow).")
     ] = None,
@@ -85,12 +85,16 @@ def match(
     given = {name: value for name, value in chosen.items() if value is not None}
 
     from saematch.cli.work import load_all, match_into, pick_device
+    from saematch.errors import SaematchError
     from saematch.manifest import method_options
     from saematch.matching import check_comparable
     from saematch.naming import names_of
     from saematch.runs import Run
 
     resolved = _resolve(method, given)
+    for name in (a, b):
+        if "{" in name:
+            raise SaematchError(f"{name}: match takes one SAE on either side, not a pattern")
     saes = load_all([a, b], pick_device(device), quiet)
     # before a directory is made for nothing
     check_comparable(*saes, any_site=any_site)

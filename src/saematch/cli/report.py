@@ -35,15 +35,17 @@ def show_run(console: Console, run: Run, made: int) -> None:
     console.print(_coverage(summaries, bars=console.width >= 100))
     console.print(_quality(summaries))
     for pair, figures in summaries.items():
-        if (warning := shared_seed(figures)) is not None:
+        if (warning := shared_seed(figures, run.same_weights(*pair))) is not None:
             console.print(Text(f"! {_arrow(pair)}: {warning}", style="yellow"))
     notes = dict.fromkeys(note for pair in summaries for note in run.notes(*pair))
     for note in notes:
         console.print(Text(f"- {note}"))
 
 
-def shared_seed(figures: dict[str, Any]) -> str | None:
+def shared_seed(figures: dict[str, Any], same_weights: bool = False) -> str | None:
     """What to say where far more features go to their own index than chance would have it."""
+    if same_weights:
+        return "these are the same weights."
     matched, share = figures["matched"], figures["identity_share"]
     chance = 1 / max(1, figures["features_b"])
     if share * matched < AT_LEAST or share < FAR_ABOVE * chance:
@@ -79,10 +81,13 @@ def _coverage(summaries: dict, bars: bool) -> Table:
 
 
 def _quality(summaries: dict) -> Table:
+    folds = {figures["measures_fold"] for figures in summaries.values()}
+    folded = f"folded by {' or '.join(sorted(folds))}"
     table = _table(
         "Medians over the matches, beside what i -> i would give",
-        "MSE: of folded decoder rows. Mutual: each the other's best. Gap: the most that any other "
-        "assignment could gain, relative; below 1e-9 it is proved the best there is.",
+        f"MSE: of decoder rows, {folded}. Mutual: each the other's best. Gap: the most that any "
+        "other assignment could gain, relative; below 1e-9 it is proved the best there is. That "
+        "need not be good: unrelated SAEs reach some cosine too, and i -> i is no null.",
     )
     table.add_column("A → B", overflow="fold")
     for label in ("cosine\n(i -> i)", "MSE\n(i -> i)", "\nmutual", "\ni -> i", "\ngap", "\ntime"):

@@ -21,15 +21,11 @@ def pick_device(name: str) -> str:
     """
     import torch
 
-    from saematch.errors import SaematchError
+    from saematch.checkpoints.loading import check_device
 
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise SaematchError(f"no device {name!r} here ({reason}): try --device cpu") from error
+    check_device(name)
     return name
 
 
