@@ -28,7 +28,7 @@ class Neighbours:
         return (self.rank_in_row == 1) & (self.rank_in_column == 1)
 
 
-def neighbours(  # noqa: PLR0917
+def neighbours(
     x: Matrix,
     y: Matrix,
     row_offset: Vector | None,
