@@ -35,6 +35,9 @@ from saematch.errors import SaematchError
 PATIENCE = 2000  # bids of a row before it is assigned along a path
 FULL = 64  # rows that a new product is worth making for
 TRIES = 2  # new lists of a row that paths are short of, before all its scores are computed
+LISTS = 50  # lists of a row that waits, before it is assigned along a path
+ROUNDS = 8  # of paths through lists, before all scores of all rows are computed where they fit
+WHOLE = 2**29  # bytes, at most, for all scores of all rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +99,8 @@ class Engine:
         self.waiting, self.stuck = [], []
         self.tries = np.zeros(len(state.target), np.int64)
         self.bids_at_list = np.full(len(state.target), -1, np.int64)
+        self.lists = np.zeros(len(state.target), np.int64)
+        self.path_rounds = 0
         self.shorts = np.zeros(len(state.target), np.int64)
 
     def solve(self) -> Solution:
@@ -106,6 +111,11 @@ class Engine:
             while self.waiting or self.stuck:
                 if self.waiting:
                     rows, self.waiting = np.sort(np.concatenate(self.waiting)), []
+                    self.lists[rows] += 1
+                    tired = self.lists[rows] > LISTS
+                    if tired.any():
+                        self.stuck.append(rows[tired])
+                        rows = rows[~tired]
                     self._refresh(rows)
                     self._bid(rows)
                     self._tell("bidding")
@@ -151,8 +161,14 @@ class Engine:
         rows, self.stuck = np.concatenate(self.stuck), []
         left, short = augment(self.state, rows, self.alone)
         self.work.bidding_seconds += time.perf_counter() - start
-        if len(left):
-            self.stuck.append(left)
+        if len(left) == 0:
+            return
+        self.stuck.append(left)
+        self.path_rounds += 1
+        everything = 8 * len(self.state.target) * len(self.state.price)
+        if self.path_rounds > ROUNDS and everything <= min(WHOLE, self.room // 2):
+            self._know(np.flatnonzero(self.state.whole < 0))
+            return
         short = np.unique(short)
         self.shorts[short] += 1
         for level in range(TRIES):

@@ -8,7 +8,6 @@ from saematch.assignment.compiled import compiled
 from saematch.assignment.state import ALONE, FREE, score
 
 OUTSIDE = -1  # in place of a place in a list: what is outside the list
-NOTHING = -2  # staying alone
 
 
 @compiled
@@ -77,16 +76,15 @@ def augment(s, rows, may_stay_alone):  # noqa: PLR0915 (compiled as one loop)
         if may_stay_alone:
             worth[root] = max(worth[root], 0.0)
         depth[root] = 0.0
-        scan, end_row, end_column, length = root, -1, -1, np.inf
+        scan = root
+        end_row, end_column, end_value = -1, -1, 0.0
         while True:
             if scan >= 0:
                 s.counts[3] += 1
-                offset = depth[scan] + worth[scan]
-                if may_stay_alone and offset <= bound:
-                    bound = offset
-                    key, row, place, size = push(key, row, place, size, offset, scan, NOTHING)
-                whole = s.whole[scan]
-                if whole < 0 and offset - s.tau[scan] <= bound:
+                offset, whole = depth[scan] + worth[scan], s.whole[scan]
+                if may_stay_alone and offset < bound:
+                    bound, end_row, end_column = offset, scan, -1
+                if whole < 0 and offset - s.tau[scan] < bound:
                     key, row, place, size = push(
                         key, row, place, size, offset - s.tau[scan], scan, OUTSIDE
                     )
@@ -96,17 +94,20 @@ def augment(s, rows, may_stay_alone):  # noqa: PLR0915 (compiled as one loop)
                     else:
                         j, value, exact = c, s.rows[whole, c], True
                     d = max(offset - (value - s.price[j]), depth[scan])
-                    if done[j] or d > bound or d >= best[j]:
+                    if done[j] or d >= bound or d >= best[j]:
+                        continue
+                    if exact and s.owner[j] == FREE:
+                        bound, end_row, end_column, end_value = d, scan, j, value
                         continue
                     if exact:
                         if best[j] == np.inf:
                             touched[n_touched] = j
                             n_touched += 1
                         best[j] = d
-                        if s.owner[j] == FREE:
-                            bound = d
                     key, row, place, size = push(key, row, place, size, d, scan, c)
                 scan = -1
+            if size == 0 or key[0] >= bound:
+                break
             size = pop(key, row, place, size)
             d, r, c = key[size], row[size], place[size]
             if c == OUTSIDE:
@@ -114,46 +115,44 @@ def augment(s, rows, may_stay_alone):  # noqa: PLR0915 (compiled as one loop)
                 n_short += 1
                 left[n_left] = root
                 n_left += 1
-                break
-            if c == NOTHING:
-                end_row, length = r, d
+                end_row = -1
                 break
             whole = s.whole[r]
             j = s.column[r, c] if whole < 0 else c
             if done[j]:
                 continue
             if whole < 0 and not s.exact[r, c]:
-                s.value[r, c] = min(s.value[r, c], score(s, r, j))
-                s.exact[r, c] = True
-                d = max(depth[r] + worth[r] - (s.value[r, c] - s.price[j]), depth[r])
-                if d < best[j] and d <= bound:
-                    if best[j] == np.inf:
-                        touched[n_touched] = j
-                        n_touched += 1
-                    best[j] = d
-                    if s.owner[j] == FREE:
-                        bound = d
-                    key, row, place, size = push(key, row, place, size, d, r, c)
+                value = min(s.value[r, c], score(s, r, j))
+                s.value[r, c], s.exact[r, c] = value, True
+                d = max(depth[r] + worth[r] - (value - s.price[j]), depth[r])
+                if d >= bound or d >= best[j]:
+                    continue
+                if s.owner[j] == FREE:
+                    bound, end_row, end_column, end_value = d, r, j, value
+                    continue
+                if best[j] == np.inf:
+                    touched[n_touched] = j
+                    n_touched += 1
+                best[j] = d
+                key, row, place, size = push(key, row, place, size, d, r, c)
                 continue
             if d > best[j]:
                 continue
             done[j] = True
-            best[j] = d
             from_row[j] = r
             from_value[j] = s.value[r, c] if whole < 0 else s.rows[whole, j]
             reached[n_reached] = j
             n_reached += 1
-            if s.owner[j] == FREE:
-                end_row, end_column, length = r, j, d
-                break
             scan = s.owner[j]
             depth[scan] = d
             worth[scan] = s.own[scan] - s.price[j]
         if end_row >= 0:
             s.counts[2] += 1
             for c in range(n_reached):
-                s.price[reached[c]] += length - best[reached[c]]
+                s.price[reached[c]] += bound - best[reached[c]]
             j = end_column
+            if j >= 0:
+                from_row[j], from_value[j] = end_row, end_value
             if j < 0:
                 j = s.target[end_row]
                 s.target[end_row], s.own[end_row] = ALONE, 0.0

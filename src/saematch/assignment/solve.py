@@ -127,7 +127,7 @@ def _costs(
         return None
     out = []
     for name, cost, size in (("row_cost", row_cost, n), ("column_cost", column_cost, m)):
-        values = torch.as_tensor(0.0 if cost is None else cost).detach().cpu().double()
+        values = torch.as_tensor(0.0 if cost is None else cost, dtype=torch.float64).detach().cpu()
         values = values.expand(size) if values.ndim == 0 else values
         if values.shape != (size,):
             raise SaematchError(
