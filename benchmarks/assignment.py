@@ -115,12 +115,16 @@ def peers(x: Tensor, y: Tensor, chosen: list[str]) -> dict[str, Callable[[], flo
 
             scores = (x @ y.T).double().numpy()
             cost = scores.max() - scores
-            return total(scores, np.asarray(getattr(lap, name)(cost, return_cost=False)[0]))
+            # lapjv gives each row's column and each column's row, lapjvs rows and their columns
+            place = 0 if name == "lapjv" else 1
+            return total(scores, np.asarray(getattr(lap, name)(cost, return_cost=False)[place]))
 
         return solve
 
     def ortools() -> float:
-        from ortools.graph.python import linear_sum_assignment as graph
+        from ortools.graph.python import (  # pyright: ignore[reportMissingImports]
+            linear_sum_assignment as graph,
+        )
 
         scores, k = (x @ y.T).double(), min(64, len(y))
         near = scores.topk(k, dim=1)
@@ -136,7 +140,7 @@ def peers(x: Tensor, y: Tensor, chosen: list[str]) -> dict[str, Callable[[], flo
         return total(scores.numpy(), np.array([solver.right_mate(i) for i in range(len(x))]))
 
     def pot() -> float:
-        import ot
+        import ot  # pyright: ignore[reportMissingImports]
 
         scores = (x @ y.T).double().numpy()
         plan = ot.emd([], [], scores.max() - scores, numItermax=10**8)

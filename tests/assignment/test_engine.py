@@ -148,6 +148,7 @@ def test_the_nearest_columns(kind, top, precision):
     x, y = vectors(kind)
     result = assign(x, y, kind="many-to-one", top_k=top, precision=precision)
     assert result.candidates is not None
+    assert result.candidate_scores is not None
     scores = dense(x, y)
     # the order is that of the values; equal ones stand in the order of their indices
     values = np.sort(scores, axis=1)[:, ::-1][:, :top]

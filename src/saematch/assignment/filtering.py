@@ -57,7 +57,11 @@ def norms(x: Float[Tensor, "n D"]) -> Float[Tensor, " n"]:
     if x.shape[1] == 0:
         return out
     for start in range(0, len(x), ROWS):
-        some = x[start : start + ROWS].double()
+        some = x[start : start + ROWS]
+        plain = torch.linalg.vector_norm(some, dim=1, dtype=torch.float64)
+        out[start : start + ROWS] = plain
+        if x.dtype == torch.float32 or bool(((plain > 1e-150) & plain.isfinite()).all()):
+            continue  # no square has overflowed or vanished
         largest = some.abs().amax(1, keepdim=True)
         unit = torch.where(largest > 0, largest, 1.0)
         out[start : start + ROWS] = (some / unit).norm(dim=1) * largest[:, 0]
