@@ -74,9 +74,15 @@ def problem(
     y: Matrix,
     row_offset: Vector | None = None,
     column_offset: Vector | None = None,
-    dtype: torch.dtype = torch.float64,
+    dtype: torch.dtype | None = torch.float64,
 ) -> Problem:
-    """Check the parts of a problem and bring them to `dtype` on the device of `x`."""
+    """Check the parts of a problem and bring them to `dtype` on the device of `x`.
+
+    Without a `dtype`, `x` and `y` become the smaller of float32 and float64 that holds them, and
+    the offsets float64.
+    """
+    offset_dtype = dtype or torch.float64
+    dtype = dtype or _smallest(x, y)
     x = _real(x, "x", 2, dtype)
     y = _real(y, "y", 2, dtype).to(x.device)
     if x.shape[1] != y.shape[1]:
@@ -87,9 +93,15 @@ def problem(
     return Problem(
         x,
         y,
-        _offset(row_offset, "row_offset", x, "rows of x"),
-        _offset(column_offset, "column_offset", y, "rows of y"),
+        _offset(row_offset, "row_offset", x, "rows of x", offset_dtype),
+        _offset(column_offset, "column_offset", y, "rows of y", offset_dtype),
     )
+
+
+def _smallest(*parts: Matrix) -> torch.dtype:
+    small = (torch.float16, torch.bfloat16, torch.float32)
+    all_small = all(torch.as_tensor(part).dtype in small for part in parts)
+    return torch.float32 if all_small else torch.float64
 
 
 def _real(values: Tensor | np.ndarray, name: str, ndim: int, dtype: torch.dtype) -> Tensor:
@@ -105,10 +117,12 @@ def _real(values: Tensor | np.ndarray, name: str, ndim: int, dtype: torch.dtype)
     return tensor
 
 
-def _offset(values: Vector | None, name: str, like: Tensor, what: str) -> Tensor:
+def _offset(
+    values: Vector | None, name: str, like: Tensor, what: str, dtype: torch.dtype
+) -> Tensor:
     if values is None:
-        return like.new_zeros(like.shape[0])
-    offset = _real(values, name, 1, like.dtype).to(like.device)
+        return like.new_zeros(like.shape[0], dtype=dtype)
+    offset = _real(values, name, 1, dtype).to(like.device)
     if offset.shape[0] != like.shape[0]:
         raise SaematchError(
             f"{name} has {offset.shape[0]} entries; one is needed for each of the "

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import get_args
+from typing import Literal, get_args
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
-from saematch.assignment import certificate, dense
-from saematch.assignment.problem import Matrix, Problem, Vector, problem
+from saematch.assignment.filtering import Precision
+from saematch.assignment.problem import Matrix, Vector, problem
 from saematch.assignment.result import Assignment, Kind
+from saematch.assignment.work import Progress
 from saematch.errors import SaematchError
 
 
@@ -22,31 +23,51 @@ def assign(
     column_offset: Vector | None = None,
     *,
     kind: Kind = "one-to-one",
+    row_cost: Vector | float | None = None,
+    column_cost: Vector | float | None = None,
+    top_k: int = 1,
+    start: Assignment | None = None,
+    precision: Precision | Literal["auto"] = "auto",
+    list_length: int | None = None,
+    block: int | None = None,
     memory_limit: int | None = None,
+    max_bids: int | None = None,
+    progress: Progress | None = None,
 ) -> Assignment:
     """Assign rows of `x` to rows of `y` (the columns of the scores) with the greatest total.
 
         maximise  sum_i s(i, target[i]),   s_ij = x_i . y_j + row_offset_i + column_offset_j
 
     "one-to-one": no column is used twice and `min(n, m)` pairs are made; with more rows than
-    columns some rows stay unmatched. "many-to-one": each row takes its best column, the lowest
-    index among equals.
+    columns some rows stay unmatched. With a cost for unmatched rows or columns any number of pairs
+    may be made, and the costs of what is left unmatched are subtracted from the total.
+    "many-to-one": each row takes its best column, the lowest index among equals.
+
+    The assignment is optimal to float64 rounding of the scores, whatever the precision, block
+    size, list length, memory limit or number of threads. Where several assignments are optimal
+    (features that are the same, scores that tie), these may decide between them.
 
     **Arguments:** `x` (n, D) and `y` (m, D), tensors or arrays of any real dtype; `row_offset`
-    (n,) and `column_offset` (m,), zero if left out; `memory_limit`, the bytes the one-to-one
-    solver may take, by default 60 % of the free memory. It holds all n x m scores in float64;
-    many-to-one works in blocks and does not.
+    (n,) and `column_offset` (m,), zero if left out; `row_cost` (n,) or a number, `column_cost`
+    (m,) or a number, in units of the scores: what leaving a row or column unmatched costs; if one
+    is given the other is 0 if left out. `top_k`: for "many-to-one", columns kept of each row.
+    `start`: an assignment of one to one of the same shape, whose duals are tried as first prices.
+    `precision` of the product that finds candidates: "float32", "bfloat16", or "auto" for the
+    faster on this machine; scores that matter are always computed in float64. `list_length`:
+    candidates kept per row. `block`: rows scored at once. `memory_limit`: bytes that may be taken
+    beside `x`, `y` and the result, by default 60 % of the free memory. The approximate scores are
+    kept where they fit, and computed again in blocks where they do not. `max_bids`: bids in all
+    (default 1,000 n) after which rows are assigned along augmenting paths instead. `progress`:
+    called with the phase, the rows assigned so far and the rows in all.
 
     **Returns:** an `Assignment`, on the CPU: targets, scores, duals, and the gap that bounds what
     any other assignment could gain.
 
     **Raises:** `SaematchError` for NaN or infinite entries, shapes that do not fit, an unknown
-    kind, scores beyond float64, and a matrix that does not fit in memory.
+    kind, scores beyond float64, and a memory limit that is too small.
 
-    **References:** Jonker and Volgenant, Computing 38 (1987), for the solver; Crouse, "On
-    implementing 2D rectangular assignment algorithms" (IEEE Transactions on Aerospace and
-    Electronic Systems 52, 2016), for unequal sides; Bertsekas, "Network Optimization" (1998), for
-    the duals.
+    **References:** Bertsekas, "Network Optimization" (1998), for auctions and duals; Jonker and
+    Volgenant, Computing 38 (1987), for bidding without a least increment and augmenting paths.
 
     **Example:**
 
@@ -57,65 +78,62 @@ def assign(
     >>> result.target.tolist(), result.total, result.optimal
     ([1, 2, 0], 3.0, True)
     """
-    start = time.perf_counter()
+    began = time.perf_counter()
+    _check(kind, top_k, precision, list_length, block, max_bids)
+    task = problem(x, y, row_offset, column_offset, None)
+    costs = _costs(row_cost, column_cost, task.n, task.m)
+    if costs is not None and kind == "many-to-one":
+        raise SaematchError("many-to-one leaves nothing unmatched; drop row_cost and column_cost")
+    if start is not None and (len(start.row_dual), len(start.column_dual)) != (task.n, task.m):
+        raise SaematchError(
+            f"start has {len(start.row_dual)} rows and {len(start.column_dual)} columns; "
+            f"this problem has {task.n} and {task.m}"
+        )
+    # compiling is only worth waiting for when there is something to solve
+    from saematch.assignment.setting import Options, many_to_one, one_to_one
+
+    options = Options(
+        precision, list_length, block, memory_limit, max_bids or 1000 * max(1, task.n), progress
+    )
+    if kind == "many-to-one":
+        found = many_to_one(task, top_k, options)
+    elif costs is None and task.n > task.m:
+        reverse = None if start is None else start.row_dual
+        found = one_to_one(task.transposed(), None, reverse, options).transposed()
+    else:
+        forward = None if start is None else start.column_dual
+        found = one_to_one(task, costs, forward, options)
+    return found.finished(kind, time.perf_counter() - began)
+
+
+def _check(kind, top_k, precision, list_length, block, max_bids) -> None:
     if kind not in get_args(Kind):
         raise SaematchError(f"kind is {kind!r}; it must be one of {', '.join(get_args(Kind))}")
-    task = problem(x, y, row_offset, column_offset)
-    if kind == "many-to-one":
-        target, score, row_dual, column_dual, gap = _many_to_one(task)
-    elif task.n <= task.m:
-        dense.check_memory(task.n, task.m, memory_limit)
-        target, score, row_dual, column_dual, gap = _one_to_one(task)
-    else:
-        dense.check_memory(task.n, task.m, memory_limit)
-        source, source_score, column_dual, row_dual, gap = _one_to_one(task.transposed())
-        target = torch.full((task.n,), -1, dtype=torch.int64)
-        target[source] = torch.arange(task.m)
-        score = torch.full((task.n,), torch.nan, dtype=torch.float64)
-        score[source] = source_score
-    rows = (target >= 0).nonzero()[:, 0]
-    magnitude = float(task.magnitude(rows, target[rows]).sum())
-    return Assignment(
-        target=target,
-        score=score,
-        row_dual=row_dual,
-        column_dual=column_dual,
-        total=float(score[rows].sum()),
-        gap=gap,
-        relative_gap=gap / magnitude if gap > 0 else 0.0,
-        kind=kind,
-        solver="row maximum" if kind == "many-to-one" else "lapjv",
-        seconds=time.perf_counter() - start,
-    )
+    if precision != "auto" and precision not in get_args(Precision):
+        allowed = ", ".join(("auto", *get_args(Precision)))
+        raise SaematchError(f"precision is {precision!r}; it must be one of {allowed}")
+    whole = {"top_k": top_k, "list_length": list_length, "block": block, "max_bids": max_bids}
+    for name, value in whole.items():
+        if value is not None and value < 1:
+            raise SaematchError(f"{name} is {value}; it must be at least 1")
+    if top_k > 1 and kind != "many-to-one":
+        raise SaematchError(f"top_k is {top_k}; only many-to-one keeps more than one column")
 
 
-_Solution = tuple[
-    Int64[Tensor, " n"],
-    Float[Tensor, " n"],
-    Float[Tensor, " n"],
-    Float[Tensor, " m"],
-    float,
-]
-
-
-def _one_to_one(task: Problem) -> _Solution:
-    scores = task.scores().cpu()
-    target = dense.solve(scores)
-    price = certificate.prices(scores, target)
-    row_dual = certificate.row_duals(scores, price)
-    gap = certificate.gap(scores, target, price, row_dual)
-    return target, scores.gather(1, target[:, None])[:, 0], row_dual, price, gap
-
-
-def _many_to_one(task: Problem) -> _Solution:
-    column_dual = torch.zeros(task.m, dtype=torch.float64)
-    if task.m == 0:
-        # nothing to take: a row dual of 0 is what leaving the row alone is worth
-        score = torch.full((task.n,), torch.nan, dtype=torch.float64)
-        return torch.full((task.n,), -1), score, torch.zeros_like(score), column_dual, 0.0
-    target = torch.empty(task.n, dtype=torch.int64)
-    score = torch.empty(task.n, dtype=torch.float64)
-    for rows, scores in task.blocks():
-        best = scores.max(1)
-        target[rows], score[rows] = best.indices.cpu(), best.values.cpu()
-    return target, score, score.clone(), column_dual, 0.0
+def _costs(
+    row_cost: Vector | float | None, column_cost: Vector | float | None, n: int, m: int
+) -> tuple[Float[Tensor, " n"], Float[Tensor, " m"]] | None:
+    if row_cost is None and column_cost is None:
+        return None
+    out = []
+    for name, cost, size in (("row_cost", row_cost, n), ("column_cost", column_cost, m)):
+        values = torch.as_tensor(0.0 if cost is None else cost, dtype=torch.float64).detach().cpu()
+        values = values.expand(size) if values.ndim == 0 else values
+        if values.shape != (size,):
+            raise SaematchError(
+                f"{name} has shape {tuple(values.shape)}; a number or {size} entries are needed"
+            )
+        if not values.isfinite().all():
+            raise SaematchError(f"{name} has entries that are NaN or infinite")
+        out.append(values)
+    return out[0], out[1]

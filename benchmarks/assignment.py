@@ -1,0 +1,221 @@
+"""How long does an assignment take? Ours and its peers on the same problem, one after the other.
+
+    python -m benchmarks.assignment 2048 4096 --width 1024
+    python -m benchmarks.assignment 65536 --width 1024 --peers none
+
+Problems: "structured", two dictionaries with clusters of which 60 % of the features persist, folded
+decoder and encoder beside one another, and "unrelated", Gaussian. Times are ratios to one float32
+product of the same shape in the same run (the mean of one before and one after each solver).
+Peers are given the dense scores: computing them costs each of them one product more. lapx, OR-Tools
+and POT are left out, and said to be, where they are not installed. Memory is the highest resident
+size of the process while the solver ran, less what it was before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from saematch import assign
+
+
+def structured(n: int, width: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Two dictionaries of which 60 % persists: folded decoder rows beside encoder columns."""
+    generator = torch.Generator().manual_seed(seed)
+    half = width // 2
+
+    def gaussian(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    def uniform() -> Tensor:
+        return torch.rand(n, 1, generator=generator)
+
+    def unit(v: Tensor) -> Tensor:
+        return v / v.norm(dim=1, keepdim=True)
+
+    def directions() -> Tensor:
+        centres = gaussian(max(1, n // 32), half)
+        chosen = torch.randint(len(centres), (n,), generator=generator)
+        return unit(gaussian(n, half) + 0.8 * uniform() * centres[chosen])
+
+    def encoders(decoders: Tensor) -> Tensor:
+        return unit(decoders + 0.7 * unit(gaussian(n, half)))
+
+    a = directions()
+    persists = (uniform() < 0.6).float()
+    moved = a + uniform() * unit(gaussian(n, half))
+    b = unit(persists * moved + (1 - persists) * directions())[
+        torch.randperm(n, generator=generator)
+    ]
+    thresholds = [torch.exp(0.5 * gaussian(n, 1)) for _ in range(2)]
+    x, y = (torch.cat([d * t, encoders(d) / t], 1) for d, t in zip((a, b), thresholds, strict=True))
+    return x, y
+
+
+def unrelated(n: int, width: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    x, y = (torch.randn(n, width, generator=generator) for _ in range(2))
+    return x, y
+
+
+def resident() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+
+def measured(work: Callable):
+    """The result, seconds, and growth of the resident memory in bytes."""
+    before, highest, done = resident(), 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal highest
+        while not done.wait(0.02):
+            highest = max(highest, resident())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    start = time.perf_counter()
+    result = work()
+    seconds = time.perf_counter() - start
+    done.set()
+    watcher.join()
+    return result, seconds, max(0, highest - before)
+
+
+def product(x: Tensor, y: Tensor) -> float:
+    """Seconds of one float32 product in blocks, none of it kept."""
+    start = time.perf_counter()
+    for rows in x.split(1024):
+        torch.mm(rows, y.T)
+    return time.perf_counter() - start
+
+
+def peers(x: Tensor, y: Tensor, chosen: list[str]) -> dict[str, Callable[[], float]]:
+    """The total of each peer's assignment, from dense scores in float64."""
+
+    def total(scores: np.ndarray, target: np.ndarray) -> float:
+        return float(scores[np.arange(len(scores)), target].sum())
+
+    def scipy() -> float:
+        scores = (x @ y.T).double().numpy()
+        return total(scores, linear_sum_assignment(scores, maximize=True)[1])
+
+    def lapx(name: str) -> Callable[[], float]:
+        def solve() -> float:
+            import lap
+
+            scores = (x @ y.T).double().numpy()
+            cost = scores.max() - scores
+            # lapjv gives each row's column and each column's row, lapjvs rows and their columns
+            place = 0 if name == "lapjv" else 1
+            return total(scores, np.asarray(getattr(lap, name)(cost, return_cost=False)[place]))
+
+        return solve
+
+    def ortools() -> float:
+        from ortools.graph.python import (  # pyright: ignore[reportMissingImports]
+            linear_sum_assignment as graph,
+        )
+
+        scores, k = (x @ y.T).double(), min(64, len(y))
+        near = scores.topk(k, dim=1)
+        whole = (-(near.values - scores.max()) * 1e6).round().long()
+        rows = torch.arange(len(x))[:, None].expand(-1, k)
+        solver = graph.SimpleLinearSumAssignment()
+        solver.add_arcs_with_cost(
+            rows.reshape(-1).int().numpy(), near.indices.reshape(-1).int().numpy(),
+            whole.reshape(-1).numpy(),
+        )  # fmt: skip
+        if solver.solve() != solver.OPTIMAL:
+            return float("nan")  # no perfect matching among the nearest
+        return total(scores.numpy(), np.array([solver.right_mate(i) for i in range(len(x))]))
+
+    def pot() -> float:
+        import ot  # pyright: ignore[reportMissingImports]
+
+        scores = (x @ y.T).double().numpy()
+        plan = ot.emd([], [], scores.max() - scores, numItermax=10**8)
+        return total(scores, np.asarray(plan).argmax(1))
+
+    known = {
+        "scipy": (scipy, "scipy"),
+        "lapx lapjv": (lapx("lapjv"), "lap"),
+        "lapx lapjvs": (lapx("lapjvs"), "lap"),
+        "OR-Tools, 64 nearest": (ortools, "ortools"),
+        "POT emd": (pot, "ot"),
+    }
+    out = {}
+    for name, (solve, module) in known.items():
+        if not any(word in name for word in chosen):
+            continue
+        if importlib.util.find_spec(module) is None:
+            print(f"{name}: not installed, left out")
+        else:
+            out[name] = solve
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sizes", type=int, nargs="+")
+    parser.add_argument("--width", type=int, default=4608)
+    parser.add_argument("--data", choices=["structured", "unrelated"], default="structured")
+    parser.add_argument("--peers", nargs="+", default=["scipy", "lapx", "OR-Tools", "POT"])
+    parser.add_argument("--memory-limit", type=int)
+    parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"])
+    options = parser.parse_args()
+    small = torch.randn(64, 8)
+    for precision in options.precision:  # compile before anything is timed
+        assign(small, small, precision=precision)
+    make = {"structured": structured, "unrelated": unrelated}[options.data]
+    for n in options.sizes:
+        x, y = make(n, options.width)
+        rows, before = [], product(x, y)
+
+        def ours(precision, x=x, y=y):
+            return assign(x, y, precision=precision, memory_limit=options.memory_limit)
+
+        solvers = {f"ours, {p}": lambda p=p: ours(p) for p in options.precision}
+        solvers |= peers(x, y, options.peers)
+        for name, solve in solvers.items():
+            result, seconds, memory = measured(solve)
+            after = product(x, y)
+            one, before = (before + after) / 2, after
+            row = {"solver": name, "seconds": seconds, "product": one, "ratio": seconds / one}
+            row["GiB"] = memory / 2**30
+            if isinstance(result, float):
+                row |= {"total": result}
+            else:
+                work = result.work
+                row |= {
+                    "total": result.total,
+                    "gap": result.relative_gap,
+                    "products": work.scored / n,
+                    "bidding ratio": work.bidding_seconds / one,
+                    "selection ratio": work.selection_seconds / one,
+                    "product ratio": work.product_seconds / one,
+                    "rounds": work.rounds,
+                    "bids/row": work.bids / n,
+                    "exact/row": work.exact_scores / n,
+                    "kept": work.kept,
+                }
+            rows.append(row)
+            print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()})
+        print(f"\n{options.data}, n = {n:,}, D = {options.width:,}\n")
+        with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_hide_dataframe_shape=True,
+                       tbl_hide_column_data_types=True, tbl_formatting="MARKDOWN",
+                       tbl_width_chars=300, float_precision=3):  # fmt: skip
+            print(pl.DataFrame(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The auction: free rows bid for the column they like best, and prices only rise."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from saematch.assignment.compiled import compiled
+from saematch.assignment.state import ALONE, FREE, settle
+
+
+@compiled
+def bid(s, rows, may_stay_alone, patience, most):
+    """Let rows bid until each has a column, stays alone, waits for a new list, or is stuck.
+
+    A bid raises the price of the best column to where the row likes its second best as much; no
+    more, so that every row with a column likes none better. A row is stuck when its best is no
+    better than its second best and both are taken, or after `patience` bids.
+
+    Returns the rows that wait, the rows that are stuck, and those not served after `most` bids.
+    """
+    n = s.target.shape[0]
+    queue = np.empty(n, np.int32)
+    queue[: rows.shape[0]] = rows
+    head, length = 0, rows.shape[0]
+    waiting, stuck = np.empty(n, np.int32), np.empty(n, np.int32)
+    n_waiting, n_stuck, made = 0, 0, 0
+    while length > 0 and made < most:
+        i = queue[head]
+        head += 1
+        if head == n:
+            head = 0
+        length -= 1
+        floor = s.tau[i]
+        if may_stay_alone:
+            floor = max(floor, 0.0)
+        first, second, v1, v2 = settle(s, i, floor)
+        if may_stay_alone and v1 <= 0 and s.tau[i] <= 0:
+            s.target[i], s.own[i] = ALONE, 0.0
+            continue
+        if first < 0 or v1 < s.tau[i]:
+            waiting[n_waiting] = i
+            n_waiting += 1
+            continue
+        rest = max(v2, floor)
+        j = s.column[i, first]
+        if rest == v1 and s.owner[j] != FREE and second >= 0 and v2 == v1:
+            first = second
+            j = s.column[i, first]
+        taken = s.owner[j]
+        if taken != FREE and (rest == v1 or s.bids[i] >= patience):
+            stuck[n_stuck] = i
+            n_stuck += 1
+            continue
+        made += 1
+        s.bids[i] += 1
+        s.own[i] = s.value[i, first]
+        if rest > -np.inf:
+            s.price[j] = max(s.price[j], s.own[i] - rest)
+        s.owner[j], s.target[i] = i, j
+        if taken != FREE:
+            s.target[taken] = FREE
+            place = head + length
+            if place >= n:
+                place -= n
+            queue[place] = taken
+            length += 1
+    s.counts[1] += made
+    unserved = np.empty(length, np.int32)
+    for c in range(length):
+        unserved[c] = queue[(head + c) % n]
+    return waiting[:n_waiting], stuck[:n_stuck], unserved

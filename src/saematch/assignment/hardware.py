@@ -1,0 +1,50 @@
+"""What the machine offers: memory, threads, and whether a bfloat16 product is faster."""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+
+import torch
+
+from saematch.assignment.filtering import Precision
+
+MEMORY_SHARE = 0.6  # of the memory that is free, unless the caller sets a limit
+WORTHWHILE = 1.5  # times faster that a bfloat16 product must be
+
+
+def available_memory() -> int:
+    """Bytes that can be taken without swapping."""
+    try:
+        with open("/proc/meminfo") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+@functools.cache
+def fastest(device: torch.device) -> Precision:
+    """The precision of the faster matrix product on `device`, by trying both (milliseconds)."""
+    if device.type not in ("cpu", "cuda"):
+        return "float32"
+    generator = torch.Generator().manual_seed(0)
+    size = 512 if device.type == "cpu" else 2048
+    factor = torch.randn(size, size, generator=generator).to(device)
+    return "bfloat16" if _time(factor) > WORTHWHILE * _time(factor.bfloat16()) else "float32"
+
+
+def _time(factor: torch.Tensor) -> float:
+    best = float("inf")
+    for _ in range(5):
+        if factor.is_cuda:
+            torch.cuda.synchronize(factor.device)
+        start = time.perf_counter()
+        torch.mm(factor, factor.T)
+        if factor.is_cuda:
+            torch.cuda.synchronize(factor.device)
+        best = min(best, time.perf_counter() - start)
+    return best

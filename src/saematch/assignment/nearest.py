@@ -1,0 +1,58 @@
+"""Many-to-one: each row's best columns, exactly, from lists of approximate scores."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from saematch.assignment.compiled import compiled
+from saematch.assignment.scoring import Scorer
+from saematch.assignment.state import score
+
+SPARE = 16  # columns listed beyond those asked for
+
+
+@compiled
+def rank(s, rows, column, value):
+    """The best columns of `rows` in order, the lower index first among equals.
+
+    Returns which rows the lists cannot tell for.
+    """
+    k, top = s.column.shape[1], column.shape[1]
+    unsure = np.zeros(rows.shape[0], np.bool_)
+    for r in range(rows.shape[0]):
+        i = rows[r]
+        while True:
+            limit = np.sort(s.value[i])[k - top]
+            changed = False
+            for c in range(k):
+                if not s.exact[i, c] and s.value[i, c] >= limit:
+                    s.value[i, c] = score(s, i, s.column[i, c])
+                    s.exact[i, c] = True
+                    changed = True
+            if not changed:
+                break
+        unsure[r] = limit <= s.tau[i]
+        by_index = np.argsort(s.column[i], kind="mergesort")
+        order = by_index[np.argsort(-s.value[i][by_index], kind="mergesort")]
+        for c in range(top):
+            column[i, c] = s.column[i, order[c]]
+            value[i, c] = s.value[i, order[c]]
+    return unsure
+
+
+def nearest(scorer: Scorer, top: int) -> tuple[np.ndarray, np.ndarray]:
+    """The `top` best columns of every row and their exact scores, each `(n, top)`."""
+    s = scorer.state
+    column = np.empty((len(s.target), top), np.int64)
+    value = np.empty((len(s.target), top))
+    try:
+        for rows in scorer.first():
+            unsure = rows[rank(s, rows, column, value)]
+            for start in range(0, len(unsure), scorer.block):
+                some = unsure[start : start + scorer.block]
+                scores = scorer.whole(some)
+                order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+                column[some], value[some] = order, np.take_along_axis(scores, order, 1)
+    finally:
+        scorer.close()
+    return column, value

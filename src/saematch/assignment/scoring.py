@@ -1,0 +1,153 @@
+"""Lists of candidates for rows, from blocks of approximate scores computed or kept."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from saematch.assignment.filtering import Bound, Filter
+from saematch.assignment.selection import select, select_exact, take_some
+from saematch.assignment.state import State, score_rows
+from saematch.assignment.work import Work
+
+BLOCK_ENTRIES = 2**24  # approximate scores computed at once: 64 MiB in float32
+FEWEST, MOST = 256, 2048  # rows of such a block
+PARTS = 4  # pieces of a block for each thread, so that none waits long for another
+WIDE_ENTRIES = 2**25
+
+
+def usual_block(m: int) -> int:
+    """Rows scored at once: a product large enough to be fast, in little memory."""
+    return min(MOST, max(FEWEST, BLOCK_ENTRIES // max(1, m)))
+
+
+class Scorer:
+    """Fills lists at the current prices; keeps the approximate scores where there is room."""
+
+    def __init__(
+        self,
+        filtering: Filter,
+        fine: Callable[[], Filter],
+        state: State,
+        work: Work,
+        block: int,
+        keep: bool,
+    ):
+        self.filter, self.fine, self.state, self.work = filtering, fine, state, work
+        self.on_device = filtering.left.is_cuda
+        n, m = len(filtering.left), len(filtering.right)
+        self.block = block
+        self.kept: Tensor | None = None
+        if keep:
+            self.kept = torch.empty(
+                (n, m), dtype=filtering.left.dtype, device=filtering.left.device
+            )
+        self.pool = ThreadPoolExecutor(torch.get_num_threads())
+
+    def first(self) -> Iterator[np.ndarray]:
+        """Score all rows, a block at a time; each block's rows once they have their lists."""
+        n = len(self.filter.left)
+        for start in range(0, n, self.block):
+            rows = slice(start, min(start + self.block, n))
+            raw = self._product(rows)
+            if self.kept is not None:
+                self.kept[rows] = raw
+            numbers = np.arange(rows.start, rows.stop)
+            self._select(raw, numbers)
+            yield numbers
+
+    def again(self, rows: np.ndarray, level: int = 0) -> None:
+        """New lists for `rows`: by the filter, by one in float32 (`level` 1), or exact (2)."""
+        self.work.rounds += 1
+        self.work.refreshed += len(rows)
+        for start in range(0, len(rows), self.block):
+            some = rows[start : start + self.block]
+            index = torch.from_numpy(some.astype(np.int64)).to(self.filter.left.device)
+            if level == 2:
+                self._select_exact(some)
+            elif level == 1 or self.kept is None:
+                self._select(self._product(index, level), some, level)
+            else:
+                self._select(self.kept[index], some)
+
+    def whole(self, rows: np.ndarray) -> np.ndarray:
+        """All exact scores of `rows`."""
+        out = np.empty((len(rows), len(self.filter.right)))
+        self._spread(len(rows), lambda p: score_rows(self.state, rows[p], out[p]))
+        return out
+
+    def _product(self, rows: slice | Tensor, level: int = 0) -> Tensor:
+        start = time.perf_counter()
+        raw = (self.fine() if level else self.filter).product(rows)
+        if raw.is_cuda:
+            torch.cuda.synchronize(raw.device)
+        self.work.scored += len(raw)
+        self.work.product_seconds += time.perf_counter() - start
+        return raw
+
+    def _select(self, raw: Tensor, rows: np.ndarray, level: int = 0) -> None:
+        start = time.perf_counter()
+        state, bound = self.state, (self.fine() if level else self.filter).bound
+        if self.on_device:
+            found = best_on_device(raw, rows, state, bound)
+            self._spread(
+                len(rows), lambda p: take_some(rows[p], *(f[p] for f in found), state, bound)
+            )
+        else:
+            self._spread(
+                len(rows), lambda p: select(raw[p].float().cpu().numpy(), rows[p], state, bound)
+            )
+        self.work.selection_seconds += time.perf_counter() - start
+
+    def _select_exact(self, rows: np.ndarray) -> None:
+        start = time.perf_counter()
+        scores = self.whole(rows)
+        self._spread(len(rows), lambda p: select_exact(scores[p], rows[p], self.state))
+        self.work.selection_seconds += time.perf_counter() - start
+
+    def _spread(self, count: int, work) -> None:
+        pieces = max(1, min(count, PARTS * torch.get_num_threads()))
+        edges = np.linspace(0, count, pieces + 1).astype(int)
+        parts = [slice(a, b) for a, b in itertools.pairwise(edges)]
+        for _ in self.pool.map(work, parts):
+            pass
+
+    def close(self) -> None:
+        self.pool.shutdown()
+
+
+def best_on_device(
+    raw: Tensor, rows: np.ndarray, state: State, bound: Bound
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The work of `select` where the scores lie: columns, approximate scores, bound outside."""
+
+    def there(values: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(raw.device)
+
+    k = state.column.shape[1]
+    column_scale = there(bound.column_scale)
+    reach = there(np.where(state.owner < 0, 1.5, 1.0) * bound.column_reach)
+    base = there(state.column_offset - state.price)
+    index, values, outside = [], [], []
+    step = max(1, WIDE_ENTRIES // raw.shape[1])
+    for start in range(0, len(rows), step):
+        some, part = rows[start : start + step], raw[start : start + step]
+        wide = part.double()
+        upper = (wide + bound.relative * wide.abs()) * there(bound.row_scale[some])[:, None]
+        upper = upper * column_scale + there(bound.row_slack[some])[:, None] * reach + base
+        top = upper.topk(min(k + 1, raw.shape[1]), dim=1)
+        index.append(top.indices[:, :k].to(torch.int32))
+        values.append(wide.gather(1, top.indices[:, :k]))
+        last = top.values[:, k] if raw.shape[1] > k else upper.new_full((len(some),), -torch.inf)
+        outside.append(last.cpu() + torch.from_numpy(state.row_offset[some]))
+    return (
+        torch.cat(index).cpu().numpy(),
+        torch.cat(values).cpu().numpy(),
+        torch.cat(outside).numpy(),
+    )

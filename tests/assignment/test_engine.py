@@ -1,0 +1,218 @@
+"""The engine under every choice that must not change its answer, against scipy."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linear_sum_assignment
+
+from saematch import SaematchError
+from saematch.assignment import assign, engine
+from saematch.assignment.filtering import make_filter, norms
+
+KINDS = ["planted", "near ties", "hubs", "duplicates", "constant", "zero rows", "rank one", "grid"]
+
+
+def vectors(kind: str, n: int = 150, m: int = 150, width: int = 12):
+    g = torch.manual_seed(4)
+
+    def gaussian(*shape):
+        return torch.randn(*shape, generator=g)
+
+    x, y = gaussian(n, width), gaussian(m, width)
+    if kind == "planted":
+        y = x[torch.randperm(n, generator=g)] + 0.3 * y if n == m else y
+    elif kind == "near ties":
+        centres = gaussian(3, width)
+        x, y = (centres[torch.randint(3, (len(v),), generator=g)] + 1e-3 * v for v in (x, y))
+    elif kind == "hubs":
+        x, y = (v * 10 ** (3 * torch.rand(len(v), 1, generator=g)) for v in (x, y))
+    elif kind == "duplicates":
+        x, y = (v[torch.randint(len(v) // 4, (len(v),), generator=g)] for v in (x, y))
+    elif kind == "constant":
+        x, y = torch.ones_like(x), -torch.ones_like(y)
+    elif kind == "zero rows":
+        x[::2], y[::3] = 0, 0
+    elif kind == "rank one":
+        x, y = x[:, :1].abs(), y[:, :1].abs()
+    elif kind == "grid":
+        x, y = x[:, :3].round(), y[:, :3].round()
+    return x.contiguous(), y.contiguous()
+
+
+def dense(x, y) -> np.ndarray:
+    return (x.double() @ y.double().T).numpy()
+
+
+def with_costs(scores: np.ndarray, row_cost: float, column_cost: float) -> float:
+    """The best total less costs, as a square problem with a stand-in for each row and column."""
+    n, m = scores.shape
+    square = np.zeros((n + m, n + m))
+    square[:n, :m] = scores + row_cost + column_cost
+    best = square[linear_sum_assignment(square, maximize=True)].sum()
+    return best - n * row_cost - m * column_cost
+
+
+def check(result, scores: np.ndarray, best: float) -> None:
+    rows = np.flatnonzero(result.target >= 0)
+    columns = result.target.numpy()[rows]
+    assert len(set(columns)) == len(columns)
+    size = np.abs(scores).max() * len(scores)
+    assert result.total == pytest.approx(scores[rows, columns].sum(), abs=1e-12 * size)
+    assert result.total - result.cost == pytest.approx(best, rel=1e-12, abs=1e-12 * size)
+    assert result.gap <= 1e-12 * size
+    # the duals are a proof on their own
+    u, p = result.row_dual.numpy(), result.column_dual.numpy()
+    assert (u[:, None] + p - scores >= -1e-12 * size).all()
+    assert u.sum() + p.sum() == pytest.approx(best, rel=1e-12, abs=1e-12 * size)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_optimal_with_lists_that_are_too_short(kind, precision):
+    x, y = vectors(kind)
+    scores = dense(x, y)
+    best = scores[linear_sum_assignment(scores, maximize=True)].sum()
+    check(assign(x, y, precision=precision, list_length=8), scores, best)
+
+
+@pytest.mark.parametrize("kind", ["near ties", "hubs", "duplicates"])
+def test_paths_alone_find_the_optimum(kind, monkeypatch):
+    monkeypatch.setattr(engine, "PATIENCE", 1)
+    x, y = vectors(kind)
+    scores = dense(x, y)
+    result = assign(x, y, list_length=16)
+    assert result.work.paths > 5
+    check(result, scores, scores[linear_sum_assignment(scores, maximize=True)].sum())
+
+
+@pytest.mark.parametrize("shape", [(60, 60), (40, 80), (80, 40)])
+@pytest.mark.parametrize("kind", ["planted", "hubs", "duplicates", "zero rows", "grid"])
+def test_unmatched_at_a_cost(kind, shape):
+    x, y = vectors(kind, *shape)
+    scores = dense(x, y)
+    counts = []
+    for quantile in (0.0, 0.5, 0.9, 1.0):
+        cost = -float(np.quantile(scores, quantile)) - 0.1
+        result = assign(x, y, row_cost=cost * 0.7, column_cost=cost * 0.3, list_length=8)
+        check(result, scores, with_costs(scores, cost * 0.7, cost * 0.3))
+        counts.append(int((result.target >= 0).sum()))
+    assert counts[0] == min(shape)
+    assert counts[-1] == 0
+
+
+def test_memory_blocks_threads_and_lists_do_not_matter():
+    x, y = vectors("planted", 300, 300)
+    first = assign(x, y)
+    assert first.work.kept
+    lean = assign(x, y, memory_limit=300_000, list_length=16)
+    assert not lean.work.kept
+    others = [lean, assign(x, y, block=7), assign(x, y, list_length=3)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    others.append(assign(x, y))
+    torch.set_num_threads(threads)
+    for other in others:
+        assert torch.equal(other.target, first.target)
+        assert torch.equal(other.score, first.score)
+
+
+@pytest.mark.parametrize("shape", [(120, 120), (60, 120), (120, 60)])
+@pytest.mark.parametrize("cost", [None, 0.5])
+def test_duals_start_the_next_solve(shape, cost):
+    x, y = vectors("planted", *shape)
+    costs = {} if cost is None else {"row_cost": cost, "column_cost": cost}
+    before = assign(x, y, **costs)
+    moved = y + 0.02 * torch.randn(y.shape, generator=torch.manual_seed(5))
+    cold, warm = assign(x, moved, **costs), assign(x, moved, start=before, **costs)
+    assert torch.equal(cold.target, warm.target)
+    assert warm.optimal
+    with pytest.raises(SaematchError, match="start has"):
+        assign(x[1:], y, start=before)
+
+
+def test_the_gap_grows_when_the_assignment_is_spoiled():
+    x, y = vectors("planted")
+    scores, result = dense(x, y), assign(x, y)
+    target, price = result.target.numpy().copy(), result.column_dual.numpy()
+    bound = (scores - price).max(1).sum() + price.sum()  # from all scores, not from lists
+    assert bound == pytest.approx(result.total + result.gap)
+    target[[3, 70]] = target[[70, 3]]
+    spoiled = scores[np.arange(150), target].sum()
+    assert bound - spoiled > 1
+
+
+@pytest.mark.parametrize("top", [1, 5])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_nearest_columns(kind, top, precision):
+    x, y = vectors(kind)
+    result = assign(x, y, kind="many-to-one", top_k=top, precision=precision)
+    assert result.candidates is not None
+    assert result.candidate_scores is not None
+    scores = dense(x, y)
+    # the order is that of the values; equal ones stand in the order of their indices
+    values = np.sort(scores, axis=1)[:, ::-1][:, :top]
+    np.testing.assert_allclose(result.candidate_scores, values, rtol=1e-12, atol=1e-12)
+    found = result.candidates.numpy()
+    same = np.diff(result.candidate_scores.numpy(), axis=1) == 0
+    assert (np.diff(found, axis=1)[same] > 0).all()
+    assert torch.equal(result.target, result.candidates[:, 0])
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("size", [1.0, 1e-20, 1e20, 1e100])
+def test_no_score_is_further_off_than_the_bound(precision, size):
+    x, y = (v.double() * size for v in vectors("hubs", 80, 90, 700))
+    filtering = make_filter(x, y, (norms(x), norms(y)), precision)
+    raw, b = filtering.product(slice(None)).double().numpy(), filtering.bound
+    scale = b.row_scale[:, None] * b.column_scale
+    room = b.row_slack[:, None] * b.column_reach + scale * b.relative * np.abs(raw)
+    error = np.abs(scale * raw - (x @ y.T).numpy())
+    assert (error <= room).all()
+    # and the bound is of the order of the rounding, not of the scores
+    assert (room <= (0.03 if precision == "bfloat16" else 1e-3) * b.column_reach * norms(x).numpy()[:, None]).all()  # fmt: skip  # noqa: E501
+
+
+def test_progress_and_interrupt():
+    x, y = vectors("hubs")
+    seen = []
+    assign(x, y, list_length=4, progress=lambda *what: seen.append(what))
+    assert seen[-1][1:] == (150, 150)
+    assert {phase for phase, *_ in seen} >= {"candidates", "bidding"}
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        assign(x, y, progress=stop)
+    assert assign(x, y).optimal
+
+
+def test_bids_are_bounded():
+    x, y = vectors("rank one")
+    few = assign(x, y, max_bids=10)
+    assert few.work.bids <= 10
+    assert few.total == pytest.approx(assign(x, y).total, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precision": "int8"}, "precision is 'int8'"),
+        ({"list_length": 0}, "list_length is 0"),
+        ({"top_k": 3}, "only many-to-one"),
+        ({"kind": "many-to-one", "row_cost": 1.0}, "drop row_cost"),
+        ({"row_cost": torch.ones(3)}, "row_cost has shape"),
+        ({"column_cost": float("nan")}, "column_cost has entries"),
+        ({"memory_limit": 1000}, "memory_limit leaves 1,000 bytes"),
+    ],
+)
+def test_options_that_cannot_be(options, message):
+    with pytest.raises(SaematchError, match=message):
+        assign(torch.eye(20), torch.eye(20), **options)
+
+
+def test_layout_of_the_input_does_not_matter():
+    x, y = vectors("planted")
+    other = assign(x.T.contiguous().T, y.flip(0).flip(0).numpy()[:, ::1])
+    assert torch.equal(other.target, assign(x, y).target)
