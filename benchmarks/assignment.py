@@ -173,9 +173,9 @@ def main() -> None:
     parser.add_argument("--memory-limit", type=int)
     parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"])
     options = parser.parse_args()
-    small = torch.randn(64, 8)
-    for precision in options.precision:  # compile before anything is timed
-        assign(small, small, precision=precision)
+    for precision in options.precision:  # compile before anything is timed: bids, then paths
+        assign(*structured(1024, 64), precision=precision)
+        assign(torch.ones(40, 2), torch.ones(40, 2), precision=precision)
     make = {"structured": structured, "unrelated": unrelated}[options.data]
     for n in options.sizes:
         x, y = make(n, options.width)

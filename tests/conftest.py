@@ -69,3 +69,17 @@ def sae_lens():
         warnings.simplefilter("ignore")
         import sae_lens
     return sae_lens
+
+
+@pytest.fixture(autouse=True)
+def engine_only(monkeypatch, request):
+    """Small problems are solved with all scores at hand; tests of assignment ask the engine."""
+    if "assignment" in request.path.parts and "whole_matrix" not in request.fixturenames:
+        from saematch.assignment import dense
+
+        monkeypatch.setattr(dense, "FEW", -1)
+
+
+@pytest.fixture
+def whole_matrix():
+    """For tests of the solver that holds all scores."""

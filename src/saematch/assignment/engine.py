@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
@@ -28,6 +27,7 @@ from saematch.assignment.bidding import bid
 from saematch.assignment.filtering import Filter
 from saematch.assignment.paths import augment
 from saematch.assignment.scoring import Scorer
+from saematch.assignment.solution import Solution
 from saematch.assignment.state import ALONE, FREE, State, row_duals
 from saematch.assignment.work import Progress, Work
 from saematch.errors import SaematchError
@@ -38,17 +38,6 @@ TRIES = 2  # new lists of a row that paths are short of, before all its scores a
 LISTS = 50  # lists of a row that waits, before it is assigned along a path
 ROUNDS = 8  # of paths through lists, before all scores of all rows are computed where they fit
 WHOLE = 2**29  # bytes, at most, for all scores of all rows
-
-
-@dataclass(frozen=True, eq=False)
-class Solution:
-    """Targets and duals of the gains, as arrays over rows and columns."""
-
-    target: np.ndarray
-    own: np.ndarray
-    row_dual: np.ndarray
-    price: np.ndarray
-    gap: float
 
 
 def new_state(

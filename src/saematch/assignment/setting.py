@@ -12,13 +12,14 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from saematch.assignment import hardware
-from saematch.assignment.engine import Engine, Solution, new_state
+from saematch.assignment import dense, hardware
+from saematch.assignment.engine import Engine, new_state
 from saematch.assignment.filtering import Filter, Precision, make_filter, norms
 from saematch.assignment.nearest import SPARE, nearest
 from saematch.assignment.problem import Problem
 from saematch.assignment.result import Assignment, Kind
 from saematch.assignment.scoring import Scorer, usual_block
+from saematch.assignment.solution import Solution
 from saematch.assignment.work import Progress, Work
 from saematch.errors import SaematchError
 
@@ -50,6 +51,7 @@ class Found:
     gap: float
     magnitude: float
     work: Work
+    solver: str = "row maximum"
 
     def transposed(self) -> Found:
         target = torch.full((len(self.column_dual), 1), -1)
@@ -73,7 +75,7 @@ class Found:
             gap=self.gap,
             relative_gap=self.gap / self.magnitude if self.gap > 0 else 0.0,
             kind=kind,
-            solver="row maximum" if many else "auction",
+            solver=self.solver,
             seconds=seconds,
             work=self.work,
             candidates=self.target if many else None,
@@ -92,7 +94,13 @@ def one_to_one(
     if costs is not None:
         row_offset, column_offset = row_offset + costs[0], column_offset + costs[1]
     work, sizes = Work(), _sizes(task)
-    solution = _solution(task, sizes, (row_offset, column_offset), costs, duals, options, work)
+    solution, solver = None, "dense"
+    plain = costs is None and duals is None and options.precision == "auto"
+    if plain and dense.fits(task, options.memory_limit):
+        solution = dense.solve_dense(task)
+    if solution is None:
+        offsets, solver = (row_offset, column_offset), "auction"
+        solution = _solution(task, sizes, offsets, costs, duals, options, work)
     target = torch.from_numpy(solution.target)
     rows = (target >= 0).nonzero()[:, 0]
     row_dual, column_dual = torch.from_numpy(solution.row_dual), torch.from_numpy(solution.price)
@@ -114,6 +122,7 @@ def one_to_one(
         solution.gap,
         _magnitude(task, sizes, target),
         work,
+        solver,
     )
 
 

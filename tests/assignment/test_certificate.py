@@ -1,8 +1,9 @@
-import longest_paths
 import numpy as np
 import pytest
 import torch
 from scipy.optimize import linear_sum_assignment, linprog
+
+from saematch.assignment import certificate
 
 
 def optimum(scores: torch.Tensor) -> torch.Tensor:
@@ -14,8 +15,8 @@ def total(scores: torch.Tensor, target: torch.Tensor) -> float:
 
 
 def proven_gap(scores: torch.Tensor, target: torch.Tensor) -> float:
-    price = longest_paths.prices(scores, target)
-    return longest_paths.gap(scores, target, price, longest_paths.row_duals(scores, price))
+    price = certificate.prices(scores, target)
+    return certificate.gap(scores, target, price, certificate.row_duals(scores, price))
 
 
 def relaxation(scores: np.ndarray) -> float:
@@ -34,18 +35,18 @@ def relaxation(scores: np.ndarray) -> float:
 def test_dual_value_is_that_of_the_linear_program(shape, seed):
     scores = torch.randn(*shape, generator=torch.manual_seed(seed), dtype=torch.float64)
     target = optimum(scores)
-    price = longest_paths.prices(scores, target)
+    price = certificate.prices(scores, target)
     assert (price >= 0).all()
-    assert longest_paths.dual_value(scores, price) == pytest.approx(relaxation(scores.numpy()))
-    assert longest_paths.dual_value(scores, price) == pytest.approx(total(scores, target))
+    assert certificate.dual_value(scores, price) == pytest.approx(relaxation(scores.numpy()))
+    assert certificate.dual_value(scores, price) == pytest.approx(total(scores, target))
 
 
 def test_prices_by_hand():
     # both rows like column 0 best; row 0 by 3, row 1 by 1, so the price of column 0 is 1
     scores = torch.tensor([[5.0, 2.0], [4.0, 3.0]], dtype=torch.float64)
-    price = longest_paths.prices(scores, torch.tensor([0, 1]))
+    price = certificate.prices(scores, torch.tensor([0, 1]))
     assert price.tolist() == pytest.approx([1.0, 0.0])
-    assert longest_paths.row_duals(scores, price).tolist() == pytest.approx([4.0, 3.0])
+    assert certificate.row_duals(scores, price).tolist() == pytest.approx([4.0, 3.0])
 
 
 @pytest.mark.parametrize(
@@ -96,4 +97,4 @@ def test_any_prices_bound_the_optimum():
     best = total(scores, optimum(scores))
     for _ in range(20):
         price = torch.rand(30, generator=generator, dtype=torch.float64)
-        assert longest_paths.dual_value(scores, price) >= best
+        assert certificate.dual_value(scores, price) >= best
