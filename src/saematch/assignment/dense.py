@@ -1,6 +1,6 @@
-"""Small problems: the whole matrix of scores, and the proof from the assignment alone.
+"""Problems whose scores fit: the whole matrix, and the proof from the assignment alone.
 
-Where the scores are few, holding them all is quicker than not, above all in price wars, and nothing
+Where the scores fit, holding them all is quicker than not, above all in price wars, and nothing
 has to be compiled first.
 """
 
@@ -9,16 +9,19 @@ from __future__ import annotations
 import torch
 from scipy.optimize import linear_sum_assignment
 
+from saematch.assignment import hardware
 from saematch.assignment.certificate import gap, prices, row_duals
 from saematch.assignment.problem import Problem
 from saematch.assignment.solution import Solution
 
-FEW = 2**23  # scores, up to which they are all held: 64 MiB in float64
+FEW = 2**28  # scores, up to which they are all held: 2 GiB in float64, and as much to solve
 
 
 def fits(task: Problem, room: int | None) -> bool:
-    """Whether `task` is small enough, also for `room` bytes where a limit was set."""
-    return task.n * task.m <= FEW and (room is None or 4 * 8 * task.n * task.m <= room)
+    """Whether `task` is small enough, also for `room` bytes, or for the free memory."""
+    if room is None:
+        room = int(hardware.MEMORY_SHARE * hardware.available_memory())
+    return task.n * task.m <= FEW and 4 * 8 * task.n * task.m <= room
 
 
 def solve_dense(task: Problem) -> Solution | None:
