@@ -75,14 +75,33 @@ def test_optimal_with_lists_that_are_too_short(kind, precision):
     check(assign(x, y, precision=precision, list_length=8), scores, best)
 
 
-@pytest.mark.parametrize("kind", ["near ties", "hubs", "duplicates"])
-def test_paths_alone_find_the_optimum(kind, monkeypatch):
+@pytest.fixture(params=["lists", "all scores"])
+def paths(request, monkeypatch):
+    """No patience in bidding, and paths through lists alone or with all scores at hand."""
     monkeypatch.setattr(engine, "PATIENCE", 1)
-    x, y = vectors(kind)
+    if request.param == "lists":
+        monkeypatch.setattr(engine.Engine, "_whole_fits", lambda self: False)
+
+
+@pytest.mark.parametrize("shape", [(150, 150), (80, 150)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_paths_alone_find_the_optimum(kind, shape, paths):
+    x, y = vectors(kind, *shape)
     scores = dense(x, y)
     result = assign(x, y, list_length=16)
-    assert result.work.paths > 5
     check(result, scores, scores[linear_sum_assignment(scores, maximize=True)].sum())
+    if shape == (150, 150) and kind != "planted":
+        assert result.work.paths > 50
+
+
+@pytest.mark.parametrize("kind", ["planted", "hubs", "duplicates", "zero rows", "grid"])
+def test_paths_end_where_a_row_stays_alone(kind, paths):
+    x, y = vectors(kind, 60, 80)
+    scores = dense(x, y)
+    for quantile in (0.5, 0.9, 0.99):
+        cost = -float(np.quantile(scores, quantile))
+        result = assign(x, y, row_cost=cost, list_length=8)
+        check(result, scores, with_costs(scores, cost, 0))
 
 
 @pytest.mark.parametrize("shape", [(60, 60), (40, 80), (80, 40)])

@@ -42,10 +42,10 @@ def bid(s, rows, may_stay_alone, patience, most):
             n_waiting += 1
             continue
         rest = max(v2, floor)
-        j = s.column[i, first]
+        j = s.column[first]
         if rest == v1 and s.owner[j] != FREE and second >= 0 and v2 == v1:
             first = second
-            j = s.column[i, first]
+            j = s.column[first]
         taken = s.owner[j]
         if taken != FREE and (rest == v1 or s.bids[i] >= patience):
             stuck[n_stuck] = i
@@ -53,7 +53,7 @@ def bid(s, rows, may_stay_alone, patience, most):
             continue
         made += 1
         s.bids[i] += 1
-        s.own[i] = s.value[i, first]
+        s.own[i] = s.value[first]
         if rest > -np.inf:
             s.price[j] = max(s.price[j], s.own[i] - rest)
         s.owner[j], s.target[i] = i, j

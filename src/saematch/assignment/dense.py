@@ -14,7 +14,7 @@ from saematch.assignment.certificate import gap, prices, row_duals
 from saematch.assignment.problem import Problem
 from saematch.assignment.solution import Solution
 
-FEW = 2**28  # scores, up to which they are all held: 2 GiB in float64, and as much to solve
+FEW = 2**22  # scores, up to which scipy takes about a second and nothing has to be compiled
 
 
 def fits(task: Problem, room: int | None) -> bool:

@@ -8,8 +8,7 @@
    exact score of a pair is computed when it first is one of the two best of its row.
 3. **Refresh.** Rows whose list may no longer hold their best wait, and get new lists together.
 4. **Paths.** Rows that tie, and rows in a price war, are assigned along shortest augmenting paths
-   through the same lists. Where lists cannot tell (more equal columns than a list is long), all
-   scores of a row are computed.
+   through the same lists, grown together. A row whose list cannot tell gets one twice as long.
 
 Bertsekas, "Network Optimization" (1998), chapter 7; Jonker and Volgenant, Computing 38 (1987),
 whose "augmenting row reduction" is an auction without a least increment.
@@ -18,51 +17,23 @@ whose "augmenting row reduction" is an auction without a least increment.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import numpy as np
-from torch import Tensor
 
 from saematch.assignment.bidding import bid
 from saematch.assignment.filtering import Filter
-from saematch.assignment.paths import augment
+from saematch.assignment.forest import grow
 from saematch.assignment.scoring import Scorer
 from saematch.assignment.solution import Solution
-from saematch.assignment.state import ALONE, FREE, State, row_duals
+from saematch.assignment.state import ALONE, FREE, State, lengthened, row_duals
+from saematch.assignment.whole import duals, grow_whole
 from saematch.assignment.work import Progress, Work
 from saematch.errors import SaematchError
 
-PATIENCE = 2000  # bids of a row before it is assigned along a path
+PATIENCE = 1000  # bids of a row before it is assigned along a path
+PLACE = 30  # bytes that a place in a list takes while lists are moved
 FULL = 64  # rows that a new product is worth making for
-TRIES = 2  # new lists of a row that paths are short of, before all its scores are computed
-LISTS = 50  # lists of a row that waits, before it is assigned along a path
-ROUNDS = 8  # of paths through lists, before all scores of all rows are computed where they fit
-WHOLE = 2**29  # bytes, at most, for all scores of all rows
-
-
-def new_state(
-    x: Tensor, y: Tensor, row_offset: Tensor, column_offset: Tensor, k: int, price: np.ndarray
-) -> State:
-    """No lists and no pairs yet."""
-    n, m = len(x), len(y)
-    return State(
-        x=x.cpu().contiguous().numpy(),
-        y=y.cpu().contiguous().numpy(),
-        row_offset=row_offset.cpu().numpy(),
-        column_offset=column_offset.cpu().numpy(),
-        column=np.zeros((n, k), np.int32),
-        value=np.zeros((n, k)),
-        exact=np.zeros((n, k), np.bool_),
-        tau=np.full(n, np.inf),
-        price=price,
-        owner=np.full(m, FREE, np.int32),
-        target=np.full(n, FREE, np.int32),
-        own=np.zeros(n),
-        bids=np.zeros(n, np.int64),
-        whole=np.full(n, -1, np.int32),
-        rows=np.zeros((0, m)),
-        counts=np.zeros(4, np.int64),
-    )
+LISTS = 20  # lists of a row that waits, before it is assigned along a path
 
 
 class Engine:
@@ -72,7 +43,6 @@ class Engine:
         self,
         state: State,
         filtering: Filter,
-        fine: Callable[[], Filter],
         work: Work,
         *,
         alone: bool,
@@ -83,14 +53,12 @@ class Engine:
         progress: Progress | None,
     ):
         self.state, self.work, self.alone, self.progress = state, work, alone, progress
-        self.scorer = Scorer(filtering, fine, state, work, block, keep)
+        self.scorer = Scorer(filtering, state, work, block, keep)
         self.most_bids, self.room = most_bids, room
         self.waiting, self.stuck = [], []
-        self.tries = np.zeros(len(state.target), np.int64)
+        self.dual: np.ndarray | None = None  # once all scores have been at hand
         self.bids_at_list = np.full(len(state.target), -1, np.int64)
         self.lists = np.zeros(len(state.target), np.int64)
-        self.path_rounds = 0
-        self.shorts = np.zeros(len(state.target), np.int64)
 
     def solve(self) -> Solution:
         try:
@@ -126,15 +94,12 @@ class Engine:
         self.work.bidding_seconds += time.perf_counter() - start
 
     def _refresh(self, rows: np.ndarray) -> None:
-        """New lists for rows that wait, by finer scores where the last list brought no bid."""
+        """New lists for rows that wait, longer where the last one brought no bid."""
         s = self.state
         idle = s.bids[rows] == self.bids_at_list[rows]
-        self.tries[rows] = np.where(idle, self.tries[rows] + 1, 1)
         self.bids_at_list[rows] = s.bids[rows]
-        tries = self.tries[rows]
-        for level, some in enumerate((rows[tries <= 1], rows[tries == 2], rows[tries > 2])):
-            if len(some):
-                self.scorer.again(self._filled(some) if level == 0 else some, level)
+        self._lengthen(rows[idle])
+        self.scorer.again(self._filled(rows))
 
     def _filled(self, rows: np.ndarray) -> np.ndarray:
         """`rows` and, where they are few, the rows with a column that are next to need a list."""
@@ -143,50 +108,45 @@ class Engine:
             return rows
         s = self.state
         room = np.where(s.target >= 0, s.own - s.price[s.target], np.inf) - s.tau
-        return np.concatenate([rows, np.argsort(room, kind="stable")[:missing]])
+        return np.union1d(rows, np.argsort(room, kind="stable")[:missing])
 
     def _augment(self) -> None:
+        """Assign the rows that are stuck along paths, as far as lists tell, and lengthen those."""
         start = time.perf_counter()
         rows, self.stuck = np.concatenate(self.stuck), []
-        left, short = augment(self.state, rows, self.alone)
+        left, short = grow(self.state, rows.astype(np.int32), self.alone)
+        if 2 * len(left) > len(rows) and self._whole_fits():
+            value = self.scorer.bounds()
+            exact = np.zeros(value.shape, np.bool_)
+            grow_whole(self.state, left, value, exact, self.alone)
+            self.dual = duals(self.state, value, exact, self.alone)
+        elif len(left):
+            self.stuck.append(left)
+            short = np.unique(short)
+            self._lengthen(short)
+            self.scorer.again(self._filled(short))
         self.work.bidding_seconds += time.perf_counter() - start
-        if len(left) == 0:
-            return
-        self.stuck.append(left)
-        self.path_rounds += 1
-        everything = 8 * len(self.state.target) * len(self.state.price)
-        if self.path_rounds > ROUNDS and everything <= min(WHOLE, self.room // 2):
-            self._know(np.flatnonzero(self.state.whole < 0))
-            return
-        short = np.unique(short)
-        self.shorts[short] += 1
-        for level in range(TRIES):
-            some = short[self.shorts[short] == level + 1]
-            if len(some):
-                self.scorer.again(some, level)
-        known = short[self.shorts[short] > TRIES]
-        if len(known):
-            self._know(known)
 
-    def _know(self, rows: np.ndarray) -> None:
-        """Compute every score of `rows`, once for rows that are the same."""
-        s = self.state
-        same = np.concatenate([s.x[rows], s.row_offset[rows, None]], axis=1)
-        _, first, place = np.unique(same, axis=0, return_index=True, return_inverse=True)
-        needed = 8 * s.rows.shape[1] * (2 * len(s.rows) + len(first))
-        if needed > self.room:
+    def _whole_fits(self) -> bool:
+        return 9 * len(self.state.target) * len(self.state.price) <= self.room
+
+    def _lengthen(self, rows: np.ndarray) -> None:
+        """Make room for lists twice as long, if not for all columns."""
+        s, m = self.state, len(self.state.price)
+        rows = rows[s.length[rows] < m]
+        length = np.minimum(2 * s.length[rows], m)
+        self.room -= PLACE * int(length.sum())
+        if self.room < 0:
             raise SaematchError(
-                f"too many scores are equal or nearly so: {needed:,} bytes are needed to tell them "
-                f"apart and {self.room:,} are left; leave out features that are the same, or set "
-                "memory_limit (bytes) if there is more"
+                f"too many scores are equal or nearly so to tell them apart within memory_limit: "
+                f"{-self.room:,} bytes more are needed; leave out features that are the same, or "
+                "set memory_limit higher if there is more"
             )
-        s.whole[rows] = len(s.rows) + place.reshape(-1)
-        self.state = s._replace(rows=np.concatenate([s.rows, self.scorer.whole(rows[first])]))
-        self.scorer.state = self.state
+        self.state = self.scorer.state = lengthened(s, rows, length)
 
     def _certified(self) -> Solution:
         s = self.state
-        dual = row_duals(s, self.alone)
+        dual = row_duals(s, self.alone) if self.dual is None else self.dual
         paired = s.target >= 0
         worth = np.where(paired, s.own - s.price[np.where(paired, s.target, 0)], 0.0)
         missed = np.maximum(dual - worth, 0.0).sum()

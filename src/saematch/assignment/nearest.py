@@ -17,26 +17,26 @@ def rank(s, rows, column, value):
 
     Returns which rows the lists cannot tell for.
     """
-    k, top = s.column.shape[1], column.shape[1]
+    top = column.shape[1]
     unsure = np.zeros(rows.shape[0], np.bool_)
     for r in range(rows.shape[0]):
         i = rows[r]
+        places = slice(s.start[i], s.start[i] + s.length[i])
+        listed, values, exact = s.column[places], s.value[places], s.exact[places]
         while True:
-            limit = np.sort(s.value[i])[k - top]
+            limit = np.sort(values)[len(values) - top]
             changed = False
-            for c in range(k):
-                if not s.exact[i, c] and s.value[i, c] >= limit:
-                    s.value[i, c] = score(s, i, s.column[i, c])
-                    s.exact[i, c] = True
+            for c in range(len(values)):
+                if not exact[c] and values[c] >= limit:
+                    values[c], exact[c] = score(s, i, listed[c]), True
                     changed = True
             if not changed:
                 break
         unsure[r] = limit <= s.tau[i]
-        by_index = np.argsort(s.column[i], kind="mergesort")
-        order = by_index[np.argsort(-s.value[i][by_index], kind="mergesort")]
+        by_index = np.argsort(listed, kind="mergesort")
+        order = by_index[np.argsort(-values[by_index], kind="mergesort")]
         for c in range(top):
-            column[i, c] = s.column[i, order[c]]
-            value[i, c] = s.value[i, order[c]]
+            column[i, c], value[i, c] = listed[order[c]], values[order[c]]
     return unsure
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from saematch.assignment.filtering import Bound, Filter
-from saematch.assignment.selection import select, select_exact, take_some
+from saematch.assignment.selection import select, take_some
 from saematch.assignment.state import State, score_rows
+from saematch.assignment.whole import upper_bounds
 from saematch.assignment.work import Work
 
 BLOCK_ENTRIES = 2**24  # approximate scores computed at once: 64 MiB in float32
@@ -33,13 +34,12 @@ class Scorer:
     def __init__(
         self,
         filtering: Filter,
-        fine: Callable[[], Filter],
         state: State,
         work: Work,
         block: int,
         keep: bool,
     ):
-        self.filter, self.fine, self.state, self.work = filtering, fine, state, work
+        self.filter, self.state, self.work = filtering, state, work
         self.on_device = filtering.left.is_cuda
         n, m = len(filtering.left), len(filtering.right)
         self.block = block
@@ -52,29 +52,42 @@ class Scorer:
 
     def first(self) -> Iterator[np.ndarray]:
         """Score all rows, a block at a time; each block's rows once they have their lists."""
+        for rows, raw in self._all():
+            if self.kept is not None:
+                self.kept[rows[0] : rows[-1] + 1] = raw
+            self._select(raw, rows)
+            yield rows
+
+    def _all(self) -> Iterator[tuple[np.ndarray, Tensor]]:
+        """The approximate scores of all rows, a block at a time."""
         n = len(self.filter.left)
         for start in range(0, n, self.block):
             rows = slice(start, min(start + self.block, n))
-            raw = self._product(rows)
-            if self.kept is not None:
-                self.kept[rows] = raw
-            numbers = np.arange(rows.start, rows.stop)
-            self._select(raw, numbers)
-            yield numbers
+            yield np.arange(rows.start, rows.stop), self._product(rows)
 
-    def again(self, rows: np.ndarray, level: int = 0) -> None:
-        """New lists for `rows`: by the filter, by one in float32 (`level` 1), or exact (2)."""
+    def again(self, rows: np.ndarray) -> None:
+        """New lists for `rows`, as long as there is room for."""
         self.work.rounds += 1
         self.work.refreshed += len(rows)
-        for start in range(0, len(rows), self.block):
-            some = rows[start : start + self.block]
-            index = torch.from_numpy(some.astype(np.int64)).to(self.filter.left.device)
-            if level == 2:
-                self._select_exact(some)
-            elif level == 1 or self.kept is None:
-                self._select(self._product(index, level), some, level)
-            else:
-                self._select(self.kept[index], some)
+        for length in np.unique(self.state.length[rows]):
+            like = rows[self.state.length[rows] == length]
+            for start in range(0, len(like), self.block):
+                some = like[start : start + self.block]
+                index = torch.from_numpy(some.astype(np.int64)).to(self.filter.left.device)
+                raw = self._product(index) if self.kept is None else self.kept[index]
+                self._select(raw, some)
+
+    def bounds(self) -> np.ndarray:
+        """Bounds above all scores of all rows, as close as a product in float32 makes them."""
+        out = np.empty((len(self.filter.left), len(self.filter.right)))
+        for rows, raw in self._all():
+            self._spread(
+                len(rows),
+                lambda p, raw=raw, rows=rows: upper_bounds(
+                    raw[p].float().cpu().numpy(), rows[p], self.state, self.filter.bound, out
+                ),
+            )
+        return out
 
     def whole(self, rows: np.ndarray) -> np.ndarray:
         """All exact scores of `rows`."""
@@ -82,18 +95,19 @@ class Scorer:
         self._spread(len(rows), lambda p: score_rows(self.state, rows[p], out[p]))
         return out
 
-    def _product(self, rows: slice | Tensor, level: int = 0) -> Tensor:
+    def _product(self, rows: slice | Tensor) -> Tensor:
         start = time.perf_counter()
-        raw = (self.fine() if level else self.filter).product(rows)
+        raw = self.filter.product(rows)
         if raw.is_cuda:
             torch.cuda.synchronize(raw.device)
         self.work.scored += len(raw)
         self.work.product_seconds += time.perf_counter() - start
         return raw
 
-    def _select(self, raw: Tensor, rows: np.ndarray, level: int = 0) -> None:
+    def _select(self, raw: Tensor, rows: np.ndarray) -> None:
+        """Lists for `rows`, all of one length, from their approximate scores."""
         start = time.perf_counter()
-        state, bound = self.state, (self.fine() if level else self.filter).bound
+        state, bound = self.state, self.filter.bound
         if self.on_device:
             found = best_on_device(raw, rows, state, bound)
             self._spread(
@@ -103,12 +117,6 @@ class Scorer:
             self._spread(
                 len(rows), lambda p: select(raw[p].float().cpu().numpy(), rows[p], state, bound)
             )
-        self.work.selection_seconds += time.perf_counter() - start
-
-    def _select_exact(self, rows: np.ndarray) -> None:
-        start = time.perf_counter()
-        scores = self.whole(rows)
-        self._spread(len(rows), lambda p: select_exact(scores[p], rows[p], self.state))
         self.work.selection_seconds += time.perf_counter() - start
 
     def _spread(self, count: int, work) -> None:
@@ -130,7 +138,7 @@ def best_on_device(
     def there(values: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(raw.device)
 
-    k = state.column.shape[1]
+    k = int(state.length[rows[0]])
     column_scale = there(bound.column_scale)
     reach = there(np.where(state.owner < 0, 1.5, 1.0) * bound.column_reach)
     base = there(state.column_offset - state.price)

@@ -42,16 +42,15 @@ def select(raw, rows, s, bound):
     `raw` holds the approximate scores of `rows` with every column, `bound` how far they may be off.
     Among equals, columns without a row come first: a row that finds one needs no bidding.
     """
-    m, k = raw.shape[1], s.column.shape[1]
-    base = s.column_offset - s.price
+    m, base = raw.shape[1], s.column_offset - s.price
     reach = np.where(s.owner == FREE, 1.5, 1.0) * bound.column_reach
-    room = 2 * k + 64
+    room = 2 * s.length[rows].max() + 64
     value, index = np.empty(room), np.empty(room, np.int32)
     chunk = np.empty(CHUNK)
     relative = bound.relative
     for r in range(rows.shape[0]):
         i = rows[r]
-        count, threshold = 0, -np.inf
+        k, count, threshold = s.length[i], 0, -np.inf
         scale, slack = bound.row_scale[i], bound.row_slack[i]
         for start in range(0, m, CHUNK):
             size = min(CHUNK, m - start)
@@ -68,7 +67,7 @@ def select(raw, rows, s, bound):
                 if chunk[c] > threshold:
                     value[count], index[count] = chunk[c], start + c
                     count += 1
-                    if count == room:
+                    if count == 2 * k + 64:
                         keep_largest(value, index, count, k + 1)
                         count = k + 1
                         threshold = value[:count].min()
@@ -85,13 +84,13 @@ def select(raw, rows, s, bound):
 @compiled
 def take(s, i, index, raw, outside, bound):
     """Make the first columns of `index`, with their approximate scores, the list of row i."""
-    for c in range(s.column.shape[1]):
-        j = index[c]
+    for c in range(s.length[i]):
+        j, place = index[c], s.start[i] + c
         a = bound.row_scale[i] * bound.column_scale[j] * (raw[c] + bound.relative * abs(raw[c]))
-        s.column[i, c] = j
-        s.value[i, c] = a + bound.row_slack[i] * bound.column_reach[j]
-        s.value[i, c] += s.row_offset[i] + s.column_offset[j]
-        s.exact[i, c] = False
+        s.column[place] = j
+        s.value[place] = a + bound.row_slack[i] * bound.column_reach[j]
+        s.value[place] += s.row_offset[i] + s.column_offset[j]
+        s.exact[place] = False
     s.tau[i] = outside
     settle(s, i, outside)
 
@@ -102,21 +101,3 @@ def take_some(rows, index, raw, outside, s, bound):
     for r in range(rows.shape[0]):
         take(s, rows[r], index[r], raw[r], outside[r], bound)
 
-
-@compiled
-def select_exact(scores, rows, s):
-    """Fill the lists of `rows` from all their exact scores."""
-    m, k = scores.shape[1], s.column.shape[1]
-    value, index = np.empty(m), np.empty(m, np.int32)
-    for r in range(rows.shape[0]):
-        i = rows[r]
-        for j in range(m):
-            value[j], index[j] = scores[r, j] - s.price[j], j
-        s.tau[i] = -np.inf
-        if m > k:
-            keep_largest(value, index, m, k)
-            s.tau[i] = value[k:].max()
-        for c in range(k):
-            s.column[i, c] = index[c]
-            s.value[i, c] = scores[r, index[c]]
-            s.exact[i, c] = True

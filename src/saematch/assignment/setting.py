@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,13 +12,14 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from saematch.assignment import dense, hardware
-from saematch.assignment.engine import Engine, new_state
+from saematch.assignment.engine import Engine
 from saematch.assignment.filtering import Filter, Precision, make_filter, norms
 from saematch.assignment.nearest import SPARE, nearest
 from saematch.assignment.problem import Problem
 from saematch.assignment.result import Assignment, Kind
 from saematch.assignment.scoring import Scorer, usual_block
 from saematch.assignment.solution import Solution
+from saematch.assignment.state import new_state
 from saematch.assignment.work import Progress, Work
 from saematch.errors import SaematchError
 
@@ -153,7 +153,6 @@ def _solution(
         engine = Engine(
             state,
             plan.filter,
-            plan.fine,
             work,
             alone=costs is not None,
             block=plan.block,
@@ -183,7 +182,7 @@ def many_to_one(task: Problem, top: int, options: Options) -> Found:
     plan = _plan(task, sizes, dataclasses.replace(options, list_length=top + SPARE), work, top)
     offsets = task.row_offset.cpu(), task.column_offset.cpu()
     state = new_state(task.x, task.y, *offsets, plan.k, np.zeros(task.m))
-    scorer = Scorer(plan.filter, plan.fine, state, work, plan.block, False)
+    scorer = Scorer(plan.filter, state, work, plan.block, False)
     column, value = map(torch.from_numpy, nearest(scorer, top))
     return Found(column, value, value[:, 0].clone(), column_dual, 0.0, 0.0, 1.0, work)
 
@@ -195,8 +194,6 @@ class _Plan:
     block: int
     keep: bool
     room: int  # bytes left
-
-    fine: functools.partial
 
 
 def _plan(
@@ -232,9 +229,7 @@ def _plan(
         )
     work.precision, work.kept = precision, keep
     room = limit - needed(k, block) - (item * n * m if keep else 0)
-    fine = functools.cache(lambda: make_filter(task.x, task.y, sizes, "float32"))
-    found = fine() if precision == "float32" else make_filter(task.x, task.y, sizes, precision)
-    return _Plan(found, k, block, keep, room, fine)  # pyright: ignore[reportArgumentType]
+    return _Plan(make_filter(task.x, task.y, sizes, precision), k, block, keep, room)
 
 
 def _sizes(task: Problem) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,131 @@
+"""The forest of `forest.py` with all scores at hand, for price wars that no list can follow.
+
+Where hundreds of columns are worth the same to a row, a list soon cannot tell. Where all scores fit
+in memory, the next column of the forest is then found by looking at all of them: one pass over a
+row's scores when it comes in, and one over the columns for each step.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from saematch.assignment.compiled import compiled
+from saematch.assignment.forest import AWAY, exchange
+from saematch.assignment.state import ALONE, FREE, score
+
+NOBODY = -1  # the row that reaches a column first
+
+
+@compiled
+def upper_bounds(raw, rows, s, bound, out):
+    """Bounds above the scores of `rows` with every column, from approximate ones."""
+    for r in range(rows.shape[0]):
+        i = rows[r]
+        for j in range(out.shape[1]):
+            a = np.float64(raw[r, j])
+            a = bound.row_scale[i] * bound.column_scale[j] * (a + bound.relative * abs(a))
+            a += bound.row_slack[i] * bound.column_reach[j]
+            out[i, j] = a + s.row_offset[i] + s.column_offset[j]
+
+
+@compiled
+def reach(value, s, best, first, closed, i, offset):
+    """Bring forward when the columns that are not in the forest are reached, now that row i is."""
+    for j in range(best.shape[0]):
+        at = offset - (value[i, j] - s.price[j])
+        if at < best[j] and not closed[j]:
+            best[j], first[j] = at, i
+
+
+@compiled
+def grow_whole(s, roots, value, exact, may_stay_alone):  # noqa: PLR0915 (compiled as one loop)
+    """Give each of `roots` a column, or nothing, along a shortest path of exchanges.
+
+    `value` holds a bound above the score of every pair, the score itself where `exact` says so.
+    """
+    n, m = value.shape
+    tree, depth, worth = np.full(n, AWAY, np.int32), np.zeros(n), np.empty(n)
+    inside, n_inside = np.empty(n, np.int32), 0  # the rows in the forest
+    closed = np.zeros(m, np.bool_)  # columns in the forest
+    best, first = np.full(m, np.inf), np.full(m, NOBODY, np.int32)
+    from_row, from_value = np.empty(m, np.int32), np.empty(m)
+    again = np.empty(m, np.int32)
+    for root in roots:
+        worth[root] = 0.0 if may_stay_alone else -np.inf
+        for j in range(m):
+            worth[root] = max(worth[root], value[root, j] - s.price[j])
+        tree[root], inside[n_inside] = root, root
+        n_inside += 1
+        reach(value, s, best, first, closed, root, worth[root])
+    now = 0.0
+    while n_inside > 0:
+        end, at, i = -1, np.inf, NOBODY
+        for j in range(m):
+            if best[j] < at and not closed[j]:
+                end, at = j, best[j]
+        if may_stay_alone:
+            for r in inside[:n_inside]:
+                if depth[r] + worth[r] <= at:
+                    end, at, i = ALONE, depth[r] + worth[r], r
+        if end >= 0:
+            i = first[end]
+            if not exact[i, end]:
+                value[i, end], exact[i, end] = min(value[i, end], score(s, i, end)), True
+                best[end] = np.inf
+                for r in inside[:n_inside]:
+                    reached = depth[r] + worth[r] - (value[r, end] - s.price[end])
+                    if reached < best[end]:
+                        best[end], first[end] = reached, r
+                continue
+            from_row[end], from_value[end] = i, value[i, end]
+        now = max(now, at)
+        if end >= 0 and s.owner[end] != FREE:
+            closed[end] = True
+            r = s.owner[end]
+            tree[r], depth[r], worth[r] = tree[i], now, s.own[r] - s.price[end]
+            inside[n_inside] = r
+            n_inside += 1
+            s.counts[3] += 1
+            reach(value, s, best, first, closed, r, now + worth[r])
+            continue
+        # a tree is done: settle its prices, exchange along the path, let the others go on
+        root, kept, n_again = tree[i], 0, 0
+        for r in inside[:n_inside]:
+            if tree[r] != root:
+                inside[kept] = r
+                kept += 1
+                continue
+            tree[r] = AWAY
+            if r != root:
+                j = s.target[r]
+                s.price[j] += max(now - depth[r], 0.0)
+                closed[j] = False
+                first[j] = NOBODY
+        n_inside = kept
+        exchange(s, root, i, end, from_row, from_value)
+        for j in range(m):
+            if not closed[j] and (first[j] == NOBODY or tree[first[j]] == AWAY):
+                best[j], again[n_again] = np.inf, j
+                n_again += 1
+        for r in inside[:n_inside]:
+            for j in again[:n_again]:
+                reached = depth[r] + worth[r] - (value[r, j] - s.price[j])
+                if reached < best[j]:
+                    best[j], first[j] = reached, r
+
+
+@compiled
+def duals(s, value, exact, may_stay_alone):
+    """What the best column, or none, is worth to each row at the current prices."""
+    dual = np.empty(s.target.shape[0])
+    for i in range(dual.shape[0]):
+        best = 0.0 if may_stay_alone else -np.inf
+        if s.target[i] >= 0:
+            best = max(best, s.own[i] - s.price[s.target[i]])
+        for j in range(s.price.shape[0]):
+            if value[i, j] - s.price[j] > best and not exact[i, j]:
+                value[i, j], exact[i, j] = min(value[i, j], score(s, i, j)), True
+            if exact[i, j]:
+                best = max(best, value[i, j] - s.price[j])
+        dual[i] = best
+    return dual
