@@ -135,6 +135,30 @@ def test_memory_blocks_threads_and_lists_do_not_matter():
         assert torch.equal(other.score, first.score)
 
 
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [(k, s) for k in ("duplicates", "constant") for s in ((120, 120), (90, 120), (120, 90))]
+    + [("zero rows", (120, 120))],
+)
+def test_features_that_are_the_same_are_paired_in_order(kind, shape, request):
+    x, y = vectors(kind, *shape)
+    others = [{"precision": "bfloat16"}, {"block": 7}, {"list_length": 3}, {"memory_limit": 10**6}]
+    first = assign(x, y)
+    for options in others:
+        assert torch.equal(assign(x, y, **options).target, first.target)
+    request.getfixturevalue("whole_matrix")
+    assert torch.equal(assign(x, y).target, first.target)
+    # the rule: exchanging two rows, or moving to a free column, never gives an earlier row an
+    # earlier column that is the same
+    taken = first.target.tolist()
+    for i in range(len(x)):
+        for j in range(len(y)):
+            if taken[i] > j and torch.equal(y[j], y[taken[i]]):
+                assert j in taken[:i]
+    for i, later in [(i, k) for i in range(len(x)) for k in range(i) if torch.equal(x[i], x[k])]:
+        assert taken[i] < 0 or taken[later] >= 0
+
+
 @pytest.mark.parametrize("shape", [(120, 120), (60, 120), (120, 60)])
 @pytest.mark.parametrize("cost", [None, 0.5])
 def test_duals_start_the_next_solve(shape, cost):

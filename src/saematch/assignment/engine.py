@@ -31,6 +31,7 @@ from saematch.assignment.work import Progress, Work
 from saematch.errors import SaematchError
 
 PATIENCE = 1000  # bids of a row before it is assigned along a path
+SCANS = 2  # rows scanned for paths, as a multiple of all, before all scores are brought to hand
 PLACE = 30  # bytes that a place in a list takes while lists are moved
 FULL = 64  # rows that a new product is worth making for
 LISTS = 20  # lists of a row that waits, before it is assigned along a path
@@ -115,7 +116,8 @@ class Engine:
         start = time.perf_counter()
         rows, self.stuck = np.concatenate(self.stuck), []
         left, short = grow(self.state, rows.astype(np.int32), self.alone)
-        if 2 * len(left) > len(rows) and self._whole_fits():
+        lost = int(self.state.counts[3]) > SCANS * len(self.state.target)
+        if len(left) and lost and self._whole_fits():
             value = self.scorer.bounds()
             exact = np.zeros(value.shape, np.bool_)
             grow_whole(self.state, left, value, exact, self.alone)

@@ -100,4 +100,3 @@ def take_some(rows, index, raw, outside, s, bound):
     """`take` for several rows."""
     for r in range(rows.shape[0]):
         take(s, rows[r], index[r], raw[r], outside[r], bound)
-

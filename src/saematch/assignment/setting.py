@@ -20,6 +20,7 @@ from saematch.assignment.result import Assignment, Kind
 from saematch.assignment.scoring import Scorer, usual_block
 from saematch.assignment.solution import Solution
 from saematch.assignment.state import new_state
+from saematch.assignment.ties import classes, in_order
 from saematch.assignment.work import Progress, Work
 from saematch.errors import SaematchError
 
@@ -101,6 +102,7 @@ def one_to_one(
     if solution is None:
         offsets, solver = (row_offset, column_offset), "auction"
         solution = _solution(task, sizes, offsets, costs, duals, options, work)
+    solution = _in_order(task, (row_offset, column_offset), solution)
     target = torch.from_numpy(solution.target)
     rows = (target >= 0).nonzero()[:, 0]
     row_dual, column_dual = torch.from_numpy(solution.row_dual), torch.from_numpy(solution.price)
@@ -168,6 +170,18 @@ def _solution(
         # a column that nobody took must be free: given duals were too high
         price = np.where(unearned, 0.0, price) if attempt + 1 < RESTARTS else 0 * price
     return solution
+
+
+def _in_order(task: Problem, offsets: tuple[Tensor, Tensor], solution: Solution) -> Solution:
+    """Features that are the same, exchanged by one rule."""
+    x, y = task.x.cpu().numpy(), task.y.cpu().numpy()
+    rows, columns = (classes(v, offset.numpy()) for v, offset in zip((x, y), offsets, strict=True))
+    target = in_order(solution.target, rows, columns)
+    moved = np.flatnonzero((target != solution.target) & (target >= 0))
+    own, at = solution.own.copy(), target[moved]
+    own[moved] = np.einsum("id,id->i", x[moved], y[at], dtype=np.float64)
+    own[moved] += offsets[0].numpy()[moved] + offsets[1].numpy()[at]
+    return dataclasses.replace(solution, target=target, own=own)
 
 
 def many_to_one(task: Problem, top: int, options: Options) -> Found:

@@ -44,8 +44,9 @@ def assign(
     "many-to-one": each row takes its best column, the lowest index among equals.
 
     The assignment is optimal to float64 rounding of the scores, whatever the precision, block
-    size, list length, memory limit or number of threads. Where several assignments are optimal
-    (features that are the same, scores that tie), these may decide between them.
+    size, list length, memory limit or number of threads, and so are the pairs: of features that are
+    the same the earlier row gets the earlier column. Only where different features tie by chance
+    (small whole numbers may) can these decide between assignments of the same total.
 
     **Arguments:** `x` (n, D) and `y` (m, D), tensors or arrays of any real dtype; `row_offset`
     (n,) and `column_offset` (m,), zero if left out; `row_cost` (n,) or a number, `column_cost`

@@ -85,7 +85,6 @@ def grow_whole(s, roots, value, exact, may_stay_alone):  # noqa: PLR0915 (compil
             tree[r], depth[r], worth[r] = tree[i], now, s.own[r] - s.price[end]
             inside[n_inside] = r
             n_inside += 1
-            s.counts[3] += 1
             reach(value, s, best, first, closed, r, now + worth[r])
             continue
         # a tree is done: settle its prices, exchange along the path, let the others go on
