@@ -12,6 +12,7 @@ import argparse
 import itertools
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.assignment import peers, product, structured, warm_up
@@ -33,7 +34,7 @@ def measure(sizes: list[int], width: int, patience: float) -> dict[str, dict[int
     tired: set[str] = set()
     for n in sizes:
         x, y = structured(n, width)
-        solvers = {"one float32 product": lambda x=x, y=y: product(x, y)}
+        solvers: dict[str, Callable] = {"one float32 product": lambda x=x, y=y: product(x, y)}
         solvers["saematch, float32"] = lambda x=x, y=y: assign(x, y, precision="float32")
         solvers["saematch, bfloat16"] = lambda x=x, y=y: assign(x, y, precision="bfloat16")
         others = peers(x, y, ["scipy", "lapx"])
