@@ -181,7 +181,7 @@ def test_empty(n, m, kind):
         ({"column_offset": torch.ones(1, 2)}, "column_offset has shape"),
         ({"x": torch.ones(1, 2, dtype=torch.complex64)}, "real numbers"),
         ({"kind": "one-to-many"}, "one-to-many"),
-        ({"memory_limit": 10}, "10 bytes and 149 are needed"),
+        ({"memory_limit": 10}, "10 bytes and 157 are needed"),
         ({"x": 1e200 * np.ones((1, 2)), "y": 1e200 * np.ones((1, 2))}, "overflow"),
     ],
 )

@@ -32,7 +32,7 @@ from saematch.errors import SaematchError
 
 PATIENCE = 1000  # bids of a row before it is assigned along a path
 SCANS = 2  # rows scanned for paths, as a multiple of all, before all scores are brought to hand
-PLACE = 30  # bytes that a place in a list takes while lists are moved
+PLACE = 40  # bytes that a place in a list takes while lists are moved
 FULL = 64  # rows that a new product is worth making for
 LISTS = 20  # lists of a row that waits, before it is assigned along a path
 

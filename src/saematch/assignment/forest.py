@@ -17,11 +17,11 @@ from __future__ import annotations
 import numpy as np
 
 from saematch.assignment.compiled import compiled
-from saematch.assignment.state import ALONE, FREE, listed, score
+from saematch.assignment.state import ALONE, FREE, LOOSE, listed, score
 
 OUTSIDE = -1  # in place of a place in a list: what is outside the list; ALONE: no column
 AWAY = -1  # the tree of a row that is in none
-LAST, LOOSE = -1, -2  # the end of a chain of parked edges, and an edge in no chain
+LAST = -1  # the end of a chain of parked edges, or of the rows of a tree
 
 
 @compiled
@@ -108,8 +108,7 @@ def grow(s, roots, may_stay_alone):  # noqa: PLR0915 (compiled as one loop)
     last = np.empty(n, np.int32)  # row of the tree of a root
     # of the columns in the forest: the edge that they came in by, and those parked there
     from_row, from_value = np.empty(m, np.int32), np.empty(m)
-    parked, chain = np.full(m, LAST), np.full(s.column.shape[0], LOOSE)
-    lister = np.empty(s.column.shape[0], np.int32)  # the row of a parked edge
+    parked, chain, lister = np.full(m, LAST, np.int32), s.chain, s.lister
     released = np.empty(m, np.int32)
     left, n_left = np.empty(roots.shape[0], np.int32), 0
     short, n_short = np.empty(roots.shape[0], np.int32), 0

@@ -227,7 +227,7 @@ def _plan(
     copies = 0 if natural else (n + m) * width * item
 
     def needed(k: int, block: int) -> int:
-        return copies + 13 * n * k + 8 * m * block + 64 * (n + m)
+        return copies + 21 * n * k + 8 * m * block + 64 * (n + m)
 
     k = min(m, options.list_length or 64)
     keep = top == 0 and needed(k, block) + item * n * m <= limit

@@ -11,6 +11,8 @@ from saematch.assignment.compiled import compiled
 
 FREE = -1  # a row without a column yet, a column without a row
 ALONE = -2  # a row that is better left unmatched
+LOOSE = -2  # a place that is in no chain of parked edges
+EMPTY = {"chain": LOOSE}
 COLUMNS = 128  # scored with several rows in turn, so that they stay in the processor's cache
 
 
@@ -31,6 +33,8 @@ class State(NamedTuple):
     column: np.ndarray  # (places,) int32
     value: np.ndarray  # (places,)
     exact: np.ndarray  # (places,) bool
+    chain: np.ndarray  # (places,) int32, LOOSE except while paths are sought, as `lister`
+    lister: np.ndarray  # (places,) int32
     tau: np.ndarray  # (n,)
     price: np.ndarray  # (m,)
     owner: np.ndarray  # (m,) int32, a row or FREE
@@ -55,6 +59,8 @@ def new_state(
         column=np.zeros(n * k, np.int32),
         value=np.zeros(n * k),
         exact=np.zeros(n * k, np.bool_),
+        chain=np.full(n * k, LOOSE, np.int32),
+        lister=np.zeros(n * k, np.int32),
         tau=np.full(n, np.inf),
         price=price,
         owner=np.full(m, FREE, np.int32),
@@ -67,14 +73,18 @@ def new_state(
 
 def lengthened(s: State, rows: np.ndarray, length: np.ndarray) -> State:
     """The lists of `rows` moved to the end, with room for `length` columns, and still empty."""
-    places = len(s.column)
-    s.start[rows] = places + np.cumsum(length) - length
+    used, more = int((s.start + s.length).max()), int(length.sum())
+    s.start[rows] = used + np.cumsum(length) - length
     s.length[rows] = length
-    more = int(length.sum())
+    if used + more <= len(s.column):
+        return s
+    spare = more + used // 4  # so that few calls have to move all lists
+    places = {name: getattr(s, name) for name in ("column", "value", "exact", "chain", "lister")}
     return s._replace(
-        column=np.concatenate([s.column, np.zeros(more, np.int32)]),
-        value=np.concatenate([s.value, np.zeros(more)]),
-        exact=np.concatenate([s.exact, np.zeros(more, np.bool_)]),
+        **{
+            name: np.concatenate([old[:used], np.full(spare, EMPTY.get(name, 0), old.dtype)])
+            for name, old in places.items()
+        }
     )
 
 
