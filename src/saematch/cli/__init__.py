@@ -11,6 +11,7 @@ from saematch import __version__
 from saematch.cli.demo import demo
 from saematch.cli.inspect import inspect
 from saematch.cli.match import match
+from saematch.cli.trace import trace
 from saematch.errors import SaematchError
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(inspect)
 app.command()(match)
+app.command()(trace)
 
 
 def _version(asked: bool) -> None:
