@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from saematch import __version__
+from saematch.cli.compare import compare
 from saematch.cli.demo import demo
 from saematch.cli.inspect import inspect
 from saematch.cli.match import match
@@ -25,6 +26,7 @@ app.command()(demo)
 app.command()(inspect)
 app.command()(match)
 app.command()(trace)
+app.command()(compare)
 
 
 def _version(asked: bool) -> None:

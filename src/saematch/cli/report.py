@@ -67,7 +67,7 @@ def bands(figures: dict[str, Any]) -> list[float]:
 
 
 def _coverage(summaries: dict, bars: bool) -> Table:
-    table = _table("Share of A's features by the decoder cosine of their match in B")
+    table = titled_table("Share of A's features by the decoder cosine of their match in B")
     table.add_column("A → B", overflow="fold")
     for label in ("matched", *LABELS):
         table.add_column(label, justify="right", no_wrap=True)
@@ -83,7 +83,7 @@ def _coverage(summaries: dict, bars: bool) -> Table:
 def _quality(summaries: dict) -> Table:
     folds = {figures["measures_fold"] for figures in summaries.values()}
     folded = f"folded by {' or '.join(sorted(folds))}"
-    table = _table(
+    table = titled_table(
         "Medians over the matches, beside what i -> i would give",
         f"MSE: of decoder rows, {folded}. Mutual: each the other's best. Gap: the most that any "
         "other assignment could gain, relative; below 1e-9 it is proved the best there is. That "
@@ -105,7 +105,8 @@ def _quality(summaries: dict) -> Table:
     return table
 
 
-def _table(title: str, caption: str | None = None) -> Table:
+def titled_table(title: str, caption: str | None = None) -> Table:
+    """The look of all tables: a title, rules under the head, and a caption that explains."""
     from rich import box
     from rich.table import Table
 

@@ -220,7 +220,9 @@ def _links(pair: Pair, other: str, feature: int, ahead: bool) -> list[Link]:
     ends = {link.feature for link in links}
     kind = "candidate" if ahead else "source"
     links += [
-        Link(other, end, kind, place, _number(scores[place - 1]), None, _number(p_values[place - 1]))
+        Link(
+            other, end, kind, place, _number(scores[place - 1]), None, _number(p_values[place - 1])
+        )
         for end, place in rank.items()
         if end not in ends
     ]
