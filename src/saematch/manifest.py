@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ import torch
 from torch import Tensor
 
 import saematch
-from saematch.contexts import FILE, STATISTICS, folder_of
+from saematch.contexts import STATISTICS, features_of
 from saematch.errors import RunError
 from saematch.methods import Method
-from saematch.sae import SAE
+from saematch.sae import SAE, Conventions
 
 MANIFEST = "run.json"
 FORMAT = "saematch run"
@@ -69,20 +70,39 @@ def method_options(method: Method, **others: Any) -> dict[str, Any]:
     return {"method": fields.pop("name"), **fields, **others}
 
 
-def sae_entry(name: str, sae: SAE) -> dict[str, Any]:
-    """An SAE in run.json."""
-    folder = folder_of(sae)
-    has_contexts = folder is not None and (folder / FILE).is_file()
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """What a run keeps of an SAE, so that its weights need not stay in memory."""
+
+    name: str
+    conventions: Conventions
+    entry: dict[str, Any]  # in run.json, but for its name in the run and its tables
+    features: pl.DataFrame
+    contexts: pl.DataFrame | None
+
+    @classmethod
+    def of(cls, sae: SAE) -> Outline:
+        sidecar = features_of(sae)
+        return cls(sae.name, sae.conventions, _entry(sae), features_frame(sae, sidecar), sidecar)
+
+    def named(self, name: str) -> dict[str, Any]:
+        """Its entry in run.json."""
+        return {
+            "name": name,
+            **self.entry,
+            "features": f"features/{name}.parquet",
+            "contexts": None if self.contexts is None else f"contexts/{name}.parquet",
+        }
+
+
+def _entry(sae: SAE) -> dict[str, Any]:
     return {
-        "name": name,
         "checksum": checksum(sae),
         "d_in": sae.d_in,
         "d_sae": sae.d_sae,
         "d_out": sae.d_out,
         "threshold_kind": sae.threshold_kind,
         "excluded": {reason: int(mask.sum()) for reason, mask in sae.exclusions.items()},
-        "features": f"features/{name}.parquet",
-        "contexts": f"contexts/{name}.parquet" if has_contexts else None,
         "conventions": plain(dataclasses.asdict(sae.conventions)),
     }
 

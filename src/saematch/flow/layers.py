@@ -64,6 +64,7 @@ class Layers:
     features: Mapping[str, int]  # how many
     excluded: Mapping[str, ndarray]  # bool (features,): takes no part in matchings
     pairs: Mapping[tuple[str, str], Pair]
+    fdr: float = 0.01  # false discovery rate that its pairs were matched at
 
     @classmethod
     def of(cls, run: Run | str | Path) -> Layers:
@@ -86,6 +87,7 @@ class Layers:
                 name: run.features(name)["excluded"].is_not_null().to_numpy() for name in names
             },
             pairs=_Pairs(run),
+            fdr=run.manifest["options"].get("fdr") or cls.fdr,
         )
 
     @property
