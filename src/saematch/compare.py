@@ -16,11 +16,8 @@ import polars as pl
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from saematch.atomic import whole
 from saematch.errors import RunError
 from saematch.runs import Run
-
-FOLDER = "compare"
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +108,11 @@ class Comparison:
         row = self.pairs.filter(pl.col("a").is_in([a, b]), pl.col("b").is_in([a, b]))
         return row["shared"][0] / max(1, self.taking_part[a])
 
+    @property
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """`features` and `clusters`, for `Run.add_comparison`."""
+        return {"features": self.features, "clusters": self.clusters}
+
     def summary(self) -> dict[str, Any]:
         """As plain values: `features` of each SAE that take part, `shared` pairs, `exactly`."""
         return {
@@ -118,18 +120,6 @@ class Comparison:
             "shared": self.pairs.to_dicts(),
             "exactly": self.exactly().to_dicts(),
         }
-
-    def write(self, run: Run | str | Path) -> tuple[Path, Path]:
-        """Write compare/features.parquet and compare/clusters.parquet in a run's directory."""
-        folder = (run.path if isinstance(run, Run) else Path(run)) / FOLDER
-        places = folder / "features.parquet", folder / "clusters.parquet"
-        for place, frame in zip(places, (self.features, self.clusters), strict=True):
-            try:
-                with whole(place) as partial:
-                    frame.write_parquet(partial)
-            except OSError as error:
-                raise RunError(f"{place} cannot be written: {error}") from error
-        return places
 
 
 def _clustered(

@@ -6,6 +6,7 @@
     pairs/A--B.parquet        one row per feature of A: its target in B, score, ranks, measures
     candidates/A--B.parquet   its best targets
     flow/*.parquet            what becomes of features over many layers: see saematch.flow
+    compare/*.parquet         which features all SAEs share: see saematch.compare
 
 A pair is listed in `run.json` only once its tables are there and whole. docs/run-directory.md has
 the columns.
@@ -36,7 +37,7 @@ from saematch.matching import Matching
 from saematch.naming import names_of
 from saematch.sae import SAE
 
-FOLDERS = ("features", "contexts", "pairs", "candidates", "flow")
+FOLDERS = ("features", "contexts", "pairs", "candidates", "flow", "compare")
 
 
 class Run:
@@ -189,7 +190,9 @@ class Run:
             "notes": list(matching.notes),
         }
         # what was made of fewer pairs is out of date
-        kept = {key: value for key, value in self.manifest.items() if key != "flow"}
+        kept = {
+            key: value for key, value in self.manifest.items() if key not in ("flow", "compare")
+        }
         self.manifest = {**kept, "pairs": [*others, entry]}
         self._save()
 
@@ -198,11 +201,13 @@ class Run:
 
         A pair that is added later takes both from run.json.
         """
-        places = {name: f"flow/{name}.parquet" for name in tables}
-        for name, table in tables.items():
-            self._write(places[name], table)
-        self.manifest = {**self.manifest, "flow": {"tables": places, **plain(summary)}}
-        self._save()
+        self._add("flow", tables, summary)
+
+    def add_comparison(
+        self, tables: Mapping[str, pl.DataFrame], summary: Mapping[str, Any]
+    ) -> None:
+        """The same of a comparison: `compare/NAME.parquet`."""
+        self._add("compare", tables, summary)
 
     @property
     def flow(self) -> dict[str, Any] | None:
@@ -246,6 +251,15 @@ class Run:
                 return entry
         done = ", ".join(f"{x}--{y}" for x, y in self.pairs) or "none"
         raise RunError(f"{self.path} has no pair {a}--{b}; it has {done}")
+
+    def _add(
+        self, key: str, tables: Mapping[str, pl.DataFrame], summary: Mapping[str, Any]
+    ) -> None:
+        places = {name: f"{key}/{name}.parquet" for name in tables}
+        for name, table in tables.items():
+            self._write(places[name], table)
+        self.manifest = {**self.manifest, key: {"tables": places, **plain(summary)}}
+        self._save()
 
     def _write_features(self, outlines: Mapping[str, Outline]) -> None:
         for name, outline in outlines.items():

@@ -262,7 +262,11 @@ def _moments(
             products = [view[rows] @ u.T for view, u in zip(views, some, strict=True)]
             total[rows] += torch.stack([p.sum(1, dtype=torch.float64) for p in products], 1)
             square[rows] += torch.stack(
-                [torch.stack([(p * q).sum(1, dtype=torch.float64) for q in products], 1) for p in products], 1
+                [
+                    torch.stack([(p * q).sum(1, dtype=torch.float64) for q in products], 1)
+                    for p in products
+                ],
+                1,
             )
     mean = total / drawn
     covariance = square / drawn - mean[:, :, None] * mean[:, None, :]

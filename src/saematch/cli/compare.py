@@ -75,7 +75,7 @@ def compare(
         quiet=quiet,
     )
     found = Comparison.of(run)
-    found.write(run)
+    run.add_comparison(found.tables, found.summary())
     if quiet:
         typer.echo(out)
         return
@@ -83,7 +83,7 @@ def compare(
 
     console = output()
     show_comparison(console, run, found, made)
-    console.print(f"\nWritten to {out}: {', '.join([*run.parts, 'compare'])}", soft_wrap=True)
+    console.print(f"\nWritten to {out}: {', '.join(run.parts)}", soft_wrap=True)
 
 
 def show_comparison(console: Console, run: Run, found: Comparison, made: int) -> None:

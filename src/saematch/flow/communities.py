@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import polars as pl
 from numpy import ndarray
 from scipy.sparse import coo_array, csr_matrix
 from scipy.sparse.csgraph import connected_components
 
-from saematch.atomic import whole
 from saematch.errors import RunError
 from saematch.flow.graph import FlowGraph
-from saematch.flow.tokens import SHOWN, joined
+from saematch.flow.tokens import SHOWN, joined, top_tokens
 from saematch.runs import Run
 
-COMMUNITIES = "flow/communities.parquet"
 MAX_P = 0.01  # of an edge
 RARE = 0.2  # of the weight of a label's commonest token: tokens rarer than that are left out
 PRIOR = 0.5  # of the log-odds: how many features are taken to fire on a token beforehand
@@ -143,15 +139,14 @@ def distinctive_tokens(members: pl.DataFrame, tokens: pl.DataFrame) -> pl.DataFr
     )
 
 
-def write_communities(run: Run | str | Path, frame: pl.DataFrame) -> Path:
-    """Write `communities` to flow/communities.parquet in a run's directory; returns its place."""
-    place = (run.path if isinstance(run, Run) else Path(run)) / COMMUNITIES
-    try:
-        with whole(place) as partial:
-            frame.write_parquet(partial)
-    except OSError as error:
-        raise RunError(f"{place} cannot be written: {error}") from error
-    return place
+def graph_tables(run: Run) -> dict[str, pl.DataFrame]:
+    """The tables `edges` and `communities` of a run, for `Run.add_flow`.
+
+    Raises:
+        RunError: a table of the run cannot be read.
+    """
+    graph = FlowGraph.of(run)
+    return {"edges": graph.edges(), "communities": communities(graph, top_tokens(run))}
 
 
 def _weights(graph: FlowGraph, max_p: float) -> tuple[pl.DataFrame, ndarray]:

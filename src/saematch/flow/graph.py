@@ -11,7 +11,6 @@ import numpy as np
 import polars as pl
 from numpy import ndarray
 
-from saematch.atomic import whole
 from saematch.errors import RunError
 from saematch.flow.layers import Layers, Pair
 from saematch.runs import Run
@@ -19,7 +18,6 @@ from saematch.sae import Site
 
 # an edge that is several of these is the first of them
 KINDS = ("match", "target", "candidate", "source")
-EDGES = "flow/edges.parquet"
 _NUMBERS = ("score", "cosine", "p_value", "source_p_value")
 
 
@@ -164,16 +162,6 @@ class FlowGraph:
         edges = np.union1d(ahead, behind)
         ends = np.concatenate([[start], source[edges], target[edges]])
         return replace(self, members=np.unique(ends), table=self.table[edges])
-
-    def write(self, run: Run | str | Path) -> Path:
-        """Write `edges()` to flow/edges.parquet in a run's directory; returns its place."""
-        place = (run.path if isinstance(run, Run) else Path(run)) / EDGES
-        try:
-            with whole(place) as partial:
-                self.edges().write_parquet(partial)
-        except OSError as error:
-            raise RunError(f"{place} cannot be written: {error}") from error
-        return place
 
 
 _SCHEMA = {

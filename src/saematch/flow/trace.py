@@ -11,7 +11,6 @@ import polars as pl
 
 from saematch.contexts import Context, top_contexts
 from saematch.errors import RunError
-from saematch.flow.communities import COMMUNITIES
 from saematch.flow.layers import STREAM, Layers, Pair
 from saematch.runs import Run
 
@@ -253,20 +252,15 @@ def _modules(layers: Layers, site: str, feature: int) -> tuple[Link, ...]:
 
 
 def _community(run: Run, site: str, feature: int) -> tuple[int, str | None] | None:
-    place = run.path / COMMUNITIES
-    if not place.is_file():
+    if "communities" not in (run.flow or {}).get("tables", {}):
         return None
-    try:
-        row = (
-            pl.scan_parquet(place)
-            .select("community", "label", "members")
-            .explode("members")
-            .unnest("members")
-            .filter(pl.col("site") == site, pl.col("feature") == feature)
-            .collect()
-        )
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise RunError(f"{place} cannot be read: {error}") from error
+    row = (
+        run.flow_table("communities")
+        .select("community", "label", "members")
+        .explode("members")
+        .unnest("members")
+        .filter(pl.col("site") == site, pl.col("feature") == feature)
+    )
     return (row["community"][0], row["label"][0]) if len(row) else None
 
 
