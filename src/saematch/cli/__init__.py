@@ -12,6 +12,7 @@ from saematch.cli.compare import compare
 from saematch.cli.demo import demo
 from saematch.cli.inspect import inspect
 from saematch.cli.match import match
+from saematch.cli.plot import plot
 from saematch.cli.trace import trace
 from saematch.errors import SaematchError
 
@@ -27,6 +28,7 @@ app.command()(inspect)
 app.command()(match)
 app.command()(trace)
 app.command()(compare)
+app.command()(plot)
 
 
 def _version(asked: bool) -> None:
