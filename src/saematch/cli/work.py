@@ -45,6 +45,32 @@ def load_all(names: Sequence[str], device: str, quiet: bool) -> list[SAE]:
     return [found[name] for name in names]
 
 
+class Loaded(Sequence["SAE"]):
+    """SAEs by name, loaded when they are asked for; never more than two in memory."""
+
+    def __init__(self, names: Sequence[str], device: str) -> None:
+        self._names = tuple(names)
+        self._device = device
+        self._held: dict[int, SAE] = {}  # the last one used stands last
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, place):
+        if isinstance(place, slice):
+            return [self[i] for i in range(len(self))[place]]
+        from saematch.checkpoints import load
+
+        place = range(len(self))[place]
+        if place in self._held:
+            self._held[place] = self._held.pop(place)
+            return self._held[place]
+        if len(self._held) == 2:
+            del self._held[next(iter(self._held))]
+        self._held[place] = load(self._names[place], device=self._device)
+        return self._held[place]
+
+
 def match_into(
     run: Run,
     saes: Sequence[SAE],
@@ -87,6 +113,8 @@ def match_into(
                 any_site=any_site,
             )
             run.add_pair(a, b, found)
+            # it holds both SAEs, and the next may need the room
+            del found
             bar.advance(task)
     run.finish()
     return len(missing)
