@@ -5,6 +5,8 @@
     contexts/NAME.parquet     what its features fire on, where the SAE came with such a table
     pairs/A--B.parquet        one row per feature of A: its target in B, score, ranks, measures
     candidates/A--B.parquet   its best targets
+    sources/A--B.parquet      one row per feature of B and rank: its best sources in A
+    nulls/A--B.parquet        a histogram of the scores beside what chance gives
 
 A pair is listed in `run.json` only once its tables are there and whole. docs/run-directory.md has
 the columns.
@@ -25,10 +27,12 @@ from saematch.contexts import features_of
 from saematch.errors import RunError
 from saematch.manifest import (
     MANIFEST,
+    PAIR_FOLDERS,
     differences,
     features_frame,
     new_manifest,
     now,
+    pair_place,
     plain,
     read_manifest,
     sae_entry,
@@ -37,7 +41,7 @@ from saematch.matching import Matching
 from saematch.naming import names_of
 from saematch.sae import SAE
 
-FOLDERS = ("features", "contexts", "pairs", "candidates")
+FOLDERS = ("features", "contexts", *PAIR_FOLDERS.values())
 
 
 class Run:
@@ -163,7 +167,7 @@ class Run:
         if (a, b) not in self.pairs:
             return False
         entry = self._entry(a, b)
-        return all((self.path / entry[kind]).is_file() for kind in ("table", "candidates"))
+        return all((self.path / entry[kind]).is_file() for kind in PAIR_FOLDERS)
 
     def add_pair(self, a: str, b: str, matching: Matching) -> None:
         """Write a matching's tables, then list it in run.json.
@@ -174,16 +178,19 @@ class Run:
         for name, sae in ((a, matching.a), (b, matching.b)):
             if self.sae(name)["d_sae"] != sae.d_sae:
                 raise RunError(f"{sae.name} is not the SAE that {self.path} calls {name!r}")
-        stem = f"{a}--{b}"
-        table, candidates = f"pairs/{stem}.parquet", f"candidates/{stem}.parquet"
-        self._write(candidates, matching.candidates_frame())
-        self._write(table, matching.to_frame())
+        frames = {
+            "nulls": matching.null_frame(),
+            "sources": matching.sources_frame(),
+            "candidates": matching.candidates_frame(),
+            "table": matching.to_frame(),
+        }
+        for kind, frame in frames.items():
+            self._write(pair_place(kind, a, b), frame)
         others = [e for e in self.manifest["pairs"] if (e["a"], e["b"]) != (a, b)]
         entry = {
             "a": a,
             "b": b,
-            "table": table,
-            "candidates": candidates,
+            **{kind: pair_place(kind, a, b) for kind in PAIR_FOLDERS},
             "summary": plain(matching.summary()),
             "notes": list(matching.notes),
         }
@@ -203,6 +210,14 @@ class Run:
     def candidates(self, a: str, b: str) -> pl.DataFrame:
         """The best targets of a pair: `Matching.candidates_frame()`."""
         return self._read(self._entry(a, b)["candidates"])
+
+    def sources(self, a: str, b: str) -> pl.DataFrame:
+        """The best sources of B's features: `Matching.sources_frame()`."""
+        return self._read(self._entry(a, b)["sources"])
+
+    def null(self, a: str, b: str) -> pl.DataFrame:
+        """A pair's scores beside what chance gives: `Matching.null_frame()`."""
+        return self._read(self._entry(a, b)["nulls"])
 
     def features(self, name: str) -> pl.DataFrame:
         """One row per feature of an SAE: see `saematch.manifest.features_frame`."""

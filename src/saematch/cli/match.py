@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -50,9 +51,21 @@ def match(
     ] = None,
     kind: Annotated[str | None, typer.Option(help="one-to-one or many-to-one (weighted).")] = None,
     view: Annotated[str | None, typer.Option(help="decoder or encoder (cosine).")] = None,
+    null: Annotated[
+        str, typer.Option(help="What scores are compared with: covariance, rotation or none.")
+    ] = "covariance",
+    fdr: Annotated[
+        float, typer.Option(help="False discovery rate at which features are matched.")
+    ] = 0.01,
+    partial: Annotated[
+        bool,
+        typer.Option("--partial", help="Leave features alone that have no partner beyond chance."),
+    ] = False,
     candidates: Annotated[
         int | None,
-        typer.Option(min=1, help="The best targets to keep per feature: 5, or top-k if more."),
+        typer.Option(
+            min=1, help="The best targets and sources to keep per feature: 5, or top-k if more."
+        ),
     ] = None,
     any_site: Annotated[
         bool, typer.Option("--any-site", help="Match SAEs of different kinds of site too.")
@@ -90,8 +103,11 @@ def match(
     from saematch.matching import check_comparable
     from saematch.naming import names_of
     from saematch.runs import Run
+    from saematch.significance import Significance
 
     resolved = _resolve(method, given)
+    significance = Significance(null, fdr, partial)  # pyright: ignore[reportArgumentType]
+    significance.check(resolved.kind)
     for name in (a, b):
         if "{" in name:
             raise SaematchError(f"{name}: match takes one SAE on either side, not a pattern")
@@ -100,10 +116,10 @@ def match(
     check_comparable(*saes, any_site=any_site)
     path = out or Path("runs") / "--".join(names_of(saes))
     kept = resolved.kept(candidates)
-    options = method_options(resolved, candidates=kept)
+    options = method_options(resolved, candidates=kept, **asdict(significance))
     run = Run.create(path, "match", options, saes, overwrite=overwrite)
     made = match_into(
-        run, saes, [(0, 1)], resolved, candidates=kept, any_site=any_site, quiet=quiet
+        run, saes, [(0, 1)], resolved, significance, candidates=kept, any_site=any_site, quiet=quiet
     )
     _report(run, path, made, quiet)
 
@@ -129,9 +145,9 @@ def _report(run, path: Path, made: int, quiet: bool) -> None:
         return
     from saematch.cli.console import output
     from saematch.cli.examples import show_examples
-    from saematch.cli.report import show_run
+    from saematch.cli.report import show_place, show_run
 
     console = output()
     show_run(console, run, made)
     show_examples(console, run)
-    console.print(f"\nWritten to {path}: {', '.join(run.parts)}", soft_wrap=True)
+    show_place(console, run)

@@ -33,6 +33,7 @@ def show_run(console: Console, run: Run, made: int) -> None:
         console.print(Text(f"{made} made now; the others were there already."))
     console.print()
     console.print(_coverage(summaries, bars=console.width >= 100))
+    console.print(Text(_meaning(method), style="dim"))
     console.print(_quality(summaries))
     for pair, figures in summaries.items():
         if (warning := shared_seed(figures, run.same_weights(*pair))) is not None:
@@ -40,6 +41,12 @@ def show_run(console: Console, run: Run, made: int) -> None:
     notes = dict.fromkeys(note for pair in summaries for note in run.notes(*pair))
     for note in notes:
         console.print(Text(f"- {note}"))
+
+
+def show_place(console: Console, run: Run) -> None:
+    """Print where the run lies, on one line for copying, and what it holds."""
+    console.print(f"\nWritten to {run.path}", soft_wrap=True)
+    console.print(", ".join(run.parts))
 
 
 def shared_seed(figures: dict[str, Any], same_weights: bool = False) -> str | None:
@@ -66,17 +73,33 @@ def bands(figures: dict[str, Any]) -> list[float]:
     return [high - low for low, high in zip([0.0, *at_least], at_least, strict=False)]
 
 
+def _meaning(figures: dict[str, Any]) -> str:
+    """What "matched" means in this run."""
+    if figures["null"] == "none":
+        return "No null: matched means accepted by the method's own rule, by chance or not."
+    kinds = {
+        "covariance": "directions drawn at random with the covariance of B's features",
+        "rotation": "B's features turned at random",
+    }
+    return (
+        f"Matched: scores beyond the best of as many {kinds[figures['null']]}, with "
+        f"{figures['fdr']:.2g} of the matches expected to be false. Null: the share of features "
+        "that such directions would get past the same cut."
+    )
+
+
 def _coverage(summaries: dict, bars: bool) -> Table:
     table = _table("Share of A's features by the decoder cosine of their match in B")
     table.add_column("A → B", overflow="fold")
-    for label in ("matched", *LABELS):
+    for label in ("matched", "null", *LABELS):
         table.add_column(label, justify="right", no_wrap=True)
     if bars:
         table.add_column(" ".join(SHADES), no_wrap=True)
     for pair, figures in summaries.items():
         shares = bands(figures)
         cells = [f"{share:.0%}" if share >= 0.005 or not share else "<1%" for share in shares]
-        table.add_row(_arrow(pair), f"{sum(shares):.1%}", *cells, *([_bar(shares)] if bars else []))
+        cells = [f"{sum(shares):.1%}", _share(figures["p_cut"]), *cells]
+        table.add_row(_arrow(pair), *cells, *([_bar(shares)] if bars else []))
     return table
 
 
@@ -86,8 +109,7 @@ def _quality(summaries: dict) -> Table:
     table = _table(
         "Medians over the matches, beside what i -> i would give",
         f"MSE: of decoder rows, {folded}. Mutual: each the other's best. Gap: the most that any "
-        "other assignment could gain, relative; below 1e-9 it is proved the best there is. That "
-        "need not be good: unrelated SAEs reach some cosine too, and i -> i is no null.",
+        "other assignment could gain, relative; below 1e-9 it is proved the best there is.",
     )
     table.add_column("A → B", overflow="fold")
     for label in ("cosine\n(i -> i)", "MSE\n(i -> i)", "\nmutual", "\ni -> i", "\ngap", "\ntime"):
@@ -135,6 +157,10 @@ def _beside(figures: dict[str, Any], name: str, form: str) -> str:
     shown = _number(figures[f"median_{name}"], form)
     baseline = figures[f"identity_{name}"]
     return shown if baseline is None else f"{shown} ({_number(baseline, form)})"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
 
 
 def _number(value: float | None, form: str) -> str:
