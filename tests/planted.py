@@ -89,7 +89,9 @@ def plant(
         half[len(found) : len(found) + len(twice)] = True
         order = rng.permutation(len(rows))
         if shared_seed:  # the strangers keep their places, at the front
-            order = np.concatenate([np.arange(len(rows))[-len(alone) :], rng.permutation(len(found) + len(twice))])
+            order = np.concatenate(
+                [np.arange(len(rows))[-len(alone) :], rng.permutation(len(found) + len(twice))]
+            )
         saes.append(_sae(rows[order], layer, rng))
         truth.append(concept[order])
         halves.append(half[order])

@@ -20,9 +20,9 @@ BANDS = ((0.9, 1.01), (0.7, 0.9), (0.5, 0.7), (0.3, 0.5), (-1.01, 0.3))
 def matching_frame(m: Matching) -> pl.DataFrame:
     """One row per feature of A.
 
-    `feature`, `target` (null without one), `matched`, `score`, `p_value`, `rank_in_row`, `rank_in_column`,
-    `mutual`, the measures of `saematch.measures.measure_pairs`, and `excluded`: why the feature
-    took no part, or null.
+    `feature`, `target` (null without one), `matched`, `score`, `p_value`, `rank_in_row`,
+    `rank_in_column`, `mutual`, the measures of `saematch.measures.measure_pairs`, and `excluded`:
+    why the feature took no part, or null.
     """
     columns: dict[str, object] = {
         "feature": range(len(m.target)),

@@ -23,7 +23,14 @@ def pair(n: int, m: int, found: dict, fdr: float = 0.01) -> Pair:
     p_value, score = candidates[2][:, 0].copy(), candidates[1][:, 0].copy()
     matched, cosine = p_value <= fdr, score / 10
     return Pair(
-        target, matched, score, cosine, p_value, *candidates, *sources, source_cosine=sources[1] / 10
+        target,
+        matched,
+        score,
+        cosine,
+        p_value,
+        *candidates,
+        *sources,
+        source_cosine=sources[1] / 10,
     )
 
 

@@ -138,9 +138,7 @@ def insert(index, value, count, j, v):
     place = min(count, k - 1)
     if count == k and (v < value[place] or (v == value[place] and j > index[place])):
         return count
-    while place > 0 and (
-        value[place - 1] < v or (value[place - 1] == v and index[place - 1] > j)
-    ):
+    while place > 0 and (value[place - 1] < v or (value[place - 1] == v and index[place - 1] > j)):
         index[place], value[place] = index[place - 1], value[place - 1]
         place -= 1
     index[place], value[place] = j, v

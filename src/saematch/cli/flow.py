@@ -82,7 +82,7 @@ def flow(
     wanted = None if cutoffs is None else [cutoffs.residual, cutoffs.module]
     if run.flow is None or run.flow["origin_cutoffs"] != wanted:
         analyse(run, cutoffs)
-    _report(run, out, made, quiet)
+    _report(run, made, quiet)
 
 
 def _names(patterns: list[str]) -> list[str]:
@@ -128,13 +128,14 @@ def _cutoffs(text: str | None):
     return Cutoffs(residual, module)
 
 
-def _report(run, path: Path, made: int, quiet: bool) -> None:
+def _report(run, made: int, quiet: bool) -> None:
     if quiet:
-        typer.echo(path)
+        typer.echo(run.path)
         return
     from saematch.cli.console import output
     from saematch.cli.flow_report import show_flow
+    from saematch.cli.report import show_place
 
     console = output()
     show_flow(console, run, made)
-    console.print(f"\nWritten to {path}: {', '.join(run.parts)}", soft_wrap=True)
+    show_place(console, run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from saematch.cli.report import arrow, shared_seed, table
+from saematch.cli.report import arrow, new_table, shared_seed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,7 +58,7 @@ def show_flow(console: Console, run: Run, made: int) -> None:
 
 
 def _pairs(run: Run, chain: list[str]) -> Table:
-    shown = table("Pairs", "Cosine: median of the decoder over the matches.")
+    shown = new_table("Pairs", "Cosine: median of the decoder over the matches.")
     shown.add_column("A → B", overflow="fold")
     for label in ("matched", "cosine", "mutual", "i -> i", "time"):
         shown.add_column(label, justify="right", no_wrap=True)
@@ -83,7 +83,7 @@ def _pairs(run: Run, chain: list[str]) -> Table:
 
 
 def _tracks(flow: dict[str, Any]) -> Table:
-    shown = table("Tracks", "Whole: from the first layer to the last. Length: features in it.")
+    shown = new_table("Tracks", "Whole: from the first layer to the last. Length: features in it.")
     shown.add_column("mode", no_wrap=True)
     for label in ("tracks", "of two or more", "mean length", "whole", "skips"):
         shown.add_column(label, justify="right")
@@ -102,7 +102,7 @@ def _tracks(flow: dict[str, Any]) -> Table:
 
 
 def _turnover(run: Run) -> Table:
-    shown = table(
+    shown = new_table(
         "Births and deaths, share of the layer's features",
         "Born: nothing leads to it. Dead: it leads to nothing. With 95 % intervals (bootstrap over "
         "features).",
@@ -126,7 +126,7 @@ def _lifespans(run: Run, chain: list[str]) -> Table:
     mode = "chained"
     frame = run.flow_table("lifespans").filter(mode=mode)
     most = min(len(chain) - 1, 8)
-    shown = table(
+    shown = new_table(
         f"Lifespans: of the tracks that start at a layer, the share that is there n layers on "
         f"({mode})"
     )
@@ -145,7 +145,7 @@ def _lifespans(run: Run, chain: list[str]) -> Table:
 
 
 def _composition(flow: dict[str, Any]) -> Table:
-    shown = table(
+    shown = new_table(
         "Composed and direct matches",
         "Of the features matched both ways, the share that goes to the same target; kept: of all "
         "features.",
@@ -163,7 +163,7 @@ def _origins(flow: dict[str, Any]) -> Table:
 
     fixed = flow["origin_cutoffs"]
     how = "by p-value" if fixed is None else f"s_R ≥ {fixed[0]:g}, s_M or s_A ≥ {fixed[1]:g}"
-    shown = table(f"Origins of the residual stream's features, {how}")
+    shown = new_table(f"Origins of the residual stream's features, {how}")
     shown.add_column("site", overflow="fold")
     for name in CLASSES:
         shown.add_column(name, justify="right", no_wrap=True)

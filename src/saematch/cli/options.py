@@ -84,9 +84,7 @@ def matching(
     ] = 0.01,
     partial: Annotated[
         bool,
-        typer.Option(
-            "--partial", help="Leave features alone whose partner is no better than chance."
-        ),
+        typer.Option("--partial", help="Leave features alone that have no partner beyond chance."),
     ] = False,
     candidates: Annotated[
         int | None,

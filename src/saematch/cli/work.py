@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from saematch.methods import Method
     from saematch.runs import Run
     from saematch.sae import SAE
+    from saematch.significance import Significance
 
 
 def pick_device(name: str) -> str:
@@ -76,6 +78,7 @@ def match_into(
     saes: Sequence[SAE],
     pairs: Sequence[tuple[int, int]],
     method: Method,
+    significance: Significance | None = None,
     *,
     candidates: int | None = None,
     any_site: bool = False,
@@ -88,13 +91,16 @@ def match_into(
         saes: the SAEs.
         pairs: places in `saes`, source first.
         method: how to match.
+        significance: how matches are told from chance; as in `saematch.match` unless given.
         candidates: as in `saematch.match`.
         any_site: match even where the SAEs read different kinds of site.
         quiet: show no progress.
     """
     from saematch.cli.console import progress
     from saematch.matching import match
+    from saematch.significance import Significance
 
+    chosen = asdict(significance or Significance())
     missing = [(i, j) for i, j in pairs if not run.has_pair(run.names[i], run.names[j])]
     with progress(quiet) as bar:
         task = bar.add_task("matching", total=len(pairs), completed=len(pairs) - len(missing))
@@ -108,6 +114,7 @@ def match_into(
                 saes[i],
                 saes[j],
                 method,
+                **chosen,
                 candidates=candidates,
                 activation=activation,
                 any_site=any_site,
