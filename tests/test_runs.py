@@ -53,6 +53,8 @@ def test_tables_and_summaries_come_back_as_they_went_in(run, saes, matchings):
     for pair, matching in zip(again.pairs, matchings, strict=True):
         assert_frame_equal(again.pair(*pair), matching.to_frame())
         assert_frame_equal(again.candidates(*pair), matching.candidates_frame())
+        assert_frame_equal(again.sources(*pair), matching.sources_frame())
+        assert_frame_equal(again.null(*pair), matching.null_frame())
         assert again.summaries[pair] == pytest.approx(matching.summary())
         # without saematch, by the place that run.json gives
         entry = next(
@@ -103,10 +105,11 @@ def test_the_same_call_takes_up_what_is_there_and_touches_nothing(run, saes, mat
     assert Run.create(run.path, "match", OPTIONS, moved).has_pair(a, b)
 
 
-def test_a_pair_whose_table_was_deleted_is_not_done(run, matchings):
+@pytest.mark.parametrize("folder", ["pairs", "candidates", "sources", "nulls"])
+def test_a_pair_whose_table_was_deleted_is_not_done(run, matchings, folder):
     a, b, _ = run.names
     run.add_pair(a, b, matchings[0])
-    (run.path / "candidates" / f"{a}--{b}.parquet").unlink()
+    (run.path / folder / f"{a}--{b}.parquet").unlink()
     assert not Run.open(run.path).has_pair(a, b)
 
 

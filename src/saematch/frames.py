@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 import torch
 
+from saematch.measures import cosines
+
 if TYPE_CHECKING:
     from saematch.matching import Matching
 
@@ -18,9 +20,9 @@ BANDS = ((0.9, 1.01), (0.7, 0.9), (0.5, 0.7), (0.3, 0.5), (-1.01, 0.3))
 def matching_frame(m: Matching) -> pl.DataFrame:
     """One row per feature of A.
 
-    `feature`, `target` (null without one), `matched`, `score`, `p_value`, `rank_in_row`, `rank_in_column`,
-    `mutual`, the measures of `saematch.measures.measure_pairs`, and `excluded`: why the feature
-    took no part, or null.
+    `feature`, `target` (null without one), `matched`, `score`, `p_value`, `rank_in_row`,
+    `rank_in_column`, `mutual`, the measures of `saematch.measures.measure_pairs`, and `excluded`:
+    why the feature took no part, or null.
     """
     columns: dict[str, object] = {
         "feature": range(len(m.target)),
@@ -50,8 +52,12 @@ def candidates_frame(m: Matching) -> pl.DataFrame:
 
 
 def sources_frame(m: Matching) -> pl.DataFrame:
-    """One row per feature of B and source in A: `feature`, `rank`, `source`, `score`, `p_value`."""
-    return _ranked("source", m.sources, m.source_scores, m.source_p_values)
+    """One row per feature of B and source in A: `feature`, `rank`, `source`, `score`, `p_value`.
+
+    And `decoder_cosine` of the two, whatever the method.
+    """
+    cosine = cosines(m.b, m.a, m.sources)
+    return _ranked("source", m.sources, m.source_scores, m.source_p_values, cosine)
 
 
 def null_frame(m: Matching) -> pl.DataFrame:
@@ -78,7 +84,13 @@ def null_frame(m: Matching) -> pl.DataFrame:
     return pl.DataFrame(data, schema=kinds)
 
 
-def _ranked(name: str, index: torch.Tensor, score: torch.Tensor, p: torch.Tensor) -> pl.DataFrame:
+def _ranked(
+    name: str,
+    index: torch.Tensor,
+    score: torch.Tensor,
+    p: torch.Tensor,
+    cosine: torch.Tensor | None = None,
+) -> pl.DataFrame:
     n, k = index.shape
     rank = torch.arange(1, k + 1).expand(n, k)
     frame = pl.DataFrame(
@@ -90,6 +102,8 @@ def _ranked(name: str, index: torch.Tensor, score: torch.Tensor, p: torch.Tensor
             "p_value": p.flatten().cpu().numpy(),
         }
     )
+    if cosine is not None:
+        frame = frame.with_columns(decoder_cosine=cosine.flatten().float().cpu().numpy())
     return frame.filter(pl.col(name) >= 0).fill_nan(None)
 
 

@@ -24,11 +24,24 @@ from saematch.sae import SAE, Conventions
 
 MANIFEST = "run.json"
 FORMAT = "saematch run"
-VERSION = 1  # of the format; larger when a reader of an older one would misread it
+VERSION = 2  # of the format; larger when a reader of an older one would misread it
+# what a pair's entry calls its tables, and the folder of each
+PAIR_FOLDERS = {
+    "table": "pairs",
+    "candidates": "candidates",
+    "sources": "sources",
+    "nulls": "nulls",
+}
 _TYPES = {"saematch": str, "command": str, "options": dict, "saes": list, "pairs": list}
 _ENTRIES = {
     "saes": {"name": str, "checksum": str, "d_sae": int, "features": str},
-    "pairs": {"a": str, "b": str, "table": str, "candidates": str, "summary": dict, "notes": list},
+    "pairs": {
+        "a": str,
+        "b": str,
+        **dict.fromkeys(PAIR_FOLDERS, str),
+        "summary": dict,
+        "notes": list,
+    },
 }
 _TENSORS = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold", "selection_scale", "W_skip")
 _APPLIED = ("activation", "k", "centred", "normalisation")
@@ -50,6 +63,11 @@ def new_manifest(
         "saes": saes,
         "pairs": [],
     }
+
+
+def pair_place(kind: str, a: str, b: str) -> str:
+    """Where a pair's table of that kind lies in the run directory."""
+    return f"{PAIR_FOLDERS[kind]}/{a}--{b}.parquet"
 
 
 def now() -> str:
@@ -247,7 +265,7 @@ def _fault(content: dict[str, Any]) -> str | None:
         stem = f"{entry['a']}--{entry['b']}.parquet"
         if entry["a"] not in known or entry["b"] not in known:
             return f"the pair {stem} of unknown SAEs"
-        if (entry["table"], entry["candidates"]) != (f"pairs/{stem}", f"candidates/{stem}"):
+        if any(entry[kind] != pair_place(kind, entry["a"], entry["b"]) for kind in PAIR_FOLDERS):
             return f"the places of {stem}"
     return None
 

@@ -100,10 +100,10 @@ class Matching:
     ) -> Float[Tensor, "... d_sae_b"]:
         """Activations of A's features as activations of B's.
 
-        Each matched feature goes to its target, times `s_target / s_source` with the folding scales of B and A
-        (SAE Match: thresholds, so that an activation keeps its size in units of its threshold).
-        Where several features have one target, their activations add up. Features without a match
-        carry nothing.
+        Each of a matched feature goes to its target, times `s_target / s_source` with the folding
+        scales of B and A (SAE Match: thresholds, so that an activation keeps its size in units of
+        its threshold). Where several features have one target, their activations add up. Features
+        that are not matched carry nothing.
 
         Args:
             f: activations of A, `(..., d_sae_a)`.
@@ -153,9 +153,10 @@ class Matching:
         inverted = self._given(self.b, self.a, back)
         matched = torch.zeros_like(inverted.matched)
         matched[target] = self.matched[source]
-        # the same pairs with the same duals: the proof holds either way round
-        same = self.assignment is not None and self.method.kind == "one-to-one"
-        proof = self.assignment.transposed() if self.assignment is not None and same else None
+        proof = None
+        if self.assignment is not None and self.method.kind == "one-to-one":
+            # the same pairs with the same duals: it holds either way round
+            proof = self.assignment.transposed()
         return dataclasses.replace(inverted, matched=matched, assignment=proof)
 
     def compose(self, other: Matching) -> Matching:
@@ -307,8 +308,10 @@ def _matching(
     backward = significance.chance(y, x, *reversed(offsets), posed.widths)
     assignment = None
     if target is None:
-        costs = significance.costs(forward, backward)
-        assignment = assign(x, y, *offsets, kind=method.kind, **costs)
+        row_cost, column_cost = significance.costs(forward, backward)
+        assignment = assign(
+            x, y, *offsets, kind=method.kind, row_cost=row_cost, column_cost=column_cost
+        )
         target = posed.outer_target(assignment.target)
     near = neighbours(x, y, *offsets, target=posed.inner_target(target), k=candidates)
     p_value = _p_values(forward, near.score)

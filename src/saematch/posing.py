@@ -18,8 +18,8 @@ from saematch.views import View, stack
 class Posed:
     """`score_ij = x_i . y_j + row_offset_i + column_offset_j` over features that are not excluded.
 
-    Row i of `x` is feature `rows[i]` of A, row j of `y` feature `columns[j]` of B. The matrices keep
-    the precision of the weights, float32 at least; the offsets are float64.
+    Row i of `x` is feature `rows[i]` of A, row j of `y` feature `columns[j]` of B. The matrices
+    keep the precision of the weights, float32 at least; the offsets are float64.
     """
 
     a: SAE  # folded

@@ -5,6 +5,8 @@
     contexts/NAME.parquet     what its features fire on, where the SAE came with such a table
     pairs/A--B.parquet        one row per feature of A: its target in B, score, ranks, measures
     candidates/A--B.parquet   its best targets
+    sources/A--B.parquet      one row per feature of B and rank: its best sources in A
+    nulls/A--B.parquet        a histogram of the scores beside what chance gives
     flow/*.parquet            what becomes of features over many layers: see saematch.flow
     compare/*.parquet         which features all SAEs share: see saematch.compare
 
@@ -26,10 +28,12 @@ from saematch.atomic import SUFFIX, sweep, whole
 from saematch.errors import RunError
 from saematch.manifest import (
     MANIFEST,
+    PAIR_FOLDERS,
     Outline,
     differences,
     new_manifest,
     now,
+    pair_place,
     plain,
     read_manifest,
 )
@@ -37,7 +41,11 @@ from saematch.matching import Matching
 from saematch.naming import names_of
 from saematch.sae import SAE
 
+<<<<<<< HEAD
 FOLDERS = ("features", "contexts", "pairs", "candidates", "flow", "compare")
+=======
+FOLDERS = ("features", "contexts", *PAIR_FOLDERS.values(), "flow")
+>>>>>>> flow
 
 
 class Run:
@@ -165,7 +173,7 @@ class Run:
         if (a, b) not in self.pairs:
             return False
         entry = self._entry(a, b)
-        return all((self.path / entry[kind]).is_file() for kind in ("table", "candidates"))
+        return all((self.path / entry[kind]).is_file() for kind in PAIR_FOLDERS)
 
     def add_pair(self, a: str, b: str, matching: Matching) -> None:
         """Write a matching's tables, then list it in run.json.
@@ -176,16 +184,19 @@ class Run:
         for name, sae in ((a, matching.a), (b, matching.b)):
             if self.sae(name)["d_sae"] != sae.d_sae:
                 raise RunError(f"{sae.name} is not the SAE that {self.path} calls {name!r}")
-        stem = f"{a}--{b}"
-        table, candidates = f"pairs/{stem}.parquet", f"candidates/{stem}.parquet"
-        self._write(candidates, matching.candidates_frame())
-        self._write(table, matching.to_frame())
+        frames = {
+            "nulls": matching.null_frame(),
+            "sources": matching.sources_frame(),
+            "candidates": matching.candidates_frame(),
+            "table": matching.to_frame(),
+        }
+        for kind, frame in frames.items():
+            self._write(pair_place(kind, a, b), frame)
         others = [e for e in self.manifest["pairs"] if (e["a"], e["b"]) != (a, b)]
         entry = {
             "a": a,
             "b": b,
-            "table": table,
-            "candidates": candidates,
+            **{kind: pair_place(kind, a, b) for kind in PAIR_FOLDERS},
             "summary": plain(matching.summary()),
             "notes": list(matching.notes),
         }
@@ -220,7 +231,7 @@ class Run:
         if name not in tables:
             there = ", ".join(tables) or "none: saematch flow makes them"
             raise RunError(f"{self.path} has no flow table {name!r}; it has {there}")
-        return self._read(tables[name])
+        return self._read(f"flow/{name}.parquet")
 
     def finish(self) -> None:
         """Record that all that was asked for is there."""
@@ -235,6 +246,14 @@ class Run:
     def candidates(self, a: str, b: str) -> pl.DataFrame:
         """The best targets of a pair: `Matching.candidates_frame()`."""
         return self._read(self._entry(a, b)["candidates"])
+
+    def sources(self, a: str, b: str) -> pl.DataFrame:
+        """The best sources of B's features: `Matching.sources_frame()`."""
+        return self._read(self._entry(a, b)["sources"])
+
+    def null(self, a: str, b: str) -> pl.DataFrame:
+        """A pair's scores beside what chance gives: `Matching.null_frame()`."""
+        return self._read(self._entry(a, b)["nulls"])
 
     def features(self, name: str) -> pl.DataFrame:
         """One row per feature of an SAE: see `saematch.manifest.features_frame`."""

@@ -86,14 +86,13 @@ class Significance:
             return None
         return chance(x, y, row_offset, column_offset, widths, self.null, self.seed)
 
-    def costs(self, forward: Chance | None, backward: Chance | None) -> dict[str, Tensor]:
+    def costs(
+        self, forward: Chance | None, backward: Chance | None
+    ) -> tuple[Tensor | None, Tensor | None]:
         """What it costs to leave rows and columns alone, for `saematch.assign`."""
         if not self.partial or forward is None or backward is None:
-            return {}
-        return {
-            "row_cost": -forward.score_at(ALONE) / 2,
-            "column_cost": -backward.score_at(ALONE) / 2,
-        }
+            return None, None
+        return -forward.score_at(ALONE) / 2, -backward.score_at(ALONE) / 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +105,7 @@ class Chance:
     row_offset: Float[Tensor, " n"]
     mean: Float[Tensor, "n V"]  # of the row's products with null directions, per view
     covariance: Float[Tensor, "n V V"]
+    room: Float[Tensor, "n V"]  # how far above their mean the products can be: |x_iv| - mean_iv
     group_norms: Float[Tensor, "G V"]
     group_offset: Float[Tensor, " G"]
     group_size: Float[Tensor, " G"]
@@ -129,9 +129,9 @@ class Chance:
         goal = self._surprise_at(p)
         found = torch.empty_like(self.row_offset)
         for rows in _blocks(len(found)):
-            mean, deviation = self._moments(rows)
+            mean, deviation, room = self._moments(rows)
             low = (mean - 10 * deviation).amin(1)
-            high = (mean + 40 * deviation).amax(1)
+            high = (mean + room).amax(1)
             for _ in range(24):
                 middle = (low + high) / 2
                 above = self._surprise(middle, rows) >= goal
@@ -139,20 +139,27 @@ class Chance:
             found[rows] = high
         return found
 
-    def _moments(self, rows: slice) -> tuple[Tensor, Tensor]:
+    def _moments(self, rows: slice | Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean, deviation and room above the mean of null scores, for each row and group."""
         mean = self.mean[rows] @ self.group_norms.T + self.group_offset
         mean = mean + self.row_offset[rows, None]
         # r' C r, view by view
         products = self.group_norms[:, :, None] * self.group_norms[:, None, :]
         variance = self.covariance[rows].flatten(1) @ products.flatten(1).T
-        # a row without a view's direction has none; the smallest number stands for it
-        return mean, variance.clamp(min=torch.finfo(variance.dtype).tiny).sqrt()
+        room = self.room[rows] @ self.group_norms.abs().T
+        # a row of zeros has none of either; the smallest number stands for them
+        tiny = torch.finfo(variance.dtype).tiny ** 0.5
+        return mean, variance.clamp(min=tiny).sqrt(), room.clamp(min=tiny)
 
     def _surprise(self, scores: Tensor, rows: slice | Tensor) -> Tensor:
         """`W_i(s)` for one score of each of some rows."""
-        mean, deviation = self._moments(rows)  # pyright: ignore[reportArgumentType]
-        tails = torch.special.log_ndtr((mean - scores[:, None]) / deviation)
-        return -torch.logsumexp(tails + self.group_size.log(), 1)
+        mean, deviation, room = self._moments(rows)
+        above = scores[:, None] - mean
+        share = (above / room).square().clamp(max=1 - 1e-15)
+        # -log(1 - share) is share itself far below the bound, and then nothing changes
+        stretched = room / deviation * (-torch.log1p(-share)).sqrt()
+        deviations = torch.where(above > 0, stretched, above / deviation)
+        return -torch.logsumexp(torch.special.log_ndtr(-deviations) + self.group_size.log(), 1)
 
     @property
     def _tail(self) -> tuple[int, float, float]:
@@ -191,8 +198,8 @@ def chance(
 ) -> Chance:
     """What chance gives the rows of `x` against a null of `y`, neither of which is empty.
 
-    Takes less than one product of the two: all rows with 2,048 null directions, and 4,096 rows (all,
-    several times, where there are fewer) with a null dictionary of m.
+    Takes all rows with 2,048 null directions, and 4,096 rows (all of them, several times, where
+    there are fewer) with a null dictionary of m: less than one product where n and m are large.
 
     Args:
         x: rows, views side by side.
@@ -213,6 +220,7 @@ def chance(
         row_offset=row_offset.double(),
         mean=mean,
         covariance=covariance,
+        room=_room(x, widths, mean),
         group_norms=torch.stack([norm.mean(0) for norm, _ in groups]),
         group_offset=torch.stack([offset.mean() for _, offset in groups]),
         group_size=torch.tensor([len(o) for _, o in groups], dtype=torch.float64).to(mean.device),
@@ -260,17 +268,20 @@ def _moments(
         drawn += len(some[0])
         for rows in _blocks(len(x)):
             products = [view[rows] @ u.T for view, u in zip(views, some, strict=True)]
-            total[rows] += torch.stack([p.sum(1, dtype=torch.float64) for p in products], 1)
-            square[rows] += torch.stack(
-                [
-                    torch.stack([(p * q).sum(1, dtype=torch.float64) for q in products], 1)
-                    for p in products
-                ],
-                1,
-            )
+            for v, one in enumerate(products):
+                total[rows, v] += one.sum(1, dtype=torch.float64)
+                for w, other in enumerate(products):
+                    square[rows, v, w] += (one * other).sum(1, dtype=torch.float64)
     mean = total / drawn
     covariance = square / drawn - mean[:, :, None] * mean[:, None, :]
     return mean, covariance * drawn / (drawn - 1)
+
+
+def _room(x: Tensor, widths: Sequence[int], mean: Tensor) -> Tensor:
+    """Cauchy-Schwarz; none for a view of one dimension, whose direction is not left to chance."""
+    sizes = [view.norm(dim=1).double() for view in x.split(list(widths), dim=1)]
+    free = torch.tensor([float(width > 1) for width in widths], device=x.device)
+    return (torch.stack(sizes, 1) - mean).clamp(min=0) * free
 
 
 def _groups(norms: Float[Tensor, "m V"]) -> Iterator[Tensor]:

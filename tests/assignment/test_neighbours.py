@@ -50,9 +50,7 @@ def test_against_the_whole_matrix(shape, kind, block, dtype):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_equal_vectors_share_a_rank_whatever_the_rounding(dtype):
     vector = torch.randn(1, 333, generator=torch.manual_seed(0), dtype=getattr(torch, dtype))
-    found = neighbours(
-        vector.repeat(37, 1), vector.repeat(41, 1), None, None, torch.arange(37), 41
-    )
+    found = neighbours(vector.repeat(37, 1), vector.repeat(41, 1), None, None, torch.arange(37), 41)
     assert found.rank_in_row.unique().tolist() == [1]
     assert found.rank_in_column.unique().tolist() == [1]
 

@@ -6,7 +6,7 @@ from saematch.flow import Layers, Pair
 from saematch.sae import Site
 
 
-def pair(n: int, m: int, found: dict[int, tuple], fdr: float = 0.01) -> Pair:
+def pair(n: int, m: int, found: dict, fdr: float = 0.01) -> Pair:
     """A pair from `feature: (target, p)` or `feature: [(target, p), ...]`, best first.
 
     Scores are -log10 p. The first target is the match if its p is at most `fdr`; sources are the
@@ -21,7 +21,17 @@ def pair(n: int, m: int, found: dict[int, tuple], fdr: float = 0.01) -> Pair:
     candidates, sources = _wide(n, links), _wide(m, back)
     target = candidates[0][:, 0].copy()
     p_value, score = candidates[2][:, 0].copy(), candidates[1][:, 0].copy()
-    return Pair(target, p_value <= fdr, score, score / 10, p_value, *candidates, *sources)
+    matched, cosine = p_value <= fdr, score / 10
+    return Pair(
+        target,
+        matched,
+        score,
+        cosine,
+        p_value,
+        *candidates,
+        *sources,
+        source_cosine=sources[1] / 10,
+    )
 
 
 def layers(sizes: dict[str, int], pairs: dict[tuple[str, str], Pair], sites=None) -> Layers:
@@ -31,7 +41,7 @@ def layers(sizes: dict[str, int], pairs: dict[tuple[str, str], Pair], sites=None
     return Layers(tuple(sizes), {**known, **(sites or {})}, sizes, excluded, pairs)
 
 
-def _wide(n: int, links: dict[int, list]):
+def _wide(n: int, links: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     k = max([1, *map(len, links.values())])
     index, score, p_value = np.full((n, k), -1), np.full((n, k), np.nan), np.full((n, k), np.nan)
     for i, to in links.items():

@@ -10,6 +10,7 @@ import typer
 from saematch import __version__
 from saematch.cli.compare import compare
 from saematch.cli.demo import demo
+from saematch.cli.flow import flow
 from saematch.cli.inspect import inspect
 from saematch.cli.match import match
 from saematch.cli.plot import plot
@@ -24,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(demo)
+app.command()(flow)
 app.command()(inspect)
 app.command()(match)
 app.command()(trace)

@@ -109,9 +109,9 @@ def show_comparison(console: Console, run: Run, found: Comparison, made: int) ->
 
 
 def _shares(found: Comparison):
-    from saematch.cli.report import titled_table
+    from saematch.cli.report import new_table
 
-    made = titled_table(
+    made = new_table(
         "Share of a row's features that are shared with a column's",
         "Of SAEs of unequal widths the wider cannot share more than the narrower has.",
     )
@@ -129,10 +129,10 @@ def _shares(found: Comparison):
 
 
 def _exactly(found: Comparison):
-    from saematch.cli.report import titled_table
+    from saematch.cli.report import new_table
 
     rows = found.exactly()
-    made = titled_table(
+    made = new_table(
         f"In exactly n of the {len(found.names)} SAEs",
         "Clusters: features that shared pairs connect; complete where every two of them are "
         "shared, tangled where one SAE has two of them. The numbered columns: features of that SAE "

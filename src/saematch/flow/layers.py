@@ -45,6 +45,7 @@ class Pair:
     sources: ndarray  # int64 (m, k): the best features of A for each of B
     source_scores: ndarray  # (m, k)
     source_p: ndarray  # (m, k)
+    source_cosine: ndarray  # (m, k) of the decoder rows
 
     @property
     def partner(self) -> ndarray:
@@ -136,17 +137,14 @@ class _Pairs(Mapping[tuple[str, str], Pair]):
 
 
 def read_pair(run: Run, a: str, b: str) -> Pair:
-    """A pair's tables as arrays; p-values are NaN and sources none where the run has none.
+    """A pair's tables as arrays.
 
     Raises:
         RunError: the run has no such pair, or its tables cannot be read.
     """
     table = run.pair(a, b)
     candidates = _wide(run.candidates(a, b), "target", run.sae(a)["d_sae"])
-    # runs made before sources were kept have none
-    read_sources = getattr(run, "sources", None)
-    found = None if read_sources is None else read_sources(a, b)
-    sources = _wide(found, "source", run.sae(b)["d_sae"])
+    sources = _wide(run.sources(a, b), "source", run.sae(b)["d_sae"])
     return Pair(
         target=table["target"].fill_null(-1).to_numpy(),
         matched=table["matched"].to_numpy(),
@@ -159,6 +157,7 @@ def read_pair(run: Run, a: str, b: str) -> Pair:
         sources=sources[0],
         source_scores=sources[1],
         source_p=sources[2],
+        source_cosine=sources[3],
     )
 
 
@@ -175,21 +174,22 @@ def _site(entry: Mapping) -> Site | None:
 
 
 def _numbers(table: pl.DataFrame, column: str) -> ndarray:
+    # cosines are kept of sources alone
     if column not in table.columns:
         return np.full(len(table), np.nan)
     return table[column].cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
-def _wide(table: pl.DataFrame | None, other: str, features: int) -> tuple[ndarray, ...]:
-    """A long table of feature, rank, `other`, score, p_value as three arrays (features, k)."""
-    if table is None or not len(table):
-        return np.full((features, 0), -1), *(np.full((features, 0), np.nan) for _ in range(2))
+def _wide(table: pl.DataFrame, other: str, features: int) -> tuple[ndarray, ...]:
+    """A long table of features and ranks as arrays `(features, k)`.
+
+    Of `other`, and of score, p-value and decoder cosine.
+    """
     rank = table["rank"].to_numpy() - 1
     place = table["feature"].to_numpy(), rank
-    shape = features, int(rank.max()) + 1
-    indices = np.full(shape, -1)
-    scores, p_values = np.full(shape, np.nan), np.full(shape, np.nan)
-    indices[place] = table[other].to_numpy()
-    scores[place] = _numbers(table, "score")
-    p_values[place] = _numbers(table, "p_value")
-    return indices, scores, p_values
+    shape = features, int(rank.max()) + 1 if len(rank) else 0
+    arrays = [np.full(shape, -1), *(np.full(shape, np.nan) for _ in range(3))]
+    arrays[0][place] = table[other].to_numpy()
+    for array, column in zip(arrays[1:], ("score", "p_value", "decoder_cosine"), strict=True):
+        array[place] = _numbers(table, column)
+    return tuple(arrays)
