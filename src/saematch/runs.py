@@ -41,11 +41,7 @@ from saematch.matching import Matching
 from saematch.naming import names_of
 from saematch.sae import SAE
 
-<<<<<<< HEAD
-FOLDERS = ("features", "contexts", "pairs", "candidates", "flow", "compare")
-=======
-FOLDERS = ("features", "contexts", *PAIR_FOLDERS.values(), "flow")
->>>>>>> flow
+FOLDERS = ("features", "contexts", *PAIR_FOLDERS.values(), "flow", "compare")
 
 
 class Run:
@@ -201,9 +197,7 @@ class Run:
             "notes": list(matching.notes),
         }
         # what was made of fewer pairs is out of date
-        kept = {
-            key: value for key, value in self.manifest.items() if key not in ("flow", "compare")
-        }
+        kept = {key: self.manifest[key] for key in self.manifest.keys() - {"flow", "compare"}}
         self.manifest = {**kept, "pairs": [*others, entry]}
         self._save()
 

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from rich.console import Console
 
     from saematch.compare import Comparison
     from saematch.runs import Run
+    from saematch.sae import SAE
 
 
 def compare(
@@ -46,31 +49,36 @@ def compare(
     Every two SAEs are matched as Paulo and Belrose do. The same call again takes up where it
     stopped.
     """
+    from dataclasses import asdict
+
     from saematch.checkpoints import expand
-    from saematch.cli.work import load_all, match_into, pick_device
+    from saematch.cli.work import Loaded, match_into, pick_device
     from saematch.compare import Comparison
     from saematch.errors import MatchError
     from saematch.manifest import method_options
-    from saematch.matching import check_comparable
     from saematch.methods import paulo_belrose
     from saematch.runs import Run
+    from saematch.significance import Significance
 
-    method = paulo_belrose(cutoff)
+    method, significance = paulo_belrose(cutoff), Significance()
     wanted = [single for pattern in names for single in expand(pattern)]
     if len(wanted) < 2:
         raise MatchError("compare takes two SAEs or more")
     if repeated := sorted({name for name in wanted if wanted.count(name) > 1}):
         raise MatchError(f"{repeated[0]} is given twice; compare takes each SAE once")
-    saes = load_all(wanted, pick_device(device), quiet)
-    for one, other in combinations(saes, 2):
-        check_comparable(one, other, any_site=any_site)
-    options = method_options(method, candidates=method.kept(None))
-    run = Run.create(out, "compare", options, saes, overwrite=overwrite)
+    kept, on = method.kept(None), pick_device(device)
+    options = method_options(method, candidates=kept, **asdict(significance))
+    saes = Loaded(wanted, on)
+    run = Run.create(
+        out, "compare", options, _comparable(saes, any_site, quiet), overwrite=overwrite
+    )
     made = match_into(
         run,
         saes,
         list(combinations(range(len(saes)), 2)),
         method,
+        significance,
+        candidates=kept,
         any_site=any_site,
         quiet=quiet,
     )
@@ -80,10 +88,25 @@ def compare(
         typer.echo(out)
         return
     from saematch.cli.console import output
+    from saematch.cli.report import show_place
 
     console = output()
     show_comparison(console, run, found, made)
-    console.print(f"\nWritten to {out}: {', '.join(run.parts)}", soft_wrap=True)
+    show_place(console, run)
+
+
+def _comparable(saes: Sequence[SAE], any_site: bool, quiet: bool) -> Iterator[SAE]:
+    """The SAEs one by one, each checked against the first."""
+    from saematch.cli.console import progress
+    from saematch.matching import check_comparable
+
+    with progress(quiet) as bar:
+        task = bar.add_task("reading", total=len(saes))
+        for sae in saes:
+            bar.update(task, description=f"reading {sae.name}")
+            check_comparable(saes[0], sae, any_site=any_site)
+            yield sae
+            bar.advance(task)
 
 
 def show_comparison(console: Console, run: Run, found: Comparison, made: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from saematch.flow.communities import graph_tables
 from saematch.flow.composition import composition
 from saematch.flow.layers import Layers
 from saematch.flow.origins import Cutoffs, origin_shares, origins
@@ -20,7 +21,8 @@ def analyse(run: Run, cutoffs: Cutoffs | None = None) -> dict[str, pl.DataFrame]
     """Compute the tables of the flow of a run, write them beside its pairs, and sum them up.
 
     The tables are `tracks`, `spans`, `lifespans`, `turnover`, each with a first column `mode`;
-    `composition`, `splits` and `origins`. See docs/flow.md.
+    `composition`, `splits` and `origins`, see docs/flow.md; `edges` and `communities`, see
+    docs/graph.md.
 
     Args:
         run: with all pairs of neighbours matched.
@@ -35,6 +37,7 @@ def analyse(run: Run, cutoffs: Cutoffs | None = None) -> dict[str, pl.DataFrame]
     tables["composition"] = composition(layers)
     tables["splits"] = splits(layers)
     tables["origins"] = origins(layers, cutoffs)
+    tables |= graph_tables(run, layers)
     run.add_flow(tables, summarise(layers, tables, cutoffs))
     return tables
 
@@ -67,6 +70,8 @@ def summarise(
         "composition": pooled.select("steps", "agreement", "low", "high", "kept").to_dicts(),
         "splits": len(groups.filter(kind="split")),
         "merges": len(groups.filter(kind="merge")),
+        "edges": len(tables["edges"]),
+        "communities": len(tables["communities"]),
         "origins": origin_shares(tables["origins"]).to_dicts(),
         "origin_cutoffs": None if cutoffs is None else [cutoffs.residual, cutoffs.module],
         "notes": remarks(layers),

@@ -10,6 +10,7 @@ from scipy.sparse.csgraph import connected_components
 
 from saematch.errors import RunError
 from saematch.flow.graph import FlowGraph
+from saematch.flow.layers import Layers
 from saematch.flow.tokens import SHOWN, joined, top_tokens
 from saematch.runs import Run
 
@@ -139,13 +140,15 @@ def distinctive_tokens(members: pl.DataFrame, tokens: pl.DataFrame) -> pl.DataFr
     )
 
 
-def graph_tables(run: Run) -> dict[str, pl.DataFrame]:
+def graph_tables(run: Run, layers: Layers | None = None) -> dict[str, pl.DataFrame]:
     """The tables `edges` and `communities` of a run, for `Run.add_flow`.
+
+    `layers` are those of the run, where they were read already.
 
     Raises:
         RunError: a table of the run cannot be read.
     """
-    graph = FlowGraph.of(run)
+    graph = FlowGraph.of(layers or run)
     return {"edges": graph.edges(), "communities": communities(graph, top_tokens(run))}
 
 
