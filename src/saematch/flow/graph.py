@@ -218,6 +218,7 @@ def _edges(pair: Pair, start_a: int, start_b: int) -> pl.DataFrame:
     candidate = pair.candidate_scores, pair.candidate_p
     scores, p_values = (values[forward, forward_rank] for values in candidate)
     back_scores = pair.source_scores[backward, backward_rank]
+    back_cosine = pair.source_cosine[backward, backward_rank]
     back_p = pair.source_p[backward, backward_rank]
     accepted = np.where(pair.matched[rows], 0, 1)
     sizes = [len(key) for key in keys]
@@ -234,7 +235,7 @@ def _edges(pair: Pair, start_a: int, start_b: int) -> pl.DataFrame:
             "rank": ranks[0],
             "source_rank": ranks[1],
             "score": filled((2, back_scores), (1, scores), (0, of_target[0])),
-            "cosine": filled((0, of_target[1])),
+            "cosine": filled((2, back_cosine), (0, of_target[1])),
             "p_value": filled((1, p_values), (0, of_target[2])),
             "source_p_value": filled((2, back_p)),
         },

@@ -197,12 +197,14 @@ def _next(
 def _links(pair: Pair, other: str, feature: int, ahead: bool) -> list[Link]:
     """All links of a feature of A (`ahead`) or B: matches first, then by rank."""
     if ahead:
-        known = pair.candidates, pair.candidate_scores, pair.candidate_p
+        # the cosines of candidates are not kept
+        unknown = np.full_like(pair.candidate_scores, np.nan)
+        known = pair.candidates, pair.candidate_scores, pair.candidate_p, unknown
         given = [feature] if pair.target[feature] >= 0 else []
     else:
-        known = pair.sources, pair.source_scores, pair.source_p
+        known = pair.sources, pair.source_scores, pair.source_p, pair.source_cosine
         given = (pair.target == feature).nonzero()[0].tolist()
-    listed, scores, p_values = (values[feature] for values in known)
+    listed, scores, p_values, cosines = (values[feature] for values in known)
     rank = {int(index): place + 1 for place, index in enumerate(listed) if index >= 0}
     links = [
         Link(

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-from saematch.plots.style import BLUE, LEGEND_ABOVE, ORANGE, percent, plotly_objects, short, styled
+from saematch.plots.style import (
+    BLUE,
+    LEGEND_ABOVE,
+    ORANGE,
+    log_ticks,
+    percent,
+    plotly_objects,
+    short,
+    styled,
+)
 from saematch.plots.tables import neighbours
 from saematch.runs import Run
 
@@ -15,6 +25,11 @@ TERMS = {
     "decoder_mse_folded": "decoder",
     "encoder_mse_folded": "encoder",
     "encoder_bias_mse_folded": "encoder bias",
+}
+
+KINDS = {
+    "median": ("matched pairs", BLUE, "solid"),
+    "identity": ("feature i to feature i", ORANGE, "dash"),
 }
 
 
@@ -52,10 +67,7 @@ def quality(run: Run) -> dict[str, go.Figure]:
         col=1,
     )
     for column, term in enumerate(TERMS, start=1):
-        for kind, name, colour, dash in (
-            ("median", "matched pairs", BLUE, "solid"),
-            ("identity", "feature i to feature i", ORANGE, "dash"),
-        ):
+        for kind, (name, colour, dash) in KINDS.items():
             figure.add_trace(
                 go.Scatter(
                     x=steps,
@@ -83,7 +95,13 @@ def quality(run: Run) -> dict[str, go.Figure]:
         height=760,
     )
     figure.update_yaxes(tickformat=".0%", range=[0, 1.05], title_text="share of features", row=1)
-    figure.update_yaxes(type="log", tickformat=".1~g", nticks=8, row=2)
+    for column, term in enumerate(TERMS, start=1):
+        ticks = log_ticks(s.get(f"{kind}_{term}") for s in summaries for kind in KINDS)
+        if ticks:
+            around = [math.log10(ticks[0]) - 0.03, math.log10(ticks[-1]) + 0.03]
+            names = [f"{tick:g}" for tick in ticks]
+            axis = {"tickvals": ticks, "ticktext": names, "range": around, "type": "log"}
+            figure.update_yaxes(**axis, row=2, col=column)
     figure.update_yaxes(title_text="MSE (log scale)", row=2, col=1)
     figure.update_xaxes(title_text="layers", type="category", row=2)
     figure.update_xaxes(type="category", row=1)

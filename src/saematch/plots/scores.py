@@ -81,7 +81,10 @@ def scores(run: Run) -> dict[str, go.Figure]:
         f"{_where(list(tables))}; each feature is judged by its own null",
         height=(height := max(500, 195 + PANEL * rows)),
     )
-    figure.update_xaxes(title_text="score", title_standoff=4, row=rows)
+    method = next(iter(run.summaries.values()))["method"]
+    for place in range(max(0, len(tables) - columns), len(tables)):
+        where = {"row": place // columns + 1, "col": place % columns + 1}
+        figure.update_xaxes(title_text=f"score of {method}", title_standoff=4, **where)
     figure.update_yaxes(title_text="features", col=1)
     figure.update_layout(legend={**LEGEND_ABOVE, "y": 1 + 40 / (height - 195)})
     return {"scores": figure}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from saematch.errors import SaematchError
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 # Okabe and Ito, 2008: told apart by all common kinds of colour blindness
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 GREY, INK, FAINT = "#8A8A8A", "#222222", "#E6E6E6"
-SCALE = "Cividis"  # for values in order
+SCALE = "Cividis"  # for shares
+ORDER = "Viridis"  # for layers: no grey in it, which stands for none
 WIDTH, HEIGHT = 1200, 675  # pixels; of a slide
 
 
@@ -41,7 +43,7 @@ def styled(figure: go.Figure, title: str, subtitle: str = "", height: int = HEIG
             "text": f"<b>{title}</b>{below}",
             "x": 0.01,
             "xanchor": "left",
-            "y": 1 - 22 / height,
+            "y": 1 - 32 / height,
             "yanchor": "top",
             "font_size": 22,
         },
@@ -73,10 +75,10 @@ LEGEND_ABOVE = {  # at the right, on the line of the subtitle
 
 
 def shades(n: int) -> list[str]:
-    """N colours in order, from dark blue to yellow, the pale ones left out."""
+    """N colours in order, from purple to green, the pale ones left out."""
     from plotly.colors import sample_colorscale
 
-    return sample_colorscale(SCALE, [0.8 * i / max(1, n - 1) for i in range(n)])
+    return sample_colorscale(ORDER, [0.87 * i / max(1, n - 1) for i in range(n)])
 
 
 def faded(colour: str, opacity: float) -> str:
@@ -103,6 +105,18 @@ def common(names: Sequence[str]) -> str:
     """What `short` leaves out: resid_post."""
     rest = len(short(names)[0])
     return names[0][: len(names[0]) - rest].rstrip("_")
+
+
+def log_ticks(values: Iterable[float | None]) -> list[float]:
+    """1, 2 and 5 times the powers of ten that lie between values, or around them."""
+    known = [value for value in values if value is not None and value > 0]
+    if not known:
+        return []
+    low, high = math.floor(math.log10(min(known))), math.ceil(math.log10(max(known)))
+    ticks = [digit * 10.0**power for power in range(low, high + 1) for digit in (1, 2, 5)]
+    below = [tick for tick in ticks if tick <= min(known)]
+    above = [tick for tick in ticks if tick >= max(known)]
+    return [tick for tick in ticks if below[-1] <= tick <= above[0]]
 
 
 def percent(share: float) -> str:

@@ -64,7 +64,7 @@ def _drawn(table: pl.DataFrame, mode: str) -> go.Figure:
         figure,
         f"{births[1:].sum():,} features are born after the first layer, "
         f"{sum(deaths):,} end before the last",
-        subtitle(mode, "a band narrows by those that end, and widens by those that begin"),
+        subtitle(mode, "colour: the layer that they start at; grey: those that end"),
     )
     if n <= MOST_COUNTED:
         born = ["", *(f"{count:,} born" for count in births[1:])]
@@ -81,6 +81,7 @@ def _drawn(table: pl.DataFrame, mode: str) -> go.Figure:
         title_text=f"layer ({common(sites)})" if common(sites) else "SAE",
     )
     figure.update_yaxes(title_text="features" if mode == "chained" else "tracks", tickformat=",")
+    figure.update_yaxes(range=[0, 1.03 * total.max()])
     figure.update_layout(legend={"title_text": "started at layer", "traceorder": "reversed"})
     return figure
 
