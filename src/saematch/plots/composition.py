@@ -9,6 +9,7 @@ import polars as pl
 from saematch.plots.style import (
     BLUE,
     GREEN,
+    MANY,
     ORANGE,
     SCALE,
     faded,
@@ -56,7 +57,7 @@ def composition(run: Run) -> dict[str, go.Figure]:
         horizontal_spacing=0.16,
         subplot_titles=["by pair of layers", "by distance"],
     )
-    few = len(names) <= 12
+    few = len(names) < MANY
     figure.add_trace(
         go.Heatmap(
             x=[label[name] for name in ends],
@@ -122,7 +123,7 @@ def composition(run: Run) -> dict[str, go.Figure]:
     figure.update_yaxes(title_text="from layer", type="category", autorange="reversed", col=1)
     figure.update_xaxes(title_text="to layer", type="category", col=1)
     figure.update_yaxes(range=[0, 1.03], tickformat=".0%", title_text="share of features", col=2)
-    figure.update_xaxes(title_text="layers from end to end", dtick=1, col=2)
+    figure.update_xaxes(title_text="layers from end to end", dtick=1 if few else 5, col=2)
     figure.update_xaxes(showgrid=False, col=1)
     figure.update_yaxes(showgrid=False, col=1)
     figure.update_layout(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from saematch.plots.style import common, faded, plotly_objects, shades, short, styled
+from saematch.plots.style import MANY, common, faded, plotly_objects, shades, short, styled
 from saematch.plots.tables import by_mode, flow_table, named, subtitle
 from saematch.runs import Run
 
@@ -71,7 +71,9 @@ def _curves(table: pl.DataFrame, mode: str) -> go.Figure:
         categoryorder="array",
         categoryarray=[labels[site] for site in sites],
     )
-    figure.update_layout(legend={"title_text": "started at layer<br>(tracks)"})
+    figure.update_layout(
+        legend={"title_text": "started at layer<br>(tracks)"}, showlegend=len(sites) < MANY
+    )
     return figure
 
 

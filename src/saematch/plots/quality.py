@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from saematch.plots.style import (
     BLUE,
     LEGEND_ABOVE,
+    MANY,
     ORANGE,
     log_ticks,
     percent,
@@ -41,7 +42,9 @@ def quality(run: Run) -> dict[str, go.Figure]:
     pairs = neighbours(run)
     names = list(dict.fromkeys(name for pair in pairs for name in pair))
     ends = dict(zip(names, short(names), strict=True))
-    steps = [f"{ends[a]}→{ends[b]}" for a, b in pairs]
+    steps, axis = [f"{ends[a]}→{ends[b]}" for a, b in pairs], "layers"
+    if len(pairs) >= MANY and len({a for a, _ in pairs}) == len(pairs):
+        steps, axis = [ends[a] for a, _ in pairs], "from layer"
     summaries = [run.summaries[pair] for pair in pairs]
     figure = make_subplots(
         2,
@@ -57,7 +60,7 @@ def quality(run: Run) -> dict[str, go.Figure]:
             x=steps,
             y=shares,
             marker_color=BLUE,
-            text=[percent(share) for share in shares] if len(steps) <= 12 else None,
+            text=[percent(share) for share in shares] if len(steps) < MANY else None,
             textposition="outside",
             cliponaxis=False,
             showlegend=False,
@@ -100,10 +103,10 @@ def quality(run: Run) -> dict[str, go.Figure]:
         if ticks:
             around = [math.log10(ticks[0]) - 0.03, math.log10(ticks[-1]) + 0.03]
             names = [f"{tick:g}" for tick in ticks]
-            axis = {"tickvals": ticks, "ticktext": names, "range": around, "type": "log"}
-            figure.update_yaxes(**axis, row=2, col=column)
+            scale = {"tickvals": ticks, "ticktext": names, "range": around, "type": "log"}
+            figure.update_yaxes(**scale, row=2, col=column)
     figure.update_yaxes(title_text="MSE (log scale)", row=2, col=1)
-    figure.update_xaxes(title_text="layers", type="category", row=2)
+    figure.update_xaxes(title_text=axis, type="category", row=2)
     figure.update_xaxes(type="category", row=1)
     figure.update_layout(legend={**LEGEND_ABOVE, "y": 0.47, "x": 0, "xanchor": "left"})
     return {"quality": figure}

@@ -9,8 +9,8 @@ import polars as pl
 
 from saematch.plots.style import (
     BLUE,
-    GREY,
     LEGEND_ABOVE,
+    MANY,
     RED,
     common,
     faded,
@@ -39,7 +39,7 @@ def scores(run: Run) -> dict[str, go.Figure]:
     go = plotly_objects()
     from plotly.subplots import make_subplots
 
-    columns = min(len(tables), 3 if len(tables) <= 12 else 5)
+    columns = min(len(tables), 3 if len(tables) < MANY else 5)
     rows = math.ceil(len(tables) / columns)
     ends = dict(zip(names := _ends(list(tables)), short(names), strict=True))
     titles = [f"{ends[a]} → {ends[b]}" for a, b in tables]
@@ -48,7 +48,7 @@ def scores(run: Run) -> dict[str, go.Figure]:
     )
     for place, table in enumerate(tables.values()):
         where = {"row": place // columns + 1, "col": place % columns + 1}
-        table = _merged(table, 60)
+        table = _merged(table, 180 // columns)
         middle = (table["low"] + table["high"]) / 2
         for values, name, colour in (
             (table["observed"], "targets found", BLUE),
@@ -69,9 +69,6 @@ def scores(run: Run) -> dict[str, go.Figure]:
                 ),
                 **where,
             )
-        cut = run.summaries[list(tables)[place]].get("score_cut")
-        if cut is not None:
-            figure.add_vline(cut, line={"color": GREY, "dash": "dot", "width": 2}, **where)
     shares = [run.summaries[pair]["matched"] / run.summaries[pair]["features_a"] for pair in tables]
     low, high = (f"{share:.0%}" for share in (min(shares), max(shares)))
     told = f"{low}" if low == high else f"{low} to {high}"

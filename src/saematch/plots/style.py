@@ -16,6 +16,7 @@ BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 GREY, INK, FAINT = "#8A8A8A", "#222222", "#E6E6E6"
 SCALE = "Cividis"  # for shares
 ORDER = "Viridis"  # for layers: no grey in it, which stands for none
+MANY = 13  # layers, from which on there is no room to name each everywhere
 WIDTH, HEIGHT = 1200, 675  # pixels; of a slide
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy import ndarray
 
-from saematch.plots.style import GREY, common, faded, plotly_objects, shades, short, styled
+from saematch.plots.style import GREY, MANY, common, faded, plotly_objects, shades, short, styled
 from saematch.plots.tables import by_mode, flow_table, named, subtitle
 from saematch.runs import Run
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 WIDE = 0.05  # of half a column, in layers
 BEND = np.linspace(0, 1, 25)
 SMOOTH = 3 * BEND**2 - 2 * BEND**3
-MOST_COUNTED = 14  # layers, beyond which births and deaths are not written under them
 
 
 def survivors(run: Run) -> dict[str, go.Figure]:
@@ -66,7 +65,7 @@ def _drawn(table: pl.DataFrame, mode: str) -> go.Figure:
         f"{sum(deaths):,} end before the last",
         subtitle(mode, "colour: the layer that they start at; grey: those that end"),
     )
-    if n <= MOST_COUNTED:
+    if n < MANY:
         born = ["", *(f"{count:,} born" for count in births[1:])]
         gone = [*(f"{count:,} end" for count in deaths), ""]
         texts = [f"{a}<br>{b}<br>{c}" for a, b, c in zip(labels, born, gone, strict=True)]
@@ -82,7 +81,9 @@ def _drawn(table: pl.DataFrame, mode: str) -> go.Figure:
     )
     figure.update_yaxes(title_text="features" if mode == "chained" else "tracks", tickformat=",")
     figure.update_yaxes(range=[0, 1.03 * total.max()])
-    figure.update_layout(legend={"title_text": "started at layer", "traceorder": "reversed"})
+    figure.update_layout(
+        legend={"title_text": "started at layer", "traceorder": "reversed"}, showlegend=n < MANY
+    )
     return figure
 
 
