@@ -16,7 +16,7 @@ from saematch.plots.style import (
     short,
     styled,
 )
-from saematch.plots.tables import neighbours
+from saematch.plots.tables import EVERY, neighbours
 from saematch.runs import Run
 
 if TYPE_CHECKING:
@@ -39,12 +39,14 @@ def quality(run: Run) -> dict[str, go.Figure]:
     go = plotly_objects()
     from plotly.subplots import make_subplots
 
-    pairs = neighbours(run)
+    pairs, which = neighbours(run)
     names = list(dict.fromkeys(name for pair in pairs for name in pair))
     ends = dict(zip(names, short(names), strict=True))
     steps, axis = [f"{ends[a]}→{ends[b]}" for a, b in pairs], "layers"
     if len(pairs) >= MANY and len({a for a, _ in pairs}) == len(pairs):
         steps, axis = [ends[a] for a, _ in pairs], "from layer"
+    ordered = which != EVERY
+    axis = axis if ordered else "A → B"
     summaries = [run.summaries[pair] for pair in pairs]
     figure = make_subplots(
         2,
@@ -78,7 +80,7 @@ def quality(run: Run) -> dict[str, go.Figure]:
                     name=name,
                     legendgroup=name,
                     showlegend=column == 1,
-                    mode="lines+markers",
+                    mode="lines+markers" if ordered else "markers",
                     marker={"size": 9, "symbol": "circle" if kind == "median" else "diamond"},
                     line={"color": colour, "width": 3, "dash": dash},
                     hovertemplate="%{x}: %{y:.3g}<extra></extra>",
@@ -94,7 +96,7 @@ def quality(run: Run) -> dict[str, go.Figure]:
         figure,
         f"{percent(min(shares))} to {percent(max(shares))} of features are matched"
         f"{', in every term closer than i → i' if closer else ''}",
-        f"from layer to layer; MSE: median over features, folded by {' or '.join(folds)}",
+        f"{which}; MSE: median over features, folded by {' or '.join(folds)}",
         height=760,
     )
     figure.update_yaxes(tickformat=".0%", range=[0, 1.05], title_text="share of features", row=1)

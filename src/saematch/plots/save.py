@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,10 @@ def save(figure: go.Figure, path: str | Path) -> Path:
 
 
 def _png(figure: go.Figure) -> bytes:
+    # whatever else the browser says is logged as an error, with a traceback
+    logger = logging.getLogger("choreographer")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
     try:
         return figure.to_image(format="png", scale=2)
     except Exception as error:  # kaleido's own errors, and those of the browser that it starts
@@ -41,3 +46,5 @@ def _png(figure: go.Figure) -> bytes:
             "PNG needs kaleido (pip install 'saematch[plots]') and a Chrome or Chromium on this "
             f"machine, whose place BROWSER_PATH may give: {reason}"
         ) from error
+    finally:
+        logger.setLevel(level)

@@ -30,7 +30,8 @@ PANEL = 220  # pixels of height
 def scores(run: Run) -> dict[str, go.Figure]:
     """A panel per pair of neighbours: features by the score of their target, and the null."""
     tables = {}
-    for pair in neighbours(run):
+    pairs, which = neighbours(run)
+    for pair in pairs:
         table = run.null(*pair)
         if len(table):
             tables[pair] = table
@@ -74,8 +75,8 @@ def scores(run: Run) -> dict[str, go.Figure]:
     told = f"{low}" if low == high else f"{low} to {high}"
     styled(
         figure,
-        f"{told} of features have a target beyond chance",
-        f"{_where(list(tables))}; each feature is judged by its own null",
+        f"{told} of features are matched beyond chance",
+        f"{_where(list(tables), which)}; each feature is judged by its own null",
         height=(height := max(500, 195 + PANEL * rows)),
     )
     method = next(iter(run.summaries.values()))["method"]
@@ -91,10 +92,10 @@ def _ends(pairs: list[tuple[str, str]]) -> list[str]:
     return list(dict.fromkeys(name for pair in pairs for name in pair))
 
 
-def _where(pairs: list[tuple[str, str]]) -> str:
+def _where(pairs: list[tuple[str, str]], which: str) -> str:
     names = _ends(pairs)
     alike = common(names)
-    return f"features of {alike}, from layer to layer" if alike else "features of A, A → B"
+    return f"features of {alike}, {which}" if alike else f"features {which}"
 
 
 def _merged(table: pl.DataFrame, bins: int) -> pl.DataFrame:

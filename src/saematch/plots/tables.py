@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 
-from saematch.flow.layers import Layers
+from saematch.flow.layers import Layers, depth
 from saematch.runs import Run
 
+EVERY = "from A to B"  # pairs that have no order
 MODES = {
     "chained": "one-to-one matches, chained",
     "flow": "each feature to its best target, many to one",
@@ -18,13 +19,20 @@ class Missing(Exception):  # noqa: N818 - not an error: a figure that a run has 
     """What a figure would need and the run does not have."""
 
 
-def neighbours(run: Run) -> list[tuple[str, str]]:
-    """The pairs along the layers that are done, in order of depth; else all pairs of the run."""
+def neighbours(run: Run) -> tuple[list[tuple[str, str]], str]:
+    """The pairs along the layers that are done, in order of depth, and what they are, in words.
+
+    All pairs of the run, where it has none along the layers or several SAEs of one depth.
+    """
     done = set(run.pairs)
     if not done:
         raise Missing("the run has no pair")
-    along = [pair for pair in Layers.of(run).adjacent() if pair in done]
-    return along or run.pairs
+    layers = Layers.of(run)
+    depths = [depth(layers.sites[name]) for name in layers.chain]
+    along = [pair for pair in layers.adjacent() if pair in done]
+    if along and len(set(depths)) == len(depths):
+        return along, "from layer to layer"
+    return run.pairs, EVERY
 
 
 def flow_table(run: Run, name: str) -> pl.DataFrame:
