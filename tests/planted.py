@@ -10,6 +10,7 @@ its own inverse.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -89,9 +90,8 @@ def plant(
         half[len(found) : len(found) + len(twice)] = True
         order = rng.permutation(len(rows))
         if shared_seed:  # the strangers keep their places, at the front
-            order = np.concatenate(
-                [np.arange(len(rows))[-len(alone) :], rng.permutation(len(found) + len(twice))]
-            )
+            rest = len(rows) - len(alone)
+            order = np.concatenate([np.arange(rest, len(rows)), rng.permutation(rest)])
         saes.append(_sae(rows[order], layer, rng))
         truth.append(concept[order])
         halves.append(half[order])
@@ -113,7 +113,7 @@ def true_links(planted: Planted, skips: bool) -> set[tuple[int, int, int, int]]:
             if value >= 0:
                 where.setdefault(int(value), []).append((layer, some.tolist()))
     for places in where.values():
-        for (i, some), (j, others) in zip(places, places[1:], strict=False):
+        for (i, some), (j, others) in pairwise(places):
             if j == i + 1 or skips:
                 links |= {(i, a, j, b) for a in some for b in others}
     return links

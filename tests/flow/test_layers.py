@@ -69,9 +69,15 @@ def test_a_pair_holds_what_the_matching_found(run, saes):
     np.testing.assert_array_equal(pair.cosine, found.measures["decoder_cosine"].float().numpy())
     assert pair.candidates.tolist() == found.candidates.tolist()
     np.testing.assert_array_equal(pair.candidate_scores, found.candidate_scores.numpy())
+    np.testing.assert_array_equal(pair.p_value, found.p_value.numpy())
+    np.testing.assert_array_equal(pair.candidate_p, found.candidate_p_values.numpy())
+    assert pair.sources.tolist() == found.sources.tolist()
+    np.testing.assert_array_equal(pair.source_p, found.source_p_values.numpy())
+    # the method's score is the decoder's cosine
+    np.testing.assert_allclose(pair.source_cosine, pair.source_scores, atol=1e-6)
 
 
-def test_p_values_and_missing_entries(run, monkeypatch):
+def test_p_values_and_missing_entries(run):
     place = run.path / "pairs" / "resid_pre_0--resid_post_0.parquet"
     table = pl.read_parquet(place).with_columns(
         pl.when(pl.col("feature") != 2).then("target").alias("target"),
@@ -86,8 +92,8 @@ def test_p_values_and_missing_entries(run, monkeypatch):
     candidates.with_columns(p_value=pl.col("rank") / 10).write_parquet(place)
     sources = pl.DataFrame(
         {"feature": [0, 0, 15], "rank": [1, 2, 1], "source": [7, 8, 9], "score": [0.5, 0.4, 0.3]}
-    ).with_columns(p_value=pl.lit(0.25))
-    monkeypatch.setattr(Run, "sources", lambda run, a, b: sources, raising=False)
+    ).with_columns(p_value=pl.lit(0.25), decoder_cosine=pl.col("score") / 2)
+    sources.write_parquet(run.path / "sources" / "resid_pre_0--resid_post_0.parquet")
 
     pair = Layers.of(run).pairs["resid_pre_0", "resid_post_0"]
     assert pair.target[2] == -1
@@ -105,14 +111,22 @@ def test_p_values_and_missing_entries(run, monkeypatch):
     assert pair.source_scores[15, 0] == 0.3
     assert np.isnan(pair.source_p[1]).all()
     assert pair.source_p[0, 1] == 0.25
+    assert pair.source_cosine[0].tolist() == [0.25, 0.2]
 
 
-def test_without_p_values_or_sources(run):
+def test_without_a_null(tmp_path, saes):
+    run = Run.create(tmp_path, "flow", {}, saes)
+    run.add_pair("resid_pre_0", "resid_post_0", match(saes[2], saes[4], "cosine", null="none"))
     pair = Layers.of(run).pairs["resid_pre_0", "resid_post_0"]
-    assert np.isnan(pair.p_value).all()
-    assert np.isnan(pair.candidate_p).all()
-    assert pair.sources.shape[0] == 16
+    for values in (pair.p_value, pair.candidate_p, pair.source_p):
+        assert np.isnan(values).all()
+    assert pair.matched.all()
     assert pair.target.dtype == pair.candidates.dtype == np.int64
+
+
+def test_the_false_discovery_rate_is_the_runs(tmp_path, saes):
+    assert Layers.of(Run.create(tmp_path / "a", "flow", {"fdr": 0.2}, saes)).fdr == 0.2
+    assert Layers.of(Run.create(tmp_path / "b", "flow", {}, saes)).fdr == 0.01
 
 
 def test_the_way_through_a_block():

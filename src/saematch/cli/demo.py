@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -44,8 +45,9 @@ def demo(
     significance = Significance()
     options = method_options(method, candidates=method.kept(None), **asdict(significance))
     run = Run.create(out, "demo", options, saes, overwrite=overwrite)
-    steps = [(i, i + 1) for i in range(len(saes) - 1)]
+    steps = list(pairwise(run.names))
     made = match_into(run, saes, steps, method, significance, quiet=quiet)
+    run.finish()
     if quiet:
         typer.echo(out)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,14 +51,16 @@ def flow(
     """Follow features through many layers: tracks, births and deaths, splits, origins.
 
     SAEs of one stream are matched layer by layer; with those of the residual stream, also what MLP
-    and attention write to it. The same call again takes up where it stopped, pair by pair; with a
-    longer reach it adds the pairs that are missing. Two SAEs are in memory at a time.
+    and attention write to it, by decoder cosine (feature-flow). The same call again takes up where
+    it stopped, pair by pair; with a longer reach it adds the pairs that are missing. At most two
+    SAEs are in memory.
     """
     from saematch.cli.work import Loaded, match_into, pick_device
     from saematch.errors import MatchError
     from saematch.flow.analysis import analyse
     from saematch.flow.layers import Layers
-    from saematch.flow.plan import planned
+    from saematch.flow.plan import planned, planned_modules
+    from saematch.methods import feature_flow
     from saematch.runs import Run
 
     if pairs not in ("adjacent", "all"):
@@ -67,21 +70,17 @@ def flow(
     run = Run.create(out, "flow", asked.options, _each(names, on, quiet), overwrite=overwrite)
     layers = Layers.of(run)
     farthest = reach or (None if pairs == "all" else 1)
-    places = {name: place for place, name in enumerate(run.names)}
-    steps = [(places[a], places[b]) for a, b in planned(layers, farthest)]
-    made = match_into(
-        run,
-        Loaded(names, on),
-        steps,
-        asked.method,
-        asked.significance,
-        candidates=asked.candidates,
-        any_site=True,  # what goes with what was checked
-        quiet=quiet,
-    )
+    kept, held = {"candidates": asked.candidates, "quiet": quiet}, Loaded(names, on)
+    steps = planned(layers, farthest)
+    made = match_into(run, held, steps, asked.method, asked.significance, any_site=False, **kept)
+    # encoders that read other sites do not compare; what is written does
+    written = replace(asked.significance, partial=False)
+    steps = planned_modules(layers)
+    made += match_into(run, held, steps, feature_flow(), written, any_site=True, **kept)
     wanted = None if cutoffs is None else [cutoffs.residual, cutoffs.module]
     if run.flow is None or run.flow["origin_cutoffs"] != wanted:
         analyse(run, cutoffs)
+    run.finish()
     _report(run, made, quiet)
 
 

@@ -56,13 +56,14 @@ def match(
     made = match_into(
         run,
         saes,
-        [(0, 1)],
+        [(run.names[0], run.names[1])],
         asked.method,
         asked.significance,
         candidates=asked.candidates,
         any_site=any_site,
         quiet=quiet,
     )
+    run.finish()
     _report(run, path, made, quiet)
 
 

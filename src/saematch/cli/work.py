@@ -47,7 +47,7 @@ def load_all(names: Sequence[str], device: str, quiet: bool) -> list[SAE]:
     return [found[name] for name in names]
 
 
-class Loaded(Sequence["SAE"]):
+class Loaded:
     """SAEs by name, loaded when they are asked for; never more than two in memory."""
 
     def __init__(self, names: Sequence[str], device: str) -> None:
@@ -55,15 +55,9 @@ class Loaded(Sequence["SAE"]):
         self._device = device
         self._held: dict[int, SAE] = {}  # the last one used stands last
 
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __getitem__(self, place):
-        if isinstance(place, slice):
-            return [self[i] for i in range(len(self))[place]]
+    def __getitem__(self, place: int) -> SAE:
         from saematch.checkpoints import load
 
-        place = range(len(self))[place]
         if place in self._held:
             self._held[place] = self._held.pop(place)
             return self._held[place]
@@ -75,8 +69,8 @@ class Loaded(Sequence["SAE"]):
 
 def match_into(
     run: Run,
-    saes: Sequence[SAE],
-    pairs: Sequence[tuple[int, int]],
+    saes: Sequence[SAE] | Loaded,
+    pairs: Sequence[tuple[str, str]],
     method: Method,
     significance: Significance | None = None,
     *,
@@ -88,8 +82,8 @@ def match_into(
 
     Args:
         run: made of `saes`, in this order.
-        saes: the SAEs.
-        pairs: places in `saes`, source first.
+        saes: the SAEs, in memory or not.
+        pairs: names in the run, source first.
         method: how to match.
         significance: how matches are told from chance; as in `saematch.match` unless given.
         candidates: as in `saematch.match`.
@@ -101,11 +95,12 @@ def match_into(
     from saematch.significance import Significance
 
     chosen = asdict(significance or Significance())
-    missing = [(i, j) for i, j in pairs if not run.has_pair(run.names[i], run.names[j])]
+    missing = [pair for pair in pairs if not run.has_pair(*pair)]
+    places = {name: place for place, name in enumerate(run.names)}
     with progress(quiet) as bar:
         task = bar.add_task("matching", total=len(pairs), completed=len(pairs) - len(missing))
-        for i, j in missing:
-            a, b = run.names[i], run.names[j]
+        for a, b in missing:
+            i, j = places[a], places[b]
             bar.update(task, description=f"matching {a} → {b}")
             activation = None
             if method.fold == "activation":
@@ -123,7 +118,6 @@ def match_into(
             # it holds both SAEs, and the next may need the room
             del found
             bar.advance(task)
-    run.finish()
     return len(missing)
 
 

@@ -138,7 +138,7 @@ def _source(
         "site": pl.Series(sites).gather(best),
         "source": pl.Series(source[best, feature]).replace(-1, None),
     }
-    return found, counts.any(0)
+    return found, np.any(counts, axis=0)
 
 
 def _schema() -> dict[str, pl.DataType | type[pl.DataType]]:

@@ -54,23 +54,25 @@ def checked(saes: Iterable[SAE]) -> Iterator[SAE]:
 
 
 def planned(layers: Layers, reach: int | None = 1) -> list[tuple[str, str]]:
-    """The pairs to match: along the chain up to `reach` apart, and modules with what follows them.
+    """The pairs of the chain to match: those up to `reach` apart, all where it is None.
 
-    All pairs of the chain where `reach` is None. In the order of targets, and of sources within, so
-    that few SAEs need be loaded anew with two in memory.
+    In the order of targets, and of sources within, so that few SAEs need be loaded anew with two in
+    memory.
 
     Raises:
         MatchError: `reach` is less than 1.
     """
     if reach is not None and reach < 1:
         raise MatchError(f"reach is {reach}; 1 is the neighbour alone")
-    chain, modules = layers.chain, modules_of(layers)
-    pairs = []
-    for j, b in enumerate(chain):
-        nearest = 0 if reach is None else max(0, j - reach)
-        pairs += [(chain[i], b) for i in range(nearest, j)]
-        pairs += [(a, b) for of in modules.get(b, {}).values() for a in of]
-    return pairs
+    chain = layers.chain
+    first = [0 if reach is None else max(0, j - reach) for j in range(len(chain))]
+    return [(chain[i], b) for j, b in enumerate(chain) for i in range(first[j], j)]
+
+
+def planned_modules(layers: Layers) -> list[tuple[str, str]]:
+    """Each MLP and attention SAE with the SAE of the residual stream that follows it."""
+    modules = modules_of(layers)
+    return [(a, b) for b in layers.chain for of in modules.get(b, {}).values() for a in of]
 
 
 def remarks(layers: Layers) -> list[str]:
