@@ -15,6 +15,7 @@ from saematch.flow.tokens import SHOWN, joined, top_tokens
 from saematch.runs import Run
 
 MAX_P = 0.01  # of an edge
+STOP = 1e-5  # of the quality, relative: a round that gains less is the last
 RARE = 0.2  # of the weight of a label's commonest token: tokens rarer than that are left out
 PRIOR = 0.5  # of the log-odds: how many features are taken to fire on a token beforehand
 
@@ -32,12 +33,13 @@ def communities(
     Maximises `sum_c (w_c - gamma n_c (n_c - 1) / 2)` over groups c of `n_c` features with edges of
     weight `w_c` among them (the constant Potts model: Traag, Van Dooren, Nesterov, 2011) by the
     Louvain method (Blondel et al., 2008), and takes apart what is not connected. `gamma` is such
-    that with `resolution` 1 a chain of features through all layers is just worth holding together,
-    however large the graph is: `4 w / L^2` for L SAEs and the mean weight w of accepted matches.
+    that with `resolution` 1 a chain of features through all layers is worth holding together,
+    however large the graph is: `3 w / L^2` for L SAEs and the mean weight w of an edge.
 
     An edge counts if it is an accepted match, or if its p-value, of target or source, is at most
-    `max_p`. Its weight is `1 - p / max_p` (p no more than max_p), divided by its rank unless it is
-    an accepted match; without p-values only matches count, by the cosine of their decoder rows.
+    `max_p`. Its weight is `1 - p / max_p` (p no more than max_p), divided by the better of its two
+    ranks unless it is an accepted match; without p-values only matches count, by the cosine of
+    their decoder rows.
 
     Args:
         graph: of a run.
@@ -183,11 +185,16 @@ def _grouped(
 
     both = np.concatenate([source, target]), np.concatenate([target, source])
     adjacency = csr_matrix((np.concatenate([weight, weight]), both), shape=(n, n))
-    gamma = resolution * 4 * weight.mean() / max(2, layers) ** 2
+    gamma = resolution * 3 * weight.mean() / max(2, layers) ** 2
     # its Potts modularity takes gamma against the density of the whole graph
     scaled = gamma * n**2 / adjacency.sum()
     found = Louvain(
-        resolution=scaled, modularity="potts", shuffle_nodes=True, random_state=seed
+        resolution=scaled,
+        modularity="potts",
+        tol_optimization=STOP,
+        tol_aggregation=STOP,
+        shuffle_nodes=True,
+        random_state=seed,
     ).fit_predict(adjacency)
     within = found[source] == found[target]
     inner = coo_array((np.ones(within.sum()), (source[within], target[within])), shape=(n, n))

@@ -222,7 +222,13 @@ def _links(pair: Pair, other: str, feature: int, ahead: bool) -> list[Link]:
     kind = "candidate" if ahead else "source"
     links += [
         Link(
-            other, end, kind, place, _number(scores[place - 1]), None, _number(p_values[place - 1])
+            other,
+            end,
+            kind,
+            place,
+            _number(scores[place - 1]),
+            _number(cosines[place - 1]),
+            _number(p_values[place - 1]),
         )
         for end, place in rank.items()
         if end not in ends
