@@ -8,7 +8,7 @@ import pytest
 from by_hand import layers, pair
 
 from saematch import RunError
-from saematch.flow.communities import communities, distinctive_tokens
+from saematch.flow.communities import distinctive_tokens, find_communities
 from saematch.flow.graph import FlowGraph
 from saematch.flow.tokens import feature_labels, top_tokens
 
@@ -36,7 +36,7 @@ def groups(frame):
 
 
 def test_planted_groups_are_found():
-    found = communities(planted(), resolution=0.5)
+    found = find_communities(planted(), resolution=0.5)
     expected = {
         frozenset((f"l{i}", g * EACH + k) for i in range(LAYERS) for k in range(EACH))
         for g in range(GROUPS)
@@ -55,23 +55,23 @@ def test_a_chain_through_all_layers_holds_together_and_two_do_not():
     steps = pairwise(names)
     found = {s: pair(2, 2, {0: (0, 1e-9), 1: (1, 1e-9)}) for s in steps}
     graph = FlowGraph.of(layers(dict.fromkeys(names, 2), found))
-    assert groups(communities(graph)) == {
+    assert groups(find_communities(graph)) == {
         frozenset((name, feature) for name in names) for feature in (0, 1)
     }
 
 
 def test_one_seed_gives_one_answer_and_the_graphs_size_none():
     graph = planted()
-    assert communities(graph, seed=3).equals(communities(graph, seed=3))
-    twice = communities(planted(), resolution=0.5)
-    assert groups(twice) == groups(communities(planted(), resolution=0.5, seed=9))
+    assert find_communities(graph, seed=3).equals(find_communities(graph, seed=3))
+    twice = find_communities(planted(), resolution=0.5)
+    assert groups(twice) == groups(find_communities(planted(), resolution=0.5, seed=9))
 
 
 def test_edges_beyond_the_p_value_do_not_count():
-    nothing = communities(planted(strength=0.02).keep(kinds=["candidate", "target"]))
+    nothing = find_communities(planted(strength=0.02).keep(kinds=["candidate", "target"]))
     assert len(nothing) == 0
-    assert nothing.columns == communities(planted()).columns
-    assert len(communities(planted(strength=0.02), max_p=0.05)) > 0
+    assert nothing.columns == find_communities(planted()).columns
+    assert len(find_communities(planted(strength=0.02), max_p=0.05)) > 0
 
 
 def test_without_p_values_matches_count_by_cosine():
@@ -79,7 +79,7 @@ def test_without_p_values_matches_count_by_cosine():
     blank = pl.lit(None, dtype=pl.Float64)
     table = graph.table.with_columns(p_value=blank, source_p_value=blank)
     bare = FlowGraph(graph.names, graph.features, graph.sites, graph.members, table)
-    found = communities(bare)
+    found = find_communities(bare)
     matched = graph.keep(kinds=["match"]).table
     assert found["weight"].sum() == pytest.approx(matched["cosine"].sum())
     assert found["size"].max() == LAYERS  # chains of matches, one feature a layer
@@ -94,7 +94,7 @@ def test_every_community_is_connected():
         for s in steps
     }
     graph = FlowGraph.of(layers(dict.fromkeys(names, 60), found))
-    made = communities(graph, resolution=0.2)
+    made = find_communities(graph, resolution=0.2)
     edges = graph.edges().with_columns(pl.col("source_site", "target_site").cast(pl.String))
     ends = edges.select("source_site", "source", "target_site", "target").rows()
     for group in groups(made):
@@ -108,7 +108,7 @@ def test_every_community_is_connected():
 def test_bad_arguments():
     for options, words in (({"max_p": 0}, "max_p is 0"), ({"resolution": 0}, "resolution is 0")):
         with pytest.raises(RunError, match=words):
-            communities(planted(), **options)
+            find_communities(planted(), **options)
 
 
 def test_labels_are_of_tokens_that_others_lack():

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from saematch.cli.work import Loaded
     from saematch.compare import Comparison
     from saematch.runs import Run
     from saematch.sae import SAE
@@ -70,18 +71,19 @@ def compare(
     options = method_options(method, candidates=kept, **asdict(significance))
     saes = Loaded(wanted, on)
     run = Run.create(
-        out, "compare", options, _comparable(saes, any_site, quiet), overwrite=overwrite
+        out, "compare", options, _comparable(wanted, saes, any_site, quiet), overwrite=overwrite
     )
     made = match_into(
         run,
         saes,
-        list(combinations(range(len(saes)), 2)),
+        list(combinations(run.names, 2)),
         method,
         significance,
         candidates=kept,
         any_site=any_site,
         quiet=quiet,
     )
+    run.finish()
     found = Comparison.of(run)
     run.add_comparison(found.tables, found.summary())
     if quiet:
@@ -95,17 +97,17 @@ def compare(
     show_place(console, run)
 
 
-def _comparable(saes: Sequence[SAE], any_site: bool, quiet: bool) -> Iterator[SAE]:
+def _comparable(names: Sequence[str], saes: Loaded, any_site: bool, quiet: bool) -> Iterator[SAE]:
     """The SAEs one by one, each checked against the first."""
     from saematch.cli.console import progress
     from saematch.matching import check_comparable
 
     with progress(quiet) as bar:
-        task = bar.add_task("reading", total=len(saes))
-        for sae in saes:
-            bar.update(task, description=f"reading {sae.name}")
-            check_comparable(saes[0], sae, any_site=any_site)
-            yield sae
+        task = bar.add_task("reading", total=len(names))
+        for place, name in enumerate(names):
+            bar.update(task, description=f"reading {name}")
+            check_comparable(saes[0], saes[place], any_site=any_site)
+            yield saes[place]
             bar.advance(task)
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from saematch.contexts import Context
-    from saematch.flow.trace import Link, Step, Trace
+    from saematch.flow.tracing import Link, Step, Trace
 
 INDENT = "  "
 ENDINGS = {".json": "attribution", ".graphml": "graphml", ".parquet": "parquet"}
@@ -51,7 +51,7 @@ def trace(
     """Follow a feature backward and forward, with scores, alternatives and top contexts."""
     from saematch.cli.console import output
     from saematch.errors import SaematchError
-    from saematch.flow.trace import trace as follow
+    from saematch.flow.tracing import trace as follow
 
     if export is not None and export.suffix not in ENDINGS:
         raise SaematchError(f"{export}: the name must end in {', '.join(ENDINGS)}")

@@ -20,7 +20,7 @@ RARE = 0.2  # of the weight of a label's commonest token: tokens rarer than that
 PRIOR = 0.5  # of the log-odds: how many features are taken to fire on a token beforehand
 
 
-def communities(
+def find_communities(
     graph: FlowGraph,
     tokens: pl.DataFrame | None = None,
     *,
@@ -151,7 +151,7 @@ def graph_tables(run: Run, layers: Layers | None = None) -> dict[str, pl.DataFra
         RunError: a table of the run cannot be read.
     """
     graph = FlowGraph.of(layers or run)
-    return {"edges": graph.edges(), "communities": communities(graph, top_tokens(run))}
+    return {"edges": graph.edges(), "communities": find_communities(graph, top_tokens(run))}
 
 
 def _weights(graph: FlowGraph, max_p: float) -> tuple[pl.DataFrame, ndarray]:

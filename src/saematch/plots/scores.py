@@ -100,7 +100,7 @@ def _where(pairs: list[tuple[str, str]], which: str) -> str:
 
 def _merged(table: pl.DataFrame, bins: int) -> pl.DataFrame:
     """The histogram in wider bins, without the empty ends."""
-    busy = table.with_row_index().filter((pl.col("observed") > 0) | (pl.col("null") > 0.5))
+    busy = table.with_row_index().filter((pl.col("observed") > 0) | (pl.col("null") > 0))
     if len(busy):
         table = table[busy["index"][0] : busy["index"][-1] + 1]
     step = max(1, len(table) // bins)

@@ -10,7 +10,7 @@ from conftest import make_sae, permuted
 from saematch import RunError, match
 from saematch.flow import trace
 from saematch.flow.layers import Layers
-from saematch.flow.trace import find
+from saematch.flow.tracing import find
 from saematch.runs import Run
 
 N = 48
