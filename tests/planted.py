@@ -11,13 +11,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import torch
 
-from saematch import SAE, Conventions, Site
+from saematch import SAE, Conventions, Run, Site, match
+from saematch.flow import Layers
 from saematch.flow.links import Links
+from saematch.flow.plan import planned
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,15 @@ def plant(
     return Planted(saes, truth, halves, alive)
 
 
+def matched(planted: Planted, path: Path, reach: int = 2, method: str = "cosine", **options) -> Run:
+    """A run of the planted SAEs, every two up to `reach` layers apart matched."""
+    run = Run.create(path, "flow", {"fdr": options.get("fdr", 0.01)}, planted.saes)
+    for a, b in planned(Layers.of(run), reach):
+        i, j = run.names.index(a), run.names.index(b)
+        run.add_pair(a, b, match(planted.saes[i], planted.saes[j], method, **options))
+    return run
+
+
 def true_links(planted: Planted, skips: bool) -> set[tuple[int, int, int, int]]:
     """The links of every concept: layer and feature, layer and feature.
 
@@ -139,7 +151,7 @@ class Score:
 
     found: int
     right: int
-    concepts: int  # steps from layer to layer that some concept takes, halves as one
+    steps: int  # from layer to layer, that concepts take; halves as one
     followed: int  # of those, how many a link follows
 
     @property
@@ -152,7 +164,7 @@ class Score:
 
     @property
     def recall(self) -> float:
-        return self.followed / max(1, self.concepts)
+        return self.followed / max(1, self.steps)
 
 
 def score(planted: Planted, links: Links, skips: bool = True) -> Score:
@@ -164,12 +176,13 @@ def score(planted: Planted, links: Links, skips: bool = True) -> Score:
     rows = found_links(links).rows()
     truth = true_links(planted, skips)
     steps = {(planted.concepts[i][a], i, j) for i, a, j, _ in truth}
-    right = [row for row in rows if _same(planted, row)]
+    right = [row for row in rows if same_concept(planted, row)]
     followed = {(planted.concepts[i][a], i, j) for i, a, j, _ in right}
     return Score(len(rows), len(right), len(steps), len(followed & steps))
 
 
-def _same(planted: Planted, row: tuple[int, int, int, int]) -> bool:
+def same_concept(planted: Planted, row: tuple[int, int, int, int]) -> bool:
+    """Whether both ends of a link are features of one concept."""
     i, a, j, b = row
     return planted.concepts[i][a] == planted.concepts[j][b] >= 0
 
