@@ -6,17 +6,18 @@
     python -m benchmarks.significance time --features 16384 --width 2304
 
 Planted dictionaries: decoder rows with an anisotropic covariance (a power law of variances in a
-random basis), or an isotropic one; encoder columns near the decoder rows; log-normal thresholds. A share
-of the features persists, with noise from none to as large as the feature itself; the others of B
-are strangers. With "clusters", features lie in anisotropic clusters that persist or vanish as a
-whole; with "siblings", in clusters of which single features persist, so that a feature that is
-gone leaves similar ones behind.
+random basis), or an isotropic one; encoder columns near the decoder rows; log-normal thresholds.
+A share of the features persists, with noise from none to as large as the feature itself; the
+others of B are strangers. With "clusters", features lie in anisotropic clusters that persist or
+vanish as a whole; with "siblings", in clusters of which single features persist, so that a feature
+that is gone leaves similar ones behind.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import time
 
 import polars as pl
@@ -152,7 +153,7 @@ def discoveries(n: int, width: int, persists: float, repetitions: int) -> pl.Dat
 def shipped_shares() -> pl.DataFrame:
     """Share of features matched at 1 %, and with a randomly rotated copy of the same target."""
     path = shipped.residual_path()
-    pairs = list(zip(path, path[1:], strict=False))
+    pairs = list(itertools.pairwise(path))
     pairs += [("resid_post_3", f"resid_post_3_{kind}") for kind in ("seed2", "wide", "topk")]
     saes = {name: saematch.load(f"saematch:{name}") for pair in pairs for name in pair}
     rows = []
