@@ -1,4 +1,4 @@
-"""How long tracks take on a graph of many layers, without the matching: `python -m benchmarks.flow`.
+"""How long tracks take on a graph of many layers, without matching: `python -m benchmarks.flow`.
 
 The graph is drawn, not matched: 26 layers of 16,384 features with five candidates and five sources
 each, for neighbours and for layers two apart. Most features go on; each also has near relatives
@@ -22,12 +22,15 @@ from saematch.sae import Site
 K = 5
 
 
-def graph(n_layers: int, features: int, relatives: float, miss: float, seed: int = 0) -> Layers:
+def graph(
+    n_layers: int, features: int, reach: int, relatives: float, miss: float, seed: int = 0
+) -> Layers:
     """Layers of one width.
 
     Args:
         n_layers: how many.
         features: of each.
+        reach: how far apart layers are matched.
         relatives: share of candidates after the first that are beyond chance.
         miss: share of features that have no partner in the next layer, and one in that after it.
         seed: of the draw.
@@ -40,7 +43,7 @@ def graph(n_layers: int, features: int, relatives: float, miss: float, seed: int
     gone = [rng.random(features) < miss for _ in names]  # by concept
     pairs = {}
     for i, a in enumerate(names):
-        for j in range(i + 1, min(i + 3, n_layers)):
+        for j in range(i + 1, min(i + 1 + reach, n_layers)):
             there = ~gone[i] & ~gone[j]
             pairs[a, names[j]] = _pair(concept[i], place[j], there, relatives, rng)
     return Layers(
@@ -75,24 +78,21 @@ def _side(true, there, relatives: float, rng):
 
 def main() -> None:
     """Print a line per step."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Tracks on a large graph.")
     parser.add_argument("--layers", type=int, default=26)
     parser.add_argument("--features", type=int, default=16_384)
+    parser.add_argument("--reach", type=int, default=2)
     parser.add_argument("--relatives", type=float, default=0.3)
     parser.add_argument("--miss", type=float, default=0.2)
     asked = parser.parse_args()
-    layers = graph(asked.layers, asked.features, asked.relatives, asked.miss)
+    layers = graph(asked.layers, asked.features, asked.reach, asked.relatives, asked.miss)
     print(f"{asked.layers} layers of {asked.features:,} features, {len(layers.pairs)} pairs")
     for mode, find in MODES.items():
         links = _timed(f"{mode}: links", find, layers)
         frame = _timed(f"{mode}: tracks", tracks, links)
         ends = _timed(f"{mode}: spans", spans, frame, layers.chain)
-        _timed(
-            f"{mode}: lifespans, turnover",
-            lambda e, k: (lifespans(e, k.chain), turnover(k)),
-            ends,
-            links,
-        )
+        _timed(f"{mode}: lifespans", lifespans, ends, layers.chain)
+        _timed(f"{mode}: turnover", turnover, links)
         print(f"  {ends.height:,} tracks, mean length {ends['length'].mean():.2f}")
     _timed("composition", composition, layers)
     groups = _timed("splits and merges", splits, layers)
