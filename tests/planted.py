@@ -9,15 +9,21 @@ its own inverse.
 
 from __future__ import annotations
 
+import argparse
+import tempfile
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import torch
 
-from saematch import SAE, Conventions, Site
+from saematch import SAE, Conventions, Run, Site, match
+from saematch.flow import Layers
 from saematch.flow.links import Links
+from saematch.flow.plan import planned
+from saematch.flow.tracks import MODES
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,15 @@ def plant(
     return Planted(saes, truth, halves, alive)
 
 
+def matched(planted: Planted, path: Path, reach: int = 2, method: str = "cosine", **options) -> Run:
+    """A run of the planted SAEs, every two up to `reach` layers apart matched."""
+    run = Run.create(path, "flow", {"fdr": options.get("fdr", 0.01)}, planted.saes)
+    for a, b in planned(Layers.of(run), reach):
+        i, j = run.names.index(a), run.names.index(b)
+        run.add_pair(a, b, match(planted.saes[i], planted.saes[j], method, **options))
+    return run
+
+
 def true_links(planted: Planted, skips: bool) -> set[tuple[int, int, int, int]]:
     """The links of every concept: layer and feature, layer and feature.
 
@@ -139,7 +154,7 @@ class Score:
 
     found: int
     right: int
-    concepts: int  # steps from layer to layer that some concept takes, halves as one
+    steps: int  # from layer to layer, that concepts take; halves as one
     followed: int  # of those, how many a link follows
 
     @property
@@ -152,7 +167,7 @@ class Score:
 
     @property
     def recall(self) -> float:
-        return self.followed / max(1, self.concepts)
+        return self.followed / max(1, self.steps)
 
 
 def score(planted: Planted, links: Links, skips: bool = True) -> Score:
@@ -164,12 +179,13 @@ def score(planted: Planted, links: Links, skips: bool = True) -> Score:
     rows = found_links(links).rows()
     truth = true_links(planted, skips)
     steps = {(planted.concepts[i][a], i, j) for i, a, j, _ in truth}
-    right = [row for row in rows if _same(planted, row)]
+    right = [row for row in rows if same_concept(planted, row)]
     followed = {(planted.concepts[i][a], i, j) for i, a, j, _ in right}
     return Score(len(rows), len(right), len(steps), len(followed & steps))
 
 
-def _same(planted: Planted, row: tuple[int, int, int, int]) -> bool:
+def same_concept(planted: Planted, row: tuple[int, int, int, int]) -> bool:
+    """Whether both ends of a link are features of one concept."""
     i, a, j, b = row
     return planted.concepts[i][a] == planted.concepts[j][b] >= 0
 
@@ -193,3 +209,32 @@ def _sae(rows: np.ndarray, layer: int, rng: np.random.Generator) -> SAE:
         ),
         threshold=torch.from_numpy(0.5 + 0.5 * rng.random(len(rows))).float(),
     )
+
+
+def main() -> None:
+    """Print how right each kind of track is, over three worlds."""
+    parser = argparse.ArgumentParser(description="Tracks held against a planted truth.")
+    parser.add_argument("--drift", type=float, default=0.35)
+    parser.add_argument("--noise", type=float, default=0.2)
+    parser.add_argument("--reach", type=int, default=3)
+    parser.add_argument("--method", default="cosine")
+    asked = parser.parse_args()
+    print("mode     world  links   false  recall  bridges  right")
+    for seed in range(3):
+        planted = plant(seed=seed, drift=asked.drift, noise=asked.noise)
+        with tempfile.TemporaryDirectory() as folder:
+            run = matched(planted, Path(folder) / "run", asked.reach, asked.method)
+            layers = Layers.of(run)
+            for mode, find in MODES.items():
+                links = find(layers)
+                total = score(planted, links, skips=mode == "gaps")
+                bridges = [row for row in found_links(links).rows() if row[2] - row[0] > 1]
+                right = sum(same_concept(planted, row) for row in bridges)
+                print(
+                    f"{mode:8} {seed:5} {total.found:6} {total.false_discovery:7.2%} "
+                    f"{total.recall:7.1%} {len(bridges):8} {right:6}"
+                )
+
+
+if __name__ == "__main__":
+    main()

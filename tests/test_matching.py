@@ -314,3 +314,111 @@ def test_folding_by_activation_needs_and_uses_the_scales():
     assert (found.target == order).float().mean() > 0.95
     with pytest.raises(ValueError, match="needs activation="):
         match(a, b, fold="activation")
+
+
+def half_gone(noise: float = 0.5):
+    """An SAE, another of which half the features are its own, and their places in it or -1."""
+    a, stranger = make_sae(d_in=48), make_sae(d_in=48, seed=9)
+    order = shuffle(96)
+    b = permuted(a, order, noise=noise)
+    gone = torch.arange(96) % 2 == 0
+    b.W_dec[order[gone]] = stranger.W_dec[gone]
+    b.W_enc[:, order[gone]] = stranger.W_enc[:, gone]
+    return a, b, torch.where(gone, -1, order)
+
+
+@pytest.mark.parametrize("method", ["sae-match", "cosine"])
+def test_partial_matching_leaves_features_alone_that_have_no_partner(method):
+    a, b, truth = half_gone()
+    whole, part = match(a, b, method), match(a, b, method, partial=True)
+    assert (whole.target >= 0).all()
+    assert torch.equal(part.target[truth >= 0], truth[truth >= 0])
+    assert int((part.target >= 0).sum()) <= 48 + 5
+    assert torch.equal(part.matched, truth >= 0)
+    assert torch.equal(whole.matched, truth >= 0)
+    assert part.relative_gap is not None
+    assert part.relative_gap < 1e-9
+    # a feature that was left alone counts among the tests
+    assert part.p_cut == pytest.approx(whole.p_cut)
+
+
+def test_sources_are_the_best_features_of_a_for_each_of_b():
+    a, b = make_sae(seed=1), make_sae(seed=2, d_sae=70)
+    W_dec = b.W_dec.clone()
+    W_dec[7] = 0
+    b = dataclasses.replace(b, W_dec=W_dec)
+    found = match(a, b, "cosine", candidates=4)
+    cosine = torch.cosine_similarity(a.W_dec[:, None].double(), b.W_dec[None].double(), dim=2)
+    best = cosine.T.topk(4)
+    used = torch.arange(70) != 7
+    assert torch.equal(found.sources[used], best.indices[used])
+    torch.testing.assert_close(found.source_scores[used], best.values[used])
+    assert found.sources[7].tolist() == [-1] * 4
+    assert found.source_p_values[7].isnan().all()
+    # the same as asking the other way round, but for the draws of the null
+    back = match(b, a, "cosine", candidates=4)
+    assert torch.equal(back.candidates[used], found.sources[used])
+    torch.testing.assert_close(
+        back.candidate_p_values[used].log10(), found.source_p_values[used].log10(),
+        rtol=0.2, atol=0.3,
+    )  # fmt: skip
+    frame = found.sources_frame()
+    assert frame.columns == ["feature", "rank", "source", "score", "p_value"]
+    assert frame.height == 4 * 69
+    assert frame.filter(feature=5)["source"].to_list() == best.indices[5].tolist()
+
+
+def test_without_a_null_there_are_no_p_values():
+    a, b, _ = half_gone()
+    found = match(a, b, null="none")
+    assert found.p_value.isnan().all()
+    assert found.matched.all()
+    figures = found.summary()
+    assert (figures["null"], figures["fdr"], figures["p_cut"]) == ("none", None, None)
+    assert found.to_frame()["p_value"].null_count() == 96
+    assert found.null_frame().height == 0
+
+
+def test_p_values_decide_what_is_matched():
+    a, b, _ = half_gone(noise=1.0)
+    found = match(a, b)
+    assert found.p_cut is not None
+    assert torch.equal(found.matched, found.p_value <= found.p_cut)
+    assert found.p_cut <= 0.01 * found.n_matched / 96
+    stricter = match(a, b, fdr=1e-9)
+    assert 0 < stricter.n_matched < found.n_matched
+    assert torch.equal(stricter.p_value, found.p_value)
+    own = found.candidates == found.target[:, None]
+    torch.testing.assert_close(
+        found.candidate_p_values[own], found.p_value[own.any(1)], rtol=1e-9, atol=0
+    )
+
+
+def test_the_inverse_has_the_same_pairs_and_matches():
+    a, b, truth = half_gone()
+    found = match(a, b)
+    back = found.inverse()
+    assert torch.equal(back.target[found.target], torch.arange(96))
+    assert torch.equal(back.matched[found.target], found.matched)
+    assert back.n_matched == 48
+    assert back.gap == found.gap
+    chained = found.compose(back)
+    assert torch.equal(chained.target, torch.where(truth >= 0, torch.arange(96), -1))
+    assert torch.equal(chained.matched, truth >= 0)
+
+
+def test_the_histogram_counts_every_score():
+    a, b, _ = half_gone()
+    found = match(a, b, "cosine")
+    frame = found.null_frame()
+    assert frame["observed"].sum() == 96
+    assert frame["null"].sum() == pytest.approx(96)
+    assert (frame["low"][1:] == frame["high"][:-1]).all()
+    assert frame["low"][0] <= float(found.score.min())
+    assert frame["high"][-1] >= float(found.score.max())
+    middle = frame.row(40, named=True)
+    inside = (found.score >= middle["low"]) & (found.score < middle["high"])
+    assert middle["observed"] == int(inside.sum())
+    # matches lie above what chance gives
+    null = (frame["low"] * frame["null"]).sum() / 96
+    assert float(found.score[found.matched].min()) > null

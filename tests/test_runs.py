@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -304,3 +305,37 @@ def test_options_tell_methods_apart_that_print_alike():
     one, other = (resolve("sae-match", encoder_weight=w) for w in (0.12345678, 0.12345679))
     assert str(one) == str(other)
     assert method_options(one) != method_options(other)
+
+
+def test_a_run_holds_one_sae_at_a_time(tmp_path):
+    alive: list[weakref.ref] = []
+
+    def loaded():
+        for layer in range(4):
+            assert sum(each() is not None for each in alive) <= 1
+            sae = make_sae(d_in=8, d_sae=24, seed=layer, layer=layer)
+            alive.append(weakref.ref(sae))
+            yield sae
+            del sae
+
+    run = Run.create(tmp_path / "run", "flow", {}, loaded())
+    assert run.names == [f"resid_post_{layer}" for layer in range(4)]
+    assert [run.sae(name)["checksum"] for name in run.names] == [
+        checksum(make_sae(d_in=8, d_sae=24, seed=layer, layer=layer)) for layer in range(4)
+    ]
+
+
+def test_a_pair_that_is_added_makes_the_flow_of_fewer_out_of_date(run, matchings):
+    a, b, c = run.names
+    run.add_pair(a, b, matchings[0])
+    assert run.flow is None
+    with pytest.raises(RunError, match="has no flow table 'tracks'"):
+        run.flow_table("tracks")
+    table = pl.DataFrame({"track": [0]})
+    run.add_flow({"tracks": table}, {"whole": 3, "share": float("nan")})
+    again = Run.open(run.path)
+    assert again.flow == {"tables": {"tracks": "flow/tracks.parquet"}, "whole": 3, "share": None}
+    assert_frame_equal(again.flow_table("tracks"), table)
+    assert "flow" in again.parts
+    again.add_pair(b, c, matchings[1])
+    assert Run.open(run.path).flow is None

@@ -305,7 +305,7 @@ def _matching(
     posed = pose(a, b, method, scales)
     x, y, offsets = posed.x, posed.y, (posed.row_offset, posed.column_offset)
     forward = significance.chance(x, y, *offsets, posed.widths)
-    backward = significance.chance(y, x, *reversed(offsets), posed.widths)
+    backward = significance.chance(y, x, offsets[1], offsets[0], posed.widths)
     assignment = None
     if target is None:
         row_cost, column_cost = significance.costs(forward, backward)

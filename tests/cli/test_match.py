@@ -203,7 +203,7 @@ def test_help_of_every_command_loads_nothing_heavy(tmp_path):
         "except SystemExit: pass\n"
         "print([m for m in ('torch', 'numpy', 'polars', 'scipy') if m in sys.modules])"
     )
-    for command in ([], ["match"], ["demo"]):
+    for command in ([], ["match"], ["flow"], ["demo"]):
         done = subprocess.run(
             [sys.executable, "-c", code, *command, "--help"],
             capture_output=True,

@@ -29,9 +29,17 @@ class Side(NamedTuple):
 
     def turned(self) -> Side:
         """The same with columns for rows."""
-        x, y, *vectors, relative = self
-        pairs = zip(vectors[::2], vectors[1::2], strict=True)
-        return Side(y, x, *(v for one, other in pairs for v in (other, one)), relative)
+        return Side(
+            self.y,
+            self.x,
+            self.column_offset,
+            self.row_offset,
+            self.column_scale,
+            self.row_scale,
+            self.column_reach,
+            self.row_slack,
+            self.relative,
+        )
 
 
 class Pairs(NamedTuple):
@@ -50,7 +58,7 @@ class Pairs(NamedTuple):
 class Lists(NamedTuple):
     """For each of some rows the columns of highest upper bound so far, in no order."""
 
-    index: np.ndarray  # (n, length) int32
+    column: np.ndarray  # (n, length) int32
     upper: np.ndarray  # (n, length) float64
     floor: np.ndarray  # (n,) the lowest of `upper`: no column that is not listed has more
 
@@ -88,7 +96,7 @@ def keep(lists, i, j, upper):
     listed = lists.upper[i]
     place = listed.argmin()
     listed[place] = upper
-    lists.index[i, place] = j
+    lists.column[i, place] = j
     lists.floor[i] = listed.min()
 
 
@@ -154,9 +162,9 @@ def settle(lists, side, begin, end, index, value, unsure):
         for c in np.argsort(-lists.upper[i]):
             if count == k and lists.upper[i, c] < value[i, k - 1]:
                 break
-            j = lists.index[i, c]
+            j = lists.column[i, c]
             count = insert(index[i], value[i], count, j, exact(side, i, j))
-        unsure[i] = lists.index.shape[1] < side.y.shape[0] and lists.floor[i] >= value[i, k - 1]
+        unsure[i] = lists.column.shape[1] < side.y.shape[0] and lists.floor[i] >= value[i, k - 1]
 
 
 @compiled
