@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from conftest import make_sae
-from saematch import RunError
+from saematch import RunError, match
 from saematch.compare import Comparison
 from saematch.runs import Run
 
@@ -34,7 +34,7 @@ class Made(Run):
         return list(self.shared)
 
     def features(self, name):
-        reasons = [None] * WIDTHS[name]
+        reasons: list[str | None] = [None] * WIDTHS[name]
         if name == "d":
             reasons[1] = "dead"
         return pl.DataFrame({"excluded": pl.Series(reasons, dtype=pl.String)})
@@ -134,9 +134,7 @@ def test_a_comparison_is_listed_in_the_run_until_a_pair_is_added(found, tmp_path
     assert entry["exactly"][0]["clusters"] == 3
     for name, place in entry["tables"].items():
         assert pl.read_parquet(tmp_path / place).equals(found.tables[name])
-    from saematch import match
-
-    run.add_pair(*run.names, match(saes[0], saes[1], "cosine"))
+    run.add_pair("resid_post_0", "resid_post_1", match(saes[0], saes[1], "cosine"))
     assert "compare" not in Run.open(tmp_path).manifest
     Run.create(tmp_path, "other", {}, saes, overwrite=True)
     assert not list((tmp_path / "compare").glob("*.parquet"))

@@ -114,7 +114,7 @@ def test_composition_is_the_agreement(run, made):
 def test_what_is_missing_is_left_out_and_said(tmp_path, saes):
     run = Run.create(tmp_path, "match", {}, saes[:2])
     assert set(figures(run)[1]) == {*FIGURES}
-    run.add_pair(*run.names, saematch.match(saes[0], saes[1], null="none"))
+    run.add_pair("resid_post_1", "resid_post_2", saematch.match(saes[0], saes[1], null="none"))
     found, missing = figures(run)
     assert set(found) == {"quality"}
     assert "--null none" in missing["scores"]

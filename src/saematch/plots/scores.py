@@ -48,7 +48,7 @@ def scores(run: Run) -> dict[str, go.Figure]:
         rows, columns, subplot_titles=titles, vertical_spacing=0.25 / rows, horizontal_spacing=0.06
     )
     for place, table in enumerate(tables.values()):
-        where = {"row": place // columns + 1, "col": place % columns + 1}
+        row, column = place // columns + 1, place % columns + 1
         table = _merged(table, 180 // columns)
         middle = (table["low"] + table["high"]) / 2
         for values, name, colour in (
@@ -68,7 +68,8 @@ def scores(run: Run) -> dict[str, go.Figure]:
                     fillcolor=faded(colour, 0.25),
                     hovertemplate="score %{x:.3g}: %{y:,.0f} features<extra></extra>",
                 ),
-                **where,
+                row=row,
+                col=column,
             )
     shares = [run.summaries[pair]["matched"] / run.summaries[pair]["features_a"] for pair in tables]
     low, high = (f"{share:.0%}" for share in (min(shares), max(shares)))
@@ -81,8 +82,9 @@ def scores(run: Run) -> dict[str, go.Figure]:
     )
     method = next(iter(run.summaries.values()))["method"]
     for place in range(max(0, len(tables) - columns), len(tables)):
-        where = {"row": place // columns + 1, "col": place % columns + 1}
-        figure.update_xaxes(title_text=f"score of {method}", title_standoff=4, **where)
+        title = {"text": f"score of {method}", "standoff": 4}
+        row, column = place // columns + 1, place % columns + 1
+        figure.update_xaxes({"title": title}, row=row, col=column)
     figure.update_yaxes(title_text="features", col=1)
     figure.update_layout(legend={**LEGEND_ABOVE, "y": 1 + 40 / (height - 195)})
     return {"scores": figure}

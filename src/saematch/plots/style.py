@@ -79,7 +79,7 @@ def shades(n: int) -> list[str]:
     """N colours in order, from purple to green, the pale ones left out."""
     from plotly.colors import sample_colorscale
 
-    return sample_colorscale(ORDER, [0.87 * i / max(1, n - 1) for i in range(n)])
+    return list(map(str, sample_colorscale(ORDER, [0.87 * i / max(1, n - 1) for i in range(n)])))
 
 
 def faded(colour: str, opacity: float) -> str:
