@@ -92,7 +92,7 @@ def test_null_draws_are_reproducible_and_seeded():
     assert torch.equal(one.best, same.best)
     assert torch.equal(one.mean, same.mean)
     assert not torch.equal(one.best, other.best)
-    assert len(one.best) == 4096
+    assert len(one.best) == 2048
 
 
 @pytest.mark.parametrize("null", ["covariance", "rotation"])
