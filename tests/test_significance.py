@@ -54,7 +54,7 @@ def test_p_values_are_what_a_simulation_of_the_definition_gives():
     for share in (0.5, 0.1, 0.01):
         p = found.p_value(torch.from_numpy(np.quantile(best, 1 - share, axis=0))).numpy()
         # over all rows it is right; for a single row of 24, in 16 dimensions, to a factor
-        assert 0.7 * share < p.mean() < 1.5 * share
+        assert 0.7 * share < p.mean() < 1.8 * share
         assert share / 4 < p.min()
         assert p.max() < 4 * share + 0.05
 
