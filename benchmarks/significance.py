@@ -26,7 +26,7 @@ from torch import Tensor
 
 import saematch
 from saematch import SAE, Conventions, match, shipped
-from saematch.assignment import assign, neighbours
+from saematch.assignment import neighbours
 from saematch.methods import resolve
 from saematch.posing import pose
 from saematch.significance import Significance
@@ -176,27 +176,26 @@ def rotated(sae: SAE, seed: int) -> SAE:
 
 
 def times(n: int, width: int) -> pl.DataFrame:
-    """Seconds of each part of a match of sae-match, and of one float32 product of its shape."""
+    """Processor seconds of the parts of a match but for the assignment, and of one product."""
     a, b, truth = planted("anisotropic", n, width, 0.6, 0)
     posed = pose(a, b, resolve("sae-match"))
-    x, y, offsets = posed.x, posed.y, (posed.row_offset, posed.column_offset)
+    x, y, here, there = posed.x, posed.y, posed.row_offset, posed.column_offset
     taken: dict[str, float] = {}
 
     def timed(name: str, work) -> None:
-        start = time.perf_counter()
+        start = time.process_time()
         work()
-        taken[name] = round(time.perf_counter() - start, 2)
+        taken[name] = round(time.process_time() - start, 2)
 
     def product() -> None:
         for some in x.split(1024):
-            some @ y.T
+            torch.mm(some, y.T)
 
     significance = Significance()
     timed("one product", product)
-    timed("null, A's side", lambda: significance.chance(x, y, *offsets, posed.widths))
-    timed("null, B's side", lambda: significance.chance(y, x, *offsets[::-1], posed.widths))
-    timed("neighbours", lambda: neighbours(x, y, *offsets, target=truth, k=5))
-    timed("assign", lambda: assign(x, y, *offsets))
+    timed("null, A's side", lambda: significance.chance(x, y, here, there, posed.widths))
+    timed("null, B's side", lambda: significance.chance(y, x, there, here, posed.widths))
+    timed("neighbours", lambda: neighbours(x, y, here, there, truth, 5))
     timed("product again", product)
     return pl.DataFrame({"part": list(taken), "seconds": list(taken.values())})
 

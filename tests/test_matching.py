@@ -363,8 +363,9 @@ def test_sources_are_the_best_features_of_a_for_each_of_b():
         rtol=0.2, atol=0.3,
     )  # fmt: skip
     frame = found.sources_frame()
-    assert frame.columns == ["feature", "rank", "source", "score", "p_value"]
+    assert frame.columns == ["feature", "rank", "source", "score", "p_value", "decoder_cosine"]
     assert frame.height == 4 * 69
+    assert frame["decoder_cosine"].to_list() == pytest.approx(frame["score"].to_list(), abs=1e-6)
     assert frame.filter(feature=5)["source"].to_list() == best.indices[5].tolist()
 
 
@@ -380,12 +381,12 @@ def test_without_a_null_there_are_no_p_values():
 
 
 def test_p_values_decide_what_is_matched():
-    a, b, _ = half_gone(noise=1.0)
+    a, b, _ = half_gone(noise=0.8)
     found = match(a, b)
     assert found.p_cut is not None
     assert torch.equal(found.matched, found.p_value <= found.p_cut)
     assert found.p_cut <= 0.01 * found.n_matched / 96
-    stricter = match(a, b, fdr=1e-9)
+    stricter = match(a, b, fdr=1e-4)
     assert 0 < stricter.n_matched < found.n_matched
     assert torch.equal(stricter.p_value, found.p_value)
     own = found.candidates == found.target[:, None]

@@ -38,9 +38,9 @@ from torch import Tensor
 from saematch.errors import MatchError
 from saematch.nulls import Null, draw, split
 
-DIRECTIONS = 2048  # null directions that give each row's mean and covariance
+DIRECTIONS = 1024  # null directions that give each row's mean and covariance
 ALONE = 0.05
-BEST = 4096  # best scores of rows with null dictionaries, for calibration
+BEST = 2048  # best scores of rows with null dictionaries, for calibration
 MOST_VECTORS = 2**18  # null vectors drawn for that, unless one dictionary has more
 TAIL = 0.1  # share of the calibration beyond which an exponential continues it
 LEAST = 1e-300  # p-values stop here, so that their logarithm is finite
@@ -198,7 +198,7 @@ def chance(
 ) -> Chance:
     """What chance gives the rows of `x` against a null of `y`, neither of which is empty.
 
-    Takes all rows with 2,048 null directions, and 4,096 rows (all of them, several times, where
+    Takes all rows with 1,024 null directions, and 2,048 rows (all of them, several times, where
     there are fewer) with a null dictionary of m: less than one product where n and m are large.
 
     Args:

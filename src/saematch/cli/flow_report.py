@@ -25,7 +25,7 @@ def show_flow(console: Console, run: Run, made: int) -> None:
 
     summaries, flow = run.summaries, run.flow or {}
     chain = flow["chain"]
-    method = next(iter(summaries.values()))
+    method = summaries[chain[0], chain[1]]
     folded = "" if method["fold"] == "none" else f", folded by {method['fold']}"
     head = (
         f"{len(chain)} layers, {len(summaries)} pairs matched by {method['method']}{folded}, "
@@ -42,7 +42,7 @@ def show_flow(console: Console, run: Run, made: int) -> None:
     if flow["composition"]:
         console.print(_composition(flow))
     if flow["origins"]:
-        console.print(_origins(flow))
+        console.print(_origins(flow, method["method"]))
     console.print(
         Text(
             f"{flow['splits']:,} splits and {flow['merges']:,} merges: groups of two or more "
@@ -158,12 +158,16 @@ def _composition(flow: dict[str, Any]) -> Table:
     return shown
 
 
-def _origins(flow: dict[str, Any]) -> Table:
+def _origins(flow: dict[str, Any], method: str) -> Table:
     from saematch.flow.origins import CLASSES
 
     fixed = flow["origin_cutoffs"]
     how = "by p-value" if fixed is None else f"s_R ≥ {fixed[0]:g}, s_M or s_A ≥ {fixed[1]:g}"
-    shown = new_table(f"Origins of the residual stream's features, {how}")
+    shown = new_table(
+        f"Origins of the residual stream's features, {how}",
+        f"Sources in the stream before are the best by {method}, those in MLP and attention by "
+        "decoder cosine.",
+    )
     shown.add_column("site", overflow="fold")
     for name in CLASSES:
         shown.add_column(name, justify="right", no_wrap=True)
