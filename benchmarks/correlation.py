@@ -91,7 +91,7 @@ def main() -> None:
     tallies: dict[tuple[str, str, str], PairCorrelation] = {}
     for a, b in pairs:
         for label, (method, arguments) in METHODS.items():
-            found = saematch.match(saes[a], saes[b], method, **arguments)
+            found = saematch.match(saes[a], saes[b], method, null="none", **arguments)
             matchings[a, b, label] = found
             tallies[a, b, label] = PairCorrelation(found.target.cpu())
         tallies[a, b, "identity"] = PairCorrelation(torch.arange(saes[a].d_sae))

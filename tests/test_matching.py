@@ -94,8 +94,11 @@ def test_paulo_belrose_needs_both_sides_and_both_cosines():
     orphans = (~found.matched).nonzero().flatten().tolist()
     assert orphans == [6, 7, 10]
     assert 0.3 < found.measures["decoder_cosine"][10] < 0.7
-    kept = match(a, dataclasses.replace(b, W_dec=W_dec), "paulo-belrose", cutoff=0.2)
-    assert kept.matched.all()
+    turned = dataclasses.replace(b, W_dec=W_dec)
+    assert match(a, turned, "paulo-belrose", cutoff=0.2, null="none").matched.all()
+    # the turned one is no better than chance among 40 features in 32 dimensions
+    kept = match(a, turned, "paulo-belrose", cutoff=0.2)
+    assert (~kept.matched).nonzero().flatten().tolist() == [10]
 
 
 def test_weighted_views_are_maximised():
@@ -165,8 +168,8 @@ def test_transport_adds_up_where_features_share_a_target():
     b = dataclasses.replace(
         make_sae(activation="relu", d_sae=2, d_in=4), W_dec=torch.eye(4)[[3, 0]]
     )
-    moved = match(a, b, "feature-flow").transport(torch.tensor([1.0, 2.0, 4.0]), rescale=False)
-    assert moved.tolist() == [4.0, 3.0]
+    found = match(a, b, "feature-flow", null="none")
+    assert found.transport(torch.tensor([1.0, 2.0, 4.0]), rescale=False).tolist() == [4.0, 3.0]
 
 
 @pytest.mark.parametrize(
@@ -218,7 +221,11 @@ def test_excluded_features_take_no_part():
     assert frame.filter(pl.col("excluded") == "zero decoder")["feature"].to_list() == [7, 8]
     assert any("2 zero decoder" in note for note in found.notes)
     assert any("1 threshold <= 0" in note for note in found.notes)
-    assert found.n_matched == 94
+    assert int((found.target >= 0).sum()) == 94
+    # the one whose own partner was left out takes a stranger, which is no match
+    assert found.target[20] >= 0
+    assert not found.matched[20]
+    assert found.n_matched == 93
 
 
 def test_inverse_and_composition():
@@ -235,7 +242,7 @@ def test_inverse_and_composition():
     with pytest.raises(MatchError, match=r"ends at .* the other starts at"):
         bc.compose(bc)
     with pytest.raises(MatchError, match="many-to-one matching has no inverse"):
-        match(a, make_sae(seed=9, d_sae=20), "feature-flow").inverse()
+        match(a, make_sae(seed=9, d_sae=20), "feature-flow", null="none").inverse()
 
 
 def test_frames_hold_the_matching():
@@ -254,7 +261,7 @@ def test_frames_hold_the_matching():
 
 def test_summary_and_reprs_tell_the_figures():
     a, b = make_sae(seed=1, name="x/<b>one"), make_sae(seed=2)
-    found = match(a, b)
+    found = match(a, b, null="none")
     figures = found.summary()
     cosine = found.measures["decoder_cosine"]
     assert figures["cosine_ge_0.3"] == pytest.approx(float((cosine >= 0.3).float().mean()))
@@ -279,8 +286,8 @@ def test_what_cannot_be_compared_is_refused():
         match(a, make_sae(d_in=16))
     with pytest.raises(MatchError, match=r"residual stream .* mlp_out .*any_site"):
         match(a, make_sae(kind="mlp_out"))
-    assert match(a, make_sae(kind="mlp_out"), any_site=True).n_matched == 96
-    assert match(a, make_sae(kind="resid_pre")).n_matched == 96
+    assert (match(a, make_sae(kind="mlp_out"), any_site=True).target >= 0).all()
+    assert (match(a, make_sae(kind="resid_pre")).target >= 0).all()
 
 
 def test_notes_say_what_folding_cannot_do():
@@ -307,3 +314,112 @@ def test_folding_by_activation_needs_and_uses_the_scales():
     assert (found.target == order).float().mean() > 0.95
     with pytest.raises(ValueError, match="needs activation="):
         match(a, b, fold="activation")
+
+
+def half_gone(noise: float = 0.5):
+    """An SAE, another of which half the features are its own, and their places in it or -1."""
+    a, stranger = make_sae(d_in=48), make_sae(d_in=48, seed=9)
+    order = shuffle(96)
+    b = permuted(a, order, noise=noise)
+    gone = torch.arange(96) % 2 == 0
+    b.W_dec[order[gone]] = stranger.W_dec[gone]
+    b.W_enc[:, order[gone]] = stranger.W_enc[:, gone]
+    return a, b, torch.where(gone, -1, order)
+
+
+@pytest.mark.parametrize("method", ["sae-match", "cosine"])
+def test_partial_matching_leaves_features_alone_that_have_no_partner(method):
+    a, b, truth = half_gone()
+    whole, part = match(a, b, method), match(a, b, method, partial=True)
+    assert (whole.target >= 0).all()
+    assert torch.equal(part.target[truth >= 0], truth[truth >= 0])
+    assert int((part.target >= 0).sum()) <= 48 + 5
+    assert torch.equal(part.matched, truth >= 0)
+    assert torch.equal(whole.matched, truth >= 0)
+    assert part.relative_gap is not None
+    assert part.relative_gap < 1e-9
+    # a feature that was left alone counts among the tests
+    assert part.p_cut == pytest.approx(whole.p_cut)
+
+
+def test_sources_are_the_best_features_of_a_for_each_of_b():
+    a, b = make_sae(seed=1), make_sae(seed=2, d_sae=70)
+    W_dec = b.W_dec.clone()
+    W_dec[7] = 0
+    b = dataclasses.replace(b, W_dec=W_dec)
+    found = match(a, b, "cosine", candidates=4)
+    cosine = torch.cosine_similarity(a.W_dec[:, None].double(), b.W_dec[None].double(), dim=2)
+    best = cosine.T.topk(4)
+    used = torch.arange(70) != 7
+    assert torch.equal(found.sources[used], best.indices[used])
+    torch.testing.assert_close(found.source_scores[used], best.values[used])
+    assert found.sources[7].tolist() == [-1] * 4
+    assert found.source_p_values[7].isnan().all()
+    # the same as asking the other way round, but for the draws of the null
+    back = match(b, a, "cosine", candidates=4)
+    assert torch.equal(back.candidates[used], found.sources[used])
+    torch.testing.assert_close(
+        back.candidate_p_values[used].log10(), found.source_p_values[used].log10(),
+        rtol=0.2, atol=0.3,
+    )  # fmt: skip
+    frame = found.sources_frame()
+    assert frame.columns == ["feature", "rank", "source", "score", "p_value", "decoder_cosine"]
+    assert frame.height == 4 * 69
+    assert frame["decoder_cosine"].to_list() == pytest.approx(frame["score"].to_list(), abs=1e-6)
+    assert frame.filter(feature=5)["source"].to_list() == best.indices[5].tolist()
+
+
+def test_without_a_null_there_are_no_p_values():
+    a, b, _ = half_gone()
+    found = match(a, b, null="none")
+    assert found.p_value.isnan().all()
+    assert found.matched.all()
+    figures = found.summary()
+    assert (figures["null"], figures["fdr"], figures["p_cut"]) == ("none", None, None)
+    assert found.to_frame()["p_value"].null_count() == 96
+    assert found.null_frame().height == 0
+
+
+def test_p_values_decide_what_is_matched():
+    a, b, _ = half_gone(noise=0.8)
+    found = match(a, b)
+    assert found.p_cut is not None
+    assert torch.equal(found.matched, found.p_value <= found.p_cut)
+    assert found.p_cut <= 0.01 * found.n_matched / 96
+    stricter = match(a, b, fdr=1e-4)
+    assert 0 < stricter.n_matched < found.n_matched
+    assert torch.equal(stricter.p_value, found.p_value)
+    own = found.candidates == found.target[:, None]
+    torch.testing.assert_close(
+        found.candidate_p_values[own], found.p_value[own.any(1)], rtol=1e-9, atol=0
+    )
+
+
+def test_the_inverse_has_the_same_pairs_and_matches():
+    a, b, truth = half_gone()
+    found = match(a, b)
+    back = found.inverse()
+    assert torch.equal(back.target[found.target], torch.arange(96))
+    assert torch.equal(back.matched[found.target], found.matched)
+    assert back.n_matched == 48
+    assert back.gap == found.gap
+    chained = found.compose(back)
+    assert torch.equal(chained.target, torch.where(truth >= 0, torch.arange(96), -1))
+    assert torch.equal(chained.matched, truth >= 0)
+
+
+def test_the_histogram_counts_every_score():
+    a, b, _ = half_gone()
+    found = match(a, b, "cosine")
+    frame = found.null_frame()
+    assert frame["observed"].sum() == 96
+    assert frame["null"].sum() == pytest.approx(96)
+    assert (frame["low"][1:] == frame["high"][:-1]).all()
+    assert frame["low"][0] <= float(found.score.min())
+    assert frame["high"][-1] >= float(found.score.max())
+    middle = frame.row(40, named=True)
+    inside = (found.score >= middle["low"]) & (found.score < middle["high"])
+    assert middle["observed"] == int(inside.sum())
+    # matches lie above what chance gives
+    null = (frame["low"] * frame["null"]).sum() / 96
+    assert float(found.score[found.matched].min()) > null

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,6 +54,8 @@ def test_tables_and_summaries_come_back_as_they_went_in(run, saes, matchings):
     for pair, matching in zip(again.pairs, matchings, strict=True):
         assert_frame_equal(again.pair(*pair), matching.to_frame())
         assert_frame_equal(again.candidates(*pair), matching.candidates_frame())
+        assert_frame_equal(again.sources(*pair), matching.sources_frame())
+        assert_frame_equal(again.null(*pair), matching.null_frame())
         assert again.summaries[pair] == pytest.approx(matching.summary())
         # without saematch, by the place that run.json gives
         entry = next(
@@ -103,10 +106,11 @@ def test_the_same_call_takes_up_what_is_there_and_touches_nothing(run, saes, mat
     assert Run.create(run.path, "match", OPTIONS, moved).has_pair(a, b)
 
 
-def test_a_pair_whose_table_was_deleted_is_not_done(run, matchings):
+@pytest.mark.parametrize("folder", ["pairs", "candidates", "sources", "nulls"])
+def test_a_pair_whose_table_was_deleted_is_not_done(run, matchings, folder):
     a, b, _ = run.names
     run.add_pair(a, b, matchings[0])
-    (run.path / "candidates" / f"{a}--{b}.parquet").unlink()
+    (run.path / folder / f"{a}--{b}.parquet").unlink()
     assert not Run.open(run.path).has_pair(a, b)
 
 
@@ -301,3 +305,37 @@ def test_options_tell_methods_apart_that_print_alike():
     one, other = (resolve("sae-match", encoder_weight=w) for w in (0.12345678, 0.12345679))
     assert str(one) == str(other)
     assert method_options(one) != method_options(other)
+
+
+def test_a_run_holds_one_sae_at_a_time(tmp_path):
+    alive: list[weakref.ref] = []
+
+    def loaded():
+        for layer in range(4):
+            assert sum(each() is not None for each in alive) <= 1
+            sae = make_sae(d_in=8, d_sae=24, seed=layer, layer=layer)
+            alive.append(weakref.ref(sae))
+            yield sae
+            del sae
+
+    run = Run.create(tmp_path / "run", "flow", {}, loaded())
+    assert run.names == [f"resid_post_{layer}" for layer in range(4)]
+    assert [run.sae(name)["checksum"] for name in run.names] == [
+        checksum(make_sae(d_in=8, d_sae=24, seed=layer, layer=layer)) for layer in range(4)
+    ]
+
+
+def test_a_pair_that_is_added_makes_the_flow_of_fewer_out_of_date(run, matchings):
+    a, b, c = run.names
+    run.add_pair(a, b, matchings[0])
+    assert run.flow is None
+    with pytest.raises(RunError, match="has no flow table 'tracks'"):
+        run.flow_table("tracks")
+    table = pl.DataFrame({"track": [0]})
+    run.add_flow({"tracks": table}, {"whole": 3, "share": float("nan")})
+    again = Run.open(run.path)
+    assert again.flow == {"tables": {"tracks": "flow/tracks.parquet"}, "whole": 3, "share": None}
+    assert_frame_equal(again.flow_table("tracks"), table)
+    assert "flow" in again.parts
+    again.add_pair(b, c, matchings[1])
+    assert Run.open(run.path).flow is None

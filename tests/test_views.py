@@ -9,7 +9,8 @@ from saematch.views import feature_vectors, parse_views, stack
 def test_stack_gives_the_weighted_sum_of_inner_products():
     a, b = make_sae(seed=1), make_sae(seed=2)
     views = parse_views("decoder:2,unit-encoder:-0.5,encoder-bias:0.25")
-    x, y = stack(a, b, views)
+    x, y, widths = stack(a, b, views)
+    assert widths == (32, 32, 1)
     expected = (
         2 * a.W_dec @ b.W_dec.T
         - 0.5 * torch.cosine_similarity(a.W_enc.T[:, None], b.W_enc.T[None], dim=2)

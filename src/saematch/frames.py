@@ -8,24 +8,28 @@ from typing import TYPE_CHECKING
 import polars as pl
 import torch
 
+from saematch.measures import cosines
+
 if TYPE_CHECKING:
     from saematch.matching import Matching
 
+BINS = 100  # of the histogram of scores
 BANDS = ((0.9, 1.01), (0.7, 0.9), (0.5, 0.7), (0.3, 0.5), (-1.01, 0.3))
 
 
 def matching_frame(m: Matching) -> pl.DataFrame:
     """One row per feature of A.
 
-    `feature`, `target` (null without one), `matched`, `score`, `rank_in_row`, `rank_in_column`,
-    `mutual`, the measures of `saematch.measures.measure_pairs`, and `excluded`: why the feature
-    took no part, or null.
+    `feature`, `target` (null without one), `matched`, `score`, `p_value`, `rank_in_row`,
+    `rank_in_column`, `mutual`, the measures of `saematch.measures.measure_pairs`, and `excluded`:
+    why the feature took no part, or null.
     """
     columns: dict[str, object] = {
         "feature": range(len(m.target)),
         "target": m.target.cpu().numpy(),
         "matched": m.matched.cpu().numpy(),
         "score": m.score.cpu().numpy(),
+        "p_value": m.p_value.cpu().numpy(),
         "rank_in_row": m.rank_in_row.cpu().numpy(),
         "rank_in_column": m.rank_in_column.cpu().numpy(),
         "mutual": m.mutual.cpu().numpy(),
@@ -43,18 +47,64 @@ def matching_frame(m: Matching) -> pl.DataFrame:
 
 
 def candidates_frame(m: Matching) -> pl.DataFrame:
-    """One row per feature of A and candidate: `feature`, `rank` from 1, `target`, `score`."""
-    n, k = m.candidates.shape
+    """One row per feature of A and candidate: `feature`, `rank`, `target`, `score`, `p_value`."""
+    return _ranked("target", m.candidates, m.candidate_scores, m.candidate_p_values)
+
+
+def sources_frame(m: Matching) -> pl.DataFrame:
+    """One row per feature of B and source in A: `feature`, `rank`, `source`, `score`, `p_value`.
+
+    And `decoder_cosine` of the two, whatever the method.
+    """
+    cosine = cosines(m.b, m.a, m.sources)
+    return _ranked("source", m.sources, m.source_scores, m.source_p_values, cosine)
+
+
+def null_frame(m: Matching) -> pl.DataFrame:
+    """A histogram: `low`, `high`, `observed`, `null`, one row per bin of the score.
+
+    `observed` counts features of A by the score of their target; `null` is how many of as many
+    features the best null score would put there. No rows without a null or without targets.
+    """
+    score = m.score[m.score.isfinite()].double().cpu()
+    kinds = {"low": pl.Float64, "high": pl.Float64, "observed": pl.Int64, "null": pl.Float64}
+    if m.null_best is None or not len(score):
+        return pl.DataFrame(schema=kinds)
+    best = m.null_best.double().cpu()
+    both = torch.cat([score, best])
+    low, high = float(both.min()), float(both.max())
+    edges = torch.linspace(low, high if high > low else low + 1, BINS + 1, dtype=torch.float64)
+
+    def count(values: torch.Tensor) -> torch.Tensor:
+        inner = torch.bucketize(values, edges[1:-1], right=True)
+        return torch.bincount(inner, minlength=BINS)
+
+    columns = edges[:-1], edges[1:], count(score), count(best) * len(score) / len(best)
+    data = {name: c.numpy() for name, c in zip(kinds, columns, strict=True)}
+    return pl.DataFrame(data, schema=kinds)
+
+
+def _ranked(
+    name: str,
+    index: torch.Tensor,
+    score: torch.Tensor,
+    p: torch.Tensor,
+    cosine: torch.Tensor | None = None,
+) -> pl.DataFrame:
+    n, k = index.shape
     rank = torch.arange(1, k + 1).expand(n, k)
     frame = pl.DataFrame(
         {
             "feature": torch.arange(n).repeat_interleave(k).numpy(),
             "rank": rank.flatten().numpy(),
-            "target": m.candidates.flatten().cpu().numpy(),
-            "score": m.candidate_scores.flatten().cpu().numpy(),
+            name: index.flatten().cpu().numpy(),
+            "score": score.flatten().cpu().numpy(),
+            "p_value": p.flatten().cpu().numpy(),
         }
     )
-    return frame.filter(pl.col("target") >= 0)
+    if cosine is not None:
+        frame = frame.with_columns(decoder_cosine=cosine.flatten().float().cpu().numpy())
+    return frame.filter(pl.col(name) >= 0).fill_nan(None)
 
 
 def summarise(m: Matching) -> dict[str, float | int | str | None]:
@@ -77,6 +127,11 @@ def summarise(m: Matching) -> dict[str, float | int | str | None]:
         "excluded_b": int(torch.stack([*m.excluded_b.values()]).any(0).sum())
         if m.excluded_b
         else 0,
+        "null": m.significance.null,
+        "fdr": None if m.p_cut is None else m.significance.fdr,
+        "p_cut": m.p_cut,
+        "partial": m.significance.partial,
+        "assigned": int((m.target >= 0).sum()),
         "matched": m.n_matched,
         "mutual_share": _share(m.mutual[kept]),
         "identity_share": m.identity_share,
@@ -84,6 +139,10 @@ def summarise(m: Matching) -> dict[str, float | int | str | None]:
         "relative_gap": m.relative_gap,
         "seconds": m.seconds,
     }
+    scores = {"median_score": m.score[kept], "null_score": m.null_best}
+    for name, values in scores.items():
+        some = values is not None and len(values)
+        figures[name] = float(values.nanmedian()) if values is not None and some else None
     for low, _ in BANDS[:-1]:
         figures[f"cosine_ge_{low:g}"] = float((cosine[kept] >= low).sum()) / max(1, m.a.d_sae)
     for name, values in m.measures.items():

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,31 @@ import torch
 from torch import Tensor
 
 import saematch
-from saematch.contexts import FILE, STATISTICS, folder_of
+from saematch.contexts import STATISTICS, features_of
 from saematch.errors import RunError
 from saematch.methods import Method
-from saematch.sae import SAE
+from saematch.sae import SAE, Conventions
 
 MANIFEST = "run.json"
 FORMAT = "saematch run"
-VERSION = 1  # of the format; larger when a reader of an older one would misread it
+VERSION = 2  # of the format; larger when a reader of an older one would misread it
+# what a pair's entry calls its tables, and the folder of each
+PAIR_FOLDERS = {
+    "table": "pairs",
+    "candidates": "candidates",
+    "sources": "sources",
+    "nulls": "nulls",
+}
 _TYPES = {"saematch": str, "command": str, "options": dict, "saes": list, "pairs": list}
 _ENTRIES = {
     "saes": {"name": str, "checksum": str, "d_sae": int, "features": str},
-    "pairs": {"a": str, "b": str, "table": str, "candidates": str, "summary": dict, "notes": list},
+    "pairs": {
+        "a": str,
+        "b": str,
+        **dict.fromkeys(PAIR_FOLDERS, str),
+        "summary": dict,
+        "notes": list,
+    },
 }
 _TENSORS = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold", "selection_scale", "W_skip")
 _APPLIED = ("activation", "k", "centred", "normalisation")
@@ -51,6 +65,11 @@ def new_manifest(
     }
 
 
+def pair_place(kind: str, a: str, b: str) -> str:
+    """Where a pair's table of that kind lies in the run directory."""
+    return f"{PAIR_FOLDERS[kind]}/{a}--{b}.parquet"
+
+
 def now() -> str:
     """ISO 8601 in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -69,20 +88,39 @@ def method_options(method: Method, **others: Any) -> dict[str, Any]:
     return {"method": fields.pop("name"), **fields, **others}
 
 
-def sae_entry(name: str, sae: SAE) -> dict[str, Any]:
-    """An SAE in run.json."""
-    folder = folder_of(sae)
-    has_contexts = folder is not None and (folder / FILE).is_file()
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """What a run keeps of an SAE, so that its weights need not stay in memory."""
+
+    name: str
+    conventions: Conventions
+    entry: dict[str, Any]  # in run.json, but for its name in the run and its tables
+    features: pl.DataFrame
+    contexts: pl.DataFrame | None
+
+    @classmethod
+    def of(cls, sae: SAE) -> Outline:
+        sidecar = features_of(sae)
+        return cls(sae.name, sae.conventions, _entry(sae), features_frame(sae, sidecar), sidecar)
+
+    def named(self, name: str) -> dict[str, Any]:
+        """Its entry in run.json."""
+        return {
+            "name": name,
+            **self.entry,
+            "features": f"features/{name}.parquet",
+            "contexts": None if self.contexts is None else f"contexts/{name}.parquet",
+        }
+
+
+def _entry(sae: SAE) -> dict[str, Any]:
     return {
-        "name": name,
         "checksum": checksum(sae),
         "d_in": sae.d_in,
         "d_sae": sae.d_sae,
         "d_out": sae.d_out,
         "threshold_kind": sae.threshold_kind,
         "excluded": {reason: int(mask.sum()) for reason, mask in sae.exclusions.items()},
-        "features": f"features/{name}.parquet",
-        "contexts": f"contexts/{name}.parquet" if has_contexts else None,
         "conventions": plain(dataclasses.asdict(sae.conventions)),
     }
 
@@ -227,7 +265,7 @@ def _fault(content: dict[str, Any]) -> str | None:
         stem = f"{entry['a']}--{entry['b']}.parquet"
         if entry["a"] not in known or entry["b"] not in known:
             return f"the pair {stem} of unknown SAEs"
-        if (entry["table"], entry["candidates"]) != (f"pairs/{stem}", f"candidates/{stem}"):
+        if any(entry[kind] != pair_place(kind, entry["a"], entry["b"]) for kind in PAIR_FOLDERS):
             return f"the places of {stem}"
     return None
 

@@ -18,16 +18,20 @@ from saematch.errors import MatchError
 from saematch.folding import Fold, fold_scale
 from saematch.measures import identity_medians, measure_pairs
 from saematch.methods import Method, resolve, resolve_fold
+from saematch.nulls import Null
 from saematch.posing import Posed, pose
 from saematch.sae import SAE
+from saematch.significance import Chance, Significance, benjamini_hochberg
 
 
 @dataclass(frozen=True, eq=False)
 class Matching:
     """Features of SAE `a` matched to features of SAE `b`.
 
-    `scores`, ranks and candidates are those of `method`; `measures` holds the same facts for every
-    method, so that matchings can be compared (see `saematch.measures.measure_pairs`).
+    Scores, ranks and candidates are those of `method`; `measures` holds the same facts for every
+    method, so that matchings can be compared (see `saematch.measures.measure_pairs`). A p-value is
+    the chance that the best of as many null directions scores at least as much (see
+    `saematch.significance`); all are NaN where there is no null.
     """
 
     a: SAE
@@ -35,12 +39,20 @@ class Matching:
     method: Method
     fold: Fold  # what the method folded by, with `auto` resolved
     target: Int[Tensor, " d_sae_a"]  # -1: none
-    matched: Bool[Tensor, " d_sae_a"]  # has a partner that the method's own rule accepts
+    matched: Bool[Tensor, " d_sae_a"]  # beyond chance, and accepted by the method's own rule
     score: Float[Tensor, " d_sae_a"]  # NaN where there is no target
+    p_value: Float[Tensor, " d_sae_a"]
     rank_in_row: Int[Tensor, " d_sae_a"]  # 1: no better target for this feature; 0: no target
     rank_in_column: Int[Tensor, " d_sae_a"]  # 1: no better source for this target
     candidates: Int[Tensor, "d_sae_a k"]  # the best targets by score, best first; -1: excluded
     candidate_scores: Float[Tensor, "d_sae_a k"]
+    candidate_p_values: Float[Tensor, "d_sae_a k"]
+    sources: Int[Tensor, "d_sae_b k"]  # the best features of A for each of B; -1: excluded
+    source_scores: Float[Tensor, "d_sae_b k"]
+    source_p_values: Float[Tensor, "d_sae_b k"]  # against a null of A
+    significance: Significance
+    p_cut: float | None  # the largest p-value of a match; None: no null, or a given target
+    null_best: Float[Tensor, " draws"] | None  # what features of A reach with null dictionaries
     measures: dict[str, Float[Tensor, " d_sae_a"]]
     identity: dict[str, float] | None  # medians of the measures for i -> i; None: widths differ
     excluded_a: dict[str, Bool[Tensor, " d_sae_a"]]
@@ -88,10 +100,10 @@ class Matching:
     ) -> Float[Tensor, "... d_sae_b"]:
         """Activations of A's features as activations of B's.
 
-        Each goes to its target, times `s_target / s_source` with the folding scales of B and A
-        (SAE Match: thresholds, so that an activation keeps its size in units of its threshold).
-        Where several features have one target, their activations add up. Features without a match
-        carry nothing.
+        Each of a matched feature goes to its target, times `s_target / s_source` with the folding
+        scales of B and A (SAE Match: thresholds, so that an activation keeps its size in units of
+        its threshold). Where several features have one target, their activations add up. Features
+        that are not matched carry nothing.
 
         Args:
             f: activations of A, `(..., d_sae_a)`.
@@ -123,27 +135,36 @@ class Matching:
         return out.index_add(-1, target.to(f.device), moved)
 
     def inverse(self) -> Matching:
-        """The matching from B to A.
+        """The matching from B to A: the same pairs, of which the same are matched.
+
+        Of a many-to-one matching only matched pairs are kept. Ranks, candidates and p-values are
+        those of B's features.
 
         Raises:
             MatchError: several features share a target, so there is no inverse.
         """
-        source = self.matched.nonzero().squeeze(1)
+        kept = self.target >= 0 if self.method.kind == "one-to-one" else self.matched
+        source = kept.nonzero().squeeze(1)
         target = self.target[source]
         if len(target.unique()) < len(target):
             raise MatchError("a many-to-one matching has no inverse: match(b, a) instead")
         back = torch.full((self.b.d_sae,), -1, dtype=torch.int64, device=target.device)
         back[target] = source
-        inverted = _matching(self.b, self.a, self.method, self.candidates.shape[1], back)
-        if self.assignment is None or bool((self.matched != (self.target >= 0)).any()):
-            return inverted
-        # the same pairs with the same duals: the proof holds either way round
-        return dataclasses.replace(inverted, assignment=self.assignment.transposed())
+        inverted = self._given(self.b, self.a, back)
+        matched = torch.zeros_like(inverted.matched)
+        matched[target] = self.matched[source]
+        proof = None
+        if self.assignment is not None and self.method.kind == "one-to-one":
+            # the same pairs with the same duals: it holds either way round
+            proof = self.assignment.transposed()
+        return dataclasses.replace(inverted, matched=matched, assignment=proof)
 
     def compose(self, other: Matching) -> Matching:
         """From A through B to C: `target[i] = other.target[self.target[i]]`, where both match.
 
-        Scores and measures are those of the pairs (A, C) under this matching's method.
+        Scores, p-values and measures are those of the pairs (A, C) under this matching's method. A
+        composed feature is matched because both of its links are: its own p-value tells how far
+        that is borne out directly, and decides nothing.
 
         Raises:
             MatchError: `other` does not start from the SAE that this one ends at.
@@ -156,7 +177,12 @@ class Matching:
         first = torch.where(self.matched, self.target, 0)
         through = self.matched & other.matched[first]
         target = torch.where(through, other.target[first], -1)
-        return _matching(self.a, other.b, self.method, self.candidates.shape[1], target)
+        return self._given(self.a, other.b, target)
+
+    def _given(self, a: SAE, b: SAE, target: Tensor) -> Matching:
+        """Another matching by the same method, with its target given instead of solved for."""
+        kept = max(1, self.candidates.shape[1])
+        return _matching(a, b, self.method, kept, self.significance, target)
 
     def to_frame(self):
         """One row per feature of A, as a polars DataFrame: target, scores, ranks, measures."""
@@ -165,10 +191,22 @@ class Matching:
         return matching_frame(self)
 
     def candidates_frame(self):
-        """One row per feature of A and candidate: rank, target, score."""
+        """One row per feature of A and candidate: rank, target, score, p-value."""
         from saematch.frames import candidates_frame
 
         return candidates_frame(self)
+
+    def sources_frame(self):
+        """One row per feature of B and source: rank, source, score, p-value."""
+        from saematch.frames import sources_frame
+
+        return sources_frame(self)
+
+    def null_frame(self):
+        """A histogram of the scores of A's features beside what they reach with the null."""
+        from saematch.frames import null_frame
+
+        return null_frame(self)
 
     def summary(self) -> dict[str, float | int | str | None]:
         """The figures of the whole matching by name; see `saematch.frames.summarise`."""
@@ -192,6 +230,10 @@ def match(
     b: SAE,
     method: str | Method = "sae-match",
     *,
+    null: Null = "covariance",
+    fdr: float = 0.01,
+    partial: bool = False,
+    seed: int = 0,
     candidates: int | None = None,
     activation: tuple[Tensor, Tensor] | None = None,
     any_site: bool = False,
@@ -203,8 +245,14 @@ def match(
         a: the SAE whose features are followed.
         b: the SAE they are followed into.
         method: a name from `saematch.methods.METHODS`, or a `Method`.
-        candidates: how many of the best targets to keep per feature; unless given, the method's
-            `top_k` where that is more than 1, else 5.
+        null: what scores are compared with: `covariance`, random directions with the mean and
+            covariance of the target's; `rotation`, the target under a random rotation; or `none`.
+        fdr: the false discovery rate at which features are matched (Benjamini-Hochberg).
+        partial: leave features alone that have no partner: pairs are made only where they score
+            more than chance gives (see `saematch.significance.Significance`). One-to-one only.
+        seed: of the null.
+        candidates: how many of the best targets to keep per feature, and sources; unless given,
+            the method's `top_k` where that is more than 1, else 5.
         activation: typical activations `(d_sae_a,)`, `(d_sae_b,)`, for `fold="activation"`.
         any_site: match even where the SAEs read different kinds of site.
         **options: the method's own, such as `fold`, `terms`, `top_k`, `cutoff`.
@@ -213,9 +261,11 @@ def match(
         MatchError: SAEs that cannot be compared, or a method or option that does not exist.
     """
     resolved = resolve(method, **options)
+    significance = Significance(null, fdr, partial, seed)
+    significance.check(resolved.kind)
     check_comparable(a, b, any_site=any_site)
     kept = resolved.kept(candidates)
-    return _matching(a, b, resolved, kept, scales=activation or (None, None))
+    return _matching(a, b, resolved, kept, significance, scales=activation or (None, None))
 
 
 def check_comparable(a: SAE, b: SAE, any_site: bool = False) -> None:
@@ -245,23 +295,33 @@ def _matching(
     b: SAE,
     method: Method,
     candidates: int,
+    significance: Significance,
     target: Tensor | None = None,
     scales: tuple[Tensor | None, Tensor | None] = (None, None),
 ) -> Matching:
-    """Solve for the target where none is given, then score and measure it."""
+    """Solve for the target where none is given, then score, test and measure it."""
     start = time.monotonic()
+    solve = target is None
     posed = pose(a, b, method, scales)
     x, y, offsets = posed.x, posed.y, (posed.row_offset, posed.column_offset)
+    forward = significance.chance(x, y, *offsets, posed.widths)
+    backward = significance.chance(y, x, offsets[1], offsets[0], posed.widths)
     assignment = None
     if target is None:
-        assignment = assign(x, y, *offsets, kind=method.kind)
+        row_cost, column_cost = significance.costs(forward, backward)
+        assignment = assign(
+            x, y, *offsets, kind=method.kind, row_cost=row_cost, column_cost=column_cost
+        )
         target = posed.outer_target(assignment.target)
-    inner = posed.inner_target(target)
-    near = neighbours(x, y, *offsets, target=inner, k=candidates)
+    near = neighbours(x, y, *offsets, target=posed.inner_target(target), k=candidates)
+    p_value = _p_values(forward, near.score)
 
     how = posed.fold if posed.fold != "none" else resolve_fold("auto", a, b)
     measures = measure_pairs(a, b, target, how, scales)
-    matched = target >= 0
+    matched, p_cut = target >= 0, None
+    if solve and forward is not None:
+        p_cut = benjamini_hochberg(p_value, significance.fdr)
+        matched = matched & posed.rows_to_a(p_value <= p_cut, False)
     if method.confirm:
         matched = matched & _confirmed(a, b, method, target, measures)
     return Matching(
@@ -271,11 +331,19 @@ def _matching(
         fold=posed.fold,
         target=target,
         matched=matched,
-        score=posed.spread(posed.pair_scores(inner)),
-        rank_in_row=posed.spread(near.rank_in_row, 0),
-        rank_in_column=posed.spread(near.rank_in_column, 0),
-        candidates=posed.spread(posed.outer(near.candidates), -1),
-        candidate_scores=posed.spread(near.candidate_scores),
+        score=posed.rows_to_a(near.score),
+        p_value=posed.rows_to_a(p_value),
+        rank_in_row=posed.rows_to_a(near.rank_in_row, 0),
+        rank_in_column=posed.rows_to_a(near.rank_in_column, 0),
+        candidates=posed.rows_to_a(posed.columns_in_b(near.candidates), -1),
+        candidate_scores=posed.rows_to_a(near.candidate_scores),
+        candidate_p_values=posed.rows_to_a(_p_values(forward, near.candidate_scores)),
+        sources=posed.columns_to_b(posed.rows_in_a(near.sources), -1),
+        source_scores=posed.columns_to_b(near.source_scores),
+        source_p_values=posed.columns_to_b(_p_values(backward, near.source_scores)),
+        significance=significance,
+        p_cut=p_cut,
+        null_best=None if forward is None else forward.best,
         measures=measures,
         identity=identity_medians(a, b, how, scales),
         excluded_a=dict(posed.a.exclusions),
@@ -284,6 +352,10 @@ def _matching(
         notes=_notes(a, b, method, posed),
         seconds=time.monotonic() - start,
     )
+
+
+def _p_values(chance: Chance | None, scores: Tensor) -> Tensor:
+    return torch.full_like(scores, float("nan")) if chance is None else chance.p_value(scores)
 
 
 def _confirmed(

@@ -44,6 +44,14 @@ def measure_pairs(
     return found
 
 
+def cosines(a: SAE, b: SAE, others: Int[Tensor, "d_sae_a k"]) -> Float[Tensor, "d_sae_a k"]:
+    """Decoder cosines of each feature of A with `k` features of B; NaN for -1."""
+    x, y = (torch.nn.functional.normalize(sae.W_dec.float(), dim=1) for sae in (a, b))
+    each = [(x * y[column]).sum(1) for column in others.to(x.device).unbind(1)]
+    found = torch.stack(each, 1) if each else x.new_empty(len(x), 0)
+    return torch.where(others.to(x.device) >= 0, found, float("nan"))
+
+
 def identity_medians(
     a: SAE, b: SAE, how: Fold, scales: tuple = (None, None)
 ) -> dict[str, float] | None:

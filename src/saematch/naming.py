@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Protocol
 
-from saematch.sae import SAE
+from saematch.sae import Conventions
 
 LONGEST = 60  # two of them and an ending stay below the 255 bytes of a file name
 
 
-def names_of(saes: Sequence[SAE]) -> list[str]:
+class Named(Protocol):
+    """An SAE, or what is left of one."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def conventions(self) -> Conventions: ...
+
+
+def names_of(saes: Sequence[Named]) -> list[str]:
     """One name per SAE, in order.
 
     The site (`resid_post_3`) where the checkpoint tells it, with what the end of the source adds to
@@ -28,20 +39,20 @@ def names_of(saes: Sequence[SAE]) -> list[str]:
     return _numbered(names)
 
 
-def _alone(sae: SAE) -> str:
+def _alone(sae: Named) -> str:
     site, end = _site(sae), _safe(re.split(r"[/\\:]", sae.conventions.source)[-1])
     # resid_post_3_wide tells more than resid_post_3
     return end if site and end.startswith(site) else site or _safe(sae.name)
 
 
-def _site(sae: SAE) -> str | None:
+def _site(sae: Named) -> str | None:
     site = sae.conventions.site
     if site is None or site.layer is None or site.kind == "other":
         return None
     return f"{site.kind}_{site.layer}"
 
 
-def _apart(saes: list[SAE]) -> list[str]:
+def _apart(saes: list[Named]) -> list[str]:
     """The parts of each SAE's source that the others do not have at the same place."""
     parts = [re.split(r"[/\\:]", sae.conventions.source) for sae in saes]
     width = max(map(len, parts))

@@ -18,7 +18,8 @@ from saematch.views import View, stack
 class Posed:
     """`score_ij = x_i . y_j + row_offset_i + column_offset_j` over features that are not excluded.
 
-    Row i of `x` is feature `rows[i]` of A, row j of `y` feature `columns[j]` of B.
+    Row i of `x` is feature `rows[i]` of A, row j of `y` feature `columns[j]` of B. The matrices
+    keep the precision of the weights, float32 at least; the offsets are float64.
     """
 
     a: SAE  # folded
@@ -30,12 +31,11 @@ class Posed:
     column_offset: Float[Tensor, " m"]
     rows: Int[Tensor, " n"]
     columns: Int[Tensor, " m"]
+    widths: tuple[int, ...]  # dimensions of each view, side by side in x and y
 
     def outer_target(self, inner: Int[Tensor, " n"]) -> Int[Tensor, " d_sae_a"]:
         """A target over rows and columns in terms of features; -1 for what is left out."""
-        target = torch.full((self.a.d_sae,), -1, dtype=torch.int64, device=self.rows.device)
-        target[self.rows] = self.outer(inner)
-        return target
+        return self.rows_to_a(self.columns_in_b(inner), -1)
 
     def inner_target(self, target: Int[Tensor, " d_sae_a"]) -> Int[Tensor, " n"]:
         """The reverse of `outer_target`."""
@@ -43,23 +43,32 @@ class Posed:
         place[self.columns] = torch.arange(len(self.columns), device=self.rows.device)
         return place[target.to(place.device)[self.rows]]  # -1 reads the last place, which is -1
 
-    def outer(self, inner: Tensor) -> Tensor:
-        """Columns in terms of B's features; -1 stays -1."""
-        columns = torch.cat([self.columns, self.columns.new_full((1,), -1)])
-        return columns[inner.to(columns.device)]
+    def columns_in_b(self, inner: Tensor) -> Tensor:
+        """Columns as features of B; -1 stays -1."""
+        return _named(self.columns, inner)
 
-    def pair_scores(self, inner: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-        """The score of each row with its column; NaN without one."""
-        score = (self.x * self.y[inner]).sum(1)
-        score = score + self.row_offset + self.column_offset[inner]
-        return torch.where(inner >= 0, score, float("nan"))
+    def rows_in_a(self, inner: Tensor) -> Tensor:
+        """Rows as features of A; -1 stays -1."""
+        return _named(self.rows, inner)
 
-    def spread(self, values: Tensor, fill: float = float("nan")) -> Tensor:
+    def rows_to_a(self, values: Tensor, fill: float = float("nan")) -> Tensor:
         """Values per row as values per feature of A, with `fill` for what is left out."""
-        values = values.to(self.rows.device)
-        out = values.new_full((self.a.d_sae, *values.shape[1:]), fill)
-        out[self.rows] = values
-        return out
+        return _spread(self.rows, values, self.a.d_sae, fill)
+
+    def columns_to_b(self, values: Tensor, fill: float = float("nan")) -> Tensor:
+        """Values per column as values per feature of B, with `fill` for what is left out."""
+        return _spread(self.columns, values, self.b.d_sae, fill)
+
+
+def _named(names: Tensor, inner: Tensor) -> Tensor:
+    return torch.cat([names, names.new_full((1,), -1)])[inner.to(names.device)]
+
+
+def _spread(places: Tensor, values: Tensor, size: int, fill: float) -> Tensor:
+    values = values.to(places.device)
+    out = values.new_full((size, *values.shape[1:]), fill)
+    out[places] = values
+    return out
 
 
 def pose(
@@ -71,14 +80,20 @@ def pose(
 ) -> Posed:
     """Fold, stack the views (the method's unless others are given) and leave out the excluded."""
     how = resolve_fold(method.fold, a, b)
+    precision = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
+    a, b = (sae if sae.dtype == precision else sae.to(dtype=precision) for sae in (a, b))
     a, b = fold(a, how, activation[0]), fold(b, how, activation[1])
     rows, columns = ((~sae.excluded).nonzero().squeeze(1) for sae in (a, b))
-    x, y = stack(a, b, views or method.views)
-    x, y = x[rows].double(), y[columns].double()
+    x, y, widths = stack(a, b, views or method.views)
+    x, y = x[rows], y[columns]
     if method.distance:
         # -|x - y|^2 = 2 x.y - |x|^2 - |y|^2
-        row_offset, column_offset = -x.pow(2).sum(1), -y.pow(2).sum(1)
+        row_offset, column_offset = (
+            -torch.linalg.vector_norm(z, dim=1, dtype=torch.float64).square() for z in (x, y)
+        )
         x = 2 * x
     else:
-        row_offset, column_offset = x.new_zeros(len(x)), y.new_zeros(len(y))
-    return Posed(a, b, how, x, y, row_offset, column_offset, rows, columns)
+        row_offset, column_offset = (
+            torch.zeros(len(z), dtype=torch.float64, device=z.device) for z in (x, y)
+        )
+    return Posed(a, b, how, x, y, row_offset, column_offset, rows, columns, widths)

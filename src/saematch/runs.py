@@ -5,6 +5,10 @@
     contexts/NAME.parquet     what its features fire on, where the SAE came with such a table
     pairs/A--B.parquet        one row per feature of A: its target in B, score, ranks, measures
     candidates/A--B.parquet   its best targets
+    sources/A--B.parquet      one row per feature of B and rank: its best sources in A
+    nulls/A--B.parquet        a histogram of the scores beside what chance gives
+    flow/*.parquet            what becomes of features over many layers: see saematch.flow
+    compare/*.parquet         which features all SAEs share: see saematch.compare
 
 A pair is listed in `run.json` only once its tables are there and whole. docs/run-directory.md has
 the columns.
@@ -21,23 +25,23 @@ from typing import Any
 import polars as pl
 
 from saematch.atomic import SUFFIX, sweep, whole
-from saematch.contexts import features_of
 from saematch.errors import RunError
 from saematch.manifest import (
     MANIFEST,
+    PAIR_FOLDERS,
+    Outline,
     differences,
-    features_frame,
     new_manifest,
     now,
+    pair_place,
     plain,
     read_manifest,
-    sae_entry,
 )
 from saematch.matching import Matching
 from saematch.naming import names_of
 from saematch.sae import SAE
 
-FOLDERS = ("features", "contexts", "pairs", "candidates")
+FOLDERS = ("features", "contexts", *PAIR_FOLDERS.values(), "flow", "compare")
 
 
 class Run:
@@ -65,16 +69,18 @@ class Run:
             path: the directory; made if it is missing.
             command: what makes the run, such as `match`.
             options: all that the results depend on besides the SAEs, as plain values.
-            saes: the SAEs; `names` gives what they are called in this run, in the same order.
+            saes: the SAEs; `names` gives what they are called in this run, in the same order. They
+                are gone through once, and only one is held at a time: a generator may load them.
             overwrite: discard a run that was made otherwise.
 
         Raises:
             RunError: the directory holds a run that was made otherwise, or one that cannot be read
                 (both only without `overwrite`), or files that are not a run's at all.
         """
-        path, saes = Path(path), list(saes)
-        names = names_of(saes)
-        entries = [sae_entry(name, sae) for name, sae in zip(names, saes, strict=True)]
+        path = Path(path)
+        outlines = list(map(Outline.of, saes))
+        known = dict(zip(names_of(outlines), outlines, strict=True))
+        entries = [outline.named(name) for name, outline in known.items()]
         manifest = new_manifest(command, options, entries)
         try:
             existing = _existing(path, overwrite)
@@ -86,7 +92,7 @@ class Run:
             if not different and not overwrite:
                 run = cls(path, existing)
                 run._clean()
-                run._write_features(zip(names, saes, strict=True))
+                run._write_features(known)
                 return run
             # a run that never got anywhere has nothing to lose
             if existing["pairs"] and not overwrite:
@@ -98,7 +104,7 @@ class Run:
         # an empty manifest first: from here on no file of the old run counts
         run._save()
         run._clean(everything=True)
-        run._write_features(zip(names, saes, strict=True))
+        run._write_features(known)
         return run
 
     @classmethod
@@ -163,7 +169,7 @@ class Run:
         if (a, b) not in self.pairs:
             return False
         entry = self._entry(a, b)
-        return all((self.path / entry[kind]).is_file() for kind in ("table", "candidates"))
+        return all((self.path / entry[kind]).is_file() for kind in PAIR_FOLDERS)
 
     def add_pair(self, a: str, b: str, matching: Matching) -> None:
         """Write a matching's tables, then list it in run.json.
@@ -174,21 +180,52 @@ class Run:
         for name, sae in ((a, matching.a), (b, matching.b)):
             if self.sae(name)["d_sae"] != sae.d_sae:
                 raise RunError(f"{sae.name} is not the SAE that {self.path} calls {name!r}")
-        stem = f"{a}--{b}"
-        table, candidates = f"pairs/{stem}.parquet", f"candidates/{stem}.parquet"
-        self._write(candidates, matching.candidates_frame())
-        self._write(table, matching.to_frame())
+        frames = {
+            "nulls": matching.null_frame(),
+            "sources": matching.sources_frame(),
+            "candidates": matching.candidates_frame(),
+            "table": matching.to_frame(),
+        }
+        for kind, frame in frames.items():
+            self._write(pair_place(kind, a, b), frame)
         others = [e for e in self.manifest["pairs"] if (e["a"], e["b"]) != (a, b)]
         entry = {
             "a": a,
             "b": b,
-            "table": table,
-            "candidates": candidates,
+            **{kind: pair_place(kind, a, b) for kind in PAIR_FOLDERS},
             "summary": plain(matching.summary()),
             "notes": list(matching.notes),
         }
-        self.manifest = {**self.manifest, "pairs": [*others, entry]}
+        # what was made of fewer pairs is out of date
+        kept = {key: self.manifest[key] for key in self.manifest.keys() - {"flow", "compare"}}
+        self.manifest = {**kept, "pairs": [*others, entry]}
         self._save()
+
+    def add_flow(self, tables: Mapping[str, pl.DataFrame], summary: Mapping[str, Any]) -> None:
+        """Write `flow/NAME.parquet` for each table, then list them in run.json with a summary.
+
+        A pair that is added later takes both from run.json.
+        """
+        self._add("flow", tables, summary)
+
+    def add_comparison(
+        self, tables: Mapping[str, pl.DataFrame], summary: Mapping[str, Any]
+    ) -> None:
+        """The same of a comparison: `compare/NAME.parquet`."""
+        self._add("compare", tables, summary)
+
+    @property
+    def flow(self) -> dict[str, Any] | None:
+        """The summary of `add_flow`; None where it was not made of the pairs there are."""
+        return self.manifest.get("flow")
+
+    def flow_table(self, name: str) -> pl.DataFrame:
+        """A table of `add_flow`."""
+        tables = (self.flow or {}).get("tables", {})
+        if name not in tables:
+            there = ", ".join(tables) or "none: saematch flow makes them"
+            raise RunError(f"{self.path} has no flow table {name!r}; it has {there}")
+        return self._read(f"flow/{name}.parquet")
 
     def finish(self) -> None:
         """Record that all that was asked for is there."""
@@ -203,6 +240,14 @@ class Run:
     def candidates(self, a: str, b: str) -> pl.DataFrame:
         """The best targets of a pair: `Matching.candidates_frame()`."""
         return self._read(self._entry(a, b)["candidates"])
+
+    def sources(self, a: str, b: str) -> pl.DataFrame:
+        """The best sources of B's features: `Matching.sources_frame()`."""
+        return self._read(self._entry(a, b)["sources"])
+
+    def null(self, a: str, b: str) -> pl.DataFrame:
+        """A pair's scores beside what chance gives: `Matching.null_frame()`."""
+        return self._read(self._entry(a, b)["nulls"])
 
     def features(self, name: str) -> pl.DataFrame:
         """One row per feature of an SAE: see `saematch.manifest.features_frame`."""
@@ -220,16 +265,22 @@ class Run:
         done = ", ".join(f"{x}--{y}" for x, y in self.pairs) or "none"
         raise RunError(f"{self.path} has no pair {a}--{b}; it has {done}")
 
-    def _write_features(self, saes: Iterable[tuple[str, SAE]]) -> None:
-        for name, sae in saes:
+    def _add(
+        self, key: str, tables: Mapping[str, pl.DataFrame], summary: Mapping[str, Any]
+    ) -> None:
+        places = {name: f"{key}/{name}.parquet" for name in tables}
+        for name, table in tables.items():
+            self._write(places[name], table)
+        self.manifest = {**self.manifest, key: {"tables": places, **plain(summary)}}
+        self._save()
+
+    def _write_features(self, outlines: Mapping[str, Outline]) -> None:
+        for name, outline in outlines.items():
             entry = self.sae(name)
-            places = [place for kind in ("features", "contexts") if (place := entry[kind])]
-            if all((self.path / place).is_file() for place in places):
-                continue
-            sidecar = features_of(sae)
-            self._write(entry["features"], features_frame(sae, sidecar))
-            if sidecar is not None and entry["contexts"]:
-                self._write(entry["contexts"], sidecar)
+            for kind, frame in (("features", outline.features), ("contexts", outline.contexts)):
+                place = entry[kind]
+                if place and frame is not None and not (self.path / place).is_file():
+                    self._write(place, frame)
 
     def _write(self, place: str, frame: pl.DataFrame) -> None:
         with self._writing(place) as partial:

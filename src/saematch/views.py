@@ -78,10 +78,10 @@ def feature_vectors(sae: SAE, view: View) -> Float[Tensor, "d_sae D"]:
 
 def stack(
     a: SAE, b: SAE, views: tuple[View, ...]
-) -> tuple[Float[Tensor, "d_sae_a D"], Float[Tensor, "d_sae_b D"]]:
-    """All views side by side, weighted, such that `x_i . y_j` is the weighted sum of them."""
+) -> tuple[Float[Tensor, "d_sae_a D"], Float[Tensor, "d_sae_b D"], tuple[int, ...]]:
+    """All views side by side, weighted, such that `x_i . y_j` is the weighted sum; their widths."""
     x = [feature_vectors(a, view) * abs(view.weight) ** 0.5 for view in views]
     y = [
         feature_vectors(b, v) * (abs(v.weight) ** 0.5 * (-1 if v.weight < 0 else 1)) for v in views
     ]
-    return torch.cat(x, dim=1), torch.cat(y, dim=1)
+    return torch.cat(x, dim=1), torch.cat(y, dim=1), tuple(view.shape[1] for view in x)

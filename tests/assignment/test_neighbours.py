@@ -6,29 +6,32 @@ from saematch import SaematchError
 from saematch.assignment import assign, neighbours
 
 
-def naive(scores: np.ndarray, target: np.ndarray) -> tuple[list[int], list[int]]:
+def naive(
+    scores: np.ndarray, target: np.ndarray, tolerance: float = 0.0
+) -> tuple[list[int], list[int]]:
     in_row, in_column = [], []
     for i, j in enumerate(target):
-        in_row.append(0 if j < 0 else 1 + int((scores[i] > scores[i, j]).sum()))
-        in_column.append(0 if j < 0 else 1 + int((scores[:, j] > scores[i, j]).sum()))
+        limit = scores[i, j] + tolerance
+        in_row.append(0 if j < 0 else 1 + int((scores[i] > limit).sum()))
+        in_column.append(0 if j < 0 else 1 + int((scores[:, j] > limit).sum()))
     return in_row, in_column
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("block", [None, 1, 7])
 @pytest.mark.parametrize("kind", ["one-to-one", "many-to-one", "random"])
 @pytest.mark.parametrize("shape", [(30, 30), (20, 40), (40, 20)])
 def test_against_the_whole_matrix(shape, kind, block, dtype):
     n, m = shape
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(n, 6)), rng.normal(size=(m, 6))
+    x, y = (rng.normal(size=(size, 6)).astype(dtype) for size in (n, m))
     a, b = rng.normal(size=n), rng.normal(size=m)
-    scores = x @ y.T + a[:, None] + b
+    scores = x.astype("float64") @ y.T.astype("float64") + a[:, None] + b
     if kind == "random":
         target = torch.from_numpy(rng.integers(-1, m, size=n))
     else:
         target = assign(x, y, a, b, kind=kind).target
-    found = neighbours(x, y, a, b, target, 5, block=block, dtype=dtype)
+    found = neighbours(x, y, a, b, target, 5, block=block)
     in_row, in_column = naive(scores, target.numpy())
     assert found.rank_in_row.tolist() == in_row
     assert found.rank_in_column.tolist() == in_column
@@ -36,18 +39,18 @@ def test_against_the_whole_matrix(shape, kind, block, dtype):
     assert found.mutual.tolist() == (mutual & (target.numpy() >= 0)).tolist()
     order = np.argsort(-scores, axis=1)[:, :5]
     assert found.candidates.tolist() == order.tolist()
-    np.testing.assert_allclose(
-        found.candidate_scores, np.take_along_axis(scores, order, 1), rtol=1e-4, atol=1e-5
-    )
-    assert found.best_in_column.tolist() == scores.argmax(0).tolist()
+    np.testing.assert_allclose(found.candidate_scores, np.take_along_axis(scores, order, 1))
+    back = np.argsort(-scores, axis=0)[:5].T
+    assert found.sources.tolist() == back.tolist()
+    np.testing.assert_allclose(found.source_scores.T, np.take_along_axis(scores, back.T, 0))
+    own = np.where(target >= 0, scores[np.arange(n), target], np.nan)
+    np.testing.assert_allclose(found.score, own)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_equal_vectors_share_a_rank_whatever_the_rounding(dtype):
-    vector = torch.randn(1, 333, generator=torch.manual_seed(0), dtype=torch.float64)
-    found = neighbours(
-        vector.repeat(37, 1), vector.repeat(41, 1), None, None, torch.arange(37), 41, dtype=dtype
-    )
+    vector = torch.randn(1, 333, generator=torch.manual_seed(0), dtype=getattr(torch, dtype))
+    found = neighbours(vector.repeat(37, 1), vector.repeat(41, 1), None, None, torch.arange(37), 41)
     assert found.rank_in_row.unique().tolist() == [1]
     assert found.rank_in_column.unique().tolist() == [1]
 
@@ -56,7 +59,30 @@ def test_equal_candidates_in_order_of_index():
     y = torch.tensor([[1.0], [2.0], [1.0], [2.0]])
     found = neighbours(torch.ones(1, 1), y, None, None, torch.tensor([3]), 9)
     assert found.candidates.tolist() == [[1, 3, 0, 2]]
-    assert found.best_in_column.tolist() == [0, 0, 0, 0]
+    assert found.sources.tolist() == [[0]] * 4
+
+
+@pytest.mark.parametrize("k", [1, 3, 9])
+@pytest.mark.parametrize("scale", [1.0, 1e-30, 1e150])
+def test_scores_that_float32_cannot_tell_apart_are_settled(k, scale):
+    rng = np.random.default_rng(1)
+    base = rng.normal(size=20)
+    # all within 1e-9 of one another, many of them equal
+    y = scale * (base + 1e-9 * rng.normal(size=(60, 20)))[rng.integers(0, 40, size=60)]
+    x = base + rng.normal(size=(30, 20)) * np.r_[np.full(15, 1e-9), np.ones(15)][:, None]
+    offset = scale * -0.5 * (y / scale) @ base
+    target = torch.from_numpy(rng.permutation(60)[:30])
+    found = neighbours(x, y, None, offset, target, k)
+    scores = x @ y.T + offset
+    in_row, in_column = naive(scores, target.numpy(), tolerance=scale * 1e-13)
+    assert found.rank_in_row.tolist() == in_row
+    assert found.rank_in_column.tolist() == in_column
+    np.testing.assert_allclose(
+        found.candidate_scores, -np.sort(-scores, axis=1)[:, :k], rtol=0, atol=scale * 1e-13
+    )
+    np.testing.assert_allclose(
+        found.source_scores, -np.sort(-scores.T, axis=1)[:, :k], rtol=0, atol=scale * 1e-13
+    )
 
 
 def test_empty_sides():
@@ -64,7 +90,7 @@ def test_empty_sides():
     assert none.candidates.shape == (2, 0)
     assert none.rank_in_row.tolist() == [0, 0]
     none = neighbours(torch.zeros(0, 3), torch.zeros(2, 3), None, None, torch.zeros(0).long(), 4)
-    assert none.best_in_column.tolist() == [-1, -1]
+    assert none.sources.shape == (2, 0)
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,10 @@ def test_every_step_along_the_residual_stream_is_matched_and_shown(demo, tmp_pat
         line = next(line for line in text.splitlines() if line.strip().startswith(f"{a} → {b}"))
         assert f"{figures['cosine_ge_0.9']:.0%}" in line
         assert f"{a} → {b}" in text
-        assert figures["matched"] == 48
+        assert f"{figures['matched'] / 48:.1%}" in line
+        assert f"{figures['p_cut']:.1%}" in line
+        assert figures["assigned"] == 48
+        assert 15 <= figures["matched"] <= 40  # from copies to strangers
     median = run.summaries[STEPS[0]]["median_decoder_cosine"]
     identity = run.summaries[STEPS[0]]["identity_decoder_cosine"]
     assert f"{median:.2f} ({identity + 0.0:.2f})" in text
@@ -119,7 +122,18 @@ def test_no_line_is_wider_than_it_may_be_and_no_cell_is_cut(demo, columns):
         assert line in commands or cell_len(line) <= (columns or 100), line
     assert "\x1b" not in text
     words = re.sub(r"\s+", " ", text)
-    for label in ("≥ 0.9", "0.7-0.9", "0.5-0.7", "0.3-0.5", "< 0.3", "mutual", "gap", "time"):
+    for label in (
+        "matched",
+        "null",
+        "≥ 0.9",
+        "0.7-0.9",
+        "0.5-0.7",
+        "0.3-0.5",
+        "< 0.3",
+        "mutual",
+        "gap",
+        "time",
+    ):
         assert label in words
     for name in {name for pair in STEPS for name in pair}:
         assert name in words
@@ -135,7 +149,8 @@ def test_examples_are_varied_ordered_and_the_same_each_time(demo, tmp_path):
         assert len({e.left[0].token for e in examples}) == 3
         assert all(len(e.left) == len(e.right) == 3 for e in examples)
     cosine = {kind: [e.row["decoder_cosine"] for e in found] for kind, found in chosen.items()}
-    every = sorted(c for pair in run.pairs for c in run.pair(*pair)["decoder_cosine"])
+    pairs = [run.pair(*pair).filter("matched") for pair in run.pairs]
+    every = sorted(cosine for pair in pairs for cosine in pair["decoder_cosine"])
     assert cosine["best"][0] == every[-1]
     assert cosine["worst"][0] == every[0]
     middle = every[len(every) // 2]

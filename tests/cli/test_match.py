@@ -44,6 +44,8 @@ def test_the_run_holds_what_match_returns(match, saes):
     expected = saematch.match(a, b, candidates=7)
     assert_frame_equal(run.pair(*run.names), expected.to_frame())
     assert_frame_equal(run.candidates(*run.names), expected.candidates_frame())
+    assert_frame_equal(run.sources(*run.names), expected.sources_frame())
+    assert_frame_equal(run.null(*run.names), expected.null_frame())
     assert "Written to out" in done.output
     for name in run.names:
         there = pl.read_parquet(saes / name / "features.parquet")
@@ -79,6 +81,11 @@ def test_the_run_holds_what_match_returns(match, saes):
                 "kind": "many-to-one",
             },
         ),
+        (
+            ["--null", "rotation", "--fdr", "0.05", "--partial"],
+            {"null": "rotation", "fdr": 0.05, "partial": True},
+        ),
+        (["--null", "none"], {"null": "none"}),
     ],
 )
 def test_options_reach_the_method(match, saes, options, arguments):
@@ -140,6 +147,12 @@ def test_a_second_call_resumes_another_is_refused_and_overwrite_discards(match):
             ["resid_post_1", "resid_post_2", "--method", "weighted", "--views", "d:x"],
             "not a number",
         ),
+        (
+            ["resid_post_1", "resid_post_2", "--null", "noise"],
+            "there are covariance, rotation, none",
+        ),
+        (["resid_post_1", "resid_post_2", "--fdr", "1"], "fdr is 1.0"),
+        (["resid_post_1", "resid_post_2", "--null", "none", "--partial"], "partial needs a null"),
         (["resid_post_1", "resid_post_2", "--fold", "thresholds"], "no folding is called"),
         (["resid_post_1", "resid_post_2", "--device", "tpu9"], "no device 'tpu9'"),
         (["resid_post_1", "resid_post_2", "-o", "/proc/none/run"], "/proc/none/run"),
@@ -190,7 +203,7 @@ def test_help_of_every_command_loads_nothing_heavy(tmp_path):
         "except SystemExit: pass\n"
         "print([m for m in ('torch', 'numpy', 'polars', 'scipy') if m in sys.modules])"
     )
-    for command in ([], ["match"], ["demo"]):
+    for command in ([], ["match"], ["flow"], ["demo"]):
         done = subprocess.run(
             [sys.executable, "-c", code, *command, "--help"],
             capture_output=True,
@@ -201,9 +214,9 @@ def test_help_of_every_command_loads_nothing_heavy(tmp_path):
         assert "Usage" in done.stdout
 
 
-def summary(order: torch.Tensor, noise: float = 0.0):
+def summary(order: torch.Tensor, noise: float = 0.0, **options):
     a = make_sae(d_in=8, d_sae=64)
-    return saematch.match(a, permuted(a, order, noise=noise)).summary()
+    return saematch.match(a, permuted(a, order, noise=noise), **options).summary()
 
 
 def test_a_shared_seed_is_named_and_strangers_are_not():
@@ -218,7 +231,9 @@ def test_a_shared_seed_is_named_and_strangers_are_not():
 
 
 def test_bands_share_out_what_is_matched():
-    figures = summary(torch.randperm(64, generator=torch.Generator().manual_seed(1)), noise=1.0)
+    figures = summary(
+        torch.randperm(64, generator=torch.Generator().manual_seed(1)), noise=1.0, null="none"
+    )
     shares = bands(figures)
     assert len(shares) == 5
     assert sum(shares) == pytest.approx(1.0)

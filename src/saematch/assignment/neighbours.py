@@ -1,26 +1,50 @@
-"""What surrounds each pair of an assignment: its ranks, and the next best columns."""
+"""What surrounds each pair of an assignment: its ranks, and the best of each row and column.
+
+One float32 product, a block of rows at a time, with a proved bound on its error (`filtering.py`).
+Whatever the bound leaves in doubt is computed again in float64, one score at a time.
+"""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from saematch.assignment.filtering import Filter, make_filter, norms
 from saematch.assignment.problem import Matrix, Problem, Vector, problem
+from saematch.assignment.ranking import (
+    SPARE,
+    Lists,
+    Pairs,
+    Side,
+    exact_pairs,
+    rank_in_columns,
+    rank_in_rows,
+    search,
+    settle,
+)
 from saematch.errors import SaematchError
+
+BLOCK_ENTRIES = 2**24  # scores held at once: 64 MiB
 
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """Ranks of the pairs and the best columns of each row, on the CPU."""
+    """Ranks of the pairs, the best columns of each row and rows of each column, on the CPU."""
 
+    score: Float[Tensor, " n"]  # s(i, target[i]), float64; NaN if unmatched
     rank_in_row: Int64[Tensor, " n"]  # 1 + columns that score more with row i; 0 if unmatched
     rank_in_column: Int64[Tensor, " n"]  # 1 + rows that score more with target[i]; 0 if unmatched
     candidates: Int64[Tensor, "n k"]  # the k best columns of each row, best first
-    candidate_scores: Float[Tensor, "n k"]
-    best_in_column: Int64[Tensor, " m"]  # the best row of each column; -1 if there are no rows
+    candidate_scores: Float[Tensor, "n k"]  # float64
+    sources: Int64[Tensor, "m k"]  # the k best rows of each column, best first
+    source_scores: Float[Tensor, "m k"]
 
     @property
     def mutual(self) -> Bool[Tensor, " n"]:
@@ -37,85 +61,133 @@ def neighbours(
     k: int,
     *,
     block: int | None = None,
-    dtype: torch.dtype = torch.float64,
 ) -> Neighbours:
-    """Rank each pair `(i, target[i])` in its row and column, and keep each row's `k` best columns.
+    """Rank each pair `(i, target[i])` in its row and column, and keep the best of both.
 
         rank_in_row_i    = 1 + #{j  != target[i] : s_ij  > s(i, target[i])}
         rank_in_column_i = 1 + #{i' != i : s(i', target[i]) > s(i, target[i])}
 
-    with `s_ij = x_i . y_j + row_offset_i + column_offset_j`, where "greater" means by more than
-    rounding, so that equal scores share a rank. Several rows may share a target.
+    with `s_ij = x_i . y_j + row_offset_i + column_offset_j` in float64, where "greater" means by
+    more than rounding, so that equal scores share a rank. Several rows may share a target.
 
     **Arguments:** `x` (n, D), `y` (m, D), `row_offset` (n,) or None, `column_offset` (m,) or None;
-    `target` (n,), a column of each row or -1; `k`, at least 1, of which there are at most m;
-    `block`, rows scored at once, by default what takes 128 MiB in float64; `dtype` of the
-    arithmetic. float64 costs about twice the time and memory of float32 on a processor (far more
-    on most GPUs); float32 tells scores apart to about 1e-5 of `|x_i| |y_j|`. One matrix product of
-    2 n m D operations on the device of `x`.
+    `target` (n,), a column of each row or -1; `k`, at least 1: how many columns to keep of each
+    row, and rows of each column, of which there are at most m and n; `block`, rows scored at once,
+    by default what takes 64 MiB. One float32 product of 2 n m D operations on the device of `x`;
+    the rest is done on the processor.
 
-    **Returns:** `Neighbours`. Equal candidates stand in the order of their indices; which of
-    several equal ones are left out at the end of the list is not specified.
+    **Returns:** `Neighbours`. Equal ones stand in the order of their indices.
 
     **Raises:** `SaematchError` for NaN or infinite entries, shapes that do not fit, targets out of
-    range and `k < 1`.
+    range, scores beyond float64 and `k < 1`.
     """
-    task = problem(x, y, row_offset, column_offset, dtype)
-    target = _checked(target, task).to(task.x.device)
+    task = problem(x, y, row_offset, column_offset, None)
+    target = _checked(target, task)
     if k < 1:
         raise SaematchError(f"k is {k}; at least 1 candidate is kept")
-    k = min(k, task.m)
-    paired = (target >= 0).nonzero()[:, 0]
-    column = target[paired]
-    limit = _limit(task, paired, column)
+    sizes = norms(task.x), norms(task.y)
+    filtering = make_filter(task.x, task.y, sizes, "float32")
+    side = _side(task, filtering)
+    _check_range(side, sizes)
+    pairs = _pairs(side, sizes, target)
+    rows, columns = _lists(task.n, task.m, k), _lists(task.m, task.n, k)
+    block = block or max(1, BLOCK_ENTRIES // max(1, task.m))
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        for start in range(0, task.n if task.m else 0, block):
+            raw = filtering.product(slice(start, start + block)).float().cpu().numpy()
+            work = [
+                pool.submit(rank_in_rows, raw[begin:end], start + begin, side, pairs, rows)
+                for begin, end in _pieces(len(raw))
+            ]
+            work += [
+                pool.submit(rank_in_columns, raw, start, begin, end, side, pairs, columns)
+                for begin, end in _pieces(task.m)
+            ]
+            for each in work:
+                each.result()
+        candidates = _best(rows, side, filtering.left, filtering.right, k, pool)
+        sources = _best(columns, side.turned(), filtering.right, filtering.left, k, pool)
 
-    in_row = torch.zeros_like(target)
-    in_column = torch.zeros_like(target)
-    candidates = target.new_empty((task.n, k))
-    candidate_scores = task.x.new_empty((task.n, k))
-    best_row = target.new_full((task.m,), -1)
-    best_score = task.x.new_full((task.m,), -torch.inf)
-    position = 0
-    for rows, scores in task.blocks(block):
-        if task.m == 0:
-            break
-        candidate_scores[rows], candidates[rows] = _best(scores, k)
-        top = scores.max(0)
-        higher = top.values > best_score
-        best_row = torch.where(higher, top.indices + rows.start, best_row)
-        best_score = torch.where(higher, top.values, best_score)
+    # pairs stand in the order of their columns
+    score = torch.full((task.n,), torch.nan, dtype=torch.float64)
+    in_row, in_column = torch.zeros_like(target), torch.zeros_like(target)
+    which = torch.from_numpy(pairs.row)
+    score[which] = torch.from_numpy(pairs.own)
+    in_row[which] = 1 + torch.from_numpy(pairs.above_in_row)
+    in_column[which] = 1 + torch.from_numpy(pairs.above_in_column)
+    return Neighbours(score, in_row, in_column, *candidates, *sources)
 
-        # the pairs of this block: positions `here` among all pairs, rows `local` of the block
-        count = int((target[rows] >= 0).sum())
-        here = torch.arange(position, position + count, device=target.device)
-        local = paired[here] - rows.start
-        position += count
-        above = scores[local] > limit[here, None]
-        above[torch.arange(count), column[here]] = False
-        in_row[paired[here]] = 1 + above.sum(1)
-        above = scores[:, column] > limit
-        above[local, here] = False
-        in_column[paired] += above.sum(0)
-    in_column[paired] += 1
-    return Neighbours(
-        in_row.cpu(), in_column.cpu(), candidates.cpu(), candidate_scores.cpu(), best_row.cpu()
+
+def _side(task: Problem, filtering: Filter) -> Side:
+    bound = filtering.bound
+    return Side(
+        task.x.cpu().numpy(),
+        task.y.cpu().numpy(),
+        task.row_offset.cpu().numpy(),
+        task.column_offset.cpu().numpy(),
+        bound.row_scale,
+        bound.column_scale,
+        bound.row_slack,
+        bound.column_reach,
+        bound.relative,
     )
 
 
-def _best(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    top = scores.topk(k, dim=1, sorted=False)
-    by_index = top.indices.argsort(dim=1)
-    values, indices = top.values.gather(1, by_index), top.indices.gather(1, by_index)
-    order = values.argsort(dim=1, descending=True, stable=True)
-    return values.gather(1, order), indices.gather(1, order)
+def _check_range(side: Side, sizes: tuple[Tensor, Tensor]) -> None:
+    if not len(side.x) or not len(side.y):
+        return
+    largest = float(sizes[0].max()) * float(sizes[1].max())
+    largest += float(np.abs(side.row_offset).max()) + float(np.abs(side.column_offset).max())
+    if not np.isfinite(largest):
+        raise SaematchError("the scores overflow float64; scale x, y or the offsets down")
 
 
-def _limit(task: Problem, rows: Tensor, columns: Tensor) -> Tensor:
-    """The scores of the pairs, raised by a bound on the usual rounding error of a product."""
-    own = (task.x[rows] * task.y[columns]).sum(1)
-    own += task.row_offset[rows] + task.column_offset[columns]
-    rounding = 4 * torch.finfo(own.dtype).eps * max(1, task.x.shape[1]) ** 0.5
-    return own + rounding * task.magnitude(rows, columns)
+def _pairs(side: Side, sizes: tuple[Tensor, Tensor], target: Tensor) -> Pairs:
+    """The pairs of an assignment in the order of their columns."""
+    which = (target >= 0).nonzero()[:, 0]
+    which = which[target[which].argsort(stable=True)]
+    row, column = which.numpy(), target[which].numpy()
+    first = np.searchsorted(column, np.arange(len(side.y) + 1))
+    place = np.full(len(side.x), -1)
+    place[row] = np.arange(len(row))
+    own = exact_pairs(side, row, column)
+    magnitude = sizes[0].cpu().numpy()[row] * sizes[1].cpu().numpy()[column]
+    magnitude += np.abs(side.row_offset[row]) + np.abs(side.column_offset[column])
+    # equal scores share a rank, so a greater one must be so by more than the usual rounding
+    rounding = 4 * np.finfo(np.float64).eps * max(1, side.x.shape[1]) ** 0.5
+    zeros = np.zeros((2, len(row)), np.int64)
+    return Pairs(row, column, first, place, own, own + rounding * magnitude, zeros[0], zeros[1])
+
+
+def _lists(n: int, m: int, k: int) -> Lists:
+    length = min(m, k + SPARE)
+    return Lists(
+        np.full((n, length), -1, np.int32), np.full((n, length), -np.inf), np.full(n, -np.inf)
+    )
+
+
+def _best(
+    lists: Lists, side: Side, left: Tensor, right: Tensor, k: int, pool: ThreadPoolExecutor
+) -> tuple[Tensor, Tensor]:
+    """The best `k` of each list by exact scores, searched in all scores where it cannot tell."""
+    n, m = len(side.x), len(side.y)
+    index, value = np.empty((n, min(k, m)), np.int64), np.empty((n, min(k, m)))
+    unsure = np.zeros(n, np.bool_)
+    if m:
+        for _ in pool.map(lambda p: settle(lists, side, *p, index, value, unsure), _pieces(n)):
+            pass
+        rows = unsure.nonzero()[0]
+        step = max(1, BLOCK_ENTRIES // m)
+        for start in range(0, len(rows), step):
+            some = rows[start : start + step]
+            raw = (left[torch.from_numpy(some).to(left.device)] @ right.T).float().cpu().numpy()
+            search(raw, some, side, index, value)
+    return torch.from_numpy(index), torch.from_numpy(value)
+
+
+def _pieces(count: int) -> Iterator[tuple[int, int]]:
+    edges = np.linspace(0, count, min(count, torch.get_num_threads()) + 1).astype(int)
+    return itertools.pairwise(edges.tolist())
 
 
 def _checked(target: Tensor, task: Problem) -> Tensor:
@@ -130,4 +202,4 @@ def _checked(target: Tensor, task: Problem) -> Tensor:
             f"target runs from {int(target.min())} to {int(target.max())}; it must be a column "
             f"from 0 to {task.m - 1}, or -1 for unmatched"
         )
-    return target.to(torch.int64)
+    return target.to("cpu", torch.int64)

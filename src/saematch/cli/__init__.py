@@ -8,9 +8,13 @@ from typing import Annotated
 import typer
 
 from saematch import __version__
+from saematch.cli.compare import compare
 from saematch.cli.demo import demo
+from saematch.cli.flow import flow
 from saematch.cli.inspect import inspect
 from saematch.cli.match import match
+from saematch.cli.plot import plot
+from saematch.cli.trace import trace
 from saematch.errors import SaematchError
 
 app = typer.Typer(
@@ -21,8 +25,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(demo)
+app.command()(flow)
 app.command()(inspect)
 app.command()(match)
+app.command()(trace)
+app.command()(compare)
+app.command()(plot)
 
 
 def _version(asked: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -35,27 +37,30 @@ def demo(
     from saematch.manifest import method_options
     from saematch.methods import sae_match
     from saematch.runs import Run
+    from saematch.significance import Significance
 
     names = shipped.residual_path()
     saes = load_all([f"{shipped.PREFIX}{name}" for name in names], pick_device(device), quiet)
     method = sae_match()
-    run = Run.create(
-        out, "demo", method_options(method, candidates=method.kept(None)), saes, overwrite=overwrite
-    )
-    steps = [(i, i + 1) for i in range(len(saes) - 1)]
-    made = match_into(run, saes, steps, method, quiet=quiet)
+    significance = Significance()
+    options = method_options(method, candidates=method.kept(None), **asdict(significance))
+    run = Run.create(out, "demo", options, saes, overwrite=overwrite)
+    steps = list(pairwise(run.names))
+    made = match_into(run, saes, steps, method, significance, quiet=quiet)
+    run.finish()
     if quiet:
         typer.echo(out)
         return
 
     from saematch.cli.console import output
     from saematch.cli.examples import show_examples
-    from saematch.cli.report import show_run
+    from saematch.cli.report import show_place, show_run
 
     console = output()
     console.print("The SAEs along the residual stream of the small model that comes with saematch.")
     show_run(console, run, made)
     show_examples(console, run)
-    console.print(f"\nWritten to {out}: {', '.join(run.parts)}. Next:", soft_wrap=True)
+    show_place(console, run)
+    console.print("Next:")
     for command in NEXT:
         console.print(f"  {command}", soft_wrap=True, style="bold")

@@ -33,13 +33,20 @@ def show_run(console: Console, run: Run, made: int) -> None:
         console.print(Text(f"{made} made now; the others were there already."))
     console.print()
     console.print(_coverage(summaries, bars=console.width >= 100))
+    console.print(Text(_meaning(method), style="dim"))
     console.print(_quality(summaries))
     for pair, figures in summaries.items():
         if (warning := shared_seed(figures, run.same_weights(*pair))) is not None:
-            console.print(Text(f"! {_arrow(pair)}: {warning}", style="yellow"))
+            console.print(Text(f"! {arrow(pair)}: {warning}", style="yellow"))
     notes = dict.fromkeys(note for pair in summaries for note in run.notes(*pair))
     for note in notes:
         console.print(Text(f"- {note}"))
+
+
+def show_place(console: Console, run: Run) -> None:
+    """Print where the run lies, on one line for copying, and what it holds."""
+    console.print(f"\nWritten to {run.path}", soft_wrap=True)
+    console.print(", ".join(run.parts))
 
 
 def shared_seed(figures: dict[str, Any], same_weights: bool = False) -> str | None:
@@ -66,35 +73,50 @@ def bands(figures: dict[str, Any]) -> list[float]:
     return [high - low for low, high in zip([0.0, *at_least], at_least, strict=False)]
 
 
+def _meaning(figures: dict[str, Any]) -> str:
+    """What "matched" means in this run."""
+    if figures["null"] == "none":
+        return "No null: matched means accepted by the method's own rule, by chance or not."
+    kinds = {
+        "covariance": "directions drawn at random with the covariance of B's features",
+        "rotation": "B's features turned at random",
+    }
+    return (
+        f"Matched: scores beyond the best of as many {kinds[figures['null']]}, with "
+        f"{figures['fdr']:.2g} of the matches expected to be false. Null: the share of features "
+        "that such directions would get past the same cut."
+    )
+
+
 def _coverage(summaries: dict, bars: bool) -> Table:
-    table = _table("Share of A's features by the decoder cosine of their match in B")
+    table = new_table("Share of A's features by the decoder cosine of their match in B")
     table.add_column("A → B", overflow="fold")
-    for label in ("matched", *LABELS):
+    for label in ("matched", "null", *LABELS):
         table.add_column(label, justify="right", no_wrap=True)
     if bars:
         table.add_column(" ".join(SHADES), no_wrap=True)
     for pair, figures in summaries.items():
         shares = bands(figures)
         cells = [f"{share:.0%}" if share >= 0.005 or not share else "<1%" for share in shares]
-        table.add_row(_arrow(pair), f"{sum(shares):.1%}", *cells, *([_bar(shares)] if bars else []))
+        cells = [f"{sum(shares):.1%}", _share(figures["p_cut"]), *cells]
+        table.add_row(arrow(pair), *cells, *([_bar(shares)] if bars else []))
     return table
 
 
 def _quality(summaries: dict) -> Table:
     folds = {figures["measures_fold"] for figures in summaries.values()}
     folded = f"folded by {' or '.join(sorted(folds))}"
-    table = _table(
+    table = new_table(
         "Medians over the matches, beside what i -> i would give",
         f"MSE: of decoder rows, {folded}. Mutual: each the other's best. Gap: the most that any "
-        "other assignment could gain, relative; below 1e-9 it is proved the best there is. That "
-        "need not be good: unrelated SAEs reach some cosine too, and i -> i is no null.",
+        "other assignment could gain, relative; below 1e-9 it is proved the best there is.",
     )
     table.add_column("A → B", overflow="fold")
     for label in ("cosine\n(i -> i)", "MSE\n(i -> i)", "\nmutual", "\ni -> i", "\ngap", "\ntime"):
         table.add_column(label, justify="right", no_wrap=True)
     for pair, figures in summaries.items():
         table.add_row(
-            _arrow(pair),
+            arrow(pair),
             _beside(figures, "decoder_cosine", ".2f"),
             _beside(figures, "decoder_mse_folded", ".2g"),
             f"{figures['mutual_share']:.0%}",
@@ -105,7 +127,7 @@ def _quality(summaries: dict) -> Table:
     return table
 
 
-def _table(title: str, caption: str | None = None) -> Table:
+def new_table(title: str, caption: str | None = None) -> Table:
     from rich import box
     from rich.table import Table
 
@@ -137,6 +159,10 @@ def _beside(figures: dict[str, Any], name: str, form: str) -> str:
     return shown if baseline is None else f"{shown} ({_number(baseline, form)})"
 
 
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
 def _number(value: float | None, form: str) -> str:
     if value is None:
         return "-"
@@ -144,7 +170,7 @@ def _number(value: float | None, form: str) -> str:
     return "0" if value == 0 else f"{float(f'{value:{form}}') + 0.0:{form}}"
 
 
-def _arrow(pair: tuple[str, str]) -> str:
+def arrow(pair: tuple[str, str]) -> str:
     return f"{pair[0]} → {pair[1]}"
 
 

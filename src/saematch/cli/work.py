@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from saematch.methods import Method
     from saematch.runs import Run
     from saematch.sae import SAE
+    from saematch.significance import Significance
 
 
 def pick_device(name: str) -> str:
@@ -45,11 +47,32 @@ def load_all(names: Sequence[str], device: str, quiet: bool) -> list[SAE]:
     return [found[name] for name in names]
 
 
+class Loaded:
+    """SAEs by name, loaded when they are asked for; never more than two in memory."""
+
+    def __init__(self, names: Sequence[str], device: str) -> None:
+        self._names = tuple(names)
+        self._device = device
+        self._held: dict[int, SAE] = {}  # the last one used stands last
+
+    def __getitem__(self, place: int) -> SAE:
+        from saematch.checkpoints import load
+
+        if place in self._held:
+            self._held[place] = self._held.pop(place)
+            return self._held[place]
+        if len(self._held) == 2:
+            del self._held[next(iter(self._held))]
+        self._held[place] = load(self._names[place], device=self._device)
+        return self._held[place]
+
+
 def match_into(
     run: Run,
-    saes: Sequence[SAE],
-    pairs: Sequence[tuple[int, int]],
+    saes: Sequence[SAE] | Loaded,
+    pairs: Sequence[tuple[str, str]],
     method: Method,
+    significance: Significance | None = None,
     *,
     candidates: int | None = None,
     any_site: bool = False,
@@ -59,21 +82,25 @@ def match_into(
 
     Args:
         run: made of `saes`, in this order.
-        saes: the SAEs.
-        pairs: places in `saes`, source first.
+        saes: the SAEs, in memory or not.
+        pairs: names in the run, source first.
         method: how to match.
+        significance: how matches are told from chance; as in `saematch.match` unless given.
         candidates: as in `saematch.match`.
         any_site: match even where the SAEs read different kinds of site.
         quiet: show no progress.
     """
     from saematch.cli.console import progress
     from saematch.matching import match
+    from saematch.significance import Significance
 
-    missing = [(i, j) for i, j in pairs if not run.has_pair(run.names[i], run.names[j])]
+    chosen = asdict(significance or Significance())
+    missing = [pair for pair in pairs if not run.has_pair(*pair)]
+    places = {name: place for place, name in enumerate(run.names)}
     with progress(quiet) as bar:
         task = bar.add_task("matching", total=len(pairs), completed=len(pairs) - len(missing))
-        for i, j in missing:
-            a, b = run.names[i], run.names[j]
+        for a, b in missing:
+            i, j = places[a], places[b]
             bar.update(task, description=f"matching {a} → {b}")
             activation = None
             if method.fold == "activation":
@@ -82,13 +109,15 @@ def match_into(
                 saes[i],
                 saes[j],
                 method,
+                **chosen,
                 candidates=candidates,
                 activation=activation,
                 any_site=any_site,
             )
             run.add_pair(a, b, found)
+            # it holds both SAEs, and the next may need the room
+            del found
             bar.advance(task)
-    run.finish()
     return len(missing)
 
 

@@ -1,0 +1,227 @@
+"""Are p-values and false discovery rates what they claim to be? Dictionaries of known truth.
+
+    python -m benchmarks.significance calibration   # P(p <= q) / q where nothing is related
+    python -m benchmarks.significance planted       # false discoveries and power, plain and partial
+    python -m benchmarks.significance shipped       # the shipped SAEs, and rotated copies of them
+    python -m benchmarks.significance time --features 16384 --width 2304
+
+Planted dictionaries: decoder rows with an anisotropic covariance (a power law of variances in a
+random basis), or an isotropic one; encoder columns near the decoder rows; log-normal thresholds.
+A share of the features persists, with noise from none to as large as the feature itself; the
+others of B are strangers. With "clusters", features lie in anisotropic clusters that persist or
+vanish as a whole; with "siblings", in clusters of which single features persist, so that a feature
+that is gone leaves similar ones behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import time
+
+import polars as pl
+import torch
+from torch import Tensor
+
+import saematch
+from saematch import SAE, Conventions, match, shipped
+from saematch.assignment import neighbours
+from saematch.methods import resolve
+from saematch.posing import pose
+from saematch.significance import Significance
+
+METHODS = ("sae-match", "cosine", "feature-flow")
+KINDS = ("isotropic", "anisotropic", "clusters", "siblings")
+
+
+def planted(kind: str, n: int, width: int, persists: float, seed: int) -> tuple[SAE, SAE, Tensor]:
+    """Two SAEs and the truth: the place in B of each feature of A, -1 for those that are gone."""
+    g = torch.Generator().manual_seed(seed)
+
+    def gaussian(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=g)
+
+    def unit(v: Tensor) -> Tensor:
+        return v / v.norm(dim=1, keepdim=True)
+
+    basis = torch.linalg.qr(gaussian(width, width))[0]
+    power = 0.0 if kind == "isotropic" else 0.5
+    root = torch.arange(1, width + 1.0).pow(-power)[:, None] * basis
+
+    def centres() -> Tensor:
+        return unit(gaussian(max(1, n // 32), width) @ root)
+
+    cluster = torch.randint(max(1, n // 32), (n,), generator=g)
+
+    def directions() -> Tensor:
+        rows = unit(gaussian(n, width) @ root)
+        if kind in ("clusters", "siblings"):
+            rows = unit(rows + torch.rand(n, 1, generator=g) * centres()[cluster])
+        return rows
+
+    def encoders(decoder: Tensor) -> Tensor:
+        return unit(decoder + 0.7 * unit(gaussian(n, width) @ root))
+
+    a = directions()
+    a_encoder = encoders(a)
+    stays = torch.rand(n, generator=g) < persists
+    if kind == "clusters":
+        stays = stays[cluster]
+    noise = torch.rand(n, 1, generator=g)
+    other = directions()
+    other_encoder = encoders(other)
+    b = torch.where(stays[:, None], unit(a + noise * unit(gaussian(n, width) @ root)), other)
+    moved = unit(a_encoder + noise * unit(gaussian(n, width) @ root))
+    b_encoder = torch.where(stays[:, None], moved, other_encoder)
+    order = torch.randperm(n, generator=g)
+    back = order.argsort()
+
+    def sae(decoder: Tensor, encoder: Tensor) -> SAE:
+        return SAE(
+            W_enc=encoder.T.contiguous(),
+            W_dec=decoder,
+            b_enc=torch.zeros(n),
+            b_dec=torch.zeros(width),
+            threshold=torch.exp(0.5 * gaussian(n)),
+            conventions=Conventions("jumprelu", source=f"planted/{kind}"),
+        )
+
+    truth = torch.where(stays, order, -1)
+    return sae(a, a_encoder), sae(b[back], b_encoder[back]), truth
+
+
+def calibration(n: int, width: int, repetitions: int) -> pl.DataFrame:
+    """How often p-values of the best target fall to q or below, over q, where nothing is related.
+
+    Many-to-one on the methods' views, for which p-values should be uniform, and by the quarter of
+    the features with the least and the largest vectors.
+    """
+    rows = []
+    for kind in KINDS[:3]:
+        for name in METHODS[:2]:
+            method = dataclasses.replace(resolve(name), kind="many-to-one")
+            p, sizes = [], []
+            for seed in range(repetitions):
+                a, b, _ = planted(kind, n, width, 0.0, seed)
+                p.append(match(a, b, method, candidates=1).p_value)
+                sizes.append(pose(a, b, method).x.norm(dim=1))
+            every, size = torch.cat(p), torch.cat(sizes)
+            quarter = size.argsort().chunk(4)
+            row: dict[str, object] = {"dictionaries": kind, "method": name, "n": len(every)}
+            row |= {f"q {q:g}": round(float((every <= q).double().mean()) / q, 2) for q in
+                    (0.5, 0.1, 0.01, 0.001)}  # fmt: skip
+            row |= {
+                f"{which}, q 0.01": round(float((every[part] <= 0.01).double().mean()) / 0.01, 2)
+                for which, part in (("small", quarter[0]), ("large", quarter[-1]))
+            }
+            rows.append(row)
+    return pl.DataFrame(rows)
+
+
+def discoveries(n: int, width: int, persists: float, repetitions: int) -> pl.DataFrame:
+    """False discoveries: matches of features without a partner in B, and of a wrong one too."""
+    rows = []
+    for kind in KINDS:
+        for method, partial in (*((m, False) for m in METHODS), *((m, True) for m in METHODS[:2])):
+            found = []
+            for seed in range(repetitions):
+                a, b, truth = planted(kind, n, width, persists, 100 + seed)
+                m = match(a, b, method, partial=partial, candidates=1)
+                true = (m.target == truth) & (truth >= 0)
+                number = max(1, m.n_matched)
+                found.append(
+                    {
+                        "strangers": int((m.matched & (truth < 0)).sum()) / number,
+                        "wrong": int((m.matched & ~true).sum()) / number,
+                        "power": int((m.matched & true).sum()) / max(1, int((truth >= 0).sum())),
+                        "assigned": int((m.target >= 0).sum()) / n,
+                        "precision": int(true.sum()) / max(1, int((m.target >= 0).sum())),
+                        "recall": int(true.sum()) / max(1, int((truth >= 0).sum())),
+                        "seconds": m.seconds,
+                    }
+                )
+            mean = pl.DataFrame(found).mean().row(0, named=True)
+            worst = max(f["strangers"] for f in found)
+            row: dict[str, object] = {"dictionaries": kind, "method": method, "partial": partial}
+            rows.append(
+                row | {k: round(v, 4) for k, v in mean.items()} | {"worst": round(worst, 4)}
+            )
+    return pl.DataFrame(rows)
+
+
+def shipped_shares() -> pl.DataFrame:
+    """Share of features matched at 1 %, and with a randomly rotated copy of the same target."""
+    path = shipped.residual_path()
+    pairs = list(itertools.pairwise(path))
+    pairs += [("resid_post_3", f"resid_post_3_{kind}") for kind in ("seed2", "wide", "topk")]
+    saes = {name: saematch.load(f"saematch:{name}") for pair in pairs for name in pair}
+    rows = []
+    for a, b in pairs:
+        row: dict[str, object] = {"pair": f"{a} -> {b}"}
+        for method in METHODS:
+            m = match(saes[a], saes[b], method)
+            row[method] = round(m.n_matched / m.a.d_sae, 3)
+            apart = [match(saes[a], rotated(saes[b], seed), method) for seed in range(3)]
+            row[f"{method}, rotated"] = sum(m.n_matched for m in apart)
+        rows.append(row)
+    return pl.DataFrame(rows)
+
+
+def rotated(sae: SAE, seed: int) -> SAE:
+    """`sae` with everything it reads and writes under one random rotation."""
+    g = torch.Generator().manual_seed(seed)
+    turn = torch.linalg.qr(torch.randn(sae.d_in, sae.d_in, generator=g))[0]
+    return dataclasses.replace(sae, W_enc=turn.T @ sae.W_enc, W_dec=sae.W_dec @ turn)
+
+
+def times(n: int, width: int) -> pl.DataFrame:
+    """Processor seconds of the parts of a match but for the assignment, and of one product."""
+    a, b, truth = planted("anisotropic", n, width, 0.6, 0)
+    posed = pose(a, b, resolve("sae-match"))
+    x, y, here, there = posed.x, posed.y, posed.row_offset, posed.column_offset
+    taken: dict[str, float] = {}
+
+    def timed(name: str, work) -> None:
+        start = time.process_time()
+        work()
+        taken[name] = round(time.process_time() - start, 2)
+
+    def product() -> None:
+        for some in x.split(1024):
+            torch.mm(some, y.T)
+
+    significance = Significance()
+    timed("one product", product)
+    timed("null, A's side", lambda: significance.chance(x, y, here, there, posed.widths))
+    timed("null, B's side", lambda: significance.chance(y, x, there, here, posed.widths))
+    timed("neighbours", lambda: neighbours(x, y, here, there, truth, 5))
+    timed("product again", product)
+    return pl.DataFrame({"part": list(taken), "seconds": list(taken.values())})
+
+
+def main() -> None:
+    """Read the command line and print tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # pyright: ignore[reportOptionalMemberAccess]
+    parser.add_argument("what", choices=("calibration", "planted", "shipped", "time"))
+    parser.add_argument("--features", type=int, default=1024)
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--persists", type=float, default=0.5)
+    parser.add_argument("--repetitions", type=int, default=20)
+    given = parser.parse_args()
+    size = given.features, given.width
+    pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=200, tbl_formatting="ASCII_MARKDOWN",
+              tbl_hide_column_data_types=True, tbl_hide_dataframe_shape=True)  # fmt: skip
+    match given.what:
+        case "calibration":
+            print(calibration(*size, given.repetitions))
+        case "planted":
+            print(discoveries(*size, given.persists, given.repetitions))
+        case "shipped":
+            print(shipped_shares())
+        case "time":
+            print(times(*size))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""`saematch plot RUN`: figures of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def plot(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The folder to write to; RUN/figures unless given."),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only this one, of scores, quality, survivors, lifespans, composition; may be "
+            "given several times."
+        ),
+    ] = None,
+    png: Annotated[
+        bool, typer.Option("--png", help="PNG too; needs kaleido and a Chrome or Chromium.")
+    ] = False,
+) -> None:
+    """Draw a run: scores and their null, quality by layer, lifespans, chains against direct ones.
+
+    Each figure is an HTML file that needs nothing else. What the run has no table for is left out.
+    """
+    from saematch.plots import figures, save
+    from saematch.runs import Run
+
+    folder = out or run / "figures"
+    made, missing = figures(Run.open(run), only)
+    for name, figure in made.items():
+        for ending in (".html", ".png") if png else (".html",):
+            typer.echo(save(figure, folder / f"{name}{ending}"))
+    for name, reason in missing.items():
+        typer.echo(f"no {name}: {reason}", err=True)
+    if not made:
+        raise typer.Exit(1)

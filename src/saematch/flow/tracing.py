@@ -1,0 +1,276 @@
+"""One feature's way through the layers: where it comes from, where it goes, what else it might."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from saematch.contexts import Context, top_contexts
+from saematch.errors import RunError
+from saematch.flow.layers import STREAM, Layers, Pair
+from saematch.runs import Run
+
+SKIPS = 1  # layers in a row that a way may leave out where they have no match
+NAMES = 12  # listed in an error
+
+
+@dataclass(frozen=True)
+class Link:
+    """From a feature of SAE A to one of SAE B; what is not known is None."""
+
+    site: str  # of the other end
+    feature: int
+    kind: str  # as in saematch.flow.graph.KINDS
+    rank: int | None  # among the candidates of A's feature, or the sources of B's, from 1
+    score: float | None
+    cosine: float | None  # of the decoder rows
+    p_value: float | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """A feature on the way, by the link that leads to it."""
+
+    link: Link
+    alternatives: tuple[Link, ...]  # what else was there to go to, in the same SAE
+    skipped: tuple[str, ...]  # SAEs in between that have no match
+    contexts: tuple[Context, ...]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A feature with its way backward and forward, from the nearest step to the farthest.
+
+    `before` and `after` say what was there where the way ends: the best links of the next SAE, of
+    which none is an accepted match; empty where no SAE follows that the run has matched.
+    """
+
+    site: str
+    feature: int
+    contexts: tuple[Context, ...]
+    community: tuple[int, str | None] | None  # number and label, where the run has communities
+    backward: tuple[Step, ...]
+    forward: tuple[Step, ...]
+    before: tuple[Link, ...]
+    after: tuple[Link, ...]
+    modules: tuple[Link, ...]  # accepted matches from or to SAEs of other streams
+
+
+def trace(
+    run: Run | str | Path,
+    site: str,
+    feature: int | None = None,
+    *,
+    contexts: int = 2,
+    alternatives: int = 3,
+) -> Trace:
+    """Follow a feature backward and forward along its accepted matches.
+
+    The way leads from SAE to SAE of the same stream, always to the nearest that the run has matched
+    with the last one; where that has no match the next is tried, `SKIPS` at most.
+
+    Args:
+        run: a run directory.
+        site: the name of an SAE of the run; or a layer, of the residual stream; or, without
+            `feature`, both in one as `12_3456`, `resid_post_12/3456` or `resid_post_12#3456`.
+        feature: its index.
+        contexts: how many to give of each feature.
+        alternatives: how many to give of each step.
+
+    Raises:
+        RunError: there is no such run, SAE or feature, or the feature takes no part in matchings.
+    """
+    run = run if isinstance(run, Run) else Run.open(run)
+    layers = Layers.of(run)
+    site, feature = find(layers, site, feature)
+    if layers.excluded[site][feature]:
+        reason = run.features(site)["excluded"][feature]
+        raise RunError(f"feature {feature} of {site} takes part in no matching: it is {reason}")
+    known: dict[str, pl.DataFrame | None] = {}
+
+    def texts(name: str, index: int) -> tuple[Context, ...]:
+        if name not in known:
+            known[name] = run.contexts(name)
+        frame = known[name]
+        return () if frame is None else tuple(top_contexts(frame, index, contexts))
+
+    ways = {}
+    for ahead in (False, True):
+        steps: list[Step] = []
+        here = site, feature
+        while True:
+            step, best = _next(layers, *here, ahead, alternatives)
+            if step is None:
+                break
+            here = step.link.site, step.link.feature
+            steps.append(Step(step.link, step.alternatives, step.skipped, texts(*here)))
+        ways[ahead] = tuple(steps), best
+    return Trace(
+        site=site,
+        feature=feature,
+        contexts=texts(site, feature),
+        community=_community(run, site, feature),
+        backward=ways[False][0],
+        forward=ways[True][0],
+        before=ways[False][1],
+        after=ways[True][1],
+        modules=_modules(layers, site, feature),
+    )
+
+
+def find(layers: Layers, site: str, feature: int | None = None) -> tuple[str, int]:
+    """The SAE and the index that a name means; see `trace`.
+
+    Raises:
+        RunError: there is no such SAE or feature, or the name means several.
+    """
+    if feature is None and site not in layers.names:
+        together = re.fullmatch(r"(.+)[/#](\d+)|(\d+)_(\d+)", site.replace(" ", ""))
+        if together is not None:
+            site = together[1] or together[3]
+            feature = int(together[2] or together[4])
+    name = _site(layers, site)
+    last = layers.features[name] - 1
+    if feature is None:
+        raise RunError(f"which feature of {name}? It has 0 to {last}")
+    if not 0 <= feature <= last:
+        raise RunError(f"{name} has no feature {feature}; it has 0 to {last}")
+    return name, feature
+
+
+def _site(layers: Layers, site: str) -> str:
+    if site in layers.names:
+        return site
+    shown = ", ".join(layers.names[:NAMES])
+    if len(layers.names) > NAMES:
+        shown += f", ... ({len(layers.names)} in all)"
+    if not site.isdecimal():
+        raise RunError(f"the run has no SAE {site!r}; it has {shown}")
+    residual = [
+        name
+        for name in layers.streams.get(STREAM, ())
+        if (s := layers.sites[name]) is not None and s.layer == int(site)
+    ]
+    # of resid_pre_0 and resid_post_0, layer 0 means what comes out of it
+    last = {s.kind for name in residual if (s := layers.sites[name]) is not None}
+    if len(residual) > 1 and "resid_post" in last:
+        residual = [n for n in residual if (s := layers.sites[n]) and s.kind == "resid_post"]
+    if len(residual) == 1:
+        return residual[0]
+    if residual:
+        raise RunError(f"layer {site} has several SAEs, name one: {', '.join(residual)}")
+    raise RunError(f"the run has no SAE of the residual stream at layer {site}; it has {shown}")
+
+
+def _neighbours(layers: Layers, site: str, ahead: bool) -> list[str]:
+    """The SAEs of the same stream that the run has matched with this one, the nearest first."""
+    stream = next(names for names in layers.streams.values() if site in names)
+    place = stream.index(site)
+    if ahead:
+        return [name for name in stream[place + 1 :] if (site, name) in layers.pairs]
+    return [name for name in reversed(stream[:place]) if (name, site) in layers.pairs]
+
+
+def _next(
+    layers: Layers, site: str, feature: int, ahead: bool, n: int
+) -> tuple[Step | None, tuple[Link, ...]]:
+    """The next step, or none and what the nearest SAE has instead."""
+    stop: tuple[Link, ...] | None = None
+    skipped: list[str] = []
+    for other in _neighbours(layers, site, ahead)[: SKIPS + 1]:
+        pair = layers.pairs[(site, other) if ahead else (other, site)]
+        links = _links(pair, other, feature, ahead)
+        accepted = [link for link in links if link.kind == "match"]
+        if accepted:
+            rest = [link for link in links if link is not accepted[0]]
+            return Step(accepted[0], tuple(rest[:n]), tuple(skipped), ()), ()
+        if stop is None:
+            stop = tuple(links[:n])
+        skipped.append(other)
+    return None, stop or ()
+
+
+def _links(pair: Pair, other: str, feature: int, ahead: bool) -> list[Link]:
+    """All links of a feature of A (`ahead`) or B: matches first, then by rank."""
+    if ahead:
+        # the cosines of candidates are not kept
+        unknown = np.full_like(pair.candidate_scores, np.nan)
+        known = pair.candidates, pair.candidate_scores, pair.candidate_p, unknown
+        given = [feature] if pair.target[feature] >= 0 else []
+    else:
+        known = pair.sources, pair.source_scores, pair.source_p, pair.source_cosine
+        given = (pair.target == feature).nonzero()[0].tolist()
+    listed, scores, p_values, cosines = (values[feature] for values in known)
+    rank = {int(index): place + 1 for place, index in enumerate(listed) if index >= 0}
+    links = [
+        Link(
+            other,
+            end := int(pair.target[row]) if ahead else row,
+            "match" if pair.matched[row] else "target",
+            rank.get(end),
+            _number(pair.score[row]),
+            _number(pair.cosine[row]),
+            _number(pair.p_value[row]),
+        )
+        for row in given
+    ]
+    ends = {link.feature for link in links}
+    kind = "candidate" if ahead else "source"
+    links += [
+        Link(
+            other,
+            end,
+            kind,
+            place,
+            _number(scores[place - 1]),
+            _number(cosines[place - 1]),
+            _number(p_values[place - 1]),
+        )
+        for end, place in rank.items()
+        if end not in ends
+    ]
+    worst = float("inf")
+    # several features may share a target: the best of them is the way
+    return sorted(
+        links,
+        key=lambda k: (
+            k.kind != "match",
+            -(k.score if k.score is not None else -worst) if k.kind == "match" else 0,
+            k.rank or worst,
+        ),
+    )
+
+
+def _modules(layers: Layers, site: str, feature: int) -> tuple[Link, ...]:
+    """Accepted matches with SAEs of other streams, in order of depth."""
+    own = next(names for names in layers.streams.values() if site in names)
+    found = []
+    for other in layers.names:
+        if other in own:
+            continue
+        for ahead, pair in ((False, (other, site)), (True, (site, other))):
+            if pair in layers.pairs:
+                links = _links(layers.pairs[pair], other, feature, ahead)
+                found += [link for link in links if link.kind == "match"][:1]
+    return tuple(found)
+
+
+def _community(run: Run, site: str, feature: int) -> tuple[int, str | None] | None:
+    if "communities" not in (run.flow or {}).get("tables", {}):
+        return None
+    row = (
+        run.flow_table("communities")
+        .select("community", "label", "members")
+        .explode("members")
+        .unnest("members")
+        .filter(pl.col("site") == site, pl.col("feature") == feature)
+    )
+    return (row["community"][0], row["label"][0]) if len(row) else None
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

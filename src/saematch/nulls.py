@@ -1,0 +1,97 @@
+"""Nulls: dictionaries of directions that mean nothing, to compare a dictionary's scores with.
+
+A null dictionary stands in for a target dictionary. Feature by feature it borrows the norm of
+every view (and so, for a squared distance, the offset), so that large features attract as many
+matches as they do in the target; only where the vectors point is left to chance. A view of one
+dimension, such as the encoder's bias, has no direction and is borrowed whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Null = Literal["covariance", "rotation", "none"]
+
+
+def split(y: Float[Tensor, "m D"], widths: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Directions `(m, D)`, of unit norm in each view, and norms `(m, views)` of stacked views.
+
+    A view of one dimension has the direction 1 and its value, with its sign, for a norm.
+    """
+    directions, norms = [], []
+    for part in y.split(list(widths), dim=1):
+        if part.shape[1] == 1:
+            directions.append(torch.ones_like(part))
+            norms.append(part)
+        else:
+            norm = part.norm(dim=1, keepdim=True)
+            directions.append(part / norm.clamp(min=torch.finfo(part.dtype).tiny))
+            norms.append(norm)
+    return torch.cat(directions, 1), torch.cat(norms, 1)
+
+
+def draw(
+    null: Null, u: Float[Tensor, "m D"], widths: Sequence[int], generator: torch.Generator
+) -> Iterator[Float[Tensor, "m D"]]:
+    """Null directions for the directions `u` of a target, a dictionary at a time, without end.
+
+    `covariance`: mixtures `mean + sum_j e_j (u_j - mean) / sqrt(m)` with random signs `e_j`, which
+    are Gaussian with the target's own mean and covariance (by the central limit theorem), within
+    and between views. The signs of a dictionary are rows of a Hadamard matrix times one random
+    sign per feature, so that the mixtures are uncorrelated, as independent ones would be, and take
+    `m D (A + B)` multiplications, `A B >= m`, where independent ones take `m D m`.
+
+    `rotation`: the target under one random rotation of the space; views of the same width, such as
+    decoder and encoder, are taken to lie in one space and turn together.
+
+    Args:
+        null: its name, not `none`.
+        u: directions by `split`.
+        widths: dimensions of each view.
+        generator: on the CPU; the same dictionaries on every device, to rounding.
+    """
+    kinds: dict[str, Callable] = {"covariance": _mixed, "rotation": _rotated}
+    while True:
+        yield split(kinds[null](u, widths, generator), widths)[0]
+
+
+def _mixed(u: Tensor, widths: Sequence[int], generator: torch.Generator) -> Tensor:
+    m, width = u.shape
+    power = max(0, (m - 1).bit_length())
+    shape = 2 ** (power // 2), 2 ** (power - power // 2)
+    mean = u.mean(0)
+    mixed = u.new_zeros(shape[0] * shape[1], width)
+    places = torch.randperm(len(mixed), generator=generator)[:m].to(u.device)
+    signs = torch.randint(0, 2, (m, 1), generator=generator).to(u) * 2 - 1
+    mixed[places] = signs * (u - mean) / m**0.5
+    # the Hadamard matrix of the whole is the Kronecker product of two small ones
+    first, second = (_hadamard(size).to(u) for size in shape)
+    mixed = (first @ mixed.view(shape[0], -1)).view(*shape, width)
+    mixed = (second @ mixed).view(-1, width)
+    chosen = torch.randperm(len(mixed), generator=generator)[:m].to(u.device)
+    return mixed[chosen] + mean
+
+
+def _hadamard(size: int) -> Tensor:
+    matrix = torch.ones(1, 1)
+    while len(matrix) < size:
+        matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)])
+    return matrix
+
+
+def _rotated(u: Tensor, widths: Sequence[int], generator: torch.Generator) -> Tensor:
+    rotations: dict[int, Tensor] = {}
+    turned = []
+    for part, width in zip(u.split(list(widths), dim=1), widths, strict=True):
+        if width not in rotations:
+            gaussian = torch.randn(width, width, generator=generator, dtype=torch.float64)
+            q, r = torch.linalg.qr(gaussian)
+            # with these signs the rotation is uniform (Mezzadri, 2007)
+            rotations[width] = (q * r.diagonal().sign()).to(u)
+        turned.append(part @ rotations[width])
+    return torch.cat(turned, 1)

@@ -1,0 +1,50 @@
+"""Figures as files: HTML that needs nothing else, and PNG."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from saematch.atomic import whole
+from saematch.errors import SaematchError
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+def save(figure: go.Figure, path: str | Path) -> Path:
+    """Write a figure as .html, which holds all it needs, or as .png of twice its size in pixels.
+
+    Raises:
+        SaematchError: another ending; for PNG, that kaleido is not installed or finds no Chrome or
+            Chromium; or a file that cannot be written.
+    """
+    path = Path(path)
+    if path.suffix not in (".html", ".png"):
+        raise SaematchError(f"{path}: a figure is saved as .html or .png")
+    data = _png(figure) if path.suffix == ".png" else figure.to_html(include_plotlyjs=True).encode()
+    try:
+        with whole(path) as partial:
+            partial.write_bytes(data)
+    except OSError as error:
+        raise SaematchError(f"{path} cannot be written: {error}") from error
+    return path
+
+
+def _png(figure: go.Figure) -> bytes:
+    # whatever else the browser says is logged as an error, with a traceback
+    logger = logging.getLogger("choreographer")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        return figure.to_image(format="png", scale=2)
+    except Exception as error:  # kaleido's own errors, and those of the browser that it starts
+        lines = str(error).strip().splitlines()
+        reason = lines[0] if lines else type(error).__name__
+        raise SaematchError(
+            "PNG needs kaleido (pip install 'saematch[plots]') and a Chrome or Chromium on this "
+            f"machine, whose place BROWSER_PATH may give: {reason}"
+        ) from error
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,59 @@
+"""The tables that figures are made of."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from saematch.flow.layers import Layers, depth
+from saematch.runs import Run
+
+EVERY = "from A to B"  # pairs that have no order
+MODES = {
+    "chained": "one-to-one matches, chained",
+    "flow": "each feature to its best target, many to one",
+    "gaps": "tracks that may skip a layer",
+}
+
+
+class Missing(Exception):  # noqa: N818 - not an error: a figure that a run has no data for
+    """What a figure would need and the run does not have."""
+
+
+def neighbours(run: Run) -> tuple[list[tuple[str, str]], str]:
+    """The pairs along the layers that are done, in order of depth, and what they are, in words.
+
+    All pairs of the run, where it has none along the layers or several SAEs of one depth.
+    """
+    done = set(run.pairs)
+    if not done:
+        raise Missing("the run has no pair")
+    layers = Layers.of(run)
+    depths = [depth(layers.sites[name]) for name in layers.chain]
+    along = [pair for pair in layers.adjacent() if pair in done]
+    if along and len(set(depths)) == len(depths):
+        return along, "from layer to layer"
+    return run.pairs, EVERY
+
+
+def flow_table(run: Run, name: str) -> pl.DataFrame:
+    """A table of `saematch flow`."""
+    if name not in (run.flow or {}).get("tables", {}):
+        raise Missing(f"the run has no table {name}: `saematch flow` makes it")
+    return run.flow_table(name)
+
+
+def by_mode(table: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """A table of tracks by how they were made, in the order of the table."""
+    if "mode" not in table.columns:
+        return {"": table}
+    return {str(mode[0]): part for mode, part in table.partition_by("mode", as_dict=True).items()}
+
+
+def named(figure: str, mode: str) -> str:
+    """What the figure of a mode is called."""
+    return f"{figure}_{mode}" if mode else figure
+
+
+def subtitle(mode: str, more: str) -> str:
+    """How the tracks of a mode were made, and more."""
+    return "; ".join(part for part in (MODES.get(mode, mode), more) if part)

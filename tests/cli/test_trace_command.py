@@ -1,0 +1,103 @@
+"""`saematch trace`: legible at any width, whatever the texts hold."""
+
+import json
+from itertools import pairwise
+
+import pytest
+from rich.cells import cell_len
+from typer.testing import CliRunner
+
+import saematch
+from saematch import contexts
+from saematch.cli import app
+from saematch.flow import trace
+from saematch.flow.communities import graph_tables
+from saematch.runs import Run
+from stand_in import write_shipped
+
+HOSTILE = contexts.Context("[bold]a\x1b[2J", "</b>[/]\x07", "\u202ee\r\nf" * 30, 1.0, "s")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = write_shipped(tmp_path_factory.mktemp("data"), d_in=32) / "saes"
+    saes = [saematch.load(folder / f"resid_post_{layer}") for layer in range(1, 5)]
+    made = Run.create(tmp_path_factory.mktemp("run"), "flow", {}, saes)
+    for (i, a), (j, b) in pairwise(enumerate(made.names)):
+        made.add_pair(a, b, saematch.match(saes[i], saes[j], "cosine"))
+    made.add_flow(graph_tables(made), {})
+    return made
+
+
+@pytest.fixture(scope="module")
+def longest(run):
+    """The feature of the first layer that goes farthest."""
+    return max(range(48), key=lambda i: len(trace(run, "resid_post_1", i).forward))
+
+
+def shown(run, *arguments, width=100):
+    done = CliRunner().invoke(
+        app, ["trace", str(run.path), *map(str, arguments)], env={"COLUMNS": str(width)}
+    )
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_way_in_order_of_layers(run, longest, width):
+    found = trace(run, "resid_post_1", longest)
+    assert found.forward
+    text = shown(run, "1", longest, width=width)
+    lines = text.splitlines()
+    assert all(cell_len(line) <= width for line in lines)
+    heads = [f"resid_post_1 #{longest}"]
+    heads += [f"{s.link.site} #{s.link.feature}" for s in found.forward]
+    places = [next(i for i, line in enumerate(lines) if head in line) for head in heads]
+    assert places == sorted(places)
+    assert lines[places[0]].startswith("▶ ")
+    for step, place in zip(found.forward, places[1:], strict=True):
+        assert f"▼ match  cosine {step.link.cosine:.2f}" in lines[place - 1]
+    number, label = found.community or (None, None)
+    assert f"community {number}: {label}" in text
+
+
+def test_the_end_of_the_way_shows_both_directions_alike(run, longest):
+    last = trace(run, "resid_post_1", longest).forward[-1].link
+    text = shown(run, last.site, last.feature)
+    assert text.index(f"resid_post_1 #{longest}") < text.index("▶ ")
+
+
+def test_hostile_texts_are_shown_as_text(run, longest, monkeypatch):
+    monkeypatch.setattr("saematch.flow.tracing.top_contexts", lambda *_: [HOSTILE])
+    text = shown(run, "resid_post_1", longest, width=80)
+    assert "[bold]a" in text
+    assert "</b>[/]" in text
+    assert not {"\x1b", "\x07", "\u202e", "\r"} & {*text}
+    assert all(cell_len(line) <= 80 for line in text.splitlines())
+
+
+def test_exports(run, longest, tmp_path):
+    place = tmp_path / "around.json"
+    text = shown(run, f"1_{longest}", "--export", place, "--depth", 1)
+    assert f"Written to {place}" in text
+    made = json.loads(place.read_text())
+    assert {"1", "2"} == {node["layer"] for node in made["nodes"]}
+    assert made["metadata"]["prompt"] == f"resid_post_1 #{longest}"
+    shown(run, f"1_{longest}", "--export", place, "--node-link", "--max-p", "1e-9")
+    assert {edge["p_value"] <= 1e-9 for edge in json.loads(place.read_text())["edges"]} == {True}
+    shown(run, f"1_{longest}", "--export", tmp_path / "around.graphml")
+    assert "<graphml" in (tmp_path / "around.graphml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["resid_post_9", "1"], "the run has no SAE 'resid_post_9'; it has resid_post_1"),
+        (["resid_post_1", "48"], "resid_post_1 has no feature 48; it has 0 to 47"),
+        (["1_2", "--export", "x.txt"], r"x.txt: the name must end in .json, .graphml, .parquet"),
+    ],
+)
+def test_errors_name_what_would_be_right(run, arguments, words):
+    done = CliRunner().invoke(app, ["trace", str(run.path), *arguments])
+    assert done.exit_code == 1
+    assert words in str(done.exception)

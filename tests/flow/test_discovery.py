@@ -1,0 +1,41 @@
+"""Benjamini and Hochberg, and the bootstrap without drawing."""
+
+import numpy as np
+import pytest
+from scipy.stats import false_discovery_control
+
+from saematch.flow.discovery import beyond, cut, interval
+
+
+def test_the_cut_is_benjamini_and_hochbergs():
+    p = np.array([0.001, 0.008, 0.039, 0.041, 0.042, 0.06, 0.074, 0.205, 0.212, 0.216])
+    # by hand: 5 x 0.1 / 10 = 0.05 >= 0.042, 6 x 0.01 = 0.06 >= 0.06, 0.07 < 0.074
+    assert cut(p, 0.1) == pytest.approx(0.06)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        p = np.where(rng.random(200) < 0.3, rng.random(200) ** 8, rng.random(200))
+        found = beyond(p, cut(p, 0.05))
+        assert found.tolist() == (false_discovery_control(p) <= 0.05).tolist()
+
+
+def test_what_is_no_hypothesis_does_not_count():
+    p = np.array([0.004, np.nan, 0.009, np.nan])
+    assert cut(p, 0.01) == 0.01
+    assert beyond(p, cut(p, 0.01)).tolist() == [True, False, True, False]
+    assert cut(np.full(3, np.nan), 0.01) == 0
+    assert cut(np.array([]), 0.01) == 0
+    assert not beyond(np.array([0.0, 0.5]), 0.0).any()
+
+
+def test_the_interval_is_that_of_resampled_features():
+    rng = np.random.default_rng(1)
+    hit = np.zeros(80)
+    hit[:24] = 1
+    drawn = rng.choice(hit, (40_000, 80)).mean(1)
+    low, high = interval(np.array([24]), np.array([80]))
+    assert low[0] == pytest.approx(np.quantile(drawn, 0.025), abs=1 / 80)
+    assert high[0] == pytest.approx(np.quantile(drawn, 0.975), abs=1 / 80)
+    assert low[0] < 0.3 < high[0]
+    low, high = interval(np.array([0, 5, 0]), np.array([10, 5, 0]))
+    assert low[:2].tolist() == high[:2].tolist() == [0, 1]
+    assert np.isnan([low[2], high[2]]).all()

@@ -1,0 +1,163 @@
+"""Tracks by hand: chained, flowing together, over a gap; births, deaths, lifespans."""
+
+from itertools import product
+
+import by_hand
+import numpy as np
+import polars as pl
+import pytest
+
+from saematch import MatchError
+from saematch.flow.gaps import best_paths, gaps
+from saematch.flow.links import chained, flow
+from saematch.flow.tracks import lifespans, spans, tracks, turnover
+
+STRONG, GOOD, WEAK = 1e-12, 1e-8, 0.5
+
+
+def paths(links) -> set[tuple]:
+    frame = tracks(links).with_columns(pl.concat_str("site", "feature").alias("node"))
+    return set(frame.group_by("track").agg("node")["node"].map_elements(tuple, pl.Object))
+
+
+def three(ab, bc, ac=None, sizes=(3, 3, 3)):
+    n, m, k = sizes
+    pairs = {("a", "b"): by_hand.pair(n, m, ab), ("b", "c"): by_hand.pair(m, k, bc)}
+    if ac is not None:
+        pairs["a", "c"] = by_hand.pair(n, k, ac)
+    return by_hand.layers(dict(zip("abc", sizes, strict=True)), pairs)
+
+
+def test_chained_matches_by_hand():
+    made = three({0: (2, STRONG), 1: (0, GOOD), 2: (1, WEAK)}, {0: (1, STRONG), 2: (2, STRONG)})
+    links = chained(made)
+    assert paths(links) == {
+        ("a0", "b2", "c2"),
+        ("a1", "b0", "c1"),
+        ("a2",),
+        ("b1",),
+        ("c0",),
+    }
+    frame = tracks(links)
+    assert frame.columns == ["track", "position", "site", "feature", "score", "p_value"]
+    second = frame.filter(track=1)
+    assert second["p_value"].to_list() == [None, GOOD, STRONG]
+    assert second["score"].to_list() == pytest.approx([None, 8, 12])
+    found = spans(frame, made.chain)
+    assert found.row(1, named=True) == {
+        "track": 1,
+        "start": "a",
+        "start_feature": 1,
+        "end": "c",
+        "end_feature": 1,
+        "length": 3,
+        "skipped": 0,
+        "weakest": "b",
+        "weakest_score": pytest.approx(8),
+        "weakest_p": GOOD,
+    }
+    assert found.row(2, named=True)["weakest"] is None
+    changes = turnover(links)
+    assert changes["births"].to_list() == [None, 1, 1]
+    assert changes["deaths"].to_list() == [1, 1, None]
+    assert changes["birth_share"].to_list() == pytest.approx([None, 1 / 3, 1 / 3])
+    assert changes["birth_low"][1] == 0
+    alive = {
+        (r["start"], r["site"]): (r["started"], r["alive"])
+        for r in lifespans(found, made.chain).to_dicts()
+    }
+    assert alive == {
+        ("a", "a"): (3, 3),
+        ("a", "b"): (3, 2),
+        ("a", "c"): (3, 2),
+        ("b", "b"): (1, 1),
+        ("b", "c"): (1, 0),
+        ("c", "c"): (1, 1),
+    }
+
+
+def test_chained_is_one_to_one_whatever_the_method():
+    made = three({0: (0, GOOD), 1: (0, STRONG)}, {})
+    assert paths(chained(made)) >= {("a0",), ("a1", "b0")}
+
+
+def test_flows_run_together_and_what_splits_off_is_not_born():
+    made = three({0: (0, STRONG), 1: (0, GOOD), 2: [(1, STRONG), (2, GOOD)]}, {0: (0, STRONG)})
+    links = flow(made)
+    assert paths(links) == {
+        ("a0", "b0", "c0"),
+        ("a1", "b0", "c0"),
+        ("a2", "b1"),
+        ("b2",),
+        ("c1",),
+        ("c2",),
+    }
+    # b2 is the second best of a2, which is its best source
+    assert turnover(links)["births"].to_list() == [None, 0, 2]
+    assert turnover(links)["deaths"].to_list() == [0, 2, None]
+
+
+def test_a_gap_is_bridged_where_the_layer_between_has_nothing():
+    made = three({0: (0, STRONG)}, {0: (0, STRONG)}, {0: (0, GOOD), 1: (2, GOOD)})
+    assert paths(chained(made)) >= {("a1",), ("c2",)}
+    links = gaps(made)
+    assert paths(links) == {("a0", "b0", "c0"), ("a1", "c2"), ("a2",), ("b1",), ("b2",), ("c1",)}
+    found = spans(tracks(links), made.chain).filter(start_feature=1, start="a")
+    assert found["skipped"].to_list() == [1]
+    assert found["length"].to_list() == [2]
+    # the bridged feature neither dies nor is born
+    assert turnover(links)["deaths"].to_list() == [1, 2, None]
+    assert turnover(links)["births"].to_list() == [None, 2, 1]
+
+
+def test_a_gap_must_outweigh_the_evidence_that_the_layer_has_the_feature():
+    # a0 and a1 merge in b0: without the cost, a1 would pass over b to take c0 from b0
+    made = three({0: (0, STRONG), 1: (0, STRONG)}, {0: (0, GOOD)}, {0: (0, GOOD), 1: (0, 1e-9)})
+    assert ("a1", "c0") not in paths(gaps(made))
+    # a feature that is but weakly there was missed all the same
+    made = three({0: (0, STRONG), 1: (0, 1e-3)}, {0: (0, STRONG)}, {1: (1, STRONG)})
+    assert ("a1", "c1") in paths(gaps(made))
+
+
+def test_the_optimum_is_global():
+    # greedy takes a0 -> b0 and leaves a1 alone; together the second best is better
+    made = three({0: [(0, 1e-10), (1, 1e-9)], 1: (0, 1e-9)}, {})
+    assert paths(gaps(made)) >= {("a0", "b1"), ("a1", "b0")}
+
+
+def test_best_paths_against_enumeration():
+    rng = np.random.default_rng(3)
+    for _ in range(30):
+        source, target = rng.integers(0, 5, 9), rng.integers(5, 10, 9)
+        gain = rng.random(9) + 0.01
+        every = (np.array(chosen, bool) for chosen in product([0, 1], repeat=9))
+        best = max(gain[c].sum() for c in every if _fits(c, source, target))
+        found = best_paths(source, target, gain)
+        assert _fits(found, source, target)
+        assert gain[found].sum() == pytest.approx(best)
+
+
+def _fits(chosen, source, target) -> bool:
+    return all(len(np.unique(side[chosen])) == chosen.sum() for side in (source, target))
+
+
+def test_layers_of_other_widths_and_excluded_features():
+    made = three({0: (4, STRONG)}, {4: (1, STRONG)}, sizes=(2, 5, 3))
+    made.excluded["b"][3] = True
+    for mode in (chained, flow):
+        links = mode(made)
+        assert ("a0", "b4", "c1") in paths(links)
+        assert ("b3",) not in paths(links)
+        assert turnover(links)["features"].to_list() == [2, 4, 3]
+        assert turnover(links)["births"].to_list() == [None, 3, 2]
+
+
+def test_what_cannot_be_tracked_is_said():
+    made = three({}, {})
+    del made.pairs["b", "c"]  # pyright: ignore[reportIndexIssue]
+    with pytest.raises(MatchError, match="b and c are neighbours but not matched"):
+        chained(made)
+    with pytest.raises(MatchError, match="two layers"):
+        flow(by_hand.layers({"a": 3}, {}))
+    with pytest.raises(MatchError, match="need p-values"):
+        gaps(three({}, {}))

@@ -1,0 +1,181 @@
+"""Figures: they draw what the tables hold, say what is missing, and are saved whole."""
+
+import sys
+from itertools import combinations
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+import saematch
+from saematch import RunError, SaematchError
+from saematch.cli import app
+from saematch.flow.analysis import analyse
+from saematch.plots import FIGURES, figures, save
+from saematch.plots.style import log_ticks, shades, short
+from saematch.runs import Run
+from stand_in import write_shipped
+
+
+@pytest.fixture(scope="module")
+def saes(tmp_path_factory):
+    folder = write_shipped(tmp_path_factory.mktemp("data"), d_in=32) / "saes"
+    return [saematch.load(folder / f"resid_post_{layer}") for layer in range(1, 5)]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, saes):
+    made = Run.create(tmp_path_factory.mktemp("run"), "flow", {}, saes)
+    for i, j in combinations(range(4), 2):
+        made.add_pair(made.names[i], made.names[j], saematch.match(saes[i], saes[j]))
+    analyse(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def made(run):
+    found, missing = figures(run)
+    assert not missing
+    return found
+
+
+def test_every_figure_is_made_of_a_flow(made):
+    modes = ("chained", "flow", "gaps")
+    names = {f"{kind}_{mode}" for kind in ("survivors", "lifespans") for mode in modes}
+    assert set(made) == names | {"scores", "quality", "composition"}
+    for figure in made.values():
+        assert figure.layout.title.text
+        axes = [a for a in figure.select_yaxes() if a.title.text]
+        assert axes
+
+
+def test_scores_are_the_histograms(run, made):
+    traces = made["scores"].data
+    assert len(traces) == 6  # two for each of three pairs of neighbours
+    for place, pair in enumerate(zip(run.names, run.names[1:], strict=False)):
+        table = run.null(*pair)
+        found, null = traces[2 * place : 2 * place + 2]
+        assert sum(found.y) == table["observed"].sum() == 48
+        assert sum(null.y) == pytest.approx(table["null"].sum())
+
+
+def test_quality_is_the_summaries(run, made):
+    bars, *lines = made["quality"].data
+    summaries = [run.summaries[pair] for pair in zip(run.names, run.names[1:], strict=False)]
+    assert list(bars.y) == [s["matched"] / 48 for s in summaries]
+    assert list(bars.x) == ["1→2", "2→3", "3→4"]
+    assert list(lines[0].y) == [s["median_decoder_mse_folded"] for s in summaries]
+    assert list(lines[1].y) == [s["identity_decoder_mse_folded"] for s in summaries]
+
+
+def area(trace) -> float:
+    """Of the closed outlines of a trace."""
+    x, y = np.array(trace.x, dtype=float), np.array(trace.y, dtype=float)
+    breaks = np.flatnonzero(np.isnan(x))
+    total, start = 0.0, 0
+    for end in breaks:
+        a, b = x[start:end], y[start:end]
+        total += abs(np.sum(a[:-1] * b[1:] - a[1:] * b[:-1])) / 2
+        start = end + 1
+    return total
+
+
+def test_survivors_add_up(run, made):
+    table = run.flow_table("lifespans").filter(mode="chained")
+    columns = [t for t in made["survivors_chained"].data if t.showlegend and t.name != "end here"]
+    for trace, start in zip(columns, run.names, strict=True):
+        alive = table.filter(start=start)["alive"].sum()
+        assert area(trace) == pytest.approx(0.1 * alive)  # columns are 0.1 wide
+    turnover = run.flow_table("turnover").filter(mode="chained")
+    title = made["survivors_chained"].layout.title.text
+    assert f"{turnover['births'].sum():,} features are born" in title
+    assert f"{turnover['deaths'].sum():,} end before" in title
+    texts = made["survivors_chained"].layout.xaxis.ticktext
+    assert texts[1] == f"2<br>{turnover['births'][1]:,} born<br>{turnover['deaths'][1]:,} end"
+
+
+def test_lifespans_are_the_shares(run, made):
+    table = run.flow_table("lifespans").filter(mode="gaps", start="resid_post_2")
+    lines = {t.legendgroup: t for t in made["lifespans_gaps"].data if t.showlegend is not False}
+    assert list(lines["resid_post_2"].y) == table["share"].to_list()
+    assert list(lines["resid_post_2"].x) == ["2", "3", "4"]
+
+
+def test_composition_is_the_agreement(run, made):
+    table = run.flow_table("composition").filter(links="matched")
+    heat = made["composition"].data[0]
+    cells = {(a, b): heat.z[i][j] for i, a in enumerate(heat.y) for j, b in enumerate(heat.x)}
+    for row in table.filter(pl.col("a").is_not_null(), pl.col("both") > 0).iter_rows(named=True):
+        assert cells[row["a"][-1], row["b"][-1]] == row["agreement"]
+    assert sum(value is not None for value in cells.values()) <= 3
+
+
+def test_what_is_missing_is_left_out_and_said(tmp_path, saes):
+    run = Run.create(tmp_path, "match", {}, saes[:2])
+    assert set(figures(run)[1]) == {*FIGURES}
+    run.add_pair("resid_post_1", "resid_post_2", saematch.match(saes[0], saes[1], null="none"))
+    found, missing = figures(run)
+    assert set(found) == {"quality"}
+    assert "--null none" in missing["scores"]
+    assert "`saematch flow` makes it" in missing["lifespans"]
+    with pytest.raises(RunError, match="no figure 'score'; there are scores, quality"):
+        figures(run, ["score"])
+
+
+def test_html_needs_nothing_else(made, tmp_path):
+    text = save(made["quality"], tmp_path / "q.html").read_text(encoding="utf-8")
+    assert len(text) > 3_000_000  # with all of plotly
+    assert "cdn.plot.ly" not in text.split("<body>")[0]
+    with pytest.raises(SaematchError, match=r"\.html or \.png"):
+        save(made["quality"], tmp_path / "q.pdf")
+    assert [p.name for p in tmp_path.iterdir()] == ["q.html"]
+
+
+def test_png_is_drawn_at_twice_its_size_or_refused(made, tmp_path, monkeypatch):
+    figure = made["quality"]
+    asked = {}
+    monkeypatch.setattr(type(figure), "to_image", lambda f, **k: asked.update(k) or b"\x89PNG")
+    assert save(figure, tmp_path / "q.png").read_bytes() == b"\x89PNG"
+    assert asked == {"format": "png", "scale": 2}
+
+    def refuse(*_, **__):
+        raise RuntimeError("\nKaleido requires Google Chrome.\nmore")
+
+    monkeypatch.setattr(type(figure), "to_image", refuse)
+    with pytest.raises(SaematchError, match=r"saematch\[plots\].*requires Google Chrome.$"):
+        save(figure, tmp_path / "p.png")
+    assert not (tmp_path / "p.png").exists()
+
+
+def test_without_plotly_the_extra_is_named(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "plotly.graph_objects", None)
+    with pytest.raises(SaematchError, match=r"saematch\[plots\]"):
+        figures(run)
+
+
+def test_the_command(run, tmp_path):
+    asked = ["plot", str(run.path), "-o", str(tmp_path), "--only", "quality"]
+    done = CliRunner().invoke(app, asked)
+    assert done.exit_code == 0
+    assert done.output.strip() == str(tmp_path / "quality.html")
+    assert [p.name for p in tmp_path.iterdir()] == ["quality.html"]
+
+
+def test_short_names():
+    assert short(["resid_post_3", "resid_post_12"]) == ["3", "12"]
+    assert short(["resid_post_3", "resid_post_3_wide"]) == ["3", "3_wide"]
+    assert short(["resid_pre_0", "resid_post_0"]) == ["pre_0", "post_0"]
+    assert short(["a", "b"]) == ["a", "b"]
+    assert short(["resid_post_3"]) == ["resid_post_3"]
+
+
+def test_ticks_of_a_log_axis_hold_all_values():
+    assert log_ticks([0.003, None, 0.04]) == pytest.approx([0.002, 0.005, 0.01, 0.02, 0.05])
+    assert log_ticks([1.0]) == [1.0]
+    assert log_ticks([7, 900]) == [5, 10, 20, 50, 100, 200, 500, 1000]
+    assert log_ticks([None, 0.0]) == []
+
+
+def test_shades_are_told_apart():
+    assert len(set(shades(26))) == 26
