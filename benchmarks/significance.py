@@ -210,8 +210,15 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=20)
     given = parser.parse_args()
     size = given.features, given.width
-    pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=200, tbl_formatting="ASCII_MARKDOWN",
-              tbl_hide_column_data_types=True, tbl_hide_dataframe_shape=True)  # fmt: skip
+    pl.Config(
+        fmt_str_lengths=60,
+        tbl_cols=-1,
+        tbl_formatting="ASCII_MARKDOWN",
+        tbl_hide_column_data_types=True,
+        tbl_hide_dataframe_shape=True,
+        tbl_rows=-1,
+        tbl_width_chars=200,
+    )
     match given.what:
         case "calibration":
             print(calibration(*size, given.repetitions))

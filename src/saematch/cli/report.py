@@ -77,13 +77,16 @@ def _meaning(figures: dict[str, Any]) -> str:
     """What "matched" means in this run."""
     if figures["null"] == "none":
         return "No null: matched means accepted by the method's own rule, by chance or not."
+    fdr = figures["fdr"]
+    if fdr is None:
+        return "Matched: none, for want of features to compare."
     kinds = {
         "covariance": "directions drawn at random with the covariance of B's features",
         "rotation": "B's features turned at random",
     }
     return (
-        f"Matched: scores beyond the best of as many {kinds[figures['null']]}, with "
-        f"{figures['fdr']:.2g} of the matches expected to be false. Null: the share of features "
+        f"Matched: scores beyond the best of as many {kinds[figures['null']]}; at most "
+        f"{100 * fdr:g} % of the matches are expected to be false. Null: the share of features "
         "that such directions would get past the same cut."
     )
 
