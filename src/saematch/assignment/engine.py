@@ -16,8 +16,6 @@ whose "augmenting row reduction" is an auction without a least increment.
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 
 from saematch.assignment.bidding import bid
@@ -86,13 +84,13 @@ class Engine:
         return self._certified()
 
     def _bid(self, rows: np.ndarray) -> None:
-        start = time.perf_counter()
         left = self.most_bids - int(self.state.counts[1])
-        found = bid(self.state, rows.astype(np.int32), self.alone, PATIENCE, left)
-        waiting, stuck, unserved = found
+        with self.work.bidding():
+            waiting, stuck, unserved = bid(
+                self.state, rows.astype(np.int32), self.alone, PATIENCE, left
+            )
         self.waiting += [waiting] if len(waiting) else []
         self.stuck += [part for part in (stuck, unserved) if len(part)]
-        self.work.bidding_seconds += time.perf_counter() - start
 
     def _refresh(self, rows: np.ndarray) -> None:
         """New lists for rows that wait, longer where the last one brought no bid."""
@@ -113,21 +111,21 @@ class Engine:
 
     def _augment(self) -> None:
         """Assign the rows that are stuck along paths, as far as lists tell, and lengthen those."""
-        start = time.perf_counter()
         rows, self.stuck = np.concatenate(self.stuck), []
-        left, short = grow(self.state, rows.astype(np.int32), self.alone)
+        with self.work.bidding():
+            left, short = grow(self.state, rows.astype(np.int32), self.alone)
         lost = int(self.state.counts[3]) > SCANS * len(self.state.target)
         if len(left) and lost and self._whole_fits():
             value = self.scorer.bounds()
             exact = np.zeros(value.shape, np.bool_)
-            grow_whole(self.state, left, value, exact, self.alone)
-            self.dual = duals(self.state, value, exact, self.alone)
+            with self.work.bidding():
+                grow_whole(self.state, left, value, exact, self.alone)
+                self.dual = duals(self.state, value, exact, self.alone)
         elif len(left):
             self.stuck.append(left)
             short = np.unique(short)
             self._lengthen(short)
             self.scorer.again(self._filled(short))
-        self.work.bidding_seconds += time.perf_counter() - start
 
     def _whole_fits(self) -> bool:
         return 9 * len(self.state.target) * len(self.state.price) <= self.room

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
 from collections.abc import Iterator
@@ -52,18 +53,18 @@ class Scorer:
 
     def first(self) -> Iterator[np.ndarray]:
         """Score all rows, a block at a time; each block's rows once they have their lists."""
-        for rows, raw in self._all():
+        for rows in self._blocks():
+            raw = self._product(rows)
             if self.kept is not None:
-                self.kept[rows[0] : rows[-1] + 1] = raw
-            self._select(raw, rows)
-            yield rows
+                self.kept[rows] = raw
+            numbers = np.arange(rows.start, rows.stop)
+            self._select(raw, numbers)
+            yield numbers
 
-    def _all(self) -> Iterator[tuple[np.ndarray, Tensor]]:
-        """The approximate scores of all rows, a block at a time."""
+    def _blocks(self) -> Iterator[slice]:
         n = len(self.filter.left)
         for start in range(0, n, self.block):
-            rows = slice(start, min(start + self.block, n))
-            yield np.arange(rows.start, rows.stop), self._product(rows)
+            yield slice(start, min(start + self.block, n))
 
     def again(self, rows: np.ndarray) -> None:
         """New lists for `rows`, as long as there is room for."""
@@ -78,15 +79,17 @@ class Scorer:
                 self._select(raw, some)
 
     def bounds(self) -> np.ndarray:
-        """Bounds above all scores of all rows, as close as a product in float32 makes them."""
+        """Bounds above all scores of all rows, once `first` is through."""
+        state, bound = self.state, self.filter.bound
         out = np.empty((len(self.filter.left), len(self.filter.right)))
-        for rows, raw in self._all():
-            self._spread(
-                len(rows),
-                lambda p, raw=raw, rows=rows: upper_bounds(
-                    raw[p].float().cpu().numpy(), rows[p], self.state, self.filter.bound, out
-                ),
-            )
+
+        def fill(part: slice, raw: Tensor, numbers: np.ndarray) -> None:
+            upper_bounds(raw[part].float().cpu().numpy(), numbers[part], state, bound, out)
+
+        for rows in self._blocks():
+            raw = self._product(rows) if self.kept is None else self.kept[rows]
+            numbers = np.arange(rows.start, rows.stop)
+            self._spread(len(numbers), functools.partial(fill, raw=raw, numbers=numbers))
         return out
 
     def whole(self, rows: np.ndarray) -> np.ndarray:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,3 +32,10 @@ class Work:
     product_seconds: float = 0.0
     selection_seconds: float = 0.0  # of candidates, with the exact scores of the best two
     bidding_seconds: float = 0.0  # with augmenting paths
+
+    @contextmanager
+    def bidding(self) -> Iterator[None]:
+        """Count the time of the block as bidding."""
+        start = time.perf_counter()
+        yield
+        self.bidding_seconds += time.perf_counter() - start
