@@ -6,7 +6,7 @@ import torch
 
 from conftest import make_sae, permuted
 from saematch import MatchError, match
-from saematch.significance import Significance, benjamini_hochberg, chance
+from saematch.significance import Significance, chance
 
 WIDTHS = (16, 16)
 
@@ -129,20 +129,6 @@ def test_of_planted_dictionaries_at_most_two_per_cent_are_false_and_most_is_foun
         power.append(float((found.matched & (found.target == order))[~gone].double().mean()))
     assert np.mean(false) <= 0.02
     assert np.mean(power) >= 0.9
-
-
-def test_benjamini_hochberg_by_hand():
-    values = [0.9, 0.001, 0.039, 0.008, 0.041, math.nan, 0.06, 0.2, 0.3, 0.5]
-    p = torch.tensor(values, dtype=torch.float64)
-    # sorted: 0.001 0.008 0.039 0.041 0.06 ... against 0.005 0.01 0.015 0.02 0.025
-    assert benjamini_hochberg(p, 0.05) == 0.008
-    # 0.041 <= 4 / 10 * 0.11 accepts 0.039 too, though 0.039 > 3 / 10 * 0.11
-    assert benjamini_hochberg(p, 0.11) == 0.041
-    assert benjamini_hochberg(p, 0.005) == 0.0
-    assert benjamini_hochberg(p[:0], 0.05) == 0.0
-    # what was not tested counts as a test that failed
-    assert benjamini_hochberg(torch.tensor([0.04]), 0.05) == pytest.approx(0.04)
-    assert benjamini_hochberg(torch.tensor([0.04, math.nan]), 0.05) == 0.0
 
 
 @pytest.mark.parametrize(

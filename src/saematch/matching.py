@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from saematch.assignment import Assignment, assign, neighbours
+from saematch.discovery import cut
 from saematch.errors import MatchError
 from saematch.folding import Fold, fold_scale
 from saematch.measures import identity_medians, measure_pairs
@@ -21,7 +22,7 @@ from saematch.methods import Method, resolve, resolve_fold
 from saematch.nulls import Null
 from saematch.posing import Posed, pose
 from saematch.sae import SAE
-from saematch.significance import Chance, Significance, benjamini_hochberg
+from saematch.significance import Chance, Significance
 
 
 @dataclass(frozen=True, eq=False)
@@ -320,7 +321,7 @@ def _matching(
     measures = measure_pairs(a, b, target, how, scales)
     matched, p_cut = target >= 0, None
     if solve and forward is not None:
-        p_cut = benjamini_hochberg(p_value, significance.fdr)
+        p_cut = cut(p_value.cpu().numpy(), significance.fdr)
         matched = matched & posed.rows_to_a(p_value <= p_cut, False)
     if method.confirm:
         matched = matched & _confirmed(a, b, method, target, measures)

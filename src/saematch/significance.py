@@ -243,18 +243,6 @@ def chance(
     )
 
 
-def benjamini_hochberg(p: Tensor, fdr: float) -> float:
-    """The largest p-value to accept so that a share `fdr` of those accepted is false; or 0.
-
-    A test without a p-value (NaN) counts as one that failed. Benjamini and Hochberg, Journal of the
-    Royal Statistical Society B 57 (1995): for tests that are independent or depend positively.
-    """
-    ordered = p.nan_to_num(1.0).sort().values
-    ranks = torch.arange(1, len(p) + 1, device=p.device)
-    accepted = ordered[ordered <= fdr * ranks / max(1, len(p))]
-    return float(accepted[-1]) if len(accepted) else 0.0
-
-
 def _moments(
     x: Tensor, widths: Sequence[int], dictionaries: Iterator[Tensor]
 ) -> tuple[Tensor, Tensor]:

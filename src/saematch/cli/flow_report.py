@@ -35,14 +35,14 @@ def show_flow(console: Console, run: Run, made: int) -> None:
     if made < len(summaries):
         console.print(Text(f"{made} made now; the others were there already."))
     console.print()
-    console.print(_pairs(run, chain))
-    console.print(_tracks(flow))
-    console.print(_turnover(run))
-    console.print(_lifespans(run, chain))
+    tables = [_pairs(run, chain), _tracks(flow), _turnover(run), _lifespans(run, chain)]
     if flow["composition"]:
-        console.print(_composition(flow))
+        tables.append(_composition(flow))
     if flow["origins"]:
-        console.print(_origins(flow, method["method"]))
+        tables.append(_origins(flow, method["method"]))
+    for table in tables:
+        console.print(table)
+        console.print()
     console.print(
         Text(
             f"{flow['splits']:,} splits and {flow['merges']:,} merges: groups of two or more "
@@ -104,8 +104,8 @@ def _tracks(flow: dict[str, Any]) -> Table:
 def _turnover(run: Run) -> Table:
     shown = new_table(
         "Births and deaths, share of the layer's features",
-        "Born: nothing leads to it. Dead: it leads to nothing. With 95 % intervals (bootstrap over "
-        "features).",
+        "Born: nothing leads to it. Dead: it leads to nothing. The first "
+        "with 95 % intervals (bootstrap over features).",
     )
     shown.add_column("site", overflow="fold")
     frame = run.flow_table("turnover")
@@ -117,7 +117,8 @@ def _turnover(run: Run) -> Table:
         cells = []
         for mode in modes:
             row = frame.filter(mode=mode, site=site).row(0, named=True)
-            cells += [_interval(row, f"{word}_") for word in ("birth", "death")]
+            shown_as = _interval if mode == modes[0] else _share
+            cells += [shown_as(row, f"{word}_") for word in ("birth", "death")]
         shown.add_row(site, *cells)
     return shown
 
@@ -183,6 +184,10 @@ def _interval(row: dict[str, Any], prefix: str) -> str:
     if share is None:
         return "-"
     return f"{share:.0%} ({100 * low:.0f}-{100 * high:.0f})"
+
+
+def _share(row: dict[str, Any], prefix: str) -> str:
+    return _number(row[f"{prefix}share"], ".0%")
 
 
 def _steps(pair: tuple[str, str], chain: list[str]) -> int:

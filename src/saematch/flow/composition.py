@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy import ndarray
 
-from saematch.flow.discovery import interval
+from saematch.discovery import interval
 from saematch.flow.layers import Layers
 
 COUNTS = ("features", "composed", "direct", "both", "equal")

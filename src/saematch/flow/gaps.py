@@ -23,8 +23,8 @@ from __future__ import annotations
 import numpy as np
 from numpy import ndarray
 
+from saematch.discovery import beyond, cut
 from saematch.errors import MatchError
-from saematch.flow.discovery import beyond, cut
 from saematch.flow.layers import Layers, Pair
 from saematch.flow.links import Edges, Links, link_all, neighbours, numbering
 

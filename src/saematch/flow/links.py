@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy import ndarray
 
+from saematch.discovery import beyond, cut
 from saematch.errors import MatchError
-from saematch.flow.discovery import beyond, cut
 from saematch.flow.layers import Layers, Pair
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 from numpy import ndarray
 
+from saematch.discovery import beyond, cut, interval
 from saematch.errors import MatchError
-from saematch.flow.discovery import beyond, cut, interval
 from saematch.flow.layers import STREAM, Layers, depth
 
 CLASSES = ("translated", "processed", "newborn", "unexplained")

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from numpy import ndarray
 
-from saematch.flow.discovery import beyond, cut
+from saematch.discovery import beyond, cut
 from saematch.flow.layers import Layers
 
 SCHEMA = {

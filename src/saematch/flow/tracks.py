@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from saematch.flow.discovery import interval
+from saematch.discovery import interval
 from saematch.flow.gaps import gaps
 from saematch.flow.layers import Layers
 from saematch.flow.links import Links, chained, flow

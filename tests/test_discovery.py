@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import false_discovery_control
 
-from saematch.flow.discovery import beyond, cut, interval
+from saematch.discovery import beyond, cut, interval
 
 
 def test_the_cut_is_benjamini_and_hochbergs():
@@ -18,10 +18,11 @@ def test_the_cut_is_benjamini_and_hochbergs():
         assert found.tolist() == (false_discovery_control(p) <= 0.05).tolist()
 
 
-def test_what_is_no_hypothesis_does_not_count():
+def test_a_feature_that_was_left_alone_is_a_test_that_failed():
     p = np.array([0.004, np.nan, 0.009, np.nan])
-    assert cut(p, 0.01) == 0.01
-    assert beyond(p, cut(p, 0.01)).tolist() == [True, False, True, False]
+    assert cut(p, 0.02) == 0.01
+    assert beyond(p, cut(p, 0.02)).tolist() == [True, False, True, False]
+    assert cut(p, 0.01) == 0
     assert cut(np.full(3, np.nan), 0.01) == 0
     assert cut(np.array([]), 0.01) == 0
     assert not beyond(np.array([0.0, 0.5]), 0.0).any()

@@ -9,10 +9,11 @@ from numpy import ndarray
 def cut(p_values: ndarray, fdr: float) -> float:
     """The p-value up to which discoveries are made at a false discovery rate; 0 where none are.
 
-    `fdr k / m` for the largest k such that k of the m p-values lie at or below it (Benjamini and
-    Hochberg, 1995). NaN is no hypothesis.
+    `fdr k / m` for the largest k such that k of the m p-values lie at or below it. NaN, a feature
+    that was left alone, counts as a test that failed. Benjamini and Hochberg, Journal of the Royal
+    Statistical Society B 57 (1995): for tests that are independent or depend positively.
     """
-    p = np.sort(p_values[~np.isnan(p_values)])
+    p = np.sort(np.nan_to_num(p_values, nan=1.0))
     line = fdr * np.arange(1, len(p) + 1) / max(1, len(p))
     passing = np.flatnonzero(p <= line)
     return float(line[passing[-1]]) if len(passing) else 0.0
