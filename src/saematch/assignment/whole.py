@@ -13,7 +13,8 @@ from saematch.assignment.compiled import compiled
 from saematch.assignment.forest import AWAY, exchange
 from saematch.assignment.state import ALONE, FREE, score
 
-NOBODY = -1  # the row that reaches a column first
+NOBODY = -1  # in place of the row that reaches a column first
+BLOCK = 128  # columns
 
 
 @compiled
@@ -29,12 +30,36 @@ def upper_bounds(raw, rows, s, bound, out):
 
 
 @compiled
-def reach(value, s, best, first, closed, i, offset):
-    """Bring forward when the columns that are not in the forest are reached, now that row i is."""
-    for j in range(best.shape[0]):
-        at = offset - (value[i, j] - s.price[j])
-        if at < best[j] and not closed[j]:
-            best[j], first[j] = at, i
+def reach(value, s, best, first, shut, low, i, offset):
+    """Bring forward when columns that are not in the forest are reached, now that row i is in it."""
+    m = best.shape[0]
+    for b in range(low.shape[0]):
+        least = np.inf
+        for j in range(b * BLOCK, min(b * BLOCK + BLOCK, m)):
+            at = offset - (value[i, j] - s.price[j]) + shut[j]
+            if at < best[j]:
+                best[j], first[j] = at, i
+            least = min(least, best[j])
+        low[b] = least
+
+
+@compiled
+def lowest(best, low, b):
+    """The first of the columns of block b, once one of them has changed."""
+    least = np.inf
+    for j in range(b * BLOCK, min(b * BLOCK + BLOCK, best.shape[0])):
+        least = min(least, best[j])
+    low[b] = least
+
+
+@compiled
+def reach_again(value, s, best, first, rows, depth, worth, j):
+    """When column j is reached, and by which of `rows`."""
+    best[j] = np.inf
+    for r in rows:
+        at = depth[r] + worth[r] - (value[r, j] - s.price[j])
+        if at < best[j]:
+            best[j], first[j] = at, r
 
 
 @compiled
@@ -46,22 +71,25 @@ def grow_whole(s, roots, value, exact, may_stay_alone):  # noqa: PLR0915 (compil
     n, m = value.shape
     tree, depth, worth = np.full(n, AWAY, np.int32), np.zeros(n), np.empty(n)
     inside, n_inside = np.empty(n, np.int32), 0  # the rows in the forest
-    closed = np.zeros(m, np.bool_)  # columns in the forest
+    # of the columns outside: no later than when they are reached, and the row that does, if known
     best, first = np.full(m, np.inf), np.full(m, NOBODY, np.int32)
+    shut = np.zeros(m)  # infinite for columns in the forest
+    low = np.empty((m + BLOCK - 1) // BLOCK)  # the least `best` of each block of columns
     from_row, from_value = np.empty(m, np.int32), np.empty(m)
-    again = np.empty(m, np.int32)
+    released = np.empty(m, np.int32)
     for root in roots:
         worth[root] = 0.0 if may_stay_alone else -np.inf
         for j in range(m):
             worth[root] = max(worth[root], value[root, j] - s.price[j])
         tree[root], inside[n_inside] = root, root
         n_inside += 1
-        reach(value, s, best, first, closed, root, worth[root])
+        reach(value, s, best, first, shut, low, root, worth[root])
     now = 0.0
     while n_inside > 0:
         end, at, i = -1, np.inf, NOBODY
-        for j in range(m):
-            if best[j] < at and not closed[j]:
+        b = np.argmin(low)
+        for j in range(b * BLOCK, min(b * BLOCK + BLOCK, m)):
+            if best[j] < at:
                 end, at = j, best[j]
         if may_stay_alone:
             for r in inside[:n_inside]:
@@ -69,26 +97,24 @@ def grow_whole(s, roots, value, exact, may_stay_alone):  # noqa: PLR0915 (compil
                     end, at, i = ALONE, depth[r] + worth[r], r
         if end >= 0:
             i = first[end]
-            if not exact[i, end]:
-                value[i, end], exact[i, end] = min(value[i, end], score(s, i, end)), True
-                best[end] = np.inf
-                for r in inside[:n_inside]:
-                    reached = depth[r] + worth[r] - (value[r, end] - s.price[end])
-                    if reached < best[end]:
-                        best[end], first[end] = reached, r
+            if i == NOBODY or not exact[i, end]:
+                if i != NOBODY:
+                    value[i, end], exact[i, end] = min(value[i, end], score(s, i, end)), True
+                reach_again(value, s, best, first, inside[:n_inside], depth, worth, end)
+                lowest(best, low, b)
                 continue
             from_row[end], from_value[end] = i, value[i, end]
         now = max(now, at)
         if end >= 0 and s.owner[end] != FREE:
-            closed[end] = True
+            best[end], shut[end] = np.inf, np.inf
             r = s.owner[end]
             tree[r], depth[r], worth[r] = tree[i], now, s.own[r] - s.price[end]
             inside[n_inside] = r
             n_inside += 1
-            reach(value, s, best, first, closed, r, now + worth[r])
+            reach(value, s, best, first, shut, low, r, now + worth[r])
             continue
         # a tree is done: settle its prices, exchange along the path, let the others go on
-        root, kept, n_again = tree[i], 0, 0
+        root, kept, n_released = tree[i], 0, 0
         for r in inside[:n_inside]:
             if tree[r] != root:
                 inside[kept] = r
@@ -98,19 +124,23 @@ def grow_whole(s, roots, value, exact, may_stay_alone):  # noqa: PLR0915 (compil
             if r != root:
                 j = s.target[r]
                 s.price[j] += max(now - depth[r], 0.0)
-                closed[j] = False
-                first[j] = NOBODY
+                best[j], shut[j] = np.inf, 0.0
+                released[n_released] = j
+                n_released += 1
         n_inside = kept
         exchange(s, root, i, end, from_row, from_value)
         for j in range(m):
-            if not closed[j] and (first[j] == NOBODY or tree[first[j]] == AWAY):
-                best[j], again[n_again] = np.inf, j
-                n_again += 1
+            if first[j] != NOBODY and tree[first[j]] == AWAY:
+                first[j] = NOBODY
+        released[:n_released].sort()
         for r in inside[:n_inside]:
-            for j in again[:n_again]:
-                reached = depth[r] + worth[r] - (value[r, j] - s.price[j])
-                if reached < best[j]:
-                    best[j], first[j] = reached, r
+            offset = depth[r] + worth[r]
+            for j in released[:n_released]:
+                at = offset - (value[r, j] - s.price[j])
+                if at < best[j]:
+                    best[j], first[j] = at, r
+        for b in range(low.shape[0]):
+            lowest(best, low, b)
 
 
 @compiled
