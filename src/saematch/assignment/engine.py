@@ -28,11 +28,11 @@ from saematch.assignment.whole import duals, grow_whole
 from saematch.assignment.work import Progress, Work
 from saematch.errors import SaematchError
 
-PATIENCE = 1000  # bids of a row before it is assigned along a path
+PATIENCE = 4000  # bids of a row before it is assigned along a path
 SCANS = 2  # rows scanned for paths, as a multiple of all, before all scores are brought to hand
 PLACE = 40  # bytes that a place in a list takes while lists are moved
 FULL = 64  # rows that a new product is worth making for
-LISTS = 20  # lists of a row that waits, before it is assigned along a path
+LISTS = 100  # lists of a row that waits, before it is assigned along a path
 
 
 class Engine:

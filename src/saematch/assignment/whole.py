@@ -31,14 +31,15 @@ def upper_bounds(raw, rows, s, bound, out):
 
 @compiled
 def reach(value, s, best, first, shut, low, i, offset):
-    """Bring forward when columns that are not in the forest are reached, now that row i is in it."""
-    m = best.shape[0]
+    """Bring forward when columns outside the forest are reached, now that row i is in it."""
+    scores, m = value[i], best.shape[0]
     for b in range(low.shape[0]):
         least = np.inf
         for j in range(b * BLOCK, min(b * BLOCK + BLOCK, m)):
-            at = offset - (value[i, j] - s.price[j]) + shut[j]
-            if at < best[j]:
-                best[j], first[j] = at, i
+            at, before, by = offset - (scores[j] - s.price[j]) + shut[j], best[j], first[j]
+            sooner = at < before
+            first[j] = i if sooner else by
+            best[j] = at if sooner else before
             least = min(least, best[j])
         low[b] = least
 
