@@ -77,8 +77,8 @@ class Run:
 
         Raises:
             RunError: the directory holds a run that was made otherwise, or one that cannot be read
-                (both only without `overwrite`), or files that are not a run's at all; or an SAE is given
-                twice where they are to be `distinct`.
+                (both only without `overwrite`), or files that are not a run's at all; or an SAE is
+                given twice where they are to be `distinct`.
         """
         path = Path(path)
         outlines = list(map(Outline.of, saes))

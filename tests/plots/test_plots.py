@@ -140,7 +140,7 @@ def test_one_distance_is_told_once(tmp_path, saes):
     analyse(run)
     figure = figures(run, ["composition"])[0]["composition"]
     assert figure.layout.title.text.count("2 layers") == 1
-    _, *bars = figure.data
+    _, *bars = list(figure.select_traces())
     pooled = run.flow_table("composition").filter(pl.col("a").is_null())
     row = pooled.filter(links="matched").row(0, named=True)
     assert [bar.type for bar in bars] == ["bar"] * 3
@@ -152,12 +152,13 @@ def test_quality_is_of_features_in_use_and_claims_no_test_without_a_null(tmp_pat
     W_dec[:8] = 0
     dead = replace(saes[0], W_dec=W_dec)
     run = Run.create(tmp_path, "match", {}, [dead, saes[1]])
-    run.add_pair(*run.names, saematch.match(dead, saes[1], null="none"))
+    a, b = run.names
+    run.add_pair(a, b, saematch.match(dead, saes[1], null="none"))
     figure = figures(run, ["quality"])[0]["quality"]
-    summary = run.summaries[run.names[0], run.names[1]]
+    summary = run.summaries[a, b]
     assert summary["excluded_a"] == 8
-    assert figure.data[0].y[0] == summary["matched"] / 40
-    assert "chance" not in figure.to_json()
+    assert next(figure.select_traces()).y[0] == summary["matched"] / 40
+    assert "chance" not in str(figure.to_json())
 
 
 def test_what_is_missing_is_left_out_and_said(tmp_path, saes):

@@ -29,7 +29,8 @@ def show_flow(console: Console, run: Run, made: int) -> None:
     method = summaries[chain[0], chain[1]]
     folded = "" if method["fold"] == "none" else f", folded by {method['fold']}"
     head = (
-        f"{len(chain)} layers, {_many(len(summaries), 'pair')} matched by {method['method']}{folded}, "
+        f"{len(chain)} layers, {_many(len(summaries), 'pair')} matched by "
+        f"{method['method']}{folded}, "
         f"at a false discovery rate of {method['fdr'] or 0:.2g} (null: {method['null']})"
     )
     console.print(Text(head, style="bold"))
