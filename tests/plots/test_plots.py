@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -56,7 +57,7 @@ def test_p_values_are_those_of_the_pairs(run, made):
     assert len(traces) == 6  # two for each of three pairs of neighbours
     shares = []
     for place, pair in enumerate(zip(run.names, run.names[1:], strict=False)):
-        p = run.pair(*pair)["p_value"].drop_nulls()
+        p = run.candidates(*pair).filter(rank=1)["p_value"]
         found, chance = traces[2 * place : 2 * place + 2]
         assert sum(found.y) == len(p)
         assert found.y[0] == (p <= 0.05).sum()
@@ -138,9 +139,9 @@ def test_one_distance_is_told_once(tmp_path, saes):
     for i, j in combinations(range(3), 2):
         run.add_pair(run.names[i], run.names[j], saematch.match(saes[i], saes[j]))
     analyse(run)
-    figure = figures(run, ["composition"])[0]["composition"]
+    figure: Any = figures(run, ["composition"])[0]["composition"]
     assert figure.layout.title.text.count("2 layers") == 1
-    _, *bars = list(figure.select_traces())
+    _, *bars = figure.data
     pooled = run.flow_table("composition").filter(pl.col("a").is_null())
     row = pooled.filter(links="matched").row(0, named=True)
     assert [bar.type for bar in bars] == ["bar"] * 3
@@ -154,10 +155,10 @@ def test_quality_is_of_features_in_use_and_claims_no_test_without_a_null(tmp_pat
     run = Run.create(tmp_path, "match", {}, [dead, saes[1]])
     a, b = run.names
     run.add_pair(a, b, saematch.match(dead, saes[1], null="none"))
-    figure = figures(run, ["quality"])[0]["quality"]
+    figure: Any = figures(run, ["quality"])[0]["quality"]
     summary = run.summaries[a, b]
     assert summary["excluded_a"] == 8
-    assert next(figure.select_traces()).y[0] == summary["matched"] / 40
+    assert figure.data[0].y[0] == summary["matched"] / 40
     assert "chance" not in str(figure.to_json())
 
 

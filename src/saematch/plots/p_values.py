@@ -1,4 +1,4 @@
-"""Histograms of the p-values of targets beside those that chance gives."""
+"""Histograms of the p-values of best targets beside those that chance gives."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ BINS = 20
 
 
 def p_values(run: Run) -> dict[str, go.Figure]:
-    """A panel per pair of neighbours: features by the p-value of their target, and chance.
+    """A panel per pair of neighbours: features by the p-value of their best target, and chance.
 
-    Scores of different features are on different scales; p-values are not, and of features without
-    a partner as many would lie in each bin as in any other.
+    Scores of different features are on different scales; p-values are not: of features without a
+    partner, as many would lie in each bin as in any other. Of the best target, not the assigned
+    one: a feature whose best target another one has is left with some target far from its best.
     """
     pairs, which = neighbours(run)
-    found = {pair: run.pair(*pair)["p_value"].drop_nulls().to_numpy() for pair in pairs}
+    found = {pair: _best(run, *pair) for pair in pairs}
     found = {pair: p for pair, p in found.items() if len(p)}
     if not found:
         raise Missing("the run has no p-values: its pairs were matched with --null none")
@@ -61,7 +62,7 @@ def p_values(run: Run) -> dict[str, go.Figure]:
             go.Bar(
                 x=middle,
                 y=_counts(p),
-                name="targets found",
+                name="best targets found",
                 legendgroup="found",
                 showlegend=place == 0,
                 marker_color=BLUE,
@@ -87,8 +88,8 @@ def p_values(run: Run) -> dict[str, go.Figure]:
     told = low if low == high else f"{low} to {high}"
     styled(
         figure,
-        f"{told} of targets have a p-value of {1 / BINS:g} or less; chance alone gives "
-        f"{1 / BINS:.0%}",
+        f"{told} of best targets have a p-value of {1 / BINS:g} or less; "
+        f"chance alone gives {1 / BINS:.0%}",
         _where(list(found), which),
         height=(height := max(500, 195 + PANEL * rows)),
     )
@@ -99,6 +100,11 @@ def p_values(run: Run) -> dict[str, go.Figure]:
     figure.update_yaxes(title_text="features", col=1)
     figure.update_layout(bargap=0.05, legend={**LEGEND_ABOVE, "y": 1 + 40 / (height - 195)})
     return {"p_values": figure}
+
+
+def _best(run: Run, a: str, b: str) -> ndarray:
+    """The p-value of each feature's best target."""
+    return run.candidates(a, b).filter(rank=1)["p_value"].drop_nulls().to_numpy()
 
 
 def _counts(p: ndarray) -> ndarray:
@@ -113,4 +119,4 @@ def _ends(pairs: list[tuple[str, str]]) -> list[str]:
 
 def _where(pairs: list[tuple[str, str]], which: str) -> str:
     alike = common(_ends(pairs))
-    return f"features of {alike} with a target, {which}" if alike else f"with a target, {which}"
+    return f"features of {alike}, {which}" if alike else f"features {which}"
