@@ -77,5 +77,5 @@ def _curves(table: pl.DataFrame, mode: str) -> go.Figure:
 def _single(table: pl.DataFrame, last: str) -> float:
     """The share of tracks that no later layer has, of those that start before the last one."""
     rows = table.filter(pl.col("start") != last)
-    started = rows.filter(steps=0)["alive"].sum()
-    return 1 - rows.filter(steps=1)["alive"].sum() / max(1, started)
+    started, longer = (int(rows.filter(steps=steps)["alive"].sum()) for steps in (0, 1))
+    return 1 - longer / max(1, started)

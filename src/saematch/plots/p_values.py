@@ -57,7 +57,7 @@ def p_values(run: Run) -> dict[str, go.Figure]:
     )
     middle = (np.arange(BINS) + 0.5) / BINS
     for place, p in enumerate(found.values()):
-        at = {"row": place // columns + 1, "col": place % columns + 1}
+        row, column = place // columns + 1, place % columns + 1
         figure.add_trace(
             go.Bar(
                 x=middle,
@@ -68,7 +68,8 @@ def p_values(run: Run) -> dict[str, go.Figure]:
                 marker_color=BLUE,
                 hovertemplate="p around %{x:.3g}: %{y:,} features<extra></extra>",
             ),
-            **at,
+            row=row,
+            col=column,
         )
         figure.add_trace(
             go.Scatter(
@@ -81,7 +82,8 @@ def p_values(run: Run) -> dict[str, go.Figure]:
                 line={"color": RED, "width": 3, "dash": "dash"},
                 hovertemplate="chance: %{y:,.0f} features per bin<extra></extra>",
             ),
-            **at,
+            row=row,
+            col=column,
         )
     shares = [float((p <= 1 / BINS).mean()) for p in found.values()]
     low, high = percent(min(shares)), percent(max(shares))
