@@ -1,5 +1,7 @@
 """Shared and orphan features, on a case that can be counted by hand."""
 
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import polars as pl
@@ -85,7 +87,8 @@ def test_clusters(found):
 
 def test_exactly_n_of_n(found):
     table = found.exactly()
-    assert table.columns == ["n", "clusters", "complete", "tangled", *WIDTHS]
+    own = [f"features_{name}" for name in WIDTHS]
+    assert table.columns == ["n", "clusters", "complete", "tangled", *own]
     assert table.rows() == [
         (1, 3, 3, 0, 1, 1, 1, 0),  # the orphans a3, b3, c3; d1 is excluded
         (2, 1, 1, 0, 1, 1, 2, 1),
@@ -93,7 +96,22 @@ def test_exactly_n_of_n(found):
         (4, 1, 0, 0, 1, 0, 0, 0),
     ]
     # every feature that takes part is in one row of its SAE's column
-    assert table.select(*WIDTHS).sum().row(0) == (4, 4, 4, 1)
+    assert table.select(own).sum().row(0) == (4, 4, 4, 1)
+
+
+def test_saes_may_be_called_as_columns_are(tmp_path):
+    names = ("n", "clusters", "complete", "tangled")
+    saes = [make_sae(d_in=8, d_sae=4, seed=i, name=name) for i, name in enumerate(names)]
+    saes = [replace(sae, conventions=replace(sae.conventions, site=None)) for sae in saes]
+    run = Run.create(tmp_path, "compare", {}, saes)
+    assert run.names == list(names)
+    for i, j in combinations(range(4), 2):
+        run.add_pair(names[i], names[j], match(saes[i], saes[j], "cosine"))
+    found = Comparison.of(run)
+    table = found.exactly()
+    assert table["n"].to_list() == [1, 2, 3, 4]
+    assert table["features_n"].sum() == found.taking_part["n"]
+    run.add_comparison(found.tables, found.summary())
 
 
 def test_shares_are_of_the_features_that_take_part(found):

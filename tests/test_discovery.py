@@ -1,8 +1,8 @@
-"""Benjamini and Hochberg, and the bootstrap without drawing."""
+"""Benjamini and Hochberg, and intervals of shares."""
 
 import numpy as np
 import pytest
-from scipy.stats import false_discovery_control
+from scipy.stats import binomtest, false_discovery_control
 
 from saematch.discovery import beyond, cut, interval
 
@@ -28,15 +28,16 @@ def test_a_feature_that_was_left_alone_is_a_test_that_failed():
     assert not beyond(np.array([0.0, 0.5]), 0.0).any()
 
 
-def test_the_interval_is_that_of_resampled_features():
-    rng = np.random.default_rng(1)
-    hit = np.zeros(80)
-    hit[:24] = 1
-    drawn = rng.choice(hit, (40_000, 80)).mean(1)
-    low, high = interval(np.array([24]), np.array([80]))
-    assert low[0] == pytest.approx(np.quantile(drawn, 0.025), abs=1 / 80)
-    assert high[0] == pytest.approx(np.quantile(drawn, 0.975), abs=1 / 80)
-    assert low[0] < 0.3 < high[0]
+def test_the_interval_is_wilsons():
+    hits, n = np.array([24, 0, 5, 1]), np.array([80, 10, 5, 1000])
+    low, high = interval(hits, n)
+    for place, (k, of) in enumerate(zip(hits.tolist(), n.tolist(), strict=True)):
+        known = binomtest(k, of).proportion_ci(method="wilson")
+        assert (low[place], high[place]) == pytest.approx((known.low, known.high), abs=1e-12)
+
+
+def test_an_interval_has_a_width_where_none_or_all_are_hits():
     low, high = interval(np.array([0, 5, 0]), np.array([10, 5, 0]))
-    assert low[:2].tolist() == high[:2].tolist() == [0, 1]
+    assert low[:2] == pytest.approx([0, 0.5655], abs=1e-4)
+    assert high[:2] == pytest.approx([0.2775, 1], abs=1e-4)
     assert np.isnan([low[2], high[2]]).all()

@@ -339,3 +339,76 @@ def test_a_pair_that_is_added_makes_the_flow_of_fewer_out_of_date(run, matchings
     assert "flow" in again.parts
     again.add_pair(b, c, matchings[1])
     assert Run.open(run.path).flow is None
+
+
+@pytest.mark.parametrize("key", ["flow", "compare"])
+def test_tables_that_are_replaced_are_not_listed_until_all_are_there(run, monkeypatch, key):
+    add = run.add_flow if key == "flow" else run.add_comparison
+    run.finish()
+    tables = {name: pl.DataFrame({"of": ["old"]}) for name in ("one", "two")}
+    add(tables, {"of": "old"})
+    assert Run.open(run.path).manifest[key]["of"] == "old"
+    real = pl.DataFrame.write_parquet
+
+    def fail(frame, file, **options):
+        if "two" in str(file):
+            raise OSError(28, "No space left on device")
+        real(frame, file, **options)
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", fail)
+    with pytest.raises(RunError, match="No space left"):
+        add({name: pl.DataFrame({"of": ["new"]}) for name in tables}, {"of": "new"})
+    monkeypatch.undo()
+    again = Run.open(run.path)
+    assert key not in again.manifest
+    assert again.finished is None
+
+
+def test_replacing_tables_leaves_a_run_as_finished_as_it_was(run):
+    run.finish()
+    before = run.finished
+    for _ in range(2):
+        run.add_flow({"tracks": pl.DataFrame({"track": [0]})}, {})
+        assert Run.open(run.path).finished == before is not None
+
+
+def test_a_run_that_is_extended_is_not_finished(run, matchings):
+    a, b, c = run.names
+    run.add_pair(a, b, matchings[0])
+    run.finish()
+    run.add_pair(b, c, matchings[1])
+    assert Run.open(run.path).finished is None
+
+
+def test_a_pair_that_is_made_anew_is_not_listed_meanwhile(run, matchings, monkeypatch):
+    a, b, _ = run.names
+    run.add_pair(a, b, matchings[0])
+
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", fail)
+    with pytest.raises(RunError, match="No space left"):
+        run.add_pair(a, b, matchings[0])
+    assert Run.open(run.path).pairs == []
+
+
+def test_a_flow_without_all_its_tables_is_none(run):
+    tables = {name: pl.DataFrame({"track": [0]}) for name in ("tracks", "spans")}
+    run.add_flow(tables, {})
+    assert run.flow
+    (run.path / "flow" / "spans.parquet").unlink()
+    assert Run.open(run.path).flow is None
+
+
+def test_one_sae_twice_is_refused_where_they_are_to_be_distinct(tmp_path):
+    sae = make_sae(d_in=8, d_sae=24)
+    other = replace(sae, conventions=replace(sae.conventions, source="other/spelling"))
+    with pytest.raises(RunError, match=r"other/spelling are one SAE.*give it once"):
+        Run.create(tmp_path / "run", "flow", {}, [sae, other], distinct=True)
+    assert not (tmp_path / "run").exists()
+    assert Run.create(tmp_path / "run", "match", {}, [sae, other])
+    # another site: another SAE, whatever its weights
+    moved = make_sae(d_in=8, d_sae=24, layer=7)
+    assert checksum(moved) == checksum(sae)
+    assert Run.create(tmp_path / "moved", "flow", {}, [sae, moved], distinct=True)

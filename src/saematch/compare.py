@@ -81,7 +81,7 @@ class Comparison:
         """In exactly n of the N SAEs, one row per n from 1 to N.
 
         `n`; `clusters` that touch n SAEs, and how many of them are `complete` and `tangled` (for
-        n = 1: the orphans, as they are); and for each SAE a column of its name: how many of its
+        n = 1: the orphans, as they are); and for each SAE a column `features_NAME`: how many of its
         features are shared with exactly n - 1 others, directly, whatever their cluster.
         """
         rows = pl.DataFrame({"n": range(1, len(self.names) + 1)}, schema={"n": pl.Int64})
@@ -96,9 +96,9 @@ class Comparison:
             pl.concat([by_n, pl.DataFrame(alone, schema=by_n.schema)]), on="n", how="left"
         )
         for name in self.names:
-            own = self.features.filter(pl.col("sae") == name)
-            counts = own.group_by((pl.col("shared_with") + 1).alias("n")).agg(
-                pl.len().cast(pl.Int64).alias(name)
+            features = self.features.filter(pl.col("sae") == name)
+            counts = features.group_by((pl.col("shared_with") + 1).alias("n")).agg(
+                pl.len().cast(pl.Int64).alias(own(name))
             )
             rows = rows.join(counts, on="n", how="left")
         return rows.fill_null(0).sort("n")
@@ -120,6 +120,11 @@ class Comparison:
             "shared": self.pairs.to_dicts(),
             "exactly": self.exactly().to_dicts(),
         }
+
+
+def own(name: str) -> str:
+    """The column of an SAE in `Comparison.exactly`; SAEs may be called as other columns are."""
+    return f"features_{name}"
 
 
 def _clustered(

@@ -25,19 +25,18 @@ def beyond(p_values: ndarray, limit: float) -> ndarray:
 
 
 def interval(hits: ndarray, n: ndarray, level: float = 0.95) -> tuple[ndarray, ndarray]:
-    """Percentile bootstrap interval of the shares `hits / n`, resampling the n features.
+    """Wilson score interval of the shares `hits / n`, for n features that are independent.
 
-    The hits in a resample of n features with replacement are binomial, with the share found as
-    their chance; so the quantiles need no drawing. NaN where n is 0.
+    The chances that a score test does not reject, which is never a single one, not even where none
+    or all of the features are hits. NaN where n is 0. Wilson, Journal of the American Statistical
+    Association 22 (1927).
     """
-    from scipy.stats import binom
+    from scipy.special import ndtri
 
     hits, n = np.asarray(hits, float), np.asarray(n, float)
-    known = n > 0
-    share = np.divide(hits, n, out=np.full(np.broadcast(hits, n).shape, np.nan), where=known)
-    tail = (1 - level) / 2
-    low, high = (
-        np.where(known, binom.ppf(q, n, share) / np.where(known, n, 1), np.nan)
-        for q in (tail, 1 - tail)
-    )
-    return low, high
+    n = np.where(n > 0, n, np.nan)
+    z = ndtri((1 + level) / 2)
+    share = hits / n
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2) / (1 + z**2 / n)
+    return np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)

@@ -62,6 +62,7 @@ class Run:
         options: Mapping[str, Any],
         saes: Iterable[SAE],
         overwrite: bool = False,
+        distinct: bool = False,
     ) -> Run:
         """Start a run, or take up the same one where it stopped.
 
@@ -72,13 +73,17 @@ class Run:
             saes: the SAEs; `names` gives what they are called in this run, in the same order. They
                 are gone through once, and only one is held at a time: a generator may load them.
             overwrite: discard a run that was made otherwise.
+            distinct: refuse the same weights of the same site twice, whatever they are called.
 
         Raises:
             RunError: the directory holds a run that was made otherwise, or one that cannot be read
-                (both only without `overwrite`), or files that are not a run's at all.
+                (both only without `overwrite`), or files that are not a run's at all; or an SAE is
+                given twice where they are to be `distinct`.
         """
         path = Path(path)
         outlines = list(map(Outline.of, saes))
+        if distinct:
+            _check_distinct(outlines)
         known = dict(zip(names_of(outlines), outlines, strict=True))
         entries = [outline.named(name) for name, outline in known.items()]
         manifest = new_manifest(command, options, entries)
@@ -174,6 +179,9 @@ class Run:
     def add_pair(self, a: str, b: str, matching: Matching) -> None:
         """Write a matching's tables, then list it in run.json.
 
+        Takes from run.json first what it makes untrue: an older entry of the pair, flow and
+        comparison of fewer pairs, and that the run is finished.
+
         Raises:
             RunError: `a` or `b` is no SAE of this run, or not the one that was matched.
         """
@@ -186,9 +194,10 @@ class Run:
             "candidates": matching.candidates_frame(),
             "table": matching.to_frame(),
         }
+        others = [e for e in self.manifest["pairs"] if (e["a"], e["b"]) != (a, b)]
+        self._forget("flow", "compare", pairs=others)
         for kind, frame in frames.items():
             self._write(pair_place(kind, a, b), frame)
-        others = [e for e in self.manifest["pairs"] if (e["a"], e["b"]) != (a, b)]
         entry = {
             "a": a,
             "b": b,
@@ -196,9 +205,7 @@ class Run:
             "summary": plain(matching.summary()),
             "notes": list(matching.notes),
         }
-        # what was made of fewer pairs is out of date
-        kept = {key: self.manifest[key] for key in self.manifest.keys() - {"flow", "compare"}}
-        self.manifest = {**kept, "pairs": [*others, entry]}
+        self.manifest = {**self.manifest, "pairs": [*others, entry]}
         self._save()
 
     def add_flow(self, tables: Mapping[str, pl.DataFrame], summary: Mapping[str, Any]) -> None:
@@ -216,8 +223,13 @@ class Run:
 
     @property
     def flow(self) -> dict[str, Any] | None:
-        """The summary of `add_flow`; None where it was not made of the pairs there are."""
-        return self.manifest.get("flow")
+        """The summary of `add_flow`; None where it was not made of the pairs there are, or where
+        one of its tables is gone.
+        """
+        found = self.manifest.get("flow")
+        if found is None or not all((self.path / at).is_file() for at in found["tables"].values()):
+            return None
+        return found
 
     def flow_table(self, name: str) -> pl.DataFrame:
         """A table of `add_flow`."""
@@ -269,10 +281,23 @@ class Run:
         self, key: str, tables: Mapping[str, pl.DataFrame], summary: Mapping[str, Any]
     ) -> None:
         places = {name: f"{key}/{name}.parquet" for name in tables}
+        finished = self.finished
+        if key in self.manifest:
+            # a summary must never stand beside tables that it was not made of
+            self._forget(key)
         for name, table in tables.items():
             self._write(places[name], table)
-        self.manifest = {**self.manifest, key: {"tables": places, **plain(summary)}}
+        entry = {"tables": places, **plain(summary)}
+        self.manifest = {**self.manifest, "finished": finished, key: entry}
         self._save()
+
+    def _forget(self, *keys: str, **changed: Any) -> None:
+        """Take entries from run.json, before the files they list are written anew."""
+        kept = {key: value for key, value in self.manifest.items() if key not in keys}
+        kept = {**kept, **changed, "finished": None}
+        if kept != self.manifest:
+            self.manifest = kept
+            self._save()
 
     def _write_features(self, outlines: Mapping[str, Outline]) -> None:
         for name, outline in outlines.items():
@@ -314,6 +339,17 @@ class Run:
             if everything:
                 for table in (self.path / folder).glob("*.parquet"):
                     table.unlink()
+
+
+def _check_distinct(outlines: Iterable[Outline]) -> None:
+    seen: dict[tuple[str, str], Outline] = {}
+    for outline in outlines:
+        same = outline.entry["checksum"], repr(outline.conventions.site)
+        if (other := seen.setdefault(same, outline)) is not outline:
+            raise RunError(
+                f"{other.conventions.source} and {outline.conventions.source} are one SAE, the "
+                "same weights of the same site; give it once"
+            )
 
 
 def _existing(path: Path, overwrite: bool) -> dict[str, Any] | None:

@@ -59,3 +59,10 @@ def test_what_cannot_be_compared(saes, tmp_path, names, words):
     assert done.exit_code != 0
     assert words in str(done.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_one_sae_by_two_spellings_of_its_path(saes, tmp_path):
+    place = saes / "resid_post_1"
+    done = compare(place, f"{saes}/../saes/resid_post_1", "-o", tmp_path / "out")
+    assert "are one SAE" in str(done.exception)
+    assert not (tmp_path / "out").exists()

@@ -90,6 +90,29 @@ def test_the_same_call_again_writes_nothing(flow):
     assert {p: p.stat().st_mtime_ns for p in Path("out").rglob("*") if p.is_file()} == files
 
 
+def test_a_table_that_is_gone_is_made_again(flow):
+    words(flow("resid_post_{0-2}"))
+    place = Path("out/flow/turnover.parquet")
+    before = pl.read_parquet(place)
+    place.unlink()
+    assert "0 made now" in words(flow("resid_post_{0-2}"))
+    assert pl.read_parquet(place).equals(before)
+
+
+@pytest.mark.parametrize("columns", [60, 160])
+def test_every_table_says_its_sites_whatever_the_width(flow, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert "2 layers, 1 pair matched" in words(flow("resid_post_{0-1}", out="two"))
+    done = flow("resid_post_{0-3}")
+    words(done)
+    table = done.output[done.output.index("Births and deaths") :]
+    table = table[: table.index("Lifespans")]
+    assert all(f"resid_post_{layer}" in table for layer in range(4))
+    assert re.search(r"\d+% \(\d+-\d+\)", table)
+    assert ("gaps" in table) == (columns == 160)
+    assert "…" not in table
+
+
 def test_a_flow_that_was_interrupted_is_taken_up(flow, monkeypatch):
     made = []
 
@@ -148,6 +171,7 @@ def test_origins_by_cutoffs(flow, saes, tmp_path):
         (["resid_post_3", "resid_post_3_seed2"], "both read blocks.3.hook_resid_post"),
         (["resid_post_1"], "needs two SAEs"),
         (["resid_post_{0-1}", "--pairs", "some"], "--pairs is 'some'; it must be adjacent or all"),
+        (["resid_post_{0-3}", "--pairs", "all", "--reach", "2"], "--reach 2 those up to 2 apart"),
         (["resid_post_{0-1}", "--origin-cutoffs", "0.5"], "it must be two cosines"),
         (["resid_post_{0-1}", "--method", "cosine", "--fold", "none"], "no option 'fold'"),
     ],

@@ -1,7 +1,9 @@
 """Figures: they draw what the tables hold, say what is missing, and are saved whole."""
 
 import sys
+from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -43,21 +45,27 @@ def made(run):
 def test_every_figure_is_made_of_a_flow(made):
     modes = ("chained", "flow", "gaps")
     names = {f"{kind}_{mode}" for kind in ("survivors", "lifespans") for mode in modes}
-    assert set(made) == names | {"scores", "quality", "composition"}
+    assert set(made) == names | {"p_values", "quality", "composition"}
     for figure in made.values():
         assert figure.layout.title.text
         axes = [a for a in figure.select_yaxes() if a.title.text]
         assert axes
 
 
-def test_scores_are_the_histograms(run, made):
-    traces = made["scores"].data
+def test_p_values_are_those_of_the_pairs(run, made):
+    traces = made["p_values"].data
     assert len(traces) == 6  # two for each of three pairs of neighbours
+    shares = []
     for place, pair in enumerate(zip(run.names, run.names[1:], strict=False)):
-        table = run.null(*pair)
-        found, null = traces[2 * place : 2 * place + 2]
-        assert sum(found.y) == table["observed"].sum() == 48
-        assert sum(null.y) == pytest.approx(table["null"].sum())
+        p = run.candidates(*pair).filter(rank=1)["p_value"]
+        found, chance = traces[2 * place : 2 * place + 2]
+        assert sum(found.y) == len(p)
+        assert found.y[0] == (p <= 0.05).sum()
+        assert list(chance.y) == [len(p) / 20] * 2
+        shares.append((p <= 0.05).mean())
+    title = made["p_values"].layout.title.text
+    assert f"{min(shares):.0%}" in title
+    assert "chance alone gives 5%" in title
 
 
 def test_quality_is_the_summaries(run, made):
@@ -95,6 +103,21 @@ def test_survivors_add_up(run, made):
     assert texts[1] == f"2<br>{turnover['births'][1]:,} born<br>{turnover['deaths'][1]:,} end"
 
 
+def test_columns_of_tracks_are_not_called_features(made):
+    for mode, why in (("flow", "once for each track"), ("gaps", "layers they skip")):
+        layout = made[f"survivors_{mode}"].layout
+        assert "tracks start after the first layer" in layout.title.text
+        assert why in layout.title.text
+        assert layout.yaxis.title.text == "tracks"
+        assert "born" not in "".join(layout.xaxis.ticktext)
+
+
+def test_lifespans_tell_the_share_of_tracks_in_one_layer(run, made):
+    spans = run.flow_table("spans").filter(pl.col("start") != run.names[-1], mode="chained")
+    share = (spans["length"] == 1).mean()
+    assert f"{share:.0%} of tracks are in one layer" in made["lifespans_chained"].layout.title.text
+
+
 def test_lifespans_are_the_shares(run, made):
     table = run.flow_table("lifespans").filter(mode="gaps", start="resid_post_2")
     lines = {t.legendgroup: t for t in made["lifespans_gaps"].data if t.showlegend is not False}
@@ -111,15 +134,43 @@ def test_composition_is_the_agreement(run, made):
     assert sum(value is not None for value in cells.values()) <= 3
 
 
+def test_one_distance_is_told_once(tmp_path, saes):
+    run = Run.create(tmp_path, "flow", {}, saes[:3])
+    for i, j in combinations(range(3), 2):
+        run.add_pair(run.names[i], run.names[j], saematch.match(saes[i], saes[j]))
+    analyse(run)
+    figure: Any = figures(run, ["composition"])[0]["composition"]
+    assert figure.layout.title.text.count("2 layers") == 1
+    _, *bars = figure.data
+    pooled = run.flow_table("composition").filter(pl.col("a").is_null())
+    row = pooled.filter(links="matched").row(0, named=True)
+    assert [bar.type for bar in bars] == ["bar"] * 3
+    assert [*bars[0].y, *bars[1].y] == [row["agreement"], row["kept"]]
+
+
+def test_quality_is_of_features_in_use_and_claims_no_test_without_a_null(tmp_path, saes):
+    W_dec = saes[0].W_dec.clone()
+    W_dec[:8] = 0
+    dead = replace(saes[0], W_dec=W_dec)
+    run = Run.create(tmp_path, "match", {}, [dead, saes[1]])
+    a, b = run.names
+    run.add_pair(a, b, saematch.match(dead, saes[1], null="none"))
+    figure: Any = figures(run, ["quality"])[0]["quality"]
+    summary = run.summaries[a, b]
+    assert summary["excluded_a"] == 8
+    assert figure.data[0].y[0] == summary["matched"] / 40
+    assert "chance" not in str(figure.to_json())
+
+
 def test_what_is_missing_is_left_out_and_said(tmp_path, saes):
     run = Run.create(tmp_path, "match", {}, saes[:2])
     assert set(figures(run)[1]) == {*FIGURES}
     run.add_pair("resid_post_1", "resid_post_2", saematch.match(saes[0], saes[1], null="none"))
     found, missing = figures(run)
     assert set(found) == {"quality"}
-    assert "--null none" in missing["scores"]
+    assert "--null none" in missing["p_values"]
     assert "`saematch flow` makes it" in missing["lifespans"]
-    with pytest.raises(RunError, match="no figure 'score'; there are scores, quality"):
+    with pytest.raises(RunError, match="no figure 'score'; there are p_values, quality"):
         figures(run, ["score"])
 
 

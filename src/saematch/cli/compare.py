@@ -70,9 +70,8 @@ def compare(
     kept, on = method.kept(None), pick_device(device)
     options = method_options(method, candidates=kept, **asdict(significance))
     saes = Loaded(wanted, on)
-    run = Run.create(
-        out, "compare", options, _comparable(wanted, saes, any_site, quiet), overwrite=overwrite
-    )
+    given = _comparable(wanted, saes, any_site, quiet)
+    run = Run.create(out, "compare", options, given, overwrite=overwrite, distinct=True)
     made = match_into(
         run,
         saes,
@@ -83,9 +82,9 @@ def compare(
         any_site=any_site,
         quiet=quiet,
     )
-    run.finish()
     found = Comparison.of(run)
     run.add_comparison(found.tables, found.summary())
+    run.finish()
     if quiet:
         typer.echo(out)
         return
@@ -135,6 +134,7 @@ def show_comparison(console: Console, run: Run, found: Comparison, made: int) ->
 
 def _shares(found: Comparison):
     from saematch.cli.report import new_table
+    from saematch.compare import own
 
     made = new_table(
         "Share of a row's features that are shared with a column's",
@@ -149,12 +149,13 @@ def _shares(found: Comparison):
     for number, a in enumerate(found.names, start=1):
         cells = [_percent(found.share(a, b)) if a != b else "·" for b in found.names]
         size = found.taking_part[a]
-        made.add_row(f"{number} {a}", *cells, _percent(alone[a] / max(1, size)), f"{size:,}")
+        made.add_row(f"{number} {a}", *cells, _percent(alone[own(a)] / max(1, size)), f"{size:,}")
     return made
 
 
 def _exactly(found: Comparison):
     from saematch.cli.report import new_table
+    from saematch.compare import own
 
     rows = found.exactly()
     made = new_table(
@@ -167,7 +168,7 @@ def _exactly(found: Comparison):
     for name in (*columns, *map(str, range(1, len(found.names) + 1))):
         made.add_column(name, justify="right", no_wrap=True)
     for row in rows.iter_rows(named=True):
-        made.add_row(*(f"{row[name]:,}" for name in (*columns, *found.names)))
+        made.add_row(*(f"{row[name]:,}" for name in (*columns, *map(own, found.names))))
     return made
 
 

@@ -65,9 +65,14 @@ def flow(
 
     if pairs not in ("adjacent", "all"):
         raise MatchError(f"--pairs is {pairs!r}; it must be adjacent or all")
+    if pairs == "all" and reach is not None:
+        raise MatchError(
+            f"--pairs all matches any two, --reach {reach} those up to {reach} apart; give one"
+        )
     cutoffs = _cutoffs(origin_cutoffs)
     names, on = _names(saes), pick_device(device)
-    run = Run.create(out, "flow", asked.options, _each(names, on, quiet), overwrite=overwrite)
+    given = _each(names, on, quiet)
+    run = Run.create(out, "flow", asked.options, given, overwrite=overwrite, distinct=True)
     layers = Layers.of(run)
     farthest = reach or (None if pairs == "all" else 1)
     kept, held = {"candidates": asked.candidates, "quiet": quiet}, Loaded(names, on)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from saematch.cli.report import arrow, new_table, shared_seed
 
 if TYPE_CHECKING:
+    import polars as pl
     from rich.console import Console
     from rich.table import Table
 
@@ -28,14 +29,15 @@ def show_flow(console: Console, run: Run, made: int) -> None:
     method = summaries[chain[0], chain[1]]
     folded = "" if method["fold"] == "none" else f", folded by {method['fold']}"
     head = (
-        f"{len(chain)} layers, {len(summaries)} pairs matched by {method['method']}{folded}, "
+        f"{len(chain)} layers, {_many(len(summaries), 'pair')} matched by "
+        f"{method['method']}{folded}, "
         f"at a false discovery rate of {method['fdr'] or 0:.2g} (null: {method['null']})"
     )
     console.print(Text(head, style="bold"))
     if made < len(summaries):
         console.print(Text(f"{made} made now; the others were there already."))
     console.print()
-    tables = [_pairs(run, chain), _tracks(flow), _turnover(run), _lifespans(run, chain)]
+    tables = [_pairs(run, chain), _tracks(flow), _turnover(run, console), _lifespans(run, chain)]
     if flow["composition"]:
         tables.append(_composition(flow))
     if flow["origins"]:
@@ -78,7 +80,9 @@ def _pairs(run: Run, chain: list[str]) -> Table:
         )
     farther = [steps[pair] for pair in run.pairs if steps[pair] > 1]
     if farther:
-        shown.caption = f"{shown.caption} {len(farther)} pairs {_span(farther)} layers apart too."
+        shown.caption = (
+            f"{shown.caption} {_many(len(farther), 'pair')} {_span(farther)} layers apart too."
+        )
     return shown
 
 
@@ -101,15 +105,24 @@ def _tracks(flow: dict[str, Any]) -> Table:
     return shown
 
 
-def _turnover(run: Run) -> Table:
-    shown = new_table(
-        "Births and deaths, share of the layer's features",
-        "Born: nothing leads to it. Dead: it leads to nothing. The first "
-        "with 95 % intervals (bootstrap over features).",
-    )
-    shown.add_column("site", overflow="fold")
+def _turnover(run: Run, console: Console) -> Table:
+    """Of all modes, or of the first alone where the console has no room for more."""
     frame = run.flow_table("turnover")
     modes = frame["mode"].unique(maintain_order=True).to_list()
+    shown = _turnover_of(frame, modes)
+    unlimited = console.options.update(max_width=10_000)
+    if console.measure(shown, options=unlimited).maximum > console.width:
+        shown = _turnover_of(frame, modes[:1])
+    return shown
+
+
+def _turnover_of(frame: pl.DataFrame, modes: list[str]) -> Table:
+    shown = new_table(
+        "Births and deaths, share of the layer's features",
+        f"Born: nothing leads to it. Dead: it leads to nothing. {modes[0].capitalize()} "
+        "with 95 % intervals (Wilson).",
+    )
+    shown.add_column("site", overflow="fold")
     for mode in modes:
         for word in ("births", "deaths"):
             shown.add_column(f"{word}\n{mode}", justify="right", no_wrap=True)
@@ -199,6 +212,10 @@ def _steps(pair: tuple[str, str], chain: list[str]) -> int:
 def _span(values: list[int]) -> str:
     low, high = min(values), max(values)
     return f"{low}" if low == high else f"{low} to {high}"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _number(value: float | None, form: str) -> str:

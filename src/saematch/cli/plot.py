@@ -17,7 +17,7 @@ def plot(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only this one, of scores, quality, survivors, lifespans, composition; may be "
+            help="Only this one, of p_values, quality, survivors, lifespans, composition; may be "
             "given several times."
         ),
     ] = None,
@@ -25,7 +25,7 @@ def plot(
         bool, typer.Option("--png", help="PNG too; needs kaleido and a Chrome or Chromium.")
     ] = False,
 ) -> None:
-    """Draw a run: scores and their null, quality by layer, lifespans, chains against direct ones.
+    """Draw a run: p-values beside chance, quality by layer, lifespans, chains against direct ones.
 
     Each figure is an HTML file that needs nothing else. What the run has no table for is left out.
     """

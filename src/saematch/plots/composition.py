@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -42,14 +43,15 @@ def composition(run: Run) -> dict[str, go.Figure]:
 
     names = list(dict.fromkeys([*single["a"], *single["b"]]))
     label = dict(zip(names, short(names), strict=True))
-    starts, ends = (list(dict.fromkeys(single[side])) for side in ("a", "b"))
-    grid: list[list[float | None]] = [[None] * len(ends) for _ in starts]
-    told = [[""] * len(ends) for _ in starts]
+    starts, targets = (list(dict.fromkeys(single[side])) for side in ("a", "b"))
+    grid: list[list[float | None]] = [[None] * len(targets) for _ in starts]
+    told = [[""] * len(targets) for _ in starts]
     for row in single.iter_rows(named=True):
         if row["both"]:
-            at = starts.index(row["a"]), ends.index(row["b"])
+            at = starts.index(row["a"]), targets.index(row["b"])
             grid[at[0]][at[1]] = row["agreement"]
             told[at[0]][at[1]] = f"{row['equal']:,} of {row['both']:,} features with both"
+    ends = [pooled.row(place, named=True) for place in dict.fromkeys((0, len(pooled) - 1))]
     figure = make_subplots(
         1,
         2,
@@ -60,7 +62,7 @@ def composition(run: Run) -> dict[str, go.Figure]:
     few = len(names) < MANY
     figure.add_trace(
         go.Heatmap(
-            x=[label[name] for name in ends],
+            x=[label[name] for name in targets],
             y=[label[name] for name in starts],
             z=grid,
             zmin=0,
@@ -78,52 +80,24 @@ def composition(run: Run) -> dict[str, go.Figure]:
         row=1,
         col=1,
     )
-    steps = pooled["steps"].to_list()
-    figure.add_trace(
-        go.Scatter(
-            x=steps + steps[::-1],
-            y=[*pooled["high"], *pooled["low"].reverse()],
-            fill="toself",
-            fillcolor=faded(BLUE, 0.2),
-            mode="lines",
-            line_width=0,
-            hoverinfo="skip",
-            showlegend=False,
-        ),
-        row=1,
-        col=2,
-    )
-    lines = (
-        (pooled, "agreement", "beyond chance, of features with both", BLUE, "solid", "circle"),
-        (pooled, "kept", "beyond chance, of all features", GREEN, "dash", "diamond"),
-        (assigned, "agreement", "whatever is assigned", ORANGE, "dot", "square"),
-    )
-    for rows, column, name, colour, dash, symbol in lines:
-        figure.add_trace(
-            go.Scatter(
-                x=rows["steps"],
-                y=rows[column],
-                mode="lines+markers",
-                name=name,
-                line={"color": colour, "width": 3, "dash": dash},
-                marker={"size": 10, "symbol": symbol},
-                hovertemplate="%{x} layers: %{y:.1%}<extra></extra>",
-            ),
-            row=1,
-            col=2,
-        )
-    first, last = pooled.row(0, named=True), pooled.row(-1, named=True)
+    traces = _bars if len(pooled) == 1 else _lines
+    for trace in traces(go, pooled, assigned):
+        figure.add_trace(trace, row=1, col=2)
+    told = [f"{percent(row['agreement'])} of targets over {row['steps']} layers" for row in ends]
     styled(
         figure,
-        f"Chains and direct matchings agree on {percent(first['agreement'])} of targets over "
-        f"{first['steps']} layers, {percent(last['agreement'])} over {last['steps']}",
-        "of the features that both give a target beyond chance; band: 95 % bootstrap over features",
+        f"Chains and direct matchings agree on {', '.join(told)}",
+        "of the features that both give a target beyond chance; 95 % intervals: features that one "
+        "chain connects count together",
         height=760,
     )
     figure.update_yaxes(title_text="from layer", type="category", autorange="reversed", col=1)
     figure.update_xaxes(title_text="to layer", type="category", col=1)
     figure.update_yaxes(range=[0, 1.03], tickformat=".0%", title_text="share of features", col=2)
-    figure.update_xaxes(title_text="layers from end to end", dtick=1 if few else 5, col=2)
+    if len(pooled) == 1:
+        figure.update_xaxes(showticklabels=False, title_text=f"{ends[0]['steps']} layers", col=2)
+    else:
+        figure.update_xaxes(title_text="layers from end to end", dtick=1 if few else 5, col=2)
     figure.update_xaxes(showgrid=False, col=1)
     figure.update_yaxes(showgrid=False, col=1)
     figure.update_layout(
@@ -131,3 +105,57 @@ def composition(run: Run) -> dict[str, go.Figure]:
         margin_b=150,
     )
     return {"composition": figure}
+
+
+def _shares(pooled: pl.DataFrame, assigned: pl.DataFrame):
+    """What is drawn by distance: rows, column, name, colour, dash, symbol."""
+    return (
+        (pooled, "agreement", "beyond chance, of features with both", BLUE, "solid", "circle"),
+        (pooled, "kept", "beyond chance, of all features", GREEN, "dash", "diamond"),
+        (assigned, "agreement", "whatever is assigned", ORANGE, "dot", "square"),
+    )
+
+
+def _lines(go, pooled: pl.DataFrame, assigned: pl.DataFrame) -> Iterator:
+    steps = pooled["steps"].to_list()
+    yield go.Scatter(
+        x=steps + steps[::-1],
+        y=[*pooled["high"], *pooled["low"].reverse()],
+        fill="toself",
+        fillcolor=faded(BLUE, 0.2),
+        mode="lines",
+        line_width=0,
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    for rows, column, name, colour, dash, symbol in _shares(pooled, assigned):
+        yield go.Scatter(
+            x=rows["steps"],
+            y=rows[column],
+            mode="lines+markers",
+            name=name,
+            line={"color": colour, "width": 3, "dash": dash},
+            marker={"size": 10, "symbol": symbol},
+            hovertemplate="%{x} layers: %{y:.1%}<extra></extra>",
+        )
+
+
+def _bars(go, pooled: pl.DataFrame, assigned: pl.DataFrame) -> Iterator:
+    """Of one distance alone, where a line would be a point."""
+    for rows, column, name, colour, *_ in _shares(pooled, assigned):
+        row = rows.row(0, named=True)
+        share, spread = row[column], None
+        if column == "agreement" and share is not None:
+            over, under = row["high"] - share, share - row["low"]
+            spread = {"array": [over], "arrayminus": [under], "thickness": 2}
+        yield go.Bar(
+            x=[name],
+            y=[share],
+            name=name,
+            marker_color=colour,
+            error_y=spread,
+            text=[None if share is None else percent(share)],
+            textposition="inside",
+            insidetextanchor="middle",
+            hovertemplate="%{y:.1%}<extra></extra>",
+        )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from saematch.errors import RunError
 from saematch.plots.composition import composition
 from saematch.plots.lives import lifespans
+from saematch.plots.p_values import p_values
 from saematch.plots.quality import quality
-from saematch.plots.scores import scores
 from saematch.plots.survivors import survivors
 from saematch.plots.tables import Missing
 from saematch.runs import Run
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 FIGURES: dict[str, Callable[[Run], dict[str, go.Figure]]] = {
-    "scores": scores,
+    "p_values": p_values,
     "quality": quality,
     "survivors": survivors,
     "lifespans": lifespans,

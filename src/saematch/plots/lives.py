@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 
-from saematch.plots.style import MANY, common, faded, plotly_objects, shades, short, styled
+from saematch.plots.style import MANY, common, faded, percent, plotly_objects, shades, short, styled
 from saematch.plots.tables import by_mode, flow_table, named, subtitle
 from saematch.runs import Run
 
@@ -57,13 +56,11 @@ def _curves(table: pl.DataFrame, mode: str) -> go.Figure:
                 "%{y:.1%} at %{x}, %{customdata:,} tracks<extra></extra>",
             )
         )
-    half = _median(table)
-    told = (
-        "Half of all tracks are in one layer only"
-        if half <= 1
-        else (f"Half of all tracks last {half} layers or more")
+    styled(
+        figure,
+        f"{percent(_single(table, sites[-1]))} of tracks are in one layer only",
+        subtitle(mode, "without tracks that start at the last layer; bands: 95 % (Wilson)"),
     )
-    styled(figure, told, subtitle(mode, "bands: 95 % bootstrap over features"))
     figure.update_yaxes(tickformat=".0%", range=[0, 1.03], title_text="share of tracks still alive")
     figure.update_xaxes(
         title_text=f"layer ({common(sites)})" if common(sites) else "SAE",
@@ -77,11 +74,8 @@ def _curves(table: pl.DataFrame, mode: str) -> go.Figure:
     return figure
 
 
-def _median(table: pl.DataFrame) -> int:
-    """The length of a track, in layers, that half of the tracks reach."""
-    rows = table.sort("start", "steps").with_columns(
-        (pl.col("alive") - pl.col("alive").shift(-1).over("start").fill_null(0)).alias("ended")
-    )
-    ended = rows.group_by("steps").agg(pl.col("ended").sum()).sort("steps")
-    cumulative = ended["ended"].cum_sum() / max(1, ended["ended"].sum())
-    return int(ended["steps"].to_numpy()[np.argmax(cumulative.to_numpy() >= 0.5)]) + 1
+def _single(table: pl.DataFrame, last: str) -> float:
+    """The share of tracks that no later layer has, of those that start before the last one."""
+    rows = table.filter(pl.col("start") != last)
+    started, longer = (int(rows.filter(steps=steps)["alive"].sum()) for steps in (0, 1))
+    return 1 - longer / max(1, started)

@@ -48,15 +48,17 @@ def quality(run: Run) -> dict[str, go.Figure]:
     ordered = which != EVERY
     axis = axis if ordered else "A → B"
     summaries = [run.summaries[pair] for pair in pairs]
+    tested = all(s["null"] != "none" for s in summaries)
+    accepted = "matched beyond chance" if tested else "matched: accepted by the method's own rule"
     figure = make_subplots(
         2,
         3,
         specs=[[{"colspan": 3}, None, None], [{}, {}, {}]],
-        subplot_titles=["matched beyond chance", *(f"{t}: folded MSE" for t in TERMS.values())],
+        subplot_titles=[accepted, *(f"{t}: folded MSE" for t in TERMS.values())],
         vertical_spacing=0.26,
         horizontal_spacing=0.08,
     )
-    shares = [s["matched"] / max(1, s["features_a"]) for s in summaries]
+    shares = [s["matched"] / max(1, s["features_a"] - s["excluded_a"]) for s in summaries]
     figure.add_trace(
         go.Bar(
             x=steps,
@@ -92,14 +94,17 @@ def quality(run: Run) -> dict[str, go.Figure]:
     known = [(one, other) for one, other in terms if one is not None and other is not None]
     closer = all(one < other for one, other in known) and known
     folds = sorted({s["measures_fold"] for s in summaries})
+    low, high = percent(min(shares)), percent(max(shares))
     styled(
         figure,
-        f"{percent(min(shares))} to {percent(max(shares))} of features are matched"
+        f"{low if low == high else f'{low} to {high}'} of features are matched"
         f"{', in every term closer than i → i' if closer else ''}",
         f"{which}; MSE: median over features, folded by {' or '.join(folds)}",
         height=760,
     )
-    figure.update_yaxes(tickformat=".0%", range=[0, 1.05], title_text="share of features", row=1)
+    figure.update_yaxes(
+        tickformat=".0%", range=[0, 1.05], title_text="share of features in use", row=1
+    )
     for column, term in enumerate(TERMS, start=1):
         ticks = log_ticks(s.get(f"{kind}_{term}") for s in summaries for kind in KINDS)
         if ticks:

@@ -15,6 +15,12 @@ from saematch.runs import Run
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+COLOURS = "colour: the layer that they start at; grey: those that end"
+# why a column may be higher than its layer has features
+COUNTED = {
+    "flow": ["a feature counts once for each track through it"],
+    "gaps": ["tracks count in layers they skip"],
+}
 WIDE = 0.05  # of half a column, in layers
 BEND = np.linspace(0, 1, 25)
 SMOOTH = 3 * BEND**2 - 2 * BEND**3
@@ -53,6 +59,9 @@ def _drawn(table: pl.DataFrame, mode: str) -> go.Figure:
             ends.append(_band(j, (stays, top[i, j]), (top[i, j + 1], top[i, j + 1])))
         if j + 1 < n:
             bands[j + 1].append(_band(j, (total[j],) * 2, (bottom[j + 1, j + 1], total[j + 1])))
+    # one to one and without gaps, a track is one feature of each layer it is in
+    alike = mode == "chained"
+    what, begin, begun = ("features", "are born", "born") if alike else ("tracks", "start", "start")
     figure = go.Figure()
     labels, colours = short(sites), shades(n)
     for i in range(n):
@@ -61,12 +70,12 @@ def _drawn(table: pl.DataFrame, mode: str) -> go.Figure:
     figure.add_trace(_filled(go, ends, faded(GREY, 0.35), "end here", 1.0))
     styled(
         figure,
-        f"{births[1:].sum():,} features are born after the first layer, "
+        f"{births[1:].sum():,} {what} {begin} after the first layer, "
         f"{sum(deaths):,} end before the last",
-        subtitle(mode, "colour: the layer that they start at; grey: those that end"),
+        subtitle(mode, "; ".join([*COUNTED.get(mode, ()), COLOURS])),
     )
     if n < MANY:
-        born = ["", *(f"{count:,} born" for count in births[1:])]
+        born = ["", *(f"{count:,} {begun}" for count in births[1:])]
         gone = [*(f"{count:,} end" for count in deaths), ""]
         texts = [f"{a}<br>{b}<br>{c}" for a, b, c in zip(labels, born, gone, strict=True)]
         figure.update_layout(margin_b=110)
@@ -79,7 +88,7 @@ def _drawn(table: pl.DataFrame, mode: str) -> go.Figure:
         showgrid=False,
         title_text=f"layer ({common(sites)})" if common(sites) else "SAE",
     )
-    figure.update_yaxes(title_text="features" if mode == "chained" else "tracks", tickformat=",")
+    figure.update_yaxes(title_text=what, tickformat=",")
     figure.update_yaxes(range=[0, 1.03 * total.max()])
     figure.update_layout(
         legend={"title_text": "started at layer", "traceorder": "reversed"}, showlegend=n < MANY
