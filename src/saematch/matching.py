@@ -246,8 +246,9 @@ def match(
         a: the SAE whose features are followed.
         b: the SAE they are followed into.
         method: a name from `saematch.methods.METHODS`, or a `Method`.
-        null: what scores are compared with: `covariance`, random directions about as the
-            target's, of its mean and covariance; `rotation`, the target under a random rotation; or `none`.
+        null: what scores are compared with: `covariance`, random directions with about the
+            mean and covariance of the target's; `rotation`, the target under a random rotation; or
+            `none`.
         fdr: the false discovery rate at which features are matched (Benjamini-Hochberg).
         partial: leave features alone that have no partner: pairs are made only where they score
             more than chance gives (see `saematch.significance.Significance`). One-to-one only.
