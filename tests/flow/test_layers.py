@@ -128,7 +128,8 @@ def test_features_that_only_folding_leaves_out_are_excluded_too(tmp_path, saes):
     first, second = (replace(saes[i], threshold=saes[i].threshold.clone()) for i in (4, 0))
     first.threshold[5], second.threshold[[2, 7]] = 0, -1
     run = Run.create(tmp_path, "flow", {}, [first, second])
-    run.add_pair(*run.names, match(first, second, "sae-match", fold="threshold", null="none"))
+    a, b = run.names
+    run.add_pair(a, b, match(first, second, "sae-match", fold="threshold", null="none"))
     excluded = Layers.of(run).excluded
     assert excluded["resid_post_0"].nonzero()[0].tolist() == [3, 5]
     assert excluded["resid_post_1"].nonzero()[0].tolist() == [2, 7]

@@ -150,9 +150,10 @@ def test_in_many_dimensions_a_target_goes_to_the_nearer_of_two_sources(tmp_path)
         for layer, rows in enumerate((x, y))
     ]
     run = Run.create(tmp_path, "flow", {}, saes)
-    run.add_pair(*run.names, match(*saes, "cosine", candidates=1))
+    a, b = run.names
+    run.add_pair(a, b, match(*saes, "cosine", candidates=1))
     layers = Layers.of(run)
-    assert (layers.pairs[run.names[0], run.names[1]].candidate_p == LEAST).all()
+    assert (layers.pairs[a, b].candidate_p == LEAST).all()
     nearer = np.flatnonzero(order.numpy() < targets)
     links = gaps(layers)
     assert np.flatnonzero(links.next >= 0).tolist() == nearer.tolist()
@@ -198,7 +199,8 @@ def test_flow_is_feature_flow_whatever_is_excluded(tmp_path):
     ]
     run = Run.create(tmp_path, "flow", {"fdr": 0.2}, saes)
     found = match(*saes, "feature-flow", fdr=0.2)
-    run.add_pair(*run.names, found)
+    a, b = run.names
+    run.add_pair(a, b, found)
     links = flow(Layers.of(run))
     assert (links.next[:240] >= 0).tolist() == found.matched.tolist()
     # were the excluded features tests that failed, there would be fewer
@@ -209,7 +211,8 @@ def test_without_p_values_each_feature_flows_to_its_best(tmp_path):
     saes = [make_sae(layer=layer, seed=layer) for layer in (0, 1)]
     run = Run.create(tmp_path, "flow", {}, saes)
     found = match(*saes, "cosine", null="none")
-    run.add_pair(*run.names, found)
+    a, b = run.names
+    run.add_pair(a, b, found)
     links = flow(Layers.of(run))
     assert (links.next[:96] - 96).tolist() == found.candidates[:, 0].tolist()
     assert found.candidates[:, 0].tolist() != found.target.tolist()
