@@ -151,7 +151,7 @@ def test_in_many_dimensions_a_target_goes_to_the_nearer_of_two_sources(tmp_path)
     ]
     run = Run.create(tmp_path, "flow", {}, saes)
     a, b = run.names
-    run.add_pair(a, b, match(*saes, "cosine", candidates=1))
+    run.add_pair(a, b, match(saes[0], saes[1], "cosine", candidates=1))
     layers = Layers.of(run)
     assert (layers.pairs[a, b].candidate_p == LEAST).all()
     nearer = np.flatnonzero(order.numpy() < targets)
@@ -198,7 +198,7 @@ def test_flow_is_feature_flow_whatever_is_excluded(tmp_path):
         replace(second, W_dec=(share * first.W_dec + (1 - share) * noise) * used),
     ]
     run = Run.create(tmp_path, "flow", {"fdr": 0.2}, saes)
-    found = match(*saes, "feature-flow", fdr=0.2)
+    found = match(saes[0], saes[1], "feature-flow", fdr=0.2)
     a, b = run.names
     run.add_pair(a, b, found)
     links = flow(Layers.of(run))
@@ -210,7 +210,7 @@ def test_flow_is_feature_flow_whatever_is_excluded(tmp_path):
 def test_without_p_values_each_feature_flows_to_its_best(tmp_path):
     saes = [make_sae(layer=layer, seed=layer) for layer in (0, 1)]
     run = Run.create(tmp_path, "flow", {}, saes)
-    found = match(*saes, "cosine", null="none")
+    found = match(saes[0], saes[1], "cosine", null="none")
     a, b = run.names
     run.add_pair(a, b, found)
     links = flow(Layers.of(run))
