@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy import ndarray
 
+LEAST = 1e-300  # p-values stop here, so that their logarithm is finite
+
 
 def cut(p_values: ndarray, fdr: float) -> float:
     """The p-value up to which discoveries are made at a false discovery rate; 0 where none are.
 
     `fdr k / m` for the largest k such that k of the m p-values lie at or below it. NaN, a feature
-    that was left alone, counts as a test that failed. Benjamini and Hochberg, Journal of the Royal
+    that was left alone, counts as a test that failed; features that take no part are no tests and
+    must not be given. Benjamini and Hochberg, Journal of the Royal
     Statistical Society B 57 (1995): for tests that are independent or depend positively.
     """
     p = np.sort(np.nan_to_num(p_values, nan=1.0))

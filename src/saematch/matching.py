@@ -52,7 +52,7 @@ class Matching:
     source_scores: Float[Tensor, "d_sae_b k"]
     source_p_values: Float[Tensor, "d_sae_b k"]  # against a null of A
     significance: Significance
-    p_cut: float | None  # the largest p-value of a match; None: no null, or a given target
+    p_cut: float | None  # up to which p-values match; None: no null, or a given target
     null_best: Float[Tensor, " draws"] | None  # what features of A reach with null dictionaries
     measures: dict[str, Float[Tensor, " d_sae_a"]]
     identity: dict[str, float] | None  # medians of the measures for i -> i; None: widths differ
@@ -246,8 +246,9 @@ def match(
         a: the SAE whose features are followed.
         b: the SAE they are followed into.
         method: a name from `saematch.methods.METHODS`, or a `Method`.
-        null: what scores are compared with: `covariance`, random directions with the mean and
-            covariance of the target's; `rotation`, the target under a random rotation; or `none`.
+        null: what scores are compared with: `covariance`, random directions with about the
+            mean and covariance of the target's; `rotation`, the target under a random rotation; or
+            `none`.
         fdr: the false discovery rate at which features are matched (Benjamini-Hochberg).
         partial: leave features alone that have no partner: pairs are made only where they score
             more than chance gives (see `saematch.significance.Significance`). One-to-one only.

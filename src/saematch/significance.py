@@ -35,6 +35,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from saematch.discovery import LEAST
 from saematch.errors import MatchError
 from saematch.nulls import Null, draw, split
 
@@ -43,7 +44,6 @@ ALONE = 0.05
 BEST = 2048  # best scores of rows with null dictionaries, for calibration
 MOST_VECTORS = 2**18  # null vectors drawn for that, unless one dictionary has more
 TAIL = 0.1  # share of the calibration beyond which an exponential continues it
-LEAST = 1e-300  # p-values stop here, so that their logarithm is finite
 ROWS = 2048  # rows whose scores or groups are held at once
 
 

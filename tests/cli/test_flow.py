@@ -150,13 +150,13 @@ def test_origins_by_cutoffs(flow, saes, tmp_path):
         (folder / name).write_bytes((saes / "resid_post_1" / name).read_bytes())
     config = (folder / "cfg.json").read_text().replace("hook_resid_post", "hook_mlp_out")
     (folder / "cfg.json").write_text(config)
-    said = words(flow("resid_post_{0-1}", str(folder), "--origin-cutoffs", "0.5,0.15"))
-    assert "s_R ≥ 0.5, s_M or s_A ≥ 0.15" in said
+    said = words(flow("resid_post_{0-1}", str(folder), "--origin-cutoffs", "0.6,0.15"))
+    assert "s_R ≥ 0.6, s_M or s_A ≥ 0.15" in said
     frame = pl.read_parquet("out/flow/origins.parquet")
     # what the MLP writes are the features themselves
     assert frame["s_M"].to_list() == pytest.approx([1.0] * 48)
     assert frame["source_M"].to_list() == list(range(48))
-    expected = ["processed" if s >= 0.5 else "newborn" for s in frame["s_R"]]
+    expected = ["processed" if s >= 0.6 else "newborn" for s in frame["s_R"]]
     assert frame["origin"].to_list() == expected
     assert len(set(expected)) == 2
     words(flow("resid_post_{0-1}", str(folder)))  # by p-value, of the pairs that are there

@@ -124,6 +124,26 @@ def test_without_a_null(tmp_path, saes):
     assert pair.target.dtype == pair.candidates.dtype == np.int64
 
 
+def test_features_that_only_folding_leaves_out_are_excluded_too(tmp_path, saes):
+    first, second = (replace(saes[i], threshold=saes[i].threshold.clone()) for i in (4, 0))
+    first.threshold[5], second.threshold[[2, 7]] = 0, -1
+    run = Run.create(tmp_path, "flow", {}, [first, second])
+    a, b = run.names
+    run.add_pair(a, b, match(first, second, "sae-match", fold="threshold", null="none"))
+    excluded = Layers.of(run).excluded
+    assert excluded["resid_post_0"].nonzero()[0].tolist() == [3, 5]
+    assert excluded["resid_post_1"].nonzero()[0].tolist() == [2, 7]
+
+
+def test_excluded_features_do_not_count_for_the_cut(tmp_path, saes):
+    layers = Layers.of(Run.create(tmp_path, "flow", {}, saes))
+    p_values = np.full(16, 0.5)
+    p_values[3], p_values[0] = np.nan, 0.01 / 15
+    assert layers.cut("resid_post_0", p_values) == pytest.approx(0.01 / 15)
+    p_values[0] = 0.011 / 15
+    assert layers.cut("resid_post_0", p_values) == 0
+
+
 def test_the_false_discovery_rate_is_the_runs(tmp_path, saes):
     assert Layers.of(Run.create(tmp_path / "a", "flow", {"fdr": 0.2}, saes)).fdr == 0.2
     assert Layers.of(Run.create(tmp_path / "b", "flow", {}, saes)).fdr == 0.01

@@ -1,10 +1,17 @@
 """Origins by hand: translated, processed, newborn, unexplained."""
 
+import dataclasses
+
 import by_hand
+import numpy as np
+import polars as pl
 import pytest
 
 from saematch import MatchError
+from saematch.flow.analysis import summarise
+from saematch.flow.composition import composition
 from saematch.flow.origins import Cutoffs, modules_of, origin_shares, origins
+from saematch.flow.splits import splits
 from saematch.sae import Site
 
 STRONG, WEAK = 1e-7, 0.5
@@ -68,6 +75,60 @@ def test_classes_by_fixed_cutoffs(made):
     ]
     with pytest.raises(MatchError, match="a cut-off is 5"):
         Cutoffs(module=5)
+
+
+def test_fixed_cutoffs_take_the_largest_cosine_among_the_sources(made):
+    # the method's best source of feature 0 is not the nearest by decoder
+    pair = made.pairs["r0", "r1"]
+    assert pair.source_cosine.shape[1] == 1
+    second = np.full((6, 1), np.nan)
+    second[0] = 0.9
+    wide = {
+        name: np.hstack([getattr(pair, name), second])
+        for name in ("source_scores", "source_p", "source_cosine")
+    }
+    sources = np.hstack([pair.sources, np.where(np.isnan(second), -1, 1)])
+    made.pairs["r0", "r1"] = dataclasses.replace(pair, sources=sources, **wide)
+    row = origins(made, Cutoffs(0.8, 0.02)).row(0, named=True)
+    assert (row["s_R"], row["source_R"], row["origin"]) == (0.9, 1, "processed")
+    assert origins(made).row(0, named=True)["source_R"] == 2
+
+
+def test_without_p_values_there_are_no_origins_but_by_cutoffs(made):
+    for pair in made.pairs.values():
+        for values in (pair.p_value, pair.candidate_p, pair.source_p):
+            values[:] = np.nan
+    assert origins(made).is_empty()
+    assert origins(made, Cutoffs(0.5, 0.02))["origin"].to_list()[:2] == ["processed", "processed"]
+    tables = {
+        "spans": pl.DataFrame(schema={"mode": pl.String}),
+        "composition": composition(made),
+        "splits": splits(made),
+        "edges": pl.DataFrame(),
+        "communities": pl.DataFrame(),
+        "origins": origins(made),
+    }
+    assert "no p-values, so no origins" in summarise(made, tables, None)["notes"][-1]
+    assert "p-values" not in str(summarise(made, tables, Cutoffs())["notes"])
+
+
+def test_excluded_features_are_no_tests(made):
+    # one of six tests may pass at 0.01 / 6
+    made.pairs["r0", "r1"].source_p[:, 0] = np.nan
+    made.pairs["r0", "r1"].source_p[0, 0] = 0.004
+    assert origins(made)["origin"][0] == "unexplained"
+    made.excluded["r1"][2:] = True
+    assert origins(made)["origin"][0] == "translated"
+
+
+def test_of_sources_at_the_floor_the_nearest_by_cosine_counts(made):
+    made.pairs["mlp2", "r1"] = by_hand.pair(3, 6, {2: (1, STRONG)})
+    made.sites["mlp2"] = Site("", "mlp_out", 1)
+    made.features["mlp2"] = 3
+    layers = dataclasses.replace(made, names=("early", "r0", "attn", "mlp", "mlp2", "r1"))
+    layers.pairs["mlp2", "r1"].source_cosine[:] += 0.1
+    row = origins(layers).row(1, named=True)
+    assert (row["site_M"], row["source_M"]) == ("mlp2", 2)
 
 
 def test_shares_of_a_layer(made):

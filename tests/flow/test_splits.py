@@ -38,3 +38,11 @@ def test_without_p_values_nothing_is_a_group():
     pair = by_hand.pair(2, 1, {0: (0, STRONG), 1: (0, STRONG)})
     pair.candidate_p[:] = pair.source_p[:] = np.nan
     assert splits(by_hand.layers({"a": 2, "b": 1}, {("a", "b"): pair})).is_empty()
+
+
+def test_features_that_take_no_part_are_no_tests():
+    pair = by_hand.pair(30, 30, {0: [(0, 0.008), (1, 0.008)], 1: (2, 0.008), 2: (2, 0.008)})
+    made = by_hand.layers({"a": 30, "b": 30}, {("a", "b"): pair})
+    assert splits(made).is_empty()
+    made.excluded["a"][3:] = made.excluded["b"][3:] = True
+    assert splits(made)["kind"].to_list() == ["split"] * 2 + ["merge"] * 2

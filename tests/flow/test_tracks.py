@@ -1,16 +1,22 @@
 """Tracks by hand: chained, flowing together, over a gap; births, deaths, lifespans."""
 
+from dataclasses import replace
 from itertools import product
 
 import by_hand
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
-from saematch import MatchError
+from conftest import make_sae
+from saematch import MatchError, match
+from saematch.discovery import LEAST, cut
+from saematch.flow import Layers
 from saematch.flow.gaps import best_paths, gaps
 from saematch.flow.links import chained, flow
 from saematch.flow.tracks import lifespans, spans, tracks, turnover
+from saematch.runs import Run
 
 STRONG, GOOD, WEAK = 1e-12, 1e-8, 0.5
 
@@ -123,6 +129,93 @@ def test_the_optimum_is_global():
     # greedy takes a0 -> b0 and leaves a1 alone; together the second best is better
     made = three({0: [(0, 1e-10), (1, 1e-9)], 1: (0, 1e-9)}, {})
     assert paths(gaps(made)) >= {("a0", "b1"), ("a1", "b0")}
+
+
+def test_in_many_dimensions_a_target_goes_to_the_nearer_of_two_sources(tmp_path):
+    # two sources for each target, at cosines of .97 and .85: both p-values are at the floor
+    g = torch.Generator().manual_seed(0)
+    targets = 100
+
+    def unit(*shape):
+        v = torch.randn(*shape, generator=g)
+        return v / v.norm(dim=1, keepdim=True)
+
+    y = unit(2500, 2304)  # the others of B are strangers
+    order = torch.randperm(2 * targets, generator=g)
+    cosine = torch.tensor([0.97, 0.85]).repeat_interleave(targets)[:, None]
+    near, noise = y[:targets].repeat(2, 1), unit(2 * targets, 2304)
+    x = (cosine * near + (1 - cosine**2).sqrt() * noise)[order]
+    saes = [
+        replace(make_sae(d_in=2304, d_sae=len(rows), layer=layer), W_dec=rows)
+        for layer, rows in enumerate((x, y))
+    ]
+    run = Run.create(tmp_path, "flow", {}, saes)
+    a, b = run.names
+    run.add_pair(a, b, match(saes[0], saes[1], "cosine", candidates=1))
+    layers = Layers.of(run)
+    assert (layers.pairs[a, b].candidate_p == LEAST).all()
+    nearer = np.flatnonzero(order.numpy() < targets)
+    links = gaps(layers)
+    assert np.flatnonzero(links.next >= 0).tolist() == nearer.tolist()
+    assert links.next[nearer].tolist() == (2 * targets + order.numpy()[nearer]).tolist()
+
+
+def test_at_the_floor_scores_decide_and_never_outweigh_a_link():
+    made = three({0: [(0, LEAST), (1, LEAST)], 1: [(0, LEAST)], 2: [(1, 1e-9), (2, 1e-9)]}, {})
+    scores = made.pairs["a", "b"].candidate_scores
+    # a0 prefers b0 by more than a1 does, but a1 has nothing else
+    scores[0], scores[1, 0] = (9.0, 1.0), 2.0
+    assert paths(gaps(made)) >= {("a0", "b1"), ("a1", "b0"), ("a2", "b2")}
+    # one of two sources, listed last, is the better one
+    made = three({0: (0, LEAST), 1: (0, LEAST)}, {})
+    made.pairs["a", "b"].candidate_scores[:2, 0] = 1.0, 2.0
+    assert paths(gaps(made)) >= {("a1", "b0"), ("a0",)}
+
+
+def test_features_that_take_no_part_are_no_tests():
+    # of 4 tests 3 may pass up to 0.0075, of 30 not one up to 0.001
+    found = {i: (i, 0.007) for i in range(3)}
+    sizes = (30, 30, 3)
+    made = three(found, {}, sizes=sizes)
+    made.excluded["a"][4:] = made.excluded["b"][4:] = True
+    together = {(f"a{i}", f"b{i}") for i in range(3)}
+    assert paths(flow(made)) >= together
+    assert paths(gaps(made)) >= together
+    # a source beyond chance is known too: b2 splits off a0 and is not born
+    made = three({0: [(0, 0.007), (2, 0.007)], 1: (1, 0.007)}, {}, sizes=sizes)
+    made.excluded["a"][2:] = made.excluded["b"][4:] = True
+    assert turnover(flow(made))["births"].to_list() == [None, 1, 3]
+
+
+def test_flow_is_feature_flow_whatever_is_excluded(tmp_path):
+    first, second = (make_sae(d_in=24, d_sae=240, layer=layer) for layer in (0, 1))
+    # cosines of all sizes, so that some lie close to the cut
+    share = torch.linspace(0, 0.8, 240)[:, None]
+    noise = torch.randn(240, 24, generator=torch.Generator().manual_seed(1))
+    used = (torch.arange(240) % 4 == 1)[:, None]
+    saes = [
+        replace(first, W_dec=first.W_dec * used),
+        replace(second, W_dec=(share * first.W_dec + (1 - share) * noise) * used),
+    ]
+    run = Run.create(tmp_path, "flow", {"fdr": 0.2}, saes)
+    found = match(saes[0], saes[1], "feature-flow", fdr=0.2)
+    a, b = run.names
+    run.add_pair(a, b, found)
+    links = flow(Layers.of(run))
+    assert (links.next[:240] >= 0).tolist() == found.matched.tolist()
+    # were the excluded features tests that failed, there would be fewer
+    assert found.n_matched > int((found.p_value <= cut(found.p_value.numpy(), 0.2)).sum()) > 0
+
+
+def test_without_p_values_each_feature_flows_to_its_best(tmp_path):
+    saes = [make_sae(layer=layer, seed=layer) for layer in (0, 1)]
+    run = Run.create(tmp_path, "flow", {}, saes)
+    found = match(saes[0], saes[1], "cosine", null="none")
+    a, b = run.names
+    run.add_pair(a, b, found)
+    links = flow(Layers.of(run))
+    assert (links.next[:96] - 96).tolist() == found.candidates[:, 0].tolist()
+    assert found.candidates[:, 0].tolist() != found.target.tolist()
 
 
 def test_best_paths_against_enumeration():

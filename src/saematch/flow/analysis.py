@@ -10,7 +10,7 @@ import polars as pl
 from saematch.flow.communities import graph_tables
 from saematch.flow.composition import composition
 from saematch.flow.layers import Layers
-from saematch.flow.origins import Cutoffs, origin_shares, origins
+from saematch.flow.origins import Cutoffs, modules_of, origin_shares, origins
 from saematch.flow.plan import remarks
 from saematch.flow.splits import splits
 from saematch.flow.tracks import MODES, lifespans, spans, tracks, turnover
@@ -74,7 +74,7 @@ def summarise(
         "communities": len(tables["communities"]),
         "origins": origin_shares(tables["origins"]).to_dicts(),
         "origin_cutoffs": None if cutoffs is None else [cutoffs.residual, cutoffs.module],
-        "notes": remarks(layers),
+        "notes": remarks(layers) + _unknown(layers, cutoffs),
     }
 
 
@@ -90,6 +90,13 @@ def _track_tables(layers: Layers) -> dict[str, pl.DataFrame]:
         for name, frame in each.items():
             found.setdefault(name, []).append(frame.select(pl.lit(mode).alias("mode"), pl.all()))
     return {name: pl.concat(frames) for name, frames in found.items()}
+
+
+def _unknown(layers: Layers, cutoffs: Cutoffs | None) -> list[str]:
+    """What could not be computed for want of p-values."""
+    if _has_p_values(layers) or cutoffs is not None or not modules_of(layers):
+        return []
+    return ["no p-values, so no origins: match with a null, or give cut-offs (--origin-cutoffs)"]
 
 
 def _has_p_values(layers: Layers) -> bool:

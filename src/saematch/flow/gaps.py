@@ -12,6 +12,10 @@ of the layers passed over has anything beyond chance, and at least `fdr / featur
 the largest gain that its source has to any target there, or its target from any source there: the
 evidence that the layer did not miss the feature, which a gap has to outweigh.
 
+P-values stop at `LEAST`, where links in many dimensions are told apart no more. Those there gain up
+to one nat more by their score among them in the pair, so that rivals are ordered by score as an
+assignment would order them.
+
 Tracks of the largest total gain, in which each feature has at most one link out and one in, are a
 minimum-cost flow through the layers, and since each feature may start or end a track, an assignment
 of features to the features that follow them. Its linear programme has whole-numbered optima; HiGHS
@@ -23,13 +27,10 @@ from __future__ import annotations
 import numpy as np
 from numpy import ndarray
 
-from saematch.discovery import beyond, cut
+from saematch.discovery import LEAST, beyond, cut
 from saematch.errors import MatchError
-from saematch.flow.layers import Layers, Pair
-from saematch.flow.links import Edges, Links, link_all, neighbours, numbering
-
-FLOOR = 1e-300  # p-values below it are told apart no more
-BY_RANK = 1e-3  # nats that a worse candidate of the same p-value falls short
+from saematch.flow.layers import Layers
+from saematch.flow.links import Edges, Links, best, link_all, neighbours, numbering
 
 
 def gaps(layers: Layers) -> Links:
@@ -46,12 +47,12 @@ def gaps(layers: Layers) -> Links:
         source, rank = np.nonzero(beyond(pair.candidate_p, limit) & (pair.candidates >= 0))
         target = pair.candidates[source, rank]
         p_value = pair.candidate_p[source, rank]
-        gain = np.log(limit / np.maximum(p_value, FLOOR)) - BY_RANK * rank
-        gain -= np.maximum(skip_out[source], skip_in[target])
+        gain = _gain(p_value, limit) - np.maximum(skip_out[source], skip_in[target])
         score = pair.candidate_scores[source, rank]
         edges = Edges(start[i] + source, start[j] + target, score, p_value)
-        found.append(edges[gain > 0])
-        gains.append(gain[gain > 0])
+        worth = gain > 0
+        found.append(edges[worth])
+        gains.append((gain + _by_score(score, p_value <= LEAST))[worth])
     edges = Edges(*map(np.concatenate, zip(*found, strict=True)))
     return link_all(layers, edges[best_paths(edges.source, edges.target, np.concatenate(gains))])
 
@@ -100,7 +101,7 @@ def _limits(layers: Layers) -> dict[tuple[int, int], tuple[float, ndarray, ndarr
         for a, b in layers.pairs
         if a in places and b in places and places[a] < places[b]
     }
-    evidence = {key: _evidence(layers.pairs[pair], layers.fdr) for key, pair in pairs.items()}
+    evidence = {key: _evidence(layers, *pair) for key, pair in pairs.items()}
     if all(np.isnan(layers.pairs[pair].candidate_p).all() for pair in pairs.values()):
         raise MatchError("tracks with gaps need p-values: match with a null")
     limits = {}
@@ -111,27 +112,37 @@ def _limits(layers: Layers) -> dict[tuple[int, int], tuple[float, ndarray, ndarr
                 skip_out = np.maximum(skip_out, evidence[i, between][0])
             if (between, j) in evidence:
                 skip_in = np.maximum(skip_in, evidence[between, j][1])
-        best = _best(layers.pairs[a, b].candidate_p)
-        limit = cut(best[skip_out == 0], layers.fdr)
+        used = ~layers.excluded[a]
+        missed = used & (skip_out == 0)
+        limit = cut(best(layers.pairs[a, b].candidate_p)[missed], layers.fdr)
         if j > i + 1:  # for features with something in between, as if each were the only one
-            limit = max(limit, layers.fdr / max(1, np.isfinite(best).sum()))
+            limit = max(limit, layers.fdr / max(1, used.sum()))
         limits[i, j] = limit, skip_out, skip_in
     return limits
 
 
-def _evidence(pair: Pair, fdr: float) -> tuple[ndarray, ndarray]:
+def _evidence(layers: Layers, a: str, b: str) -> tuple[ndarray, ndarray]:
     """The gain of each source's best candidate and of each target's best source, 0 for none."""
-    return _best_gain(pair.candidate_p, fdr), _best_gain(pair.source_p, fdr)
+    pair = layers.pairs[a, b]
+    return _best_gain(layers, a, pair.candidate_p), _best_gain(layers, b, pair.source_p)
 
 
-def _best_gain(p_values: ndarray, fdr: float) -> ndarray:
-    best = _best(p_values)
-    limit = cut(best, fdr)
-    gain = np.zeros(len(best))
-    found = beyond(best, limit)
-    gain[found] = np.log(limit / np.maximum(best[found], FLOOR))
+def _best_gain(layers: Layers, name: str, p_values: ndarray) -> ndarray:
+    first = best(p_values)
+    limit = layers.cut(name, first)
+    found = beyond(first, limit)
+    gain = np.zeros(len(first))
+    gain[found] = _gain(first[found], limit)
     return gain
 
 
-def _best(p_values: ndarray) -> ndarray:
-    return p_values[:, 0] if p_values.shape[1] else np.full(len(p_values), np.nan)
+def _gain(p_values: ndarray, limit: float) -> ndarray:
+    return np.log(limit / np.maximum(p_values, LEAST))
+
+
+def _by_score(score: ndarray, which: ndarray) -> ndarray:
+    """From 0 for the least to 1 for the largest of some scores; 0 for the others."""
+    part, some = np.zeros(len(score)), score[which]
+    if len(some) and some.max() > some.min():
+        part[which] = (some - some.min()) / (some.max() - some.min())
+    return part

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy import ndarray
 
+from saematch.discovery import cut
 from saematch.runs import Run
 from saematch.sae import Site
 
@@ -63,7 +64,7 @@ class Layers:
     names: tuple[str, ...]
     sites: Mapping[str, Site | None]
     features: Mapping[str, int]  # how many
-    excluded: Mapping[str, ndarray]  # bool (features,): takes no part in matchings
+    excluded: Mapping[str, ndarray]  # bool (features,): takes no part in some matching
     pairs: Mapping[tuple[str, str], Pair]
     fdr: float = 0.01  # false discovery rate that its pairs were matched at
 
@@ -84,9 +85,7 @@ class Layers:
             names=tuple(names),
             sites=sites,
             features={name: run.sae(name)["d_sae"] for name in names},
-            excluded={
-                name: run.features(name)["excluded"].is_not_null().to_numpy() for name in names
-            },
+            excluded=_excluded(run),
             pairs=_Pairs(run),
             fdr=run.manifest["options"].get("fdr") or cls.fdr,
         )
@@ -105,6 +104,15 @@ class Layers:
         """The SAEs that tracks run along: of the residual stream, else of the first stream."""
         streams = self.streams
         return streams.get(STREAM) or next(iter(streams.values()), ())
+
+    def cut(self, name: str, p_values: ndarray) -> float:
+        """The p-value up to which an SAE's features are discoveries; excluded ones are no tests.
+
+        Args:
+            name: of the SAE.
+            p_values: float64 (features,).
+        """
+        return cut(p_values[~self.excluded[name]], self.fdr)
 
     def adjacent(self) -> list[tuple[str, str]]:
         """Neighbours along `chain`, whether or not the run has matched them."""
@@ -166,6 +174,21 @@ def depth(site: Site | None) -> tuple[int, int] | None:
     if site is None or site.layer is None or site.kind not in _WITHIN:
         return None
     return site.layer, _WITHIN.index(site.kind)
+
+
+def _excluded(run: Run) -> dict[str, ndarray]:
+    """Features that are unusable, or that folding left out of any of the run's pairs."""
+    unusable = {name: run.features(name)["excluded"].is_not_null().to_numpy() for name in run.names}
+    excluded = {name: some.copy() for name, some in unusable.items()}
+    for (a, b), figures in run.summaries.items():
+        # tables are read only of pairs that left out more
+        if figures["excluded_a"] > unusable[a].sum():
+            excluded[a] |= run.pair(a, b)["excluded"].is_not_null().to_numpy()
+        if figures["excluded_b"] > unusable[b].sum():
+            matched = run.sources(a, b)["feature"].to_numpy()
+            if len(matched):  # else nothing of A was left to be a source
+                excluded[b] |= ~np.isin(np.arange(len(excluded[b])), matched)
+    return excluded
 
 
 def _site(entry: Mapping) -> Site | None:

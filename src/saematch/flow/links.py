@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from saematch.discovery import beyond, cut
+from saematch.discovery import beyond
 from saematch.errors import MatchError
 from saematch.flow.layers import Layers, Pair
 
@@ -79,27 +79,29 @@ def flow(layers: Layers) -> Links:
     chance either: what splits off is not born.
     """
     edges, fed = [], []
-    for pair in neighbours(layers):
-        edges.append(best_targets(pair, layers.fdr))
-        first = pair.source_p[:, 0] if pair.sources.shape[1] else np.full(len(pair.sources), np.nan)
-        fed.append(beyond(first, cut(first, layers.fdr)))
+    for (a, b), pair in zip(layers.adjacent(), neighbours(layers), strict=True):
+        edges.append(_best_targets(layers, a, pair))
+        first = best(pair.source_p)
+        fed.append(beyond(first, layers.cut(b, first)))
     made = link(layers, edges)
     none = np.zeros(layers.features[layers.chain[0]], bool)
     return dataclasses.replace(made, born=made.born & ~np.concatenate([none, *fed]))
 
 
-def best_targets(pair: Pair, fdr: float) -> Edges:
-    """Each feature's best candidate, where it is beyond chance at a false discovery rate.
+def best(values: ndarray) -> ndarray:
+    """The first of each feature's `(features, k)`, NaN where k is 0."""
+    return values[:, 0] if values.shape[1] else np.full(len(values), np.nan)
 
-    A pair without p-values is taken at its word: its matched targets.
-    """
-    source = np.arange(len(pair.target))
-    if not pair.candidates.shape[1] or np.isnan(pair.candidate_p[:, 0]).all():
-        found = Edges(source, pair.target, pair.score, pair.p_value)
-        return found[pair.partner >= 0]
-    p_value = pair.candidate_p[:, 0]
-    found = Edges(source, pair.candidates[:, 0], pair.candidate_scores[:, 0], p_value)
-    return found[beyond(p_value, cut(p_value, fdr))]
+
+def _best_targets(layers: Layers, a: str, pair: Pair) -> Edges:
+    """Each feature's best candidate, where it is beyond chance; all of them without p-values."""
+    p_value = best(pair.candidate_p)
+    if np.isnan(p_value).all():
+        source = np.flatnonzero((pair.candidates[:, :1] >= 0).any(1))
+    else:
+        source = np.flatnonzero(beyond(p_value, layers.cut(a, p_value)))
+    first = (pair.candidates, pair.candidate_scores, pair.candidate_p)
+    return Edges(source, *(values[source, :1].reshape(len(source)) for values in first))
 
 
 def neighbours(layers: Layers) -> list[Pair]:

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy import ndarray
 
-from saematch.discovery import beyond, cut, interval
+from saematch.discovery import beyond, interval
 from saematch.errors import MatchError
 from saematch.flow.layers import STREAM, Layers, depth
 
@@ -61,11 +61,13 @@ def modules_of(layers: Layers) -> dict[str, dict[str, list[str]]]:
 def origins(layers: Layers, cutoffs: Cutoffs | None = None) -> pl.DataFrame:
     """The origin of each feature of the residual stream whose layer has an MLP or attention SAE.
 
-    The best source of feature j at each place is by score; `s_R`, `s_M`, `s_A` are decoder cosines
-    with it, in the stream before, and in the outputs of MLP and attention in between. It counts
-    where its p-value passes at the run's false discovery rate among the features of the layer, or
-    where the cosine is at least that of `cutoffs`. Where several SAEs of one kind lie between, the
-    source of the least p-value, or else of the largest cosine.
+    The best source of feature j at each place is by score, and with `cutoffs` by decoder cosine
+    among the sources that the run keeps; `s_R`, `s_M`, `s_A` are decoder cosines with it, in the
+    stream before, and in the outputs of MLP and attention in between. It counts where its p-value
+    passes at the run's false discovery rate among the features of the layer, or where the cosine is
+    at least that of `cutoffs`. Where several SAEs of one kind lie between, the source of the least
+    p-value (of equal ones, of the largest cosine), or else of the largest cosine. Without p-values
+    and without cut-offs nothing is known of origins: no rows.
 
     Columns: `site`, `feature`, and for each x of R, M, A `s_x`, `p_x`, `site_x`, `source_x` (null
     where there is no such SAE); `origin`, one of `CLASSES`. Excluded features have no row.
@@ -77,6 +79,8 @@ def origins(layers: Layers, cutoffs: Cutoffs | None = None) -> pl.DataFrame:
         counts = {}
         for letter, sites in {"R": [before[name]], **modules}.items():
             known = [site for site in sites if (site, name) in layers.pairs]
+            if cutoffs is None:
+                known = [s for s in known if np.isfinite(layers.pairs[s, name].source_p).any()]
             if known:
                 limit = None if cutoffs is None else cutoffs.of(letter)
                 found, counts[letter] = _source(layers, known, name, limit)
@@ -119,19 +123,21 @@ def _source(
     layers: Layers, sites: list[str], name: str, cutoff: float | None
 ) -> tuple[dict[str, object], ndarray]:
     """The best source over some SAEs of each feature, and whether it counts."""
-    pairs = [layers.pairs[site, name] for site in sites]
-    first = [
-        [values[:, 0] for values in (pair.source_cosine, pair.source_p, pair.sources)]
-        for pair in pairs
-    ]
+    feature = np.arange(layers.features[name])
+    first = []
+    for pair in (layers.pairs[site, name] for site in sites):
+        rank = np.zeros(len(feature), int)
+        if cutoff is not None:
+            rank = np.where(np.isnan(pair.source_cosine), -2.0, pair.source_cosine).argmax(1)
+        kept = (pair.source_cosine, pair.source_p, pair.sources)
+        first.append([values[feature, rank] for values in kept])
     cosine, p_value, source = (np.stack(each) for each in zip(*first, strict=True))
     if cutoff is None:
-        counts = np.stack([beyond(p, cut(p, layers.fdr)) for p in p_value])
-        best = np.where(np.isnan(p_value), 2.0, p_value).argmin(0)
+        counts = np.stack([beyond(p, layers.cut(name, p)) for p in p_value])
+        best = np.lexsort((-cosine, p_value), axis=0)[0]  # NaN comes last
     else:
         counts = cosine >= cutoff
         best = np.where(np.isnan(cosine), -2.0, cosine).argmax(0)
-    feature = np.arange(len(best))
     found = {
         "s": cosine[best, feature],
         "p": p_value[best, feature],

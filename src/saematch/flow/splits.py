@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from numpy import ndarray
 
-from saematch.discovery import beyond, cut
+from saematch.discovery import beyond
 from saematch.flow.layers import Layers
 
 SCHEMA = {
@@ -36,19 +36,20 @@ def splits(layers: Layers) -> pl.DataFrame:
     for a, b in layers.pairs:
         pair = layers.pairs[a, b]
         sides = (
-            ("split", pair.sources, pair.source_scores, pair.source_p),
-            ("merge", pair.candidates, pair.candidate_scores, pair.candidate_p),
+            ("split", b, pair.sources, pair.source_scores, pair.source_p),
+            ("merge", a, pair.candidates, pair.candidate_scores, pair.candidate_p),
         )
-        for kind, *best in sides:
-            if best[0].shape[1]:
-                group = _groups(*(values[:, 0] for values in best), fdr=layers.fdr)
+        for kind, many, *ranked in sides:
+            if ranked[0].shape[1]:
+                partner, score, p_value = (values[:, 0] for values in ranked)
+                group = _groups(partner, score, p_value, layers.cut(many, p_value))
                 group = group.with_columns(kind=pl.lit(kind), a=pl.lit(a), b=pl.lit(b))
                 frames.append(group.select(list(SCHEMA)))
     return pl.concat(frames)
 
 
-def _groups(partner: ndarray, score: ndarray, p_value: ndarray, fdr: float) -> pl.DataFrame:
-    part = np.flatnonzero(beyond(p_value, cut(p_value, fdr)) & (partner >= 0))
+def _groups(partner: ndarray, score: ndarray, p_value: ndarray, limit: float) -> pl.DataFrame:
+    part = np.flatnonzero(beyond(p_value, limit) & (partner >= 0))
     found = pl.DataFrame(
         {
             "feature": partner[part],
