@@ -117,7 +117,7 @@ def test_an_interrupted_call_is_taken_up_where_it_stopped(demo, tmp_path, monkey
 def test_no_line_is_wider_than_it_may_be_and_no_cell_is_cut(demo, columns):
     _, text = demo(columns=columns)
     commands = [line for line in text.splitlines() if line.startswith("  saematch ")]
-    assert len(commands) == 2  # to be copied, so never wrapped
+    assert len(commands) == 4  # to be copied, so never wrapped
     for line in text.splitlines():
         assert line in commands or cell_len(line) <= (columns or 100), line
     assert "\x1b" not in text

@@ -90,9 +90,9 @@ def overlooked(run: Run, pairs: Iterable[tuple[str, str]] | None = None) -> list
     most = max(found, key=found.__getitem__)
     where = f" ({found[most]:,} of them in {arrow(most)})" if len(found) > 1 else ""
     return [
-        f"{many:,} features without a match have a target at decoder cosine {CLOSE} or more{where}: "
-        f"their {folded} differ in length, or in their encoders; --method cosine compares the "
-        "directions of decoders only"
+        f"{many:,} features without a match have a target at decoder cosine {CLOSE} or more"
+        f"{where}: their {folded} differ in length, or in their encoders; --method cosine compares "
+        "the directions of decoders only"
     ]
 
 

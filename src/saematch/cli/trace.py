@@ -9,7 +9,6 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.text import Text
 
     from saematch.contexts import Context
     from saematch.flow.tracing import Link, Step, Trace
@@ -130,9 +129,10 @@ def _link(console: Console, step: Step) -> None:
         _wrapped(console, head, [_short(link) for link in step.alternatives], "dim", bar="│")
     facts = _facts(step.link)
     if step.skipped:
-        how = f"in tracks of the mode {', '.join(step.tracks)}" if step.tracks else "in no track"
         facts[0] = "direct match of two layers"
-        facts += [f"over {', '.join(step.skipped)}, which has no match;", how]
+        facts.append(f"over {', '.join(step.skipped)}, which has no match")
+        if step.tracks is not None:
+            facts.append(f"part of tracks: {', '.join(step.tracks) or 'none'}")
     _wrapped(console, f"{INDENT}▼ ", facts, "cyan")
 
 
@@ -178,6 +178,8 @@ def _legend(found: Trace) -> list[str]:
         ]
     if any(step.alternatives for step in steps):
         lines.append("else in: what is next best there.")
+    if any(link.kind == "target" for link in ends):
+        lines.append("assigned: paired for want of better, not accepted as a match.")
     if any(link.taken is not None for link in ends):
         lines.append("taken by, goes to: beyond chance, but the match of that feature.")
     if found.community is not None:
@@ -207,7 +209,8 @@ def _short(link: Link, why: str = "") -> str:
         known.append(f"p {_p(link.p_value)}")
     if link.taken is not None:
         known.append(f"{why} #{link.taken}")
-    return f"#{link.feature} ({', '.join(known)})"
+    name = f"assigned: #{link.feature}" if link.kind == "target" else f"#{link.feature}"
+    return f"{name} ({', '.join(known)})"
 
 
 def _name(link: Link) -> str:
@@ -228,7 +231,7 @@ def _wrapped(
     line, empty = head, True
     for part in parts:
         longer = line + ("" if empty else gap) + part
-        if not empty and cell_len(longer) > console.width:
+        if line.strip() and cell_len(longer) > console.width:
             console.print(Text(line, style=style))
             longer = (f"{INDENT}{bar} {INDENT}" if head else "") + part
         line, empty = longer, False

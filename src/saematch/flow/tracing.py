@@ -43,7 +43,7 @@ class Step:
     alternatives: tuple[Link, ...]  # what else was there to go to, in the same SAE
     skipped: tuple[str, ...]  # SAEs in between that have no match
     contexts: tuple[Context, ...]
-    tracks: tuple[str, ...] = ()  # modes of tracks that have a link over `skipped`
+    tracks: tuple[str, ...] | None = None  # if over `skipped`: modes whose tracks do so too
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def trace(
                 break
             last, here = here, (step.link.site, step.link.feature)
             ends = (last, here) if ahead else (here, last)
-            modes = _modes(tracks, *ends) if step.skipped and tracks is not None else ()
+            modes = _modes(tracks, *ends) if step.skipped and tracks is not None else None
             steps.append(replace(step, contexts=texts(*here), tracks=modes))
         ways[ahead] = tuple(steps), best
     modules, strangers = _modules(layers, cuts, site, feature, alternatives)
@@ -232,9 +232,15 @@ def _next(
 def _nearest(
     pair: Pair, cut: float | None, links: list[Link], feature: int, ahead: bool, n: int
 ) -> tuple[Link, ...]:
-    """The best links where none is a match, and which feature took those that could be one."""
+    """The best links and the assigned one, where none is a match; and who took them.
+
+    A p-value beyond the cut would make a match if no other feature had it.
+    """
     found = []
-    for link in sorted(links, key=lambda k: k.rank or len(links) + 1)[: max(1, n)]:
+    links = sorted(links, key=lambda k: k.rank or len(links) + 1)
+    most = max(1, n)
+    kept = links[:most] + [link for link in links[most:] if link.kind == "target"][:1]
+    for link in kept:
         taken = None
         if cut is not None and link.p_value is not None and link.p_value <= cut:
             if ahead:
