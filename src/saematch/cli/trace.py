@@ -179,7 +179,7 @@ def _legend(found: Trace) -> list[str]:
     if any(step.alternatives for step in steps):
         lines.append("else in: what is next best there.")
     if any(link.kind == "target" for link in ends):
-        lines.append("assigned: paired for want of better, not accepted as a match.")
+        lines.append("assigned: the target by the method, not accepted as a match.")
     if any(link.taken is not None for link in ends):
         lines.append("taken by, goes to: beyond chance, but the match of that feature.")
     if found.community is not None:
