@@ -77,7 +77,9 @@ def test_every_step_along_the_residual_stream_is_matched_and_shown(demo, tmp_pat
     for note in run.notes(*STEPS[0]):
         assert note[:60] in text
     assert "Written to runs/demo" in text
-    assert "saematch inspect saematch:resid_post_3" in text
+    for command in ("inspect saematch:resid_post_3", "flow ", "trace runs/flow "):
+        assert f"  saematch {command}" in text
+    assert "block 0 rewrites the embedding" in " ".join(text.split())
     assert run.contexts("resid_post_5") is not None
 
 
@@ -117,7 +119,7 @@ def test_an_interrupted_call_is_taken_up_where_it_stopped(demo, tmp_path, monkey
 def test_no_line_is_wider_than_it_may_be_and_no_cell_is_cut(demo, columns):
     _, text = demo(columns=columns)
     commands = [line for line in text.splitlines() if line.startswith("  saematch ")]
-    assert len(commands) == 2  # to be copied, so never wrapped
+    assert len(commands) == 4  # to be copied, so never wrapped
     for line in text.splitlines():
         assert line in commands or cell_len(line) <= (columns or 100), line
     assert "\x1b" not in text
@@ -229,3 +231,8 @@ def test_a_real_process_piped_writes_plain_text(root, tmp_path, encoding):
     assert max(map(cell_len, lines)) == 100
     assert ("resid_pre_0 → resid_post_0" if encoding == "utf-8" else "resid_pre_0 > ") in text
     assert json.loads((Path(command[-1]) / "run.json").read_text())["command"] == "demo"
+
+
+def test_half_a_character_at_either_end_is_left_out():
+    context = Context("\ufffd\ufffda b", "\ufffd", "c\ufffdd\ufffd", 1.0, "")
+    assert context_line(context, 40).plain == "a b«\ufffd»c\ufffdd"

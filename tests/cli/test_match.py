@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -14,7 +15,8 @@ from typer.testing import CliRunner
 import saematch
 from conftest import make_sae, permuted
 from saematch.cli import app, main
-from saematch.cli.report import bands, shared_seed
+from saematch.cli.report import bands, overlooked, shared_seed
+from saematch.manifest import method_options
 from saematch.runs import Run
 from stand_in import sidecar, write_shipped
 
@@ -261,3 +263,47 @@ def test_a_malformed_table_beside_the_weights_is_an_error(match, saes, tmp_path)
     done = match("resid_post_1", str(folder), "-o", "out")
     assert isinstance(done.exception, saematch.CheckpointError)
     assert "no column contexts" in str(done.exception)
+
+
+def test_matches_lost_to_unequal_lengths_are_counted(tmp_path):
+    a = replace(make_sae(d_in=32, d_sae=48), threshold=torch.ones(48))
+    b = permuted(a, torch.randperm(48, generator=torch.Generator().manual_seed(1)), noise=0.05)
+    for method, expected in (("sae-match", True), ("cosine", False)):
+        found = saematch.match(a, b, method)
+        # as if the lengths of twenty of them were too far apart
+        found = replace(found, matched=found.matched & (torch.arange(48) >= 20))
+        options = method_options(found.method)
+        run = Run.create(tmp_path / method, "match", options, [a, b])
+        run.add_pair(run.names[0], run.names[1], found)
+        close = (found.measures["decoder_cosine"] >= 0.7) & ~found.matched
+        notes = overlooked(run)
+        assert bool(notes) == expected
+        if expected:
+            assert notes[0].startswith(f"{int(close.sum())} features without a match have a target")
+            assert "--method cosine" in notes[0]
+            assert overlooked(run, []) == []
+
+
+def test_the_caption_names_the_rule_of_the_method(match):
+    done = match(
+        "resid_post_3", "resid_post_3_seed2", "--method", "paulo-belrose", "--cutoff", "0.8"
+    )
+    text = " ".join(done.output.split())
+    rule = "the same target by decoders and by encoders, both cosines at least 0.8"
+    assert f"Matched: {rule}, and a score beyond the best" in text
+    done = match(
+        "resid_post_3",
+        "resid_post_3_seed2",
+        "--method",
+        "paulo-belrose",
+        "--null",
+        "none",
+        "-o",
+        "x",
+    )
+    assert "matched means the same target by decoders and by encoders" in " ".join(
+        done.output.split()
+    )
+    assert "Matched: scores beyond" in " ".join(
+        match("resid_post_1", "resid_post_2").output.split()
+    )

@@ -3,6 +3,7 @@
 import json
 from itertools import pairwise
 
+import polars as pl
 import pytest
 from rich.cells import cell_len
 from typer.testing import CliRunner
@@ -76,6 +77,66 @@ def test_hostile_texts_are_shown_as_text(run, longest, monkeypatch):
     assert all(cell_len(line) <= 80 for line in text.splitlines())
 
 
+@pytest.fixture(scope="module")
+def flowing(tmp_path_factory):
+    """A run of `saematch flow`, with tracks."""
+    folder = write_shipped(tmp_path_factory.mktemp("data"), d_in=32) / "saes"
+    names = [str(folder / f"resid_post_{layer}") for layer in range(1, 5)]
+    out = tmp_path_factory.mktemp("runs") / "flow"
+    done = CliRunner().invoke(app, ["flow", *names, "--reach", "2", "-q", "-o", str(out)])
+    assert done.exit_code == 0, done.output
+    return Run.open(out)
+
+
+def test_the_tracks_of_a_feature_are_named_with_their_ends(flowing):
+    spans = flowing.flow_table("spans").filter(pl.col("length") > 1, pl.col("mode") == "gaps")
+    row = spans.row(0, named=True)
+    text = shown(flowing, row["start"], row["start_feature"])
+    ends = f"{row['start']} #{row['start_feature']}  → {row['end']} #{row['end_feature']}"
+    assert f"gaps {row['track']}: {ends}  {row['length']} features" in text
+
+
+def test_a_link_over_a_layer_is_no_link_of_a_track_unless_tracks_say_so(flowing):
+    tracks = flowing.flow_table("tracks")
+    seen = set()
+    for feature in range(48):
+        steps = trace(flowing, "resid_post_1", feature).forward
+        here = "resid_post_1", feature
+        for step in steps:
+            there = step.link.site, step.link.feature
+            if step.skipped:
+                gaps = tracks.filter(pl.col("mode") == "gaps").sort("track", "position")
+                rows = list(zip(gaps["track"], gaps["site"], gaps["feature"], strict=True))
+                links = {(a[1:], b[1:]) for a, b in pairwise(rows) if a[0] == b[0]}
+                assert step.tracks == (("gaps",) if (here, there) in links else ())
+                seen.add(feature)
+            else:
+                assert step.tracks is None
+            here = there
+    assert seen
+    text = " ".join(shown(flowing, "resid_post_1", min(seen)).split())
+    assert "direct match of two layers cosine" in text
+    assert "which has no match part of tracks: " in text
+
+
+def test_alternatives_are_wrapped_and_never_cut(run, longest):
+    step = trace(run, "resid_post_1", longest, alternatives=4).forward[0]
+    text = shown(run, "1", longest, "--alternatives", 4, width=60)
+    assert len(step.alternatives) == 4
+    assert all(f"#{link.feature} (" in text for link in step.alternatives)
+    assert "…" not in "".join(line for line in text.splitlines() if "score" in line)
+    assert all(cell_len(line) <= 60 for line in text.splitlines())
+
+
+@pytest.mark.parametrize("value", ["-0.1", "1.5"])
+def test_a_p_value_lies_between_0_and_1(run, value):
+    done = CliRunner().invoke(
+        app, ["trace", str(run.path), "1_2", "-e", "x.json", "--max-p", value]
+    )
+    assert done.exit_code != 0
+    assert "--max-p" in done.output + str(done.exception)
+
+
 def test_exports(run, longest, tmp_path):
     place = tmp_path / "around.json"
     text = shown(run, f"1_{longest}", "--export", place, "--depth", 1)
@@ -93,6 +154,12 @@ def test_exports(run, longest, tmp_path):
     ("arguments", "words"),
     [
         (["resid_post_9", "1"], "the run has no SAE 'resid_post_9'; it has resid_post_1"),
+        (["post_3", "1"], "no SAE 'post_3'; did you mean resid_post_3? It has resid_post_1"),
+        (["1_2", "--node-link"], "--node-link is about an export: give --export"),
+        (["1_2", "--depth", "2"], "--depth is about an export: give --export"),
+        (["1_2", "--max-p", "0"], "--max-p is about an export: give --export"),
+        (["1_2", "--node-link", "-e", "x.graphml"], "x.graphml: --node-link writes JSON"),
+        (["1_2", "--node-link", "-e", "x.parquet"], "x.parquet: --node-link writes JSON"),
         (["resid_post_1", "48"], "resid_post_1 has no feature 48; it has 0 to 47"),
         (["1_2", "--export", "x.txt"], r"x.txt: the name must end in .json, .graphml, .parquet"),
     ],

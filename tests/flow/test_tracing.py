@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import by_hand
 import polars as pl
 import pytest
 import torch
@@ -10,7 +11,7 @@ from conftest import make_sae, permuted
 from saematch import RunError, match
 from saematch.flow import trace
 from saematch.flow.layers import Layers
-from saematch.flow.tracing import find
+from saematch.flow.tracing import _next, find
 from saematch.runs import Run
 
 N = 48
@@ -96,11 +97,29 @@ def test_where_a_way_ends_the_nearest_are_given(run):
     found = trace(run, "resid_post_1", stranger, alternatives=2)
     assert (found.forward, found.backward) == ((), ())
     for links in (found.before, found.after):
-        assert len(links) == 2
+        assert len(links) == 2 or (len(links) == 3 and links[2].kind == "target")
         assert "match" not in {link.kind for link in links}
         assert all(link.p_value is not None and link.p_value > 0.01 for link in links)
     assert {link.site for link in found.before} == {"resid_post_0"}
     assert {link.site for link in found.after} == {"resid_post_2"}
+
+
+def test_a_target_that_another_feature_has_is_said_to_be_taken():
+    pair = by_hand.pair(3, 3, {0: (1, 1e-12), 1: [(1, 1e-6), (2, 0.3)], 2: (0, 0.5)})
+    # one to one: feature 1 gets its second choice
+    pair.target[1], pair.matched[1], pair.p_value[1] = 2, False, 0.3
+    made = by_hand.layers({"a": 3, "b": 3}, {("a", "b"): pair})
+    cuts = {("a", "b"): 0.01}
+    step, best = _next(made, cuts, "a", 1, True, 1)
+    assert step is None
+    assert [(link.feature, link.kind, link.taken) for link in best] == [
+        (1, "candidate", 0),
+        (2, "target", None),  # it is shown though it is not among the best
+    ]
+    assert _next(made, cuts, "a", 2, True, 1)[1][0].taken is None  # by chance
+    # and backward: the source of b's feature 2 that is beyond chance leads elsewhere
+    pair.sources[2, 0], pair.source_p[2, 0], pair.target[1] = 0, 1e-5, -1
+    assert _next(made, cuts, "b", 2, False, 1)[1][0].taken == 1
 
 
 @pytest.mark.parametrize(
@@ -194,4 +213,15 @@ def test_contexts_communities_and_other_streams(run, tmp_path, monkeypatch):
     assert [(m.site, m.feature, m.kind) for m in modules] == [
         ("mlp_out_1", int(ORDERS[0][3]), "match")
     ]
-    assert trace(other, "mlp_out_1", int(ORDERS[0][3])).modules[0].feature == 3
+    found = trace(other, "mlp_out_1", int(ORDERS[0][3]))
+    assert found.modules[0].feature == 3
+    assert found.strangers == ()
+    # without a match, what is nearest there
+    apart = replace(make_sae(d_in=32, d_sae=N, seed=9), conventions=writer.conventions)
+    strange = Run.create(tmp_path / "strange", "flow", {}, [residual, apart])
+    made = match(apart, residual, "cosine", any_site=True)
+    strange.add_pair("mlp_out_1", "resid_post_1", made)
+    found = trace(strange, "mlp_out_1", 0, alternatives=1)
+    assert found.modules == ()
+    assert found.strangers[0][0].site == "resid_post_1"
+    assert found.strangers[0][0].feature == int(made.candidates[0, 0])

@@ -5,12 +5,21 @@ from __future__ import annotations
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    import torch
+
+ABOUT = (
+    "The SAEs along the residual stream of the small model that comes with saematch. Its block 0 "
+    "rewrites the embedding: next to nothing of resid_pre_0 is found again in resid_post_0."
+)
 NEXT = (
     "saematch inspect saematch:resid_post_3",
+    "saematch flow saematch:resid_post_{0-5} --reach 2 --method feature-flow -o runs/flow",
+    "saematch trace runs/flow resid_post_3 100",
     "saematch match saematch:resid_post_3 saematch:resid_post_3_seed2 "
     "--method paulo-belrose -o runs/seeds",
 )
@@ -46,6 +55,8 @@ def demo(
     options = method_options(method, candidates=method.kept(None), **asdict(significance))
     run = Run.create(out, "demo", options, saes, overwrite=overwrite)
     steps = list(pairwise(run.names))
+    if any(not run.has_pair(*pair) for pair in steps):
+        _compile(device=saes[0].device, quiet=quiet)
     made = match_into(run, saes, steps, method, significance, quiet=quiet)
     run.finish()
     if quiet:
@@ -57,10 +68,25 @@ def demo(
     from saematch.cli.report import show_place, show_run
 
     console = output()
-    console.print("The SAEs along the residual stream of the small model that comes with saematch.")
+    console.print(ABOUT)
     show_run(console, run, made)
     show_examples(console, run)
     show_place(console, run)
     console.print("Next:")
     for command in NEXT:
         console.print(f"  {command}", soft_wrap=True, style="bold")
+
+
+def _compile(device: torch.device, quiet: bool) -> None:
+    """Have the inner loops compiled, once per machine, outside the time of the first pair."""
+    import torch
+
+    from saematch.assignment import assign, neighbours
+    from saematch.cli.console import progress
+
+    with progress(quiet) as bar:
+        bar.add_task("compiling (once)", total=None)
+        random = torch.Generator().manual_seed(0)
+        x, y = (torch.randn(256, 8, generator=random).to(device) for _ in range(2))
+        found = assign(x, y)
+        neighbours(x, y, None, None, target=found.target, k=1)

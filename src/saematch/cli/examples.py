@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 EACH = 3  # matches of a kind, and contexts of a feature
 NEWLINE, SPACES, CONTROL = "↵", "␣", "�"
+HALF = "\ufffd"  # what is left of a character that was cut
 OPEN, CLOSE = "«", "»"
 
 
@@ -110,7 +111,9 @@ def context_line(context: Context, width: int) -> Text:
     from rich.text import Text
 
     token = _cut(visible(context.token, alone=True), max(8, width // 2), from_left=False)
-    before, after = visible(context.before), visible(context.after)
+    # a text may have been cut in the middle of a character
+    before, after = context.before.lstrip(HALF), context.after.rstrip(HALF)
+    before, after = visible(before), visible(after)
     room = width - cell_len(token) - 2
     left = max(room // 2, room - cell_len(after))
     shown = _cut(before, min(left, room), from_left=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ SHADES = "█▓▒░·"
 BAR = 16  # cells
 # i -> i: how many times what chance gives, and how many pairs at least, until it is worth a word
 FAR_ABOVE, AT_LEAST = 10, 10
+CLOSE = 0.7  # a decoder cosine at which one would expect a match
 
 
 def show_run(console: Console, run: Run, made: int) -> None:
@@ -33,13 +35,13 @@ def show_run(console: Console, run: Run, made: int) -> None:
         console.print(Text(f"{made} made now; the others were there already."))
     console.print()
     console.print(_coverage(summaries, bars=console.width >= 100))
-    console.print(Text(_meaning(method), style="dim"))
+    console.print(Text(_meaning(method, run.manifest["options"]), style="dim"))
     console.print(_quality(summaries))
     for pair, figures in summaries.items():
         if (warning := shared_seed(figures, run.same_weights(*pair))) is not None:
             console.print(Text(f"! {arrow(pair)}: {warning}", style="yellow"))
-    notes = dict.fromkeys(note for pair in summaries for note in run.notes(*pair))
-    for note in notes:
+    notes = [note for pair in summaries for note in run.notes(*pair)]
+    for note in dict.fromkeys([*overlooked(run), *notes]):
         console.print(Text(f"- {note}"))
 
 
@@ -64,6 +66,36 @@ def shared_seed(figures: dict[str, Any], same_weights: bool = False) -> str | No
     )
 
 
+def overlooked(run: Run, pairs: Iterable[tuple[str, str]] | None = None) -> list[str]:
+    """A note where a squared distance leaves many pairs unmatched that point the same way.
+
+    Counts features without a match whose target has a decoder cosine of `CLOSE` or more, over
+    `pairs` (all of the run unless given) that were matched by the run's own method. Empty for
+    methods that compare directions alone, and for fewer than `AT_LEAST` features.
+    """
+    import polars as pl
+
+    options, summaries = run.manifest["options"], run.summaries
+    if not options.get("distance"):
+        return []
+    found = {}
+    for pair in summaries if pairs is None else pairs:
+        if summaries[pair]["method"] == options["method"]:
+            close = pl.col("decoder_cosine") >= CLOSE
+            found[pair] = run.pair(*pair).filter(~pl.col("matched"), close).height
+    many = sum(found.values())
+    if many < AT_LEAST:
+        return []
+    folded = "folded vectors" if options["fold"] != "none" else "vectors"
+    most = max(found, key=found.__getitem__)
+    where = f" ({found[most]:,} of them in {arrow(most)})" if len(found) > 1 else ""
+    return [
+        f"{many:,} features without a match have a target at decoder cosine {CLOSE} or more"
+        f"{where}: their {folded} differ in length, or in their encoders; --method cosine compares "
+        "the directions of decoders only"
+    ]
+
+
 def bands(figures: dict[str, Any]) -> list[float]:
     """Shares of all features of A by the decoder cosine of their match, one per band."""
     from saematch.frames import BANDS
@@ -73,10 +105,15 @@ def bands(figures: dict[str, Any]) -> list[float]:
     return [high - low for low, high in zip([0.0, *at_least], at_least, strict=False)]
 
 
-def _meaning(figures: dict[str, Any]) -> str:
+def _meaning(figures: dict[str, Any], options: Mapping[str, Any]) -> str:
     """What "matched" means in this run."""
+    rule = ""
+    if options.get("confirm"):
+        rule = "the same target by decoders and by encoders"
+        if options.get("cutoff") is not None:
+            rule += f", both cosines at least {options['cutoff']:g}"
     if figures["null"] == "none":
-        return "No null: matched means accepted by the method's own rule, by chance or not."
+        return f"No null: matched means {rule or 'assigned'}, by chance or not."
     fdr = figures["fdr"]
     if fdr is None:
         return "Matched: none, for want of features to compare."
@@ -84,10 +121,12 @@ def _meaning(figures: dict[str, Any]) -> str:
         "covariance": "directions drawn at random with the covariance of B's features",
         "rotation": "B's features turned at random",
     }
+    beyond = f"beyond the best of as many {kinds[figures['null']]}"
+    start = f"Matched: {rule}, and a score {beyond}" if rule else f"Matched: scores {beyond}"
+    those = "such scores" if rule else "the matches"
     return (
-        f"Matched: scores beyond the best of as many {kinds[figures['null']]}; at most "
-        f"{100 * fdr:g} % of the matches are expected to be false. Null: the share of features "
-        "that such directions would get past the same cut."
+        f"{start}; at most {100 * fdr:g} % of {those} are expected to be false. Null: the share of "
+        "features that such directions would get past the same cut."
     )
 
 

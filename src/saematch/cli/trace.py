@@ -9,12 +9,12 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.text import Text
 
     from saematch.contexts import Context
     from saematch.flow.tracing import Link, Step, Trace
 
 INDENT = "  "
+DEPTH = 3
 ENDINGS = {".json": "attribution", ".graphml": "graphml", ".parquet": "parquet"}
 
 
@@ -43,9 +43,15 @@ def trace(
     node_link: Annotated[
         bool, typer.Option("--node-link", help="Export .json as networkx reads it.")
     ] = False,
-    depth: Annotated[int, typer.Option(min=1, help="Layers either way of the export.")] = 3,
+    depth: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help=f"Edges, one after the other, either way of the export.  [default: {DEPTH}]"
+        ),
+    ] = None,
     max_p: Annotated[
-        float | None, typer.Option(help="The largest p-value of an exported edge.")
+        float | None,
+        typer.Option(min=0, max=1, help="The largest p-value of an exported edge."),
     ] = None,
 ) -> None:
     """Follow a feature backward and forward, with scores, alternatives and top contexts."""
@@ -53,13 +59,19 @@ def trace(
     from saematch.errors import SaematchError
     from saematch.flow.tracing import trace as follow
 
-    if export is not None and export.suffix not in ENDINGS:
+    if export is None:
+        given = {"--node-link": node_link, "--depth": depth, "--max-p": max_p is not None}
+        for option in (name for name, is_given in given.items() if is_given):
+            raise SaematchError(f"{option} is about an export: give --export NAME.json too")
+    elif export.suffix not in ENDINGS:
         raise SaematchError(f"{export}: the name must end in {', '.join(ENDINGS)}")
+    elif node_link and export.suffix != ".json":
+        raise SaematchError(f"{export}: --node-link writes JSON, so the name must end in .json")
     found = follow(run, site, feature, contexts=contexts, alternatives=alternatives)
     console = output()
     show_trace(console, found)
     if export is not None:
-        _export(run, found, export, node_link, depth, max_p)
+        _export(run, found, export, node_link, depth or DEPTH, max_p)
         console.print(f"\nWritten to {export}", soft_wrap=True)
 
 
@@ -86,7 +98,16 @@ def show_trace(console: Console, found: Trace) -> None:
     if found.modules:
         console.print(Text("\nmatches with other streams", style="dim"))
         for link in found.modules:
-            console.print(_fitted(f"{INDENT}{_name(link)}  {_facts(link)}", console.width, "cyan"))
+            _wrapped(console, f"{INDENT}{_name(link)}  ", _facts(link), "cyan")
+    if found.strangers:
+        console.print()
+    for links in found.strangers:
+        nearest = [_short(link, "goes to") for link in links]
+        _wrapped(console, f"{INDENT}no match in {links[0].site}; nearest: ", nearest, "dim")
+    _tracks(console, found)
+    console.print()
+    for line in _legend(found):
+        _wrapped(console, "", line.split(), "dim", gap=" ")
 
 
 def _feature(
@@ -103,30 +124,70 @@ def _feature(
 
 
 def _link(console: Console, step: Step) -> None:
+    if step.alternatives:
+        head = f"{INDENT}│ else in {step.alternatives[0].site}: "
+        _wrapped(console, head, [_short(link) for link in step.alternatives], "dim", bar="│")
     facts = _facts(step.link)
     if step.skipped:
-        facts += f"  over {', '.join(step.skipped)}, which has no match"
-    if step.alternatives:
-        others = "  ".join(_short(link) for link in step.alternatives)
-        text = f"{INDENT}│ else in {step.alternatives[0].site}: {others}"
-        console.print(_fitted(text, console.width, "dim"))
-    console.print(_fitted(f"{INDENT}▼ {facts}", console.width, "cyan"))
+        facts[0] = "direct match of two layers"
+        facts.append(f"over {', '.join(step.skipped)}, which has no match")
+        if step.tracks is not None:
+            facts.append(f"part of tracks: {', '.join(step.tracks) or 'none'}")
+    _wrapped(console, f"{INDENT}▼ ", facts, "cyan")
 
 
 def _end(console: Console, links: tuple[Link, ...], where: str) -> None:
     if not links:
         return
     what = "no match before in" if where == "before" else "no match after in"
+    why = "goes to" if where == "before" else "taken by"
     if where == "after":
         console.print()
-    nearest = "  ".join(_short(link) for link in links)
-    text = f"{INDENT}{what} {links[0].site}; nearest: {nearest}"
-    console.print(_fitted(text, console.width, "dim"))
+    head = f"{INDENT}{what} {links[0].site}; nearest: "
+    _wrapped(console, head, [_short(link, why) for link in links], "dim")
     if where == "before":
         console.print()
 
 
-def _facts(link: Link) -> str:
+def _tracks(console: Console, found: Trace) -> None:
+    from rich.text import Text
+
+    if found.tracks is None:
+        return
+    console.print(Text("\ntracks it is in", style="dim"))
+    for track in found.tracks:
+        (start, first), (end, last) = track.start, track.end
+        facts = [f"{start} #{first}"]
+        facts += [f"→ {end} #{last}", f"{track.length} features"] if track.length > 1 else ["alone"]
+        if track.together > 1:
+            facts.append(f"the longest of {track.together} that flow together")
+        _wrapped(console, f"{INDENT}{track.mode} {track.track}: ", facts, "dim")
+    if not found.tracks:
+        console.print(Text(f"{INDENT}none: tracks run along another stream", style="dim"))
+
+
+def _legend(found: Trace) -> list[str]:
+    """What the words above mean, for those that are there."""
+    steps = (*found.backward, *found.forward)
+    ends = (*found.before, *found.after, *(link for links in found.strangers for link in links))
+    lines = []
+    if steps or ends or found.modules:
+        lines = [
+            "score: as the method has it, larger is better; p: the chance that the best of as many "
+            "random directions scores as much."
+        ]
+    if any(step.alternatives for step in steps):
+        lines.append("else in: what is next best there.")
+    if any(link.kind == "target" for link in ends):
+        lines.append("assigned: the target by the method, not accepted as a match.")
+    if any(link.taken is not None for link in ends):
+        lines.append("taken by, goes to: beyond chance, but the match of that feature.")
+    if found.community is not None:
+        lines.append("community: features that flow into one another, by their common tokens.")
+    return lines
+
+
+def _facts(link: Link) -> list[str]:
     parts = ["match" if link.kind == "match" else "not accepted"]
     if link.cosine is not None:
         parts.append(f"cosine {link.cosine:.2f}")
@@ -136,14 +197,20 @@ def _facts(link: Link) -> str:
         parts.append(f"p {_p(link.p_value)}")
     if link.rank is not None and link.rank > 1:
         parts.append(f"choice no. {link.rank}")
-    return "  ".join(parts)
+    return parts
 
 
-def _short(link: Link) -> str:
-    known = [] if link.score is None else [f"{link.score:.3g}"]
+def _short(link: Link, why: str = "") -> str:
+    """In few words; `why`: what to call it if another feature has it."""
+    known = [] if link.score is None else [f"score {link.score:.3g}"]
+    if link.cosine is not None:
+        known.insert(0, f"cosine {link.cosine:.2f}")
     if link.p_value is not None:
         known.append(f"p {_p(link.p_value)}")
-    return f"#{link.feature} ({', '.join(known)})"
+    if link.taken is not None:
+        known.append(f"{why} #{link.taken}")
+    name = f"assigned: #{link.feature}" if link.kind == "target" else f"#{link.feature}"
+    return f"{name} ({', '.join(known)})"
 
 
 def _name(link: Link) -> str:
@@ -154,13 +221,21 @@ def _p(value: float) -> str:
     return f"{value:.1g}" if value else "0"
 
 
-def _fitted(text: str, width: int, style: str) -> Text:
-    from rich.cells import cell_len, set_cell_size
+def _wrapped(
+    console: Console, head: str, parts: list[str], style: str, gap: str = "  ", bar: str = " "
+) -> None:
+    """`head` and as many parts as fit on a line; the others on lines of their own below."""
+    from rich.cells import cell_len
     from rich.text import Text
 
-    if cell_len(text) > width:
-        text = set_cell_size(text, width - 1) + "…"
-    return Text(text, style=style)
+    line, empty = head, True
+    for part in parts:
+        longer = line + ("" if empty else gap) + part
+        if line.strip() and cell_len(longer) > console.width:
+            console.print(Text(line, style=style))
+            longer = (f"{INDENT}{bar} {INDENT}" if head else "") + part
+        line, empty = longer, False
+    console.print(Text(line, style=style))
 
 
 def _export(

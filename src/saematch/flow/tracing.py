@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from saematch.runs import Run
 
 SKIPS = 1  # layers in a row that a way may leave out where they have no match
 NAMES = 12  # listed in an error
+Cuts = Mapping[tuple[str, str], float | None]  # by pair: the largest p-value of a match
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Link:
     score: float | None
     cosine: float | None  # of the decoder rows
     p_value: float | None
+    taken: int | None = None  # beyond chance all the same, but matched to this feature
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,19 @@ class Step:
     alternatives: tuple[Link, ...]  # what else was there to go to, in the same SAE
     skipped: tuple[str, ...]  # SAEs in between that have no match
     contexts: tuple[Context, ...]
+    tracks: tuple[str, ...] | None = None  # if over `skipped`: modes whose tracks do so too
+
+
+@dataclass(frozen=True)
+class Track:
+    """The longest track of a mode that a feature is in, by its ends."""
+
+    mode: str
+    track: int  # its number in the run's tables
+    start: tuple[str, int]  # site and feature
+    end: tuple[str, int]
+    length: int  # features in it
+    together: int  # tracks of the mode that the feature is in: they flow together
 
 
 @dataclass(frozen=True)
@@ -47,6 +64,7 @@ class Trace:
 
     `before` and `after` say what was there where the way ends: the best links of the next SAE, of
     which none is an accepted match; empty where no SAE follows that the run has matched.
+    `strangers` are such links of SAEs of other streams, those of each SAE together.
     """
 
     site: str
@@ -58,6 +76,8 @@ class Trace:
     before: tuple[Link, ...]
     after: tuple[Link, ...]
     modules: tuple[Link, ...]  # accepted matches from or to SAEs of other streams
+    strangers: tuple[tuple[Link, ...], ...] = ()
+    tracks: tuple[Track, ...] | None = None  # by mode; None where the run has no tracks
 
 
 def trace(
@@ -79,7 +99,7 @@ def trace(
             `feature`, both in one as `12_3456`, `resid_post_12/3456` or `resid_post_12#3456`.
         feature: its index.
         contexts: how many to give of each feature.
-        alternatives: how many to give of each step.
+        alternatives: how many to give of each step; where the way ends, one at least.
 
     Raises:
         RunError: there is no such run, SAE or feature, or the feature takes no part in matchings.
@@ -91,6 +111,8 @@ def trace(
         reason = run.features(site)["excluded"][feature]
         raise RunError(f"feature {feature} of {site} takes part in no matching: it is {reason}")
     known: dict[str, pl.DataFrame | None] = {}
+    cuts = {pair: figures["p_cut"] for pair, figures in run.summaries.items()}
+    tracks = _tracks(run)
 
     def texts(name: str, index: int) -> tuple[Context, ...]:
         if name not in known:
@@ -103,12 +125,15 @@ def trace(
         steps: list[Step] = []
         here = site, feature
         while True:
-            step, best = _next(layers, *here, ahead, alternatives)
+            step, best = _next(layers, cuts, *here, ahead, alternatives)
             if step is None:
                 break
-            here = step.link.site, step.link.feature
-            steps.append(Step(step.link, step.alternatives, step.skipped, texts(*here)))
+            last, here = here, (step.link.site, step.link.feature)
+            ends = (last, here) if ahead else (here, last)
+            modes = _modes(tracks, *ends) if step.skipped and tracks is not None else None
+            steps.append(replace(step, contexts=texts(*here), tracks=modes))
         ways[ahead] = tuple(steps), best
+    modules, strangers = _modules(layers, cuts, site, feature, alternatives)
     return Trace(
         site=site,
         feature=feature,
@@ -118,7 +143,9 @@ def trace(
         forward=ways[True][0],
         before=ways[False][1],
         after=ways[True][1],
-        modules=_modules(layers, site, feature),
+        modules=modules,
+        strangers=strangers,
+        tracks=None if tracks is None else _tracks_of(tracks, site, feature),
     )
 
 
@@ -149,7 +176,9 @@ def _site(layers: Layers, site: str) -> str:
     if len(layers.names) > NAMES:
         shown += f", ... ({len(layers.names)} in all)"
     if not site.isdecimal():
-        raise RunError(f"the run has no SAE {site!r}; it has {shown}")
+        meant = _meant(site, layers.names)
+        hint = f"did you mean {meant}? It has" if meant else "it has"
+        raise RunError(f"the run has no SAE {site!r}; {hint} {shown}")
     residual = [
         name
         for name in layers.streams.get(STREAM, ())
@@ -166,6 +195,12 @@ def _site(layers: Layers, site: str) -> str:
     raise RunError(f"the run has no SAE of the residual stream at layer {site}; it has {shown}")
 
 
+def _meant(site: str, names: tuple[str, ...]) -> str | None:
+    """The name that is most like `site`, of those with the same numbers."""
+    alike = [name for name in names if re.findall(r"\d+", name) == re.findall(r"\d+", site)]
+    return next(iter(get_close_matches(site, alike, n=1)), None)
+
+
 def _neighbours(layers: Layers, site: str, ahead: bool) -> list[str]:
     """The SAEs of the same stream that the run has matched with this one, the nearest first."""
     stream = next(names for names in layers.streams.values() if site in names)
@@ -176,22 +211,47 @@ def _neighbours(layers: Layers, site: str, ahead: bool) -> list[str]:
 
 
 def _next(
-    layers: Layers, site: str, feature: int, ahead: bool, n: int
+    layers: Layers, cuts: Cuts, site: str, feature: int, ahead: bool, n: int
 ) -> tuple[Step | None, tuple[Link, ...]]:
     """The next step, or none and what the nearest SAE has instead."""
     stop: tuple[Link, ...] | None = None
     skipped: list[str] = []
     for other in _neighbours(layers, site, ahead)[: SKIPS + 1]:
-        pair = layers.pairs[(site, other) if ahead else (other, site)]
-        links = _links(pair, other, feature, ahead)
+        ends = (site, other) if ahead else (other, site)
+        links = _links(layers.pairs[ends], other, feature, ahead)
         accepted = [link for link in links if link.kind == "match"]
         if accepted:
             rest = [link for link in links if link is not accepted[0]]
             return Step(accepted[0], tuple(rest[:n]), tuple(skipped), ()), ()
         if stop is None:
-            stop = tuple(links[:n])
+            stop = _nearest(layers.pairs[ends], cuts[ends], links, feature, ahead, n)
         skipped.append(other)
     return None, stop or ()
+
+
+def _nearest(
+    pair: Pair, cut: float | None, links: list[Link], feature: int, ahead: bool, n: int
+) -> tuple[Link, ...]:
+    """The best links and the assigned one, where none is a match; and who took them.
+
+    A p-value beyond the cut would make a match if no other feature had it.
+    """
+    found = []
+    links = sorted(links, key=lambda k: k.rank or len(links) + 1)
+    most = max(1, n)
+    kept = links[:most] + [link for link in links[most:] if link.kind == "target"][:1]
+    for link in kept:
+        taken = None
+        if cut is not None and link.p_value is not None and link.p_value <= cut:
+            if ahead:
+                rivals = (pair.target == link.feature).nonzero()[0]
+                # one that is accepted, if there is one
+                rivals = rivals[np.argsort(~pair.matched[rivals], kind="stable")]
+                taken = int(rivals[0]) if len(rivals) else -1
+            else:
+                taken = int(pair.target[link.feature])
+        found.append(replace(link, taken=None if taken in (None, -1, feature) else taken))
+    return tuple(found)
 
 
 def _links(pair: Pair, other: str, feature: int, ahead: bool) -> list[Link]:
@@ -245,18 +305,65 @@ def _links(pair: Pair, other: str, feature: int, ahead: bool) -> list[Link]:
     )
 
 
-def _modules(layers: Layers, site: str, feature: int) -> tuple[Link, ...]:
-    """Accepted matches with SAEs of other streams, in order of depth."""
+def _modules(
+    layers: Layers, cuts: Cuts, site: str, feature: int, n: int
+) -> tuple[tuple[Link, ...], tuple[tuple[Link, ...], ...]]:
+    """Accepted matches with SAEs of other streams, in order of depth; else what was nearest."""
     own = next(names for names in layers.streams.values() if site in names)
-    found = []
+    found, strangers = [], []
     for other in layers.names:
         if other in own:
             continue
         for ahead, pair in ((False, (other, site)), (True, (site, other))):
-            if pair in layers.pairs:
-                links = _links(layers.pairs[pair], other, feature, ahead)
-                found += [link for link in links if link.kind == "match"][:1]
+            if pair not in layers.pairs:
+                continue
+            links = _links(layers.pairs[pair], other, feature, ahead)
+            if accepted := [link for link in links if link.kind == "match"]:
+                found.append(accepted[0])
+            elif links:
+                of = layers.pairs[pair]
+                strangers.append(_nearest(of, cuts[pair], links, feature, ahead, n))
+    return tuple(found), tuple(strangers)
+
+
+def _tracks(run: Run) -> pl.DataFrame | None:
+    """`mode`, `track`, `position`, `site`, `feature`; None where the run has no tracks."""
+    if "tracks" not in (run.flow or {}).get("tables", {}):
+        return None
+    return run.flow_table("tracks").select("mode", "track", "position", "site", "feature")
+
+
+def _through(tracks: pl.DataFrame, site: str, feature: int) -> pl.DataFrame:
+    """`mode`, `track` and `position` of all tracks through a feature."""
+    here = tracks.filter(pl.col("site") == site, pl.col("feature") == feature)
+    return here.select("mode", "track", "position")
+
+
+def _tracks_of(tracks: pl.DataFrame, site: str, feature: int) -> tuple[Track, ...]:
+    """The longest track through a feature, for each mode."""
+    through = _through(tracks, site, feature).select("mode", "track")
+    whole = (
+        tracks.join(through, on=["mode", "track"], how="semi")
+        .sort("position", maintain_order=True)
+        .group_by("mode", "track", maintain_order=True)
+        .agg("site", "feature")
+    )
+    found = []
+    for mode in tracks["mode"].unique(maintain_order=True):
+        rows = whole.filter(pl.col("mode") == mode)
+        if len(rows):
+            row = rows.sort(pl.col("site").list.len(), "track", descending=[True, False])
+            row = row.row(0, named=True)
+            ends = list(zip(row["site"], row["feature"], strict=True))
+            found.append(Track(mode, row["track"], ends[0], ends[-1], len(ends), len(rows)))
     return tuple(found)
+
+
+def _modes(tracks: pl.DataFrame, a: tuple[str, int], b: tuple[str, int]) -> tuple[str, ...]:
+    """Modes of which a track leads straight from one feature to another."""
+    after = _through(tracks, *a).with_columns(pl.col("position") + 1)
+    both = _through(tracks, *b).join(after, on=["mode", "track", "position"], how="semi")
+    return tuple(both["mode"].unique(maintain_order=True))
 
 
 def _community(run: Run, site: str, feature: int) -> tuple[int, str | None] | None:
