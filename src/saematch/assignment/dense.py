@@ -14,7 +14,7 @@ from saematch.assignment.certificate import gap, prices, row_duals
 from saematch.assignment.problem import Problem
 from saematch.assignment.solution import Solution
 
-FEW = 2**22  # scores, up to which scipy takes about a second and nothing has to be compiled
+FEW = 2**18  # scores, up to which scipy is as quick and nothing has to be compiled
 
 
 def fits(task: Problem, room: int | None) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from saematch.cli.report import arrow, new_table, shared_seed
+from saematch.cli.report import arrow, new_table, overlooked, shared_seed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -55,7 +55,8 @@ def show_flow(console: Console, run: Run, made: int) -> None:
         if (warning := shared_seed(figures, run.same_weights(*pair))) is not None:
             console.print(Text(f"! {arrow(pair)}: {warning}", style="yellow"))
     notes = [note for pair in summaries for note in run.notes(*pair)]
-    for note in dict.fromkeys([*flow["notes"], *notes]):
+    neighbours = [pair for pair in summaries if _steps(pair, chain) == 1]
+    for note in dict.fromkeys([*flow["notes"], *overlooked(run, neighbours), *notes]):
         console.print(Text(f"- {note}"))
 
 

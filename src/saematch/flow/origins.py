@@ -104,7 +104,7 @@ def origins(layers: Layers, cutoffs: Cutoffs | None = None) -> pl.DataFrame:
 def origin_shares(origins: pl.DataFrame) -> pl.DataFrame:
     """How many features of each layer are of each origin: `site`, `origin`, `features`, `share`.
 
-    With the 95 % bootstrap interval of the share, `low` and `high`, over features.
+    With the 95 % interval (Wilson) of the share, `low` and `high`, over features.
     """
     sites = origins.select(pl.col("site").unique(maintain_order=True))
     every = sites.join(pl.DataFrame({"origin": CLASSES}), how="cross")

@@ -90,7 +90,7 @@ def lifespans(spans: pl.DataFrame, chain: tuple[str, ...]) -> pl.DataFrame:
     """Of the tracks that start at each layer, how many reach each later one.
 
     `start`, `site`, `steps` (layers from one to the other), `started` and `alive` (tracks), their
-    `share`, and its 95 % bootstrap interval `low`, `high` over features. All tracks of the first
+    `share`, and its 95 % interval (Wilson) `low`, `high` over features. All tracks of the first
     layer start there because nothing is known of what was before.
     """
     place = {name: i for i, name in enumerate(chain)}
@@ -123,7 +123,7 @@ def turnover(links: Links) -> pl.DataFrame:
 
     `site`, `features` in use; `births`, features that come from nothing, and `deaths`, features
     that lead to nothing, each with its share of the features (`birth_share`, `death_share`) and the
-    95 % bootstrap interval of that over features (`birth_low`, ...). Births at the first layer and
+    95 % interval (Wilson) of that over features (`birth_low`, ...). Births at the first layer and
     deaths at the last cannot be told and are null.
     """
     layers = len(links.chain)
