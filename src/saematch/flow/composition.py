@@ -84,11 +84,12 @@ def _rows(layers: Layers, links: str, field: str) -> pl.DataFrame:
         for i, a in enumerate(chain[:-apart]):
             b, last = chain[i + apart], steps[i + apart - 1]
             so_far = composed[i]
-            composed[i] = None if so_far is None or last is None else compose([so_far, last])
-            if composed[i] is None or (a, b) not in layers.pairs:
+            through = None if so_far is None or last is None else compose([so_far, last])
+            composed[i] = through
+            if through is None or (a, b) not in layers.pairs:
                 continue
             used, direct = ~layers.excluded[a], getattr(layers.pairs[a, b], field)
-            counts, compared, same = _counts(composed[i], direct, used)
+            counts, compared, same = _counts(through, direct, used)
             of_these.append((links, a, b, apart, *counts, None))
             mine = track[start[i] : start[i + 1]]
             both += np.bincount(mine[compared], minlength=len(both))
