@@ -4,8 +4,8 @@
     python -m benchmarks.tracks runs/flow
 
 The tracks have at least four features and stand in the order of the score of their weakest link,
-the one with the largest p-value; ten are taken at equal steps, so that good and bad show as often as
-there are. Printed as Markdown.
+the one with the largest p-value; ten are taken at equal steps, so that good and bad show as often
+as there are. Printed as Markdown.
 """
 
 from __future__ import annotations
