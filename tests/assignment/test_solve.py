@@ -144,8 +144,7 @@ def test_order_and_side_do_not_matter(parts, random):
 
 
 @pytest.mark.parametrize("shape", [(30, 50), (50, 30)])
-def test_many_to_one_is_the_row_maximum(shape, monkeypatch):
-    monkeypatch.setattr("saematch.assignment.problem.BLOCK_ENTRIES", 200)
+def test_many_to_one_is_the_row_maximum(shape):
     x, y = vectors("gaussian", *shape)
     offset = np.random.default_rng(1).normal(size=shape[1])
     scores = dense(x, y, None, offset)

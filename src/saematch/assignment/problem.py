@@ -1,8 +1,7 @@
-"""The scores of an assignment problem, checked once and computed a block of rows at a time."""
+"""The scores of an assignment problem, checked once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +13,6 @@ from saematch.errors import SaematchError
 
 Matrix = Num[Tensor, "rows D"] | Num[np.ndarray, "rows D"]
 Vector = Num[Tensor, " rows"] | Num[np.ndarray, " rows"]
-
-BLOCK_ENTRIES = 2**24  # scores held at once by the blocked passes: 128 MiB in float64
 
 
 @dataclass(frozen=True)
@@ -34,36 +31,6 @@ class Problem:
     @property
     def m(self) -> int:
         return self.y.shape[0]
-
-    def scores(self, rows: slice = slice(None)) -> Float[Tensor, "rows m"]:
-        """The scores of some rows with every column."""
-        scores = self.x[rows] @ self.y.T
-        scores += self.row_offset[rows, None]
-        scores += self.column_offset
-        if not scores.isfinite().all():
-            raise SaematchError(
-                f"the scores overflow {scores.dtype}; scale x, y or the offsets down"
-            )
-        return scores
-
-    def blocks(self, block: int | None = None) -> Iterator[tuple[slice, Float[Tensor, "rows m"]]]:
-        """Row slices of at most `block` rows, in order, each with its scores."""
-        size = block or max(1, BLOCK_ENTRIES // max(self.n, self.m, 1))
-        for start in range(0, self.n, size):
-            rows = slice(start, min(start + size, self.n))
-            yield rows, self.scores(rows)
-
-    def magnitude(self, rows: Tensor, columns: Tensor) -> Float[Tensor, " pairs"]:
-        """`|x_i| |y_j| + |row_offset_i| + |column_offset_j|`, at least `|s_ij|`.
-
-        A score can be the small difference of large terms (a squared distance is one); this is
-        the size its rounding error is proportional to.
-        """
-        return (
-            self.x.norm(dim=1)[rows] * self.y.norm(dim=1)[columns]
-            + self.row_offset[rows].abs()
-            + self.column_offset[columns].abs()
-        )
 
     def transposed(self) -> Problem:
         return Problem(self.y, self.x, self.column_offset, self.row_offset)

@@ -89,14 +89,19 @@ def lengthened(s: State, rows: np.ndarray, length: np.ndarray) -> State:
 
 
 @compiled
-def score(s, i, j):
-    """The score of row i and column j, summed in float64: what is called exact."""
-    x, y = s.x[i], s.y[j]
+def inner(x, y):
+    """The inner product of two vectors, summed in float64."""
     total = 0.0
     for d in range(x.shape[0]):
         total += np.float64(x[d]) * np.float64(y[d])
+    return total
+
+
+@compiled
+def score(s, i, j):
+    """The score of row i and column j, in float64: what is called exact."""
     s.counts[0] += 1
-    return total + s.row_offset[i] + s.column_offset[j]
+    return inner(s.x[i], s.y[j]) + s.row_offset[i] + s.column_offset[j]
 
 
 @compiled
