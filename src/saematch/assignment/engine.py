@@ -28,11 +28,12 @@ from saematch.assignment.whole import duals, grow_whole
 from saematch.assignment.work import Progress, Work
 from saematch.errors import SaematchError
 
-PATIENCE = 4000  # bids of a row before it is assigned along a path
+PATIENCE = 1000  # bids of a row before it is assigned along a path
 SCANS = 2  # rows scanned for paths, as a multiple of all, before all scores are brought to hand
 PLACE = 40  # bytes that a place in a list takes while lists are moved
 FULL = 64  # rows that a new product is worth making for
-LISTS = 100  # lists of a row that waits, before it is assigned along a path
+LISTS = 20  # lists of a row that waits, before it is assigned along a path
+LARGE = 4096  # rows; with each as many more, paths are longer and worth more bids and lists
 
 
 class Engine:
@@ -54,6 +55,8 @@ class Engine:
         self.state, self.work, self.alone, self.progress = state, work, alone, progress
         self.scorer = Scorer(filtering, state, work, block, keep)
         self.most_bids, self.room = most_bids, room
+        times = max(1, len(state.target) // LARGE)
+        self.patience, self.most_lists = PATIENCE * times, LISTS * times
         self.waiting, self.stuck = [], []
         self.dual: np.ndarray | None = None  # once all scores have been at hand
         self.bids_at_list = np.full(len(state.target), -1, np.int64)
@@ -68,7 +71,7 @@ class Engine:
                 if self.waiting:
                     rows, self.waiting = np.sort(np.concatenate(self.waiting)), []
                     self.lists[rows] += 1
-                    tired = self.lists[rows] > LISTS
+                    tired = self.lists[rows] > self.most_lists
                     if tired.any():
                         self.stuck.append(rows[tired])
                         rows = rows[~tired]
@@ -87,7 +90,7 @@ class Engine:
         left = self.most_bids - int(self.state.counts[1])
         with self.work.bidding():
             waiting, stuck, unserved = bid(
-                self.state, rows.astype(np.int32), self.alone, PATIENCE, left
+                self.state, rows.astype(np.int32), self.alone, self.patience, left
             )
         self.waiting += [waiting] if len(waiting) else []
         self.stuck += [part for part in (stuck, unserved) if len(part)]
