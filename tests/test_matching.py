@@ -310,7 +310,7 @@ def test_folding_by_activation_needs_and_uses_the_scales():
     b = rescale(permuted(a, order, noise=1.0), scale)
     # f_b = f_a / scale, so that is how its typical activation changes
     there = typical[order.argsort()] / scale
-    found = match(a, b, fold="activation", activation=(typical, there))
+    found = match(a, b, fold="activation", typical_activation=(typical, there))
     assert (found.target == order).float().mean() > 0.95
     with pytest.raises(ValueError, match="needs activation="):
         match(a, b, fold="activation")

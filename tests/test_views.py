@@ -46,7 +46,7 @@ def test_views_are_written_as_they_are_read():
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("decode", "no view is called 'decode'"), ("decoder:much", "weight 'much'")],
+    [("decode", "no view is called 'decode'"), ("decoder:much", "'much' of view 'decoder'")],
 )
 def test_bad_views_are_named(text, message):
     with pytest.raises(SaematchError, match=message):

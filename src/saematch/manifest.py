@@ -80,8 +80,7 @@ def method_options(method: Method, **others: Any) -> dict[str, Any]:
 
     def words(views):
         # not str(view): it rounds the weight
-        kinds = (f"unit-{v.vectors}" if v.normalised else v.vectors for v in views)
-        return [f"{kind}:{v.weight!r}" for kind, v in zip(kinds, views, strict=True)]
+        return [f"{view.name}:{view.weight!r}" for view in views]
 
     fields = {f.name: getattr(method, f.name) for f in dataclasses.fields(method)}
     fields |= {"views": words(method.views), "confirm": words(method.confirm)}

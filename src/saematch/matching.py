@@ -13,16 +13,20 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from saematch.activations.feature_activations import FeatureActivations
 from saematch.assignment import Assignment, assign, neighbours
 from saematch.discovery import cut
 from saematch.errors import MatchError
+from saematch.evidence import expectation
 from saematch.folding import Fold, fold_scale
 from saematch.measures import identity_medians, measure_pairs
 from saematch.methods import Method, resolve, resolve_fold
 from saematch.nulls import Null
-from saematch.posing import Posed, pose
+from saematch.posing import BOTH_ABSENT, Posed, check_tokens, pose
 from saematch.sae import SAE
 from saematch.significance import Chance, Significance
+
+Activations = tuple[FeatureActivations | None, FeatureActivations | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +65,7 @@ class Matching:
     assignment: Assignment | None  # with duals; over features that are not excluded
     notes: tuple[str, ...]
     seconds: float
+    activations: Activations = BOTH_ABSENT  # of A and B on the same tokens, where they were given
 
     @property
     def mutual(self) -> Bool[Tensor, " d_sae_a"]:
@@ -151,7 +156,7 @@ class Matching:
             raise MatchError("a many-to-one matching has no inverse: match(b, a) instead")
         back = torch.full((self.b.d_sae,), -1, dtype=torch.int64, device=target.device)
         back[target] = source
-        inverted = self._given(self.b, self.a, back)
+        inverted = self._given(self.b, self.a, back, (self.activations[1], self.activations[0]))
         matched = torch.zeros_like(inverted.matched)
         matched[target] = self.matched[source]
         proof = None
@@ -178,12 +183,13 @@ class Matching:
         first = torch.where(self.matched, self.target, 0)
         through = self.matched & other.matched[first]
         target = torch.where(through, other.target[first], -1)
-        return self._given(self.a, other.b, target)
+        activations = self.activations[0], other.activations[1]
+        return self._given(self.a, other.b, target, activations)
 
-    def _given(self, a: SAE, b: SAE, target: Tensor) -> Matching:
+    def _given(self, a: SAE, b: SAE, target: Tensor, activations: Activations) -> Matching:
         """Another matching by the same method, with its target given instead of solved for."""
         kept = max(1, self.candidates.shape[1])
-        return _matching(a, b, self.method, kept, self.significance, target)
+        return _matching(a, b, self.method, kept, self.significance, target, activations)
 
     def to_frame(self):
         """One row per feature of A, as a polars DataFrame: target, scores, ranks, measures."""
@@ -236,7 +242,8 @@ def match(
     partial: bool = False,
     seed: int = 0,
     candidates: int | None = None,
-    activation: tuple[Tensor, Tensor] | None = None,
+    activations: tuple[FeatureActivations, FeatureActivations] | None = None,
+    typical_activation: tuple[Tensor, Tensor] | None = None,
     any_site: bool = False,
     **options,
 ) -> Matching:
@@ -255,19 +262,25 @@ def match(
         seed: of the null.
         candidates: how many of the best targets to keep per feature, and sources; unless given,
             the method's `top_k` where that is more than 1, else 5.
-        activation: typical activations `(d_sae_a,)`, `(d_sae_b,)`, for `fold="activation"`.
+        activations: what the features of both do on the same tokens, for methods that compare it:
+            see `saematch.activations`.
+        typical_activation: `(d_sae_a,)`, `(d_sae_b,)`, for `fold="activation"`.
         any_site: match even where the SAEs read different kinds of site.
         **options: the method's own, such as `fold`, `terms`, `top_k`, `cutoff`.
 
     Raises:
-        MatchError: SAEs that cannot be compared, or a method or option that does not exist.
+        MatchError: SAEs that cannot be compared, a method or option that does not exist, or
+            activations that are missing or of other tokens.
     """
     resolved = resolve(method, **options)
     significance = Significance(null, fdr, partial, seed)
     significance.check(resolved.kind)
     check_comparable(a, b, any_site=any_site)
     kept = resolved.kept(candidates)
-    return _matching(a, b, resolved, kept, significance, scales=activation or (None, None))
+    given = activations or BOTH_ABSENT
+    check_tokens(a, b, given, resolved)
+    scales = typical_activation or BOTH_ABSENT
+    return _matching(a, b, resolved, kept, significance, activations=given, scales=scales)
 
 
 def check_comparable(a: SAE, b: SAE, any_site: bool = False) -> None:
@@ -299,15 +312,17 @@ def _matching(
     candidates: int,
     significance: Significance,
     target: Tensor | None = None,
-    scales: tuple[Tensor | None, Tensor | None] = (None, None),
+    activations: Activations = BOTH_ABSENT,
+    scales: tuple[Tensor | None, Tensor | None] = BOTH_ABSENT,
 ) -> Matching:
     """Solve for the target where none is given, then score, test and measure it."""
     start = time.monotonic()
     solve = target is None
-    posed = pose(a, b, method, scales)
+    method, learned = _learned(a, b, method, activations)
+    posed = pose(a, b, method, scales, activations=activations)
     x, y, offsets = posed.x, posed.y, (posed.row_offset, posed.column_offset)
-    forward = significance.chance(x, y, *offsets, posed.widths)
-    backward = significance.chance(y, x, offsets[1], offsets[0], posed.widths)
+    forward = significance.chance(x, y, *offsets, posed.widths, posed.over_tokens)
+    backward = significance.chance(y, x, offsets[1], offsets[0], posed.widths, posed.over_tokens)
     assignment = None
     if target is None:
         row_cost, column_cost = significance.costs(forward, backward)
@@ -351,9 +366,23 @@ def _matching(
         excluded_a=dict(posed.a.exclusions),
         excluded_b=dict(posed.b.exclusions),
         assignment=assignment,
-        notes=_notes(a, b, method, posed),
+        notes=(*learned, *_notes(a, b, method, posed)),
         seconds=time.monotonic() - start,
+        activations=activations,
     )
+
+
+def _learned(
+    a: SAE, b: SAE, method: Method, activations: Activations
+) -> tuple[Method, tuple[str, ...]]:
+    """A method that expects, made one of plain views by the activations at hand; what they said."""
+    if not method.expects:
+        return method, ()
+    one, other = activations
+    assert one is not None
+    assert other is not None
+    found = expectation(a, b, method.views, (one, other))
+    return found.method(method), (str(found),)
 
 
 def _p_values(chance: Chance | None, scores: Tensor) -> Tensor:

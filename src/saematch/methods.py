@@ -37,6 +37,7 @@ class Method:
     top_k: int = 1  # many-to-one: targets kept per feature
     confirm: tuple[View, ...] = ()  # views of a second assignment that must give the same partner
     cutoff: float | None = None  # with confirm: the least decoder and encoder cosine of a match
+    expects: bool = False  # the score is the correlation to expect, see `saematch.evidence`
 
     def __post_init__(self) -> None:
         if not self.views:
@@ -50,6 +51,11 @@ class Method:
             raise MatchError(f"cutoff is {self.cutoff}; it is a cosine, from -1 to 1")
         if self.top_k < 1:
             raise MatchError(f"top_k is {self.top_k}; it must be at least 1")
+
+    @property
+    def needs_activations(self) -> bool:
+        """Whether it looks at what features do on text."""
+        return self.expects or any(view.needs_activations for view in (*self.views, *self.confirm))
 
     def kept(self, candidates: int | None) -> int:
         """How many candidates to keep per feature, where `candidates` were asked for or none."""
@@ -108,6 +114,24 @@ def paulo_belrose(cutoff: float = 0.7) -> Method:
     return Method("paulo-belrose", (decoder,), confirm=(encoder,), cutoff=cutoff)
 
 
+def pearson(kind: Kind = "one-to-one", top_k: int = 1) -> Method:
+    """Largest Pearson correlation of activations, over all tokens, zeros included.
+
+    Balcells et al. (2024) take the best target of each feature, which is `kind="many-to-one"`.
+    """
+    return Method("pearson", (View("activation", normalised=True),), kind=kind, top_k=top_k)
+
+
+def fused(kind: Kind = "one-to-one", top_k: int = 1) -> Method:
+    """Weights and activations together: the largest expected correlation.
+
+    What decoder and encoder cosine foretell and what the tokens at hand show, the more of the
+    latter the oftener two features fired: see `saematch.evidence`.
+    """
+    views = tuple(View(part, normalised=True, weight=0.5) for part in ("decoder", "encoder"))
+    return Method("fused", views, kind=kind, top_k=top_k, expects=True)
+
+
 def weighted(
     views: tuple[View, ...] | str, fold: Fold = "none", kind: Kind = "one-to-one"
 ) -> Method:
@@ -123,6 +147,8 @@ METHODS: dict[str, Callable[..., Method]] = {
     "cosine": cosine,
     "feature-flow": feature_flow,
     "paulo-belrose": paulo_belrose,
+    "pearson": pearson,
+    "fused": fused,
     "weighted": weighted,
 }
 

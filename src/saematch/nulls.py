@@ -29,14 +29,19 @@ def split(y: Float[Tensor, "m D"], widths: Sequence[int]) -> tuple[Tensor, Tenso
             directions.append(torch.ones_like(part))
             norms.append(part)
         else:
-            norm = part.norm(dim=1, keepdim=True)
+            norm = torch.linalg.vector_norm(part, dim=1, keepdim=True, dtype=torch.float64)
+            norm = norm.to(part)
             directions.append(part / norm.clamp(min=torch.finfo(part.dtype).tiny))
             norms.append(norm)
     return torch.cat(directions, 1), torch.cat(norms, 1)
 
 
 def draw(
-    null: Null, u: Float[Tensor, "m D"], widths: Sequence[int], generator: torch.Generator
+    null: Null,
+    u: Float[Tensor, "m D"],
+    widths: Sequence[int],
+    generator: torch.Generator,
+    over_tokens: Sequence[bool] = (),
 ) -> Iterator[Float[Tensor, "m D"]]:
     """Null directions for the directions `u` of a target, a dictionary at a time, without end.
 
@@ -49,15 +54,42 @@ def draw(
     `rotation`: the target under one random rotation of the space; views of the same width, such as
     decoder and encoder, are taken to lie in one space and turn together.
 
+    Views over tokens are shifted in time instead, by any null: all features of a dictionary by one
+    random number of tokens, round the end. Each goes on firing as often, as strongly and in bursts
+    as before, but beside other tokens. Gaussian mixtures would not do: rare features coincide by
+    chance far more often than their variance lets one think.
+
     Args:
         null: its name, not `none`.
         u: directions by `split`.
         widths: dimensions of each view.
         generator: on the CPU; the same dictionaries on every device, to rounding.
+        over_tokens: for each view, whether its dimensions are tokens; of none unless given.
     """
     kinds: dict[str, Callable] = {"covariance": _mixed, "rotation": _rotated}
+    parts = u.split(list(widths), dim=1)
+    in_time = [*over_tokens] or [False] * len(widths)
+    still = [v for v, shifts in enumerate(in_time) if not shifts]
+    sizes = [widths[v] for v in still]
+    at_rest = torch.cat([parts[v] for v in still], 1) if still else None
     while True:
-        yield split(kinds[null](u, widths, generator), widths)[0]
+        drawn = list(parts)
+        if at_rest is not None:
+            found = kinds[null](at_rest, sizes, generator).split(sizes, dim=1)
+            for v, part in zip(still, found, strict=True):
+                drawn[v] = part
+        for v, shifts in enumerate(in_time):
+            if shifts:
+                drawn[v] = _shifted(parts[v], generator)
+        yield split(torch.cat(drawn, 1), widths)[0]
+
+
+def _shifted(u: Tensor, generator: torch.Generator) -> Tensor:
+    tokens = u.shape[1]
+    # not so little that a burst meets itself
+    least = tokens // 8
+    by = int(torch.randint(least, max(least + 1, tokens - least), (1,), generator=generator))
+    return u.roll(by, dims=1)
 
 
 def _mixed(u: Tensor, widths: Sequence[int], generator: torch.Generator) -> Tensor:

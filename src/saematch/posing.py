@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from saematch.activations.feature_activations import FeatureActivations
+from saematch.errors import MatchError
 from saematch.folding import Fold, fold
 from saematch.methods import Method, resolve_fold
 from saematch.sae import SAE
 from saematch.views import View, stack
+
+BOTH_ABSENT = (None, None)
+SILENT = "silent on the tokens"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +38,7 @@ class Posed:
     rows: Int[Tensor, " n"]
     columns: Int[Tensor, " m"]
     widths: tuple[int, ...]  # dimensions of each view, side by side in x and y
+    over_tokens: tuple[bool, ...]  # whether the dimensions of each view are tokens
 
     def outer_target(self, inner: Int[Tensor, " n"]) -> Int[Tensor, " d_sae_a"]:
         """A target over rows and columns in terms of features; -1 for what is left out."""
@@ -75,16 +82,29 @@ def pose(
     a: SAE,
     b: SAE,
     method: Method,
-    activation: tuple[Tensor | None, Tensor | None] = (None, None),
+    typical: tuple[Tensor | None, Tensor | None] = BOTH_ABSENT,
     views: tuple[View, ...] | None = None,
+    activations: tuple[FeatureActivations | None, FeatureActivations | None] = BOTH_ABSENT,
 ) -> Posed:
-    """Fold, stack the views (the method's unless others are given) and leave out the excluded."""
+    """Fold, stack the views (the method's unless others are given) and leave out the excluded.
+
+    Args:
+        a: the SAE whose features are followed.
+        b: the SAE they are followed into.
+        method: with views of its own, not one that `expects`.
+        typical: activations `(d_sae,)` of each, for folding by activation.
+        views: instead of the method's.
+        activations: of each over the same tokens, for views made of them.
+    """
+    views = views or method.views
     how = resolve_fold(method.fold, a, b)
     precision = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
     a, b = (sae if sae.dtype == precision else sae.to(dtype=precision) for sae in (a, b))
-    a, b = fold(a, how, activation[0]), fold(b, how, activation[1])
+    a, b = fold(a, how, typical[0]), fold(b, how, typical[1])
+    if all(view.vectors == "activation" for view in views):
+        a, b = (_heard(sae, some) for sae, some in zip((a, b), activations, strict=True))
     rows, columns = ((~sae.excluded).nonzero().squeeze(1) for sae in (a, b))
-    x, y, widths = stack(a, b, views or method.views)
+    x, y, widths = stack(a, b, views, activations)
     x, y = x[rows], y[columns]
     if method.distance:
         # -|x - y|^2 = 2 x.y - |x|^2 - |y|^2
@@ -96,4 +116,43 @@ def pose(
         row_offset, column_offset = (
             torch.zeros(len(z), dtype=torch.float64, device=z.device) for z in (x, y)
         )
-    return Posed(a, b, how, x, y, row_offset, column_offset, rows, columns, widths)
+    over_tokens = tuple(view.vectors == "activation" for view in views)
+    return Posed(a, b, how, x, y, row_offset, column_offset, rows, columns, widths, over_tokens)
+
+
+def check_tokens(
+    a: SAE,
+    b: SAE,
+    activations: tuple[FeatureActivations | None, FeatureActivations | None],
+    method: Method,
+) -> None:
+    """Raise MatchError where a method lacks activations, or those given do not fit."""
+    if activations[0] is None or activations[1] is None:
+        if method.needs_activations:
+            raise MatchError(
+                f"method {method.name!r} compares what features do on text: give the activations "
+                "of both SAEs (--activations), or choose a method of weights alone"
+            )
+        return
+    for sae, some in zip((a, b), activations, strict=True):
+        assert some is not None
+        if some.d_sae != sae.d_sae:
+            raise MatchError(
+                f"{sae.name} has {sae.d_sae:,} features, the activations given for it are of "
+                f"{some.d_sae:,}"
+            )
+    if not activations[0].same_tokens(activations[1]):
+        raise MatchError(
+            f"the activations of {a.name} are on {activations[0].n_tokens:,} tokens, those of "
+            f"{b.name} on {activations[1].n_tokens:,} others: both must be of the same text"
+        )
+
+
+def _heard(sae: SAE, activations: FeatureActivations | None) -> SAE:
+    """Without the features that never fire: by activations alone they are not vectors."""
+    if activations is None:
+        return sae
+    silent = torch.from_numpy(activations.counts() == 0).to(sae.device) & ~sae.excluded
+    if not silent.any():
+        return sae
+    return dataclasses.replace(sae, exclusions={**sae.exclusions, SILENT: silent})

@@ -80,11 +80,13 @@ class Significance:
         row_offset: Float[Tensor, " n"],
         column_offset: Float[Tensor, " m"],
         widths: Sequence[int],
+        over_tokens: Sequence[bool] = (),
     ) -> Chance | None:
         """What chance gives the rows of `x` against a null of `y`; None without a null."""
         if self.null == "none" or not len(x) or not len(y):
             return None
-        return chance(x, y, row_offset, column_offset, widths, self.null, self.seed)
+        given = row_offset, column_offset, widths
+        return chance(x, y, *given, self.null, self.seed, over_tokens)
 
     def costs(
         self, forward: Chance | None, backward: Chance | None
@@ -195,6 +197,7 @@ def chance(
     widths: Sequence[int],
     null: Null,
     seed: int = 0,
+    over_tokens: Sequence[bool] = (),
 ) -> Chance:
     """What chance gives the rows of `x` against a null of `y`, neither of which is empty.
 
@@ -209,10 +212,11 @@ def chance(
         widths: dimensions of each view.
         null: `covariance` or `rotation`.
         seed: of the null.
+        over_tokens: whether the dimensions of each view are tokens.
     """
     generator = torch.Generator().manual_seed(seed)
     directions, norms = split(y, widths)
-    dictionaries = draw(null, directions, widths, generator)
+    dictionaries = draw(null, directions, widths, generator, over_tokens)
     del directions
     mean, covariance = _moments(x, widths, dictionaries)
     groups = [(norms[g].double(), column_offset[g].double()) for g in _groups(norms)]

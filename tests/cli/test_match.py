@@ -104,7 +104,7 @@ def test_folding_by_activation_takes_the_means_beside_the_weights(match, saes, t
     assert done.exit_code == 0, done.output
     a, b = (saematch.load(saes / f"resid_post_{i}") for i in (1, 2))
     twos = torch.full((48,), 2.0)
-    expected = saematch.match(a, b, fold="activation", activation=(twos, twos))
+    expected = saematch.match(a, b, fold="activation", typical_activation=(twos, twos))
     run = Run.open("out")
     assert_frame_equal(run.pair(*run.names), expected.to_frame())
     bare = write_shipped(tmp_path / "bare", contexts=False) / "saes" / "resid_post_2"

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
+import torch
+from jaxtyping import Float
 from numpy import ndarray
+from torch import Tensor
 
 from saematch.errors import SaematchError
 
@@ -27,19 +30,25 @@ class FeatureActivations:
     example: ndarray  # int32 (tokens,): which example each token is of, ascending
 
     def __post_init__(self) -> None:
-        if self.example.shape != (self.matrix.shape[0],) or (np.diff(self.example) < 0).any():
+        if self.example.shape != (self.n_tokens,) or (np.diff(self.example) < 0).any():
             raise SaematchError(
                 f"example has shape {self.example.shape}; expected one number for each of "
-                f"{self.matrix.shape[0]:,} tokens, ascending"
+                f"{self.n_tokens:,} tokens, ascending"
             )
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Tokens and features."""
+        tokens, features = self.matrix.shape  # pyright: ignore[reportGeneralTypeIssues]
+        return tokens, features
+
+    @property
     def n_tokens(self) -> int:
-        return self.matrix.shape[0]
+        return self.shape[0]
 
     @property
     def d_sae(self) -> int:
-        return self.matrix.shape[1]
+        return self.shape[1]
 
     def take(self, tokens: slice | ndarray) -> FeatureActivations:
         """Those of some tokens, given by place or by mask."""
@@ -48,6 +57,16 @@ class FeatureActivations:
     def counts(self) -> ndarray:
         """`(d_sae,)` int64: the tokens on which each feature fired."""
         return np.bincount(self.matrix.indices, minlength=self.d_sae)
+
+    def deviations(self) -> Float[Tensor, "d_sae tokens"]:
+        """Activations less their mean over tokens, over the root of the number of tokens.
+
+        Inner products of the rows of two SAEs are covariances, and of rows of unit norm Pearson
+        correlations, zeros included. A feature that never fires has a row of zeros. Dense.
+        """
+        rows = torch.from_numpy(self.matrix.T.toarray())
+        rows -= rows.mean(1, keepdim=True, dtype=torch.float64).float()
+        return rows / max(1, self.n_tokens) ** 0.5
 
     def same_tokens(self, other: FeatureActivations) -> bool:
         """Whether two are of the same number of tokens in the same examples."""
@@ -60,5 +79,5 @@ def joined(parts: Sequence[FeatureActivations]) -> FeatureActivations:
     for part in parts:
         examples.append(part.example + after)
         after += int(part.example[-1]) + 1 if part.n_tokens else 0
-    matrix = sp.vstack([part.matrix for part in parts], format="csr")
+    matrix = sp.csr_array(sp.vstack([part.matrix for part in parts]))
     return FeatureActivations(matrix, np.concatenate(examples).astype(np.int32))

@@ -111,7 +111,7 @@ def match_into(
                 method,
                 **chosen,
                 candidates=candidates,
-                activation=activation,
+                typical_activation=activation,
                 any_site=any_site,
             )
             run.add_pair(a, b, found)
