@@ -164,6 +164,20 @@ def test_other_times_match_nothing(method):
     assert found.n_matched <= 2
 
 
+def test_a_coincidence_of_rare_features_is_no_match_of_pearson():
+    a, b, one, other, _ = planted()
+    values = [some.matrix.toarray() for some in (one, other)]
+    for side, feature in zip(values, (3, 9), strict=True):
+        side[:, feature] = 0
+        side[[100, 2000], feature] = 1.0
+    sides = sparse_activations(values[0]), sparse_activations(values[1])
+    found = match(a, b, "pearson", activations=sides)
+    assert found.target[3] == 9
+    assert found.score[3] == pytest.approx(1.0)
+    assert found.p_value[3] == 1.0
+    assert not found.matched[3]
+
+
 def test_features_that_never_fire_are_left_out_of_pearson_alone():
     a, b, one, other, _ = planted()
     values = one.matrix.toarray()

@@ -321,8 +321,9 @@ def _matching(
     method, learned = _learned(a, b, method, activations)
     posed = pose(a, b, method, scales, activations=activations)
     x, y, offsets = posed.x, posed.y, (posed.row_offset, posed.column_offset)
-    forward = significance.chance(x, y, *offsets, posed.widths, posed.over_tokens)
-    backward = significance.chance(y, x, offsets[1], offsets[0], posed.widths, posed.over_tokens)
+    told = posed.widths, posed.over_tokens
+    forward = significance.chance(x, y, *offsets, *told, posed.rare_rows)
+    backward = significance.chance(y, x, offsets[1], offsets[0], *told, posed.rare_columns)
     assignment = None
     if target is None:
         row_cost, column_cost = significance.costs(forward, backward)

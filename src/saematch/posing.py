@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from saematch.activations.feature_activations import FeatureActivations
@@ -18,6 +18,7 @@ from saematch.views import View, stack
 
 BOTH_ABSENT = (None, None)
 SILENT = "silent on the tokens"
+RARE = 5  # firings: features that fired less often coincide by chance
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,8 @@ class Posed:
     columns: Int[Tensor, " m"]
     widths: tuple[int, ...]  # dimensions of each view, side by side in x and y
     over_tokens: tuple[bool, ...]  # whether the dimensions of each view are tokens
+    rare_rows: Bool[Tensor, " n"] | None  # by activations alone: fired on fewer than 5 tokens
+    rare_columns: Bool[Tensor, " m"] | None
 
     def outer_target(self, inner: Int[Tensor, " n"]) -> Int[Tensor, " d_sae_a"]:
         """A target over rows and columns in terms of features; -1 for what is left out."""
@@ -101,7 +104,8 @@ def pose(
     precision = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
     a, b = (sae if sae.dtype == precision else sae.to(dtype=precision) for sae in (a, b))
     a, b = fold(a, how, typical[0]), fold(b, how, typical[1])
-    if all(view.vectors == "activation" for view in views):
+    alone = all(view.vectors == "activation" for view in views)
+    if alone:
         a, b = (_heard(sae, some) for sae, some in zip((a, b), activations, strict=True))
     rows, columns = ((~sae.excluded).nonzero().squeeze(1) for sae in (a, b))
     x, y, widths = stack(a, b, views, activations)
@@ -116,8 +120,19 @@ def pose(
         row_offset, column_offset = (
             torch.zeros(len(z), dtype=torch.float64, device=z.device) for z in (x, y)
         )
+    rare = (
+        _rare(some, places) if alone else None
+        for some, places in zip(activations, (rows, columns), strict=True)
+    )
     over_tokens = tuple(view.vectors == "activation" for view in views)
-    return Posed(a, b, how, x, y, row_offset, column_offset, rows, columns, widths, over_tokens)
+    offsets = row_offset, column_offset
+    return Posed(a, b, how, x, y, *offsets, rows, columns, widths, over_tokens, *rare)
+
+
+def _rare(activations: FeatureActivations | None, places: Tensor) -> Tensor | None:
+    if activations is None:
+        return None
+    return torch.from_numpy(activations.counts() < RARE).to(places.device)[places]
 
 
 def check_tokens(

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from saematch.discovery import LEAST
@@ -81,12 +81,17 @@ class Significance:
         column_offset: Float[Tensor, " m"],
         widths: Sequence[int],
         over_tokens: Sequence[bool] = (),
+        mute: Bool[Tensor, " n"] | None = None,
     ) -> Chance | None:
-        """What chance gives the rows of `x` against a null of `y`; None without a null."""
+        """What chance gives the rows of `x` against a null of `y`; None without a null.
+
+        Rows that are `mute` are given the p-value 1, whatever they score.
+        """
         if self.null == "none" or not len(x) or not len(y):
             return None
         given = row_offset, column_offset, widths
-        return chance(x, y, *given, self.null, self.seed, over_tokens)
+        found = chance(x, y, *given, self.null, self.seed, over_tokens)
+        return dataclasses.replace(found, mute=mute)
 
     def costs(
         self, forward: Chance | None, backward: Chance | None
@@ -113,6 +118,7 @@ class Chance:
     group_size: Float[Tensor, " G"]
     surprises: Float[Tensor, " draws"]  # of the best null scores, ascending
     best: Float[Tensor, " draws"]  # the best null scores themselves, in no order
+    mute: Bool[Tensor, " n"] | None = None  # rows that cannot be told from chance: p-value 1
 
     def p_value(self, scores: Tensor) -> Tensor:
         """The p-values of scores `(n,)` or `(n, k)` of the rows, float64; NaN where they are."""
@@ -121,7 +127,10 @@ class Chance:
         for rows in _blocks(len(table)):
             for c in range(table.shape[1]):
                 surprise[rows, c] = self._surprise(table[rows, c], rows)
-        return self._share_above(surprise).view(scores.shape)
+        p = self._share_above(surprise)
+        if self.mute is not None:
+            p = torch.where(self.mute[:, None] & p.isfinite(), 1.0, p)
+        return p.view(scores.shape)
 
     def score_at(self, p: float) -> Float[Tensor, " n"]:
         """The score of each row whose p-value is `p`: what chance reaches that often.

@@ -1,0 +1,166 @@
+"""How many tokens does it take? Held-out correlation of matched features, by evidence.
+
+    python -m benchmarks.evidence [--plot FILE]
+
+Features of the shipped residual SAEs are matched by weights alone, by the correlation of their
+activations alone, and by both (`fused`), with more and more tokens. Each match is then scored by
+the Pearson correlation (zeros included) of its features on tokens that no method saw. A feature
+counts where it fired on ten held-out tokens; one without a target, or whose target never fires
+there, counts as 0. All is repeated for one-to-one and many-to-one, and for pairs of layers 1, 3 and
+5 apart. `fixed` is what `fused` would be without its shrinkage: half each of weights and
+correlation, however often a feature fired; `fixed best` has at each number of tokens the weight,
+of those tried, that does best on the very held-out tokens it is scored on: no method can know it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import polars as pl
+from numpy import ndarray
+from saematch.activations.capture import capture
+from saematch.activations.model import open_model
+from saematch.activations.texts import open_texts, tokenise
+
+import saematch
+from saematch import SAE, shipped
+from saematch.activations import FeatureActivations
+from saematch.activations.feature_activations import joined
+from saematch.methods import Method
+from saematch.views import View
+
+TOKENS = (1_000, 4_000, 16_000, 64_000)
+DISTANCES = (1, 3, 5)
+KINDS = ("one-to-one", "many-to-one")
+SHARES = (0.2, 0.4, 0.6, 0.8)  # of correlation in the fixed weights that are tried
+LEAST = 10  # held-out firings of a feature that counts
+
+
+def weighed(share: float, kind: str) -> Method:
+    """A fixed share of correlation, and the rest of decoder and encoder cosine alike."""
+    parts = [View(part, True, (1 - share) / 2) for part in ("decoder", "encoder")]
+    views = (*parts, View("activation", True, share))
+    return Method(f"fixed {share:g}", views, kind=kind)  # pyright: ignore[reportArgumentType]
+
+
+def by_weights(kind: str) -> dict[str, Method]:
+    one = {"sae-match": saematch.METHODS["sae-match"](), "cosine": saematch.METHODS["cosine"]()}
+    many = {"feature-flow": saematch.METHODS["feature-flow"]()}
+    both = tuple(View(part, True, 0.5) for part in ("decoder", "encoder"))
+    similar = Method("decoder + encoder", both, kind=kind)  # pyright: ignore[reportArgumentType]
+    return {**(one if kind == "one-to-one" else many), similar.name: similar}
+
+
+def by_activations(kind: str) -> dict[str, Method]:
+    found = {name: saematch.METHODS[name](kind=kind) for name in ("pearson", "fused")}
+    return found | {f"fixed {share:g}": weighed(share, kind) for share in SHARES}
+
+
+class HeldOut:
+    """What matches are worth: correlations on tokens that no method saw."""
+
+    def __init__(self, a: FeatureActivations, b: FeatureActivations) -> None:
+        x, y = (self._unit(some) for some in (a, b))
+        self.correlation = x @ y.T
+        self.counts = a.counts() >= LEAST
+
+    def score(self, target: ndarray) -> float:
+        found = self.correlation[np.arange(len(target)), np.maximum(target, 0)]
+        return float(np.where(target >= 0, found, 0.0)[self.counts].mean())
+
+    @staticmethod
+    def _unit(some: FeatureActivations) -> ndarray:
+        rows = some.deviations().numpy()
+        norm = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+        return rows / np.maximum(norm, 1e-12).astype(np.float32)
+
+
+def rows(
+    pair: tuple[str, str], saes: dict[str, SAE], acts: dict[str, FeatureActivations], held: int
+) -> Iterator[dict]:
+    a, b = pair
+    seen, unseen = (
+        {n: _part(acts[n], part) for n in pair} for part in (slice(held), slice(held, None))
+    )
+    judge = HeldOut(unseen[a], unseen[b])
+    for kind in KINDS:
+        for name, method in by_weights(kind).items():
+            found = saematch.match(saes[a], saes[b], method, null="none")
+            yield {"kind": kind, "tokens": 0, "method": name, "r": judge.score(_target(found))}
+        for tokens in TOKENS:
+            given = tuple(seen[n].take(slice(tokens)) for n in pair)
+            for name, method in by_activations(kind).items():
+                found = saematch.match(
+                    saes[a], saes[b], method, null="none", candidates=1, activations=given
+                )
+                score = judge.score(_target(found))
+                yield {"kind": kind, "tokens": tokens, "method": name, "r": score}
+
+
+def _part(some: FeatureActivations, part: slice) -> FeatureActivations:
+    return some.take(part)
+
+
+def _target(found: saematch.Matching) -> ndarray:
+    return found.target.cpu().numpy()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--examples", type=int, default=360)
+    parser.add_argument("--distances", type=int, nargs="*", default=DISTANCES)
+    parser.add_argument("--out", help="a Parquet file for every pair's figures")
+    options = parser.parse_args()
+    names = shipped.residual_path()[1:]
+    saes = {name: saematch.load(shipped.path(name)) for name in names}
+    model = open_model("saematch:model")
+    texts = open_texts("saematch:texts", n=None)
+    examples = tokenise(texts, model.tokenizer, limit=model.max_tokens)
+    # prose, code and reference mixed
+    order = np.random.default_rng(0).permutation(len(examples))[: options.examples]
+    batches = list(capture(model, saes, [examples[i] for i in order]))
+    acts = {name: _whole([batch.saes[name] for batch in batches]) for name in names}
+    held = min(max(TOKENS), acts[names[0]].n_tokens * 7 // 10)
+    print(f"{held:,} tokens to match on, {acts[names[0]].n_tokens - held:,} held out\n")
+    found = []
+    for distance in options.distances:
+        for a, b in zip(names, names[distance:], strict=False):
+            for row in rows((a, b), saes, acts, held):
+                found.append({"distance": distance, "pair": f"{a}--{b}", **row})
+            print(f"{a} -> {b}", flush=True)
+    frame = pl.DataFrame(found)
+    if options.out:
+        frame.write_parquet(options.out)
+    report(frame)
+
+
+def _whole(parts: Sequence[FeatureActivations]) -> FeatureActivations:
+    return joined([FeatureActivations(p.matrix, p.example - p.example[0]) for p in parts])
+
+
+def report(frame: pl.DataFrame) -> None:
+    """Means over the pairs of a distance."""
+    fixed = pl.col("method").str.starts_with("fixed")
+    mean = frame.group_by("distance", "kind", "tokens", "method", maintain_order=True).agg(
+        pl.col("r").mean()
+    )
+    best = mean.filter(fixed).group_by("distance", "kind", "tokens", maintain_order=True)
+    best = best.agg(pl.lit("fixed best").alias("method"), pl.col("r").max())
+    table = pl.concat([mean, best.select(mean.columns)])
+    for (distance, kind), part in table.group_by("distance", "kind", maintain_order=True):
+        print(f"\n{distance} apart, {kind}")
+        with pl.Config(
+            tbl_rows=-1,
+            tbl_cols=-1,
+            tbl_formatting="MARKDOWN",
+            tbl_hide_dataframe_shape=True,
+            tbl_hide_column_data_types=True,
+            float_precision=3,
+        ):
+            print(part.pivot("tokens", index="method", values="r"))
+
+
+if __name__ == "__main__":
+    main()
