@@ -137,7 +137,7 @@ def _gathered(
     example = np.repeat(np.arange(first, first + len(examples), dtype=np.int32), counts)
     return Batch(
         {
-            name: FeatureActivations(sp.vstack(parts[name], format="csr")[rows], example)
+            name: FeatureActivations(_stacked(parts[name])[rows], example)
             for name in saes
         },
         np.concatenate([e[1:] for e in examples]).astype(np.int32),
@@ -172,7 +172,11 @@ def padded(examples: Sequence[ndarray]) -> tuple[Tensor, Tensor]:
 def _encoded(sae: SAE, x: Float[Tensor, "tokens d_in"]) -> sp.csr_array:
     """The features of tokens, sparse on the CPU, with a bound on what is dense at a time."""
     step = max(1, len(x) if _over_batch(sae) else _DENSE // sae.d_sae)
-    return sp.vstack([_sparse(sae.encode(part)) for part in x.split(step)], format="csr")
+    return _stacked([_sparse(sae.encode(part)) for part in x.split(step)])
+
+
+def _stacked(parts: Sequence[sp.csr_array]) -> sp.csr_array:
+    return sp.csr_array(sp.vstack(parts, format="csr"))
 
 
 def _sparse(f: Float[Tensor, "tokens d_sae"]) -> sp.csr_array:

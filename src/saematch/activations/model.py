@@ -251,7 +251,9 @@ def open_model(
             f"{name} cannot be opened as a language model with its tokenizer ({reason}): give a "
             f"name on the Hugging Face hub, a folder, or {SHIPPED}"
         ) from error
-    return LanguageModel(prepared(model).to(device), tokenizer, name)
+    model = prepared(model)
+    model.to(torch.device(device))  # pyright: ignore[reportArgumentType]
+    return LanguageModel(model, tokenizer, name)
 
 
 def prepared(model: PreTrainedModel) -> PreTrainedModel:

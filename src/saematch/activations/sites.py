@@ -74,10 +74,13 @@ class Place:
 
 def trunk_of(model: nn.Module) -> nn.Module:
     """The text model without a head: what runs from token ids to the last hidden state."""
-    trunk: Any = getattr(model, "base_model", model)
-    while isinstance(inner := getattr(trunk, "language_model", None), nn.Module):
-        trunk = getattr(inner, "base_model", inner)
-    return trunk
+    trunk = model
+    while True:
+        trunk = getattr(trunk, "base_model", trunk)
+        inner = getattr(trunk, "language_model", None)
+        if not isinstance(inner, nn.Module):
+            return trunk
+        trunk = inner
 
 
 def family_of(model: nn.Module) -> Family:
