@@ -57,6 +57,4 @@ def small(name: str, dtype: torch.dtype = torch.float32) -> LanguageModel:
 
 def some_ids(batch: int = 2, length: int = 13, seed: int = 0) -> torch.Tensor:
     """Token ids; longer than the window of models that have one."""
-    return torch.randint(
-        0, WORDS, (batch, length), generator=torch.Generator().manual_seed(seed)
-    )
+    return torch.randint(0, WORDS, (batch, length), generator=torch.Generator().manual_seed(seed))

@@ -132,7 +132,11 @@ def test_widths_are_those_of_the_site_and_not_of_the_model():
         ("gpt2", "blocks.1.hook_middle", ["hook_resid_mid", "h.LAYER.attn.c_proj", "hook_embed"]),
         ("llama", "layers.1.mlq", ["'llama'", "layers.LAYER.mlp", ".input"]),
         ("pythia", "blocks.1.hook_resid_mid", ["side by side", "hook_attn_out"]),
-        ("bert", "blocks.1.hook_attn_out", ["'bert'", "encoder.layer.LAYER.attention.output.dense"]),
+        (
+            "bert",
+            "blocks.1.hook_attn_out",
+            ["'bert'", "encoder.layer.LAYER.attention.output.dense"],
+        ),
         ("gpt2", "lm_head", ["no text passes"]),
         ("gpt2", "blocks.1.attn.hook_q", ["attn.hook_z"]),
     ],
@@ -150,8 +154,13 @@ def test_a_model_of_another_make_has_its_stream_and_its_modules():
     from saematch.activations.model import LanguageModel, prepared
 
     config = OPTConfig(
-        vocab_size=97, hidden_size=32, ffn_dim=48, num_hidden_layers=2, num_attention_heads=4,
-        max_position_embeddings=64, word_embed_proj_dim=32,
+        vocab_size=97,
+        hidden_size=32,
+        ffn_dim=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=64,
+        word_embed_proj_dim=32,
     )
     assert config.model_type not in FAMILIES
     lm = LanguageModel(prepared(AutoModelForCausalLM.from_config(config)), None, "opt")  # pyright: ignore[reportArgumentType]
