@@ -112,7 +112,8 @@ def partners(
     The features of A are taken in blocks that fit the memory, each with one pass over the tokens.
 
     Args:
-        a, b: on the same tokens; in memory, or read in parts.
+        a: upstream; in memory, or read in parts.
+        b: downstream, on the same tokens.
         statistics: of `saematch.activations.statistics.STATISTICS`.
         k: partners to keep per feature and statistic.
         activity: a feature is active above this share of its maximum; 0 for wherever it is not 0.
@@ -141,6 +142,8 @@ def block_sums(
         for parts in together(a, b):
             sums.add(*parts)
         yield sums
+        # or two blocks would be held while the next is made
+        del sums
 
 
 def _partners(
@@ -172,6 +175,7 @@ def _partners(
         other, tokens = y, sums.tokens
         if report is not None:
             report(sums.rows.stop / a.d_sae)
+        del sums
     joined = (np.concatenate([getattr(x, f) for x in own]) for f in ("active", "total", "square"))
     return Partners(ranked, Margins(*joined), other, tokens)
 

@@ -54,8 +54,9 @@ class PairSums:
 
     Args:
         rows: which features of A.
-        levels_a, levels_b: above which absolute activation each feature is active: see
+        levels_a: above which absolute activation each feature of A is active: see
             `saematch.activations.streams.activity_levels`.
+        levels_b: the same of B.
     """
 
     def __init__(self, rows: slice, levels_a: ndarray, levels_b: ndarray) -> None:
