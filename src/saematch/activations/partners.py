@@ -123,8 +123,7 @@ def partners(
     Raises:
         SaematchError: the two are not of the same tokens, or an argument is out of range.
     """
-    codes = [code_of(statistic) for statistic in statistics]
-    return _partners(a, b, dict(zip(statistics, codes, strict=True)), k, activity, memory, report)
+    return ranked_partners(a, b, statistics, k=k, activity=activity, memory=memory, report=report)
 
 
 def block_sums(
@@ -146,19 +145,26 @@ def block_sums(
         del sums
 
 
-def _partners(
+def ranked_partners(
     a: FeatureActivations | Stream,
     b: FeatureActivations | Stream,
-    codes: dict[str, int],
+    statistics: Sequence[str],
+    *,
     k: int,
-    activity: float,
-    memory: float,
+    activity: float = 0.0,
+    memory: float = MEMORY,
     report: Callable[[float], None] | None = None,
     z: float = 0.0,
     lift: float = 0.0,
 ) -> Partners:
-    if k < 1:
-        raise SaematchError(f"k is {k}; at least one partner is kept")
+    """`partners`, also by the lower ends of sufficiency and necessity (`BOUNDS`).
+
+    They are those of Wilson intervals of `z` standard deviations, and count as 0 where they are
+    not `lift` times what independence gives.
+    """
+    if k < 1 or not statistics:
+        raise SaematchError(f"k is {k}, statistics {list(statistics)}; at least one of each")
+    codes = {name: code_of(name) for name in statistics}
     ranked = {name: (Ranked.none(a.d_sae, k), Ranked.none(b.d_sae, k)) for name in codes}
     own, other, tokens = [], Margins.none(b.d_sae), 0
     for sums in block_sums(a, b, activity=activity, memory=memory):

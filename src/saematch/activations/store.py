@@ -278,9 +278,8 @@ class ActivationStore:
 
     def _tokens_frame(self, batches: list[Batch], first: int) -> pl.DataFrame:
         ids = np.concatenate([batch.token_id for batch in batches]).astype(np.int32)
-        pieces: list[str | None] = [None] * len(ids)
-        if self._vocabulary is not None:
-            pieces = [self._vocabulary[i] for i in ids]
+        known = self._vocabulary
+        pieces = [None if known is None else str(known[i]) for i in ids]
         return pl.DataFrame(
             {
                 "token": np.arange(first, first + len(ids), dtype=np.int32),
