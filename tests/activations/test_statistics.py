@@ -130,7 +130,8 @@ def test_neither_blocks_nor_parts_change_the_partners(share):
 
 @pytest.mark.parametrize("statistic", STATISTICS)
 def test_partners_are_the_best_of_all_pairs(statistic):
-    x, y = dense_of(150, 9, 3), dense_of(150, 7, 4)
+    x, y = dense_of(150, 30, 3), dense_of(150, 25, 4)
+    x[:, 3], y[:, 7] = x[:, 8], x[:, 8] == 0  # one pair alike, one that avoids each other
     found = partners(activations(x), activations(y), statistics=[statistic], k=4)
     values = np.array([[by_hand(statistic, i, j) for j in y.T] for i in x.T])
     values[-1] = values[:, -1] = np.nan  # never active
@@ -152,6 +153,8 @@ def test_partners_are_the_best_of_all_pairs(statistic):
     best = found.best(statistic)
     assert np.isnan(best[-1])
     assert best[0] == pytest.approx(np.nanmax(values[0]))
+    if statistic == "mutual_information":
+        assert found.ranked[statistic][0].index[8, 0] == 7  # it knows no sign
 
 
 def test_other_tokens_are_refused():

@@ -16,6 +16,7 @@ from saematch.activations.statistics import (
     PEARSON,
     STATISTICS,
     code_of,
+    information_bound,
     value_of,
 )
 from saematch.activations.streams import Stream, activity_levels, together
@@ -218,6 +219,10 @@ def _rank(
                 continue
             if active_b[j] == 0:
                 continue
+            if code == MUTUAL_INFORMATION:
+                bound = information_bound(n, both[i, j], active_a[i], active_b[j])
+                if bound <= row_value[first + i, last] and bound <= column_value[j, last]:
+                    continue
             value = value_of(
                 code,
                 n,

@@ -106,6 +106,20 @@ def wilson_low(hits, n, z):
 
 
 @compiled
+def information_bound(n, both, active_a, active_b):
+    """What the mutual information of two binary variables cannot exceed, without a logarithm.
+
+    It is a Kullback-Leibler divergence, which is never above the chi-squared one: the square of
+    the correlation of the two. A little is added for rounding.
+    """
+    idle = (n - active_a) * (n - active_b)
+    if idle <= 0:
+        return np.inf
+    off = n * both - np.float64(active_a) * active_b
+    return 1.000001 * (off / active_a) * (off / active_b) / idle + 1e-15
+
+
+@compiled
 def _information(n, both, active_a, active_b):
     found = 0.0
     for on_a in (True, False):
