@@ -241,10 +241,11 @@ class ActivationStore:
                 raise RunError(f"{self._place(name, number)} is not what {CACHE} tells of it")
             start = np.zeros(n + 1, np.int32 if len(row) < MOST_TOKENS else np.int64)
             np.cumsum(np.bincount(row, minlength=n), out=start[1:])
-            index, value = frame["feature"].to_numpy(), frame["value"].to_numpy()
+            # copies: polars hands out arrays that cannot be written to
+            index, value = (np.array(frame[column]) for column in ("feature", "value"))
             matrix = sp.csr_array((value, index, start), shape=(n, width))
-            example = self._read(self._place(TOKENS, number), ["example"])["example"].to_numpy()
-            yield FeatureActivations(matrix, example)
+            tokens = self._read(self._place(TOKENS, number), ["example"])
+            yield FeatureActivations(matrix, np.array(tokens["example"]))
             first += n
 
     def token_shards(self) -> Iterator[pl.DataFrame]:
@@ -332,8 +333,8 @@ class ActivationStore:
 def _activations_frame(parts: Sequence[FeatureActivations], first: int) -> pl.DataFrame:
     token, feature, value = [], [], []
     for part in parts:
-        matrix = part.matrix
-        matrix.sort_indices()
+        sorted_already = part.matrix.has_sorted_indices
+        matrix = part.matrix if sorted_already else part.matrix.sorted_indices()
         rows = np.arange(first, first + part.n_tokens, dtype=np.int32)
         kept = matrix.data != 0
         token.append(np.repeat(rows, np.diff(matrix.indptr))[kept])
