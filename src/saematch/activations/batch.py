@@ -1,0 +1,43 @@
+"""Some tokens, whole examples, with what the features of every SAE do on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from numpy import ndarray
+
+from saematch.activations.feature_activations import FeatureActivations
+from saematch.errors import SaematchError
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Activations of several SAEs on the same tokens, and which tokens those are.
+
+    Only tokens that count are in it (BOS and padding are left out). Examples are numbered from the
+    first of the whole text on, so that batches can follow one another.
+
+    Raises:
+        SaematchError: the parts are not of one number of tokens, in the same examples.
+    """
+
+    saes: Mapping[str, FeatureActivations]  # by the SAE's name
+    token_id: ndarray  # int32 (tokens,)
+    example: ndarray  # int32 (tokens,), ascending
+    position: ndarray  # int32 (tokens,): place in its example, where BOS is 0
+
+    def __post_init__(self) -> None:
+        for name in ("example", "position"):
+            shape = getattr(self, name).shape
+            if shape != self.token_id.shape:
+                raise SaematchError(
+                    f"{name} has shape {shape}, token_id {self.token_id.shape}; each token has one"
+                )
+        for name, found in self.saes.items():
+            if len(found.example) != len(self.example) or (found.example != self.example).any():
+                raise SaematchError(f"{name} is not of the batch's {len(self.example):,} tokens")
+
+    @property
+    def n_tokens(self) -> int:
+        return len(self.token_id)

@@ -1,0 +1,100 @@
+"""What a store of activations will take on disk, before it is made."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from saematch.contexts import features_of
+from saematch.errors import RunError
+from saematch.sae import SAE
+
+if TYPE_CHECKING:
+    from saematch.activations.store import ActivationStore
+
+ASSUMED_L0 = 100.0  # where nothing tells it
+PER_ACTIVATION = 6.0  # bytes: 5.0 were measured at 1,536 features; wider SAEs need more digits
+PER_TOKEN = 8.0  # bytes of the table of tokens
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Bytes expected on disk, and what the expectation rests on."""
+
+    tokens: int
+    sizes: dict[str, int]  # bytes by SAE, and of the table of tokens
+    grounds: dict[str, str]  # by SAE, in words
+
+    @property
+    def bytes(self) -> int:
+        return sum(self.sizes.values())
+
+    def __str__(self) -> str:
+        return f"{self.bytes / 1e9:,.2f} GB for {self.tokens:,} tokens"
+
+
+def forecast(saes: Mapping[str, SAE], tokens: int) -> Forecast:
+    """What activations of some SAEs on `tokens` tokens will take, from their L0 where it is known.
+
+    The L0, features active on a token, is the sum of the frequencies that came with the SAE, else
+    the k of a top-k SAE, else what its name states (`average_l0_82`), else assumed to be 100.
+    """
+    sizes, grounds = {"tokens": int(PER_TOKEN * tokens)}, {}
+    for name, sae in saes.items():
+        l0, grounds[name] = _l0(sae)
+        sizes[name] = int(PER_ACTIVATION * l0 * tokens)
+    return Forecast(tokens, sizes, grounds)
+
+
+def forecast_of(store: ActivationStore, tokens: int) -> Forecast:
+    """What a store will take in the end, from the shards that it has.
+
+    Raises:
+        RunError: it has none.
+    """
+    if store.n_tokens == 0:
+        raise RunError(f"{store.path} holds no shard yet to measure")
+    sizes: dict[str, int] = {}
+    for part in store.cache["shards"][0]["bytes"]:
+        there = sum(shard["bytes"][part] for shard in store.cache["shards"])
+        sizes[part] = int(there * tokens / store.n_tokens)
+    measured = f"measured on {store.n_tokens:,} tokens"
+    return Forecast(tokens, sizes, dict.fromkeys(store.names, measured))
+
+
+def check_room(path: str | Path, needed: int) -> None:
+    """See that the disk has room for `needed` more bytes.
+
+    Raises:
+        RunError: it has not.
+    """
+    folder = Path(path).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise RunError(
+            f"{path}: about {needed / 1e9:,.1f} GB are needed and {free / 1e9:,.1f} GB are free; "
+            "take fewer tokens or SAEs, or another disk"
+        )
+
+
+def _l0(sae: SAE) -> tuple[float, str]:
+    if sae.frequency is not None:
+        l0 = float(sae.frequency.double().sum())
+        return l0, f"L0 {l0:.0f}, from the frequencies in its checkpoint"
+    sidecar = features_of(sae)
+    if sidecar is not None and sidecar.height:
+        l0 = float(sidecar["frequency"].fill_nan(None).cast(float).sum())
+        return l0, f"L0 {l0:.0f}, from its features.parquet"
+    k = sae.conventions.k
+    if k:
+        return float(k), f"L0 {k}, its k"
+    stated = re.search(r"(?:^|[^a-z])l0[_-](\d+)", sae.conventions.source, re.IGNORECASE)
+    if stated:
+        return float(stated[1]), f"L0 {stated[1]}, from its name"
+    return ASSUMED_L0, f"L0 {ASSUMED_L0:.0f}, assumed: nothing tells it"

@@ -1,0 +1,256 @@
+"""The features of another SAE that are most like a feature in what they do on text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from numpy import ndarray
+
+from saematch.activations.feature_activations import FeatureActivations
+from saematch.activations.statistics import (
+    MUTUAL_INFORMATION,
+    PEARSON,
+    STATISTICS,
+    code_of,
+    information_bound,
+    value_of,
+)
+from saematch.activations.streams import Stream, activity_levels, together
+from saematch.activations.sums import BYTES, Margins, PairSums
+from saematch.assignment.compiled import compiled
+from saematch.errors import SaematchError
+
+MEMORY = 1_000_000_000  # bytes
+Side = Literal["targets", "sources"]
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """The best of one side by one statistic, the best first; -1 where there are no more."""
+
+    index: ndarray  # int64 (features, k)
+    value: ndarray  # float64 (features, k)
+    together: ndarray  # int64 (features, k): tokens on which both are active
+
+    @classmethod
+    def none(cls, features: int, k: int) -> Ranked:
+        shape = features, k
+        return cls(np.full(shape, -1), np.zeros(shape), np.zeros(shape, np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class Partners:
+    """The best targets of A's features and the best sources of B's, by every statistic."""
+
+    ranked: dict[str, tuple[Ranked, Ranked]]  # by statistic: targets, sources
+    a: Margins
+    b: Margins
+    tokens: int
+
+    @property
+    def statistics(self) -> list[str]:
+        return [*self.ranked]
+
+    def best(self, statistic: str, side: Side = "targets") -> ndarray:
+        """`(features,)` float64: how like its best partner each feature is.
+
+        0 for one without a partner, NaN for one that was never active.
+        """
+        place = 0 if side == "targets" else 1
+        active = (self.a, self.b)[place].active
+        return np.where(active > 0, self.ranked[statistic][place].value[:, 0], np.nan)
+
+    def targets_frame(self) -> pl.DataFrame:
+        """One row per statistic, feature of A and rank.
+
+        `statistic`, `feature`, `rank` (from 1), `target`, `value`, `together` (the tokens on which
+        both are active). Features without a partner have no row.
+        """
+        return self._frame(0, "target")
+
+    def sources_frame(self) -> pl.DataFrame:
+        """The same of B's features, with `source` in place of `target`."""
+        return self._frame(1, "source")
+
+    def _frame(self, place: int, name: str) -> pl.DataFrame:
+        frames = []
+        for statistic, sides in self.ranked.items():
+            side = sides[place]
+            n, k = side.index.shape
+            frame = pl.DataFrame(
+                {
+                    "feature": np.repeat(np.arange(n), k),
+                    "rank": np.tile(np.arange(1, k + 1), n),
+                    name: side.index.ravel(),
+                    "value": side.value.ravel(),
+                    "together": side.together.ravel(),
+                }
+            ).filter(pl.col(name) >= 0)
+            frames.append(frame.select(pl.lit(statistic).alias("statistic"), pl.all()))
+        return pl.concat(frames)
+
+
+def partners(
+    a: FeatureActivations | Stream,
+    b: FeatureActivations | Stream,
+    *,
+    statistics: Sequence[str] = STATISTICS,
+    k: int = 5,
+    activity: float = 0.0,
+    memory: float = MEMORY,
+    report: Callable[[float], None] | None = None,
+) -> Partners:
+    """The `k` best targets of each feature of A, and sources of each of B, by each statistic.
+
+    A partner has a statistic above 0; among equals the lower index comes first. A feature that is
+    never active has none. Mutual information knows no sign: two features that avoid each other can
+    be partners by it, with few tokens `together`.
+
+    The features of A are taken in blocks that fit the memory, each with one pass over the tokens.
+
+    Args:
+        a: upstream; in memory, or read in parts.
+        b: downstream, on the same tokens.
+        statistics: of `saematch.activations.statistics.STATISTICS`.
+        k: partners to keep per feature and statistic.
+        activity: a feature is active above this share of its maximum; 0 for wherever it is not 0.
+        memory: bytes for the sums over tokens. The activations of one part come on top of it.
+        report: called with the share that is done.
+
+    Raises:
+        SaematchError: the two are not of the same tokens, or an argument is out of range.
+    """
+    return ranked_partners(a, b, statistics, k=k, activity=activity, memory=memory, report=report)
+
+
+def block_sums(
+    a: FeatureActivations | Stream,
+    b: FeatureActivations | Stream,
+    *,
+    activity: float = 0.0,
+    memory: float = MEMORY,
+) -> Iterator[PairSums]:
+    """The sums over all tokens, for one block of A's features after another."""
+    levels_a, levels_b = (activity_levels(x, activity) for x in (a, b))
+    height = int(max(1, memory // (BYTES * max(1, b.d_sae))))
+    for first in range(0, a.d_sae, height):
+        sums = PairSums(slice(first, first + height), levels_a, levels_b)
+        for parts in together(a, b):
+            sums.add(*parts)
+        yield sums
+        # or two blocks would be held while the next is made
+        del sums
+
+
+def ranked_partners(
+    a: FeatureActivations | Stream,
+    b: FeatureActivations | Stream,
+    statistics: Sequence[str],
+    *,
+    k: int,
+    activity: float = 0.0,
+    memory: float = MEMORY,
+    report: Callable[[float], None] | None = None,
+    z: float = 0.0,
+    lift: float = 0.0,
+) -> Partners:
+    """`partners`, also by the lower ends of sufficiency and necessity (`BOUNDS`).
+
+    They are those of Wilson intervals of `z` standard deviations, and count as 0 where they are
+    not `lift` times what independence gives.
+    """
+    if k < 1 or not statistics:
+        raise SaematchError(f"k is {k}, statistics {list(statistics)}; at least one of each")
+    codes = {name: code_of(name) for name in statistics}
+    ranked = {name: (Ranked.none(a.d_sae, k), Ranked.none(b.d_sae, k)) for name in codes}
+    own, other, tokens = [], Margins.none(b.d_sae), 0
+    for sums in block_sums(a, b, activity=activity, memory=memory):
+        x, y = sums.a, sums.b
+        for name, code in codes.items():
+            rows, columns = ranked[name]
+            _rank(
+                *(code, float(sums.tokens), sums.product, sums.together),
+                *(x.active, x.total, x.square, y.active, y.total, y.square, z, lift),
+                *(sums.rows.start, rows.index, rows.value, rows.together),
+                *(columns.index, columns.value, columns.together),
+            )
+        own.append(x)
+        other, tokens = y, sums.tokens
+        if report is not None:
+            report(sums.rows.stop / a.d_sae)
+        del sums
+    joined = (np.concatenate([getattr(x, f) for x in own]) for f in ("active", "total", "square"))
+    return Partners(ranked, Margins(*joined), other, tokens)
+
+
+@compiled
+def _rank(
+    code,
+    n,
+    product,
+    both,
+    active_a,
+    total_a,
+    square_a,
+    active_b,
+    total_b,
+    square_b,
+    z,
+    lift,
+    first,
+    row_index,
+    row_value,
+    row_both,
+    column_index,
+    column_value,
+    column_both,
+):
+    last = row_index.shape[1] - 1
+    for i in range(product.shape[0]):
+        if active_a[i] == 0:
+            continue
+        for j in range(product.shape[1]):
+            # without a token together only these two can be above 0
+            if both[i, j] == 0 and code not in (PEARSON, MUTUAL_INFORMATION) and product[i, j] == 0:
+                continue
+            if active_b[j] == 0:
+                continue
+            if code == MUTUAL_INFORMATION:
+                bound = information_bound(n, both[i, j], active_a[i], active_b[j])
+                if bound <= row_value[first + i, last] and bound <= column_value[j, last]:
+                    continue
+            value = value_of(
+                code,
+                n,
+                product[i, j],
+                np.float64(both[i, j]),
+                np.float64(active_a[i]),
+                total_a[i],
+                square_a[i],
+                np.float64(active_b[j]),
+                total_b[j],
+                square_b[j],
+                z,
+                lift,
+            )
+            if value > row_value[first + i, last]:
+                _insert(row_index, row_value, row_both, first + i, j, value, both[i, j])
+            if value > column_value[j, last]:
+                _insert(column_index, column_value, column_both, j, first + i, value, both[i, j])
+
+
+@compiled
+def _insert(index, value, both, row, new_index, new_value, new_both):
+    place = index.shape[1] - 1
+    while place > 0 and value[row, place - 1] < new_value:
+        index[row, place] = index[row, place - 1]
+        value[row, place] = value[row, place - 1]
+        both[row, place] = both[row, place - 1]
+        place -= 1
+    index[row, place] = new_index
+    value[row, place] = new_value
+    both[row, place] = new_both

@@ -1,0 +1,373 @@
+"""Activations of any number of SAEs on disk, in files that other programs can read.
+
+    cache.json              model, texts, SAEs and options they were made with, and the shards
+    tokens/00000.parquet    token (place in the whole text), example, position, token_id, piece
+    NAME/00000.parquet      of one SAE: token, feature, value, in the order of tokens and features
+
+A shard holds whole examples and is listed in cache.json only once all its files are there and
+whole; what is not listed does not belong to the store. So a capture may be stopped anywhere, and
+goes on with `next_example`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import scipy.sparse as sp
+from numpy import ndarray
+
+from saematch.activations.batch import Batch
+from saematch.activations.cache import CACHE, TOKENS, cache_differences, new_cache, read_cache
+from saematch.activations.feature_activations import FeatureActivations
+from saematch.atomic import SUFFIX, sweep, whole
+from saematch.errors import RunError
+from saematch.manifest import now
+from saematch.sae import SAE
+
+SHARD_TOKENS = 65_536
+MOST_TOKENS = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class StoredActivations:
+    """The activations of one SAE of a store, read shard by shard."""
+
+    store: ActivationStore
+    name: str
+
+    @property
+    def d_sae(self) -> int:
+        return self.store.sae(self.name)["d_sae"]
+
+    def shards(self) -> Iterator[FeatureActivations]:
+        yield from self.store.shards(self.name)
+
+
+class ActivationStore:
+    """A store, made by `ActivationStore.create` or read by `ActivationStore.open`.
+
+    `cache` is the content of cache.json.
+    """
+
+    def __init__(
+        self, path: Path, cache: dict[str, Any], vocabulary: Sequence[str] | None = None
+    ) -> None:
+        self.path = path
+        self.cache = cache
+        self._vocabulary = vocabulary
+        self._waiting: list[Batch] = []
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        *,
+        model: str,
+        texts: Mapping[str, Any],
+        saes: Mapping[str, SAE],
+        options: Mapping[str, Any] | None = None,
+        vocabulary: Sequence[str] | None = None,
+        shard_tokens: int = SHARD_TOKENS,
+        overwrite: bool = False,
+    ) -> ActivationStore:
+        """Start a store, or take up the same one where it stopped.
+
+        Args:
+            path: the directory; made if it is missing.
+            model: the name of the language model.
+            texts: all that tells which texts are read, as plain values.
+            saes: the SAEs by name; a name becomes a folder.
+            options: whatever else the activations depend on, as plain values.
+            vocabulary: the text of every token id, for the column `piece`; no part of what makes
+                two stores differ.
+            shard_tokens: a shard is written once it has as many; whole examples, so it may be more.
+            overwrite: discard a store that was made otherwise.
+
+        Raises:
+            RunError: the directory holds a store that was made otherwise, or one that cannot be
+                read (both only without `overwrite`), or files that are not a store's at all.
+        """
+        path = Path(path)
+        asked = {**(options or {}), "shard_tokens": int(shard_tokens)}
+        cache = new_cache(model, texts, saes, asked)
+        try:
+            existing = _existing(path, overwrite)
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"{path} cannot be a store: {error.strerror}") from error
+        if existing is not None:
+            different = cache_differences(existing, cache)
+            if not different and not overwrite:
+                store = cls(path, existing, vocabulary)
+                store._keep_what_is_there()
+                return store
+            # a store that never got anywhere has nothing to lose
+            if existing["shards"] and not overwrite:
+                raise RunError(
+                    f"{path} holds other activations: {'; '.join(different)}; write elsewhere, or "
+                    "overwrite them"
+                )
+        store = cls(path, cache, vocabulary)
+        # an empty cache.json first: from here on no file of the old store counts
+        store._save()
+        for folder in {TOKENS, *store.names, *(e["name"] for e in (existing or cache)["saes"])}:
+            store._clean(folder)
+        return store
+
+    @classmethod
+    def open(cls, path: str | Path) -> ActivationStore:
+        """A store that was made before, finished or not.
+
+        Raises:
+            RunError: there is none, or its cache.json cannot be read.
+        """
+        path = Path(path)
+        if not (path / CACHE).is_file():
+            raise RunError(f"{path} is no store of activations: it has no {CACHE}")
+        return cls(path, read_cache(path) or {})
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the SAEs, in the order they were given."""
+        return [entry["name"] for entry in self.cache["saes"]]
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens that are on disk."""
+        return sum(shard["tokens"] for shard in self.cache["shards"])
+
+    @property
+    def next_example(self) -> int:
+        """The first example that is neither on disk nor waiting to be written."""
+        if self._waiting:
+            return int(self._waiting[-1].example[-1]) + 1
+        shards = self.cache["shards"]
+        return shards[-1]["last_example"] + 1 if shards else 0
+
+    @property
+    def finished(self) -> str | None:
+        """When `finish` was called, ISO 8601 in UTC."""
+        return self.cache["finished"]
+
+    @property
+    def bytes(self) -> int:
+        """What the shards take on disk."""
+        return sum(sum(shard["bytes"].values()) for shard in self.cache["shards"])
+
+    def sae(self, name: str) -> dict[str, Any]:
+        """The entry of an SAE in cache.json: checksum, hook, d_sae."""
+        for entry in self.cache["saes"]:
+            if entry["name"] == name:
+                return entry
+        raise RunError(f"{self.path} has no SAE {name!r}; it has {', '.join(self.names)}")
+
+    def __repr__(self) -> str:
+        state = "finished" if self.finished else f"up to example {self.next_example}"
+        return (
+            f"ActivationStore({str(self.path)!r}: {len(self.names)} SAEs, "
+            f"{self.n_tokens:,} tokens, {state})"
+        )
+
+    def add(self, batch: Batch) -> None:
+        """Take some more examples; they are on disk once a shard is full, or after `finish`.
+
+        Raises:
+            RunError: the store is finished, an example of the batch was added before, or the batch
+                is not of the store's SAEs.
+        """
+        if self.finished:
+            raise RunError(f"{self.path} is finished; activations of more text need another store")
+        if batch.n_tokens == 0:
+            return
+        for name in self.names:
+            found, width = batch.saes.get(name), self.sae(name)["d_sae"]
+            if found is None or found.d_sae != width:
+                got = "none" if found is None else f"{found.d_sae:,}"
+                raise RunError(f"a batch with {got} features of {name}; the store is of {width:,}")
+        if batch.example[0] < self.next_example:
+            raise RunError(
+                f"example {int(batch.example[0])} was added before; {self.path} goes on with "
+                f"example {self.next_example}, and a batch holds whole examples"
+            )
+        self._waiting.append(batch)
+        if sum(b.n_tokens for b in self._waiting) >= self.cache["options"]["shard_tokens"]:
+            self._write_shard()
+
+    def finish(self) -> None:
+        """Write what waits, and record that all that was asked for is there."""
+        if self._waiting:
+            self._write_shard()
+        if self.finished is None:
+            self._save(finished=now())
+
+    def activations(self, name: str, tokens: int | None = None) -> FeatureActivations:
+        """All activations of an SAE, or those on the first `tokens`, in memory."""
+        wanted = self.n_tokens if tokens is None else min(tokens, self.n_tokens)
+        parts, left = [], wanted
+        for part in self.shards(name):
+            parts.append(part if part.n_tokens <= left else part.take(slice(0, left)))
+            left -= parts[-1].n_tokens
+            if left <= 0:
+                break
+        if not parts:
+            empty = sp.csr_array((0, self.sae(name)["d_sae"]), dtype=np.float32)
+            return FeatureActivations(empty, np.zeros(0, np.int32))
+        # not `joined`: examples have their numbers in the whole text
+        matrix = sp.csr_array(sp.vstack([part.matrix for part in parts], format="csr"))
+        return FeatureActivations(matrix, np.concatenate([part.example for part in parts]))
+
+    def stream(self, name: str) -> StoredActivations:
+        """The activations of an SAE, to be read shard by shard as often as needed."""
+        self.sae(name)
+        return StoredActivations(self, name)
+
+    def shards(self, name: str) -> Iterator[FeatureActivations]:
+        """The activations of an SAE, one shard at a time."""
+        width, first = self.sae(name)["d_sae"], 0
+        for number, shard in enumerate(self.cache["shards"]):
+            n = shard["tokens"]
+            frame = self._read(self._place(name, number))
+            row = frame["token"].to_numpy().astype(np.int64) - first
+            if len(row) != shard["nonzeros"].get(name) or (
+                len(row) and not 0 <= row[0] <= row[-1] < n
+            ):
+                raise RunError(f"{self._place(name, number)} is not what {CACHE} tells of it")
+            start = np.zeros(n + 1, np.int32 if len(row) < MOST_TOKENS else np.int64)
+            np.cumsum(np.bincount(row, minlength=n), out=start[1:])
+            # copies: polars hands out arrays that cannot be written to
+            index, value = (np.array(frame[column]) for column in ("feature", "value"))
+            matrix = sp.csr_array((value, index, start), shape=(n, width))
+            tokens = self._read(self._place(TOKENS, number), ["example"])
+            yield FeatureActivations(matrix, np.array(tokens["example"]))
+            first += n
+
+    def token_shards(self) -> Iterator[pl.DataFrame]:
+        """The tables `tokens/`, one shard at a time, in the order of `shards`."""
+        for number in range(len(self.cache["shards"])):
+            yield self._read(self._place(TOKENS, number))
+
+    def _write_shard(self) -> None:
+        batches, first, number = self._waiting, self.n_tokens, len(self.cache["shards"])
+        n = sum(batch.n_tokens for batch in batches)
+        if first + n > MOST_TOKENS:
+            raise RunError(f"{self.path} cannot hold more than {MOST_TOKENS:,} tokens")
+        self._write(self._place(TOKENS, number), self._tokens_frame(batches, first))
+        nonzeros = {}
+        for name in self.names:
+            frame = _activations_frame([batch.saes[name] for batch in batches], first)
+            self._write(self._place(name, number), frame)
+            nonzeros[name] = frame.height
+        entry = {
+            "tokens": n,
+            "first_example": int(batches[0].example[0]),
+            "last_example": int(batches[-1].example[-1]),
+            "nonzeros": nonzeros,
+            "bytes": {
+                part: (self.path / self._place(part, number)).stat().st_size
+                for part in (TOKENS, *self.names)
+            },
+        }
+        self._save(shards=[*self.cache["shards"], entry])
+        self._waiting = []
+
+    def _tokens_frame(self, batches: list[Batch], first: int) -> pl.DataFrame:
+        ids = np.concatenate([batch.token_id for batch in batches]).astype(np.int32)
+        known = self._vocabulary
+        pieces = [None if known is None else str(known[i]) for i in ids]
+        return pl.DataFrame(
+            {
+                "token": np.arange(first, first + len(ids), dtype=np.int32),
+                "example": _joined(batches, "example"),
+                "position": _joined(batches, "position"),
+                "token_id": ids,
+                "piece": pl.Series(pieces, dtype=pl.String),
+            }
+        )
+
+    def _keep_what_is_there(self) -> None:
+        """Drop shards from the first on that lacks a file; what killed writers left, too."""
+        for folder in (TOKENS, *self.names):
+            sweep(self.path / folder)
+        sweep(self.path)
+        shards = self.cache["shards"]
+        for number in range(len(shards)):
+            places = (self._place(part, number) for part in (TOKENS, *self.names))
+            if not all((self.path / place).is_file() for place in places):
+                self._save(shards=shards[:number], finished=None)
+                break
+
+    def _place(self, part: str, number: int) -> str:
+        return f"{part}/{number:05d}.parquet"
+
+    def _clean(self, folder: str) -> None:
+        sweep(self.path / folder)
+        for table in (self.path / folder).glob("[0-9]*.parquet"):
+            table.unlink()
+
+    def _save(self, **changed: Any) -> None:
+        cache = {**self.cache, **changed}
+        text = json.dumps(cache, indent=2, ensure_ascii=False, allow_nan=False)
+        with _errors(self.path / CACHE), whole(self.path / CACHE) as partial:
+            partial.write_text(text + "\n", encoding="utf-8")
+        self.cache = cache
+
+    def _write(self, place: str, frame: pl.DataFrame) -> None:
+        with _errors(self.path / place), whole(self.path / place) as partial:
+            frame.write_parquet(partial)
+
+    def _read(self, place: str, columns: list[str] | None = None) -> pl.DataFrame:
+        try:
+            return pl.read_parquet(self.path / place, columns=columns)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise RunError(f"{self.path / place} cannot be read: {reason}") from error
+
+
+def _activations_frame(parts: Sequence[FeatureActivations], first: int) -> pl.DataFrame:
+    token, feature, value = [], [], []
+    for part in parts:
+        sorted_already = part.matrix.has_sorted_indices
+        matrix = part.matrix if sorted_already else part.matrix.sorted_indices()
+        rows = np.arange(first, first + part.n_tokens, dtype=np.int32)
+        kept = matrix.data != 0
+        token.append(np.repeat(rows, np.diff(matrix.indptr))[kept])
+        feature.append(matrix.indices[kept].astype(np.int32))
+        value.append(matrix.data[kept].astype(np.float32))
+        first += part.n_tokens
+    names = ("token", "feature", "value")
+    columns = zip(names, map(np.concatenate, (token, feature, value)), strict=True)
+    return pl.DataFrame(dict(columns))
+
+
+def _joined(batches: list[Batch], name: str) -> ndarray:
+    return np.concatenate([getattr(batch, name) for batch in batches]).astype(np.int32)
+
+
+@contextmanager
+def _errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise RunError(f"{path} cannot be written: {error}") from error
+
+
+def _existing(path: Path, overwrite: bool) -> dict[str, Any] | None:
+    """The content of the store in `path`; none where there is none, or one to be discarded."""
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path} is a file; a store needs a directory")
+    if not path.is_dir():
+        return None
+    if (path / CACHE).is_file():
+        return read_cache(path, or_none=overwrite)
+    others = sorted(p.name for p in path.iterdir() if not p.name.endswith(SUFFIX))
+    if others:
+        shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+        raise RunError(f"{path} is no store of activations and not empty ({shown})")
+    return None
