@@ -9,6 +9,7 @@
     nulls/A--B.parquet        a histogram of the scores beside what chance gives
     flow/*.parquet            what becomes of features over many layers: see saematch.flow
     compare/*.parquet         which features all SAEs share: see saematch.compare
+    relations/*.parquet       what features do on the same text: see saematch.flow.relate
 
 A pair is listed in `run.json` only once its tables are there and whole. docs/run-directory.md has
 the columns.
@@ -41,7 +42,7 @@ from saematch.matching import Matching
 from saematch.naming import names_of
 from saematch.sae import SAE
 
-FOLDERS = ("features", "contexts", *PAIR_FOLDERS.values(), "flow", "compare")
+FOLDERS = ("features", "contexts", *PAIR_FOLDERS.values(), "flow", "compare", "relations")
 
 
 class Run:
@@ -220,6 +221,13 @@ class Run:
     ) -> None:
         """The same of a comparison: `compare/NAME.parquet`."""
         self._add("compare", tables, summary)
+
+    def add_relations(self, tables: Mapping[str, pl.DataFrame], summary: Mapping[str, Any]) -> None:
+        """The same of activations: `relations/NAME.parquet`.
+
+        They stay when a pair is added: they are not made of matches.
+        """
+        self._add("relations", tables, summary)
 
     @property
     def flow(self) -> dict[str, Any] | None:

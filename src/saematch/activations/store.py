@@ -168,6 +168,20 @@ class ActivationStore:
                 return entry
         raise RunError(f"{self.path} has no SAE {name!r}; it has {', '.join(self.names)}")
 
+    def named(self, checksum: str) -> str:
+        """What the store calls the SAE of that checksum (`saematch.manifest.checksum`).
+
+        Raises:
+            RunError: it holds none of it.
+        """
+        for entry in self.cache["saes"]:
+            if entry["checksum"] == checksum:
+                return entry["name"]
+        raise RunError(
+            f"{self.path} has no activations of an SAE of these weights; it has those of "
+            f"{', '.join(self.names)}: make them with saematch activations"
+        )
+
     def __repr__(self) -> str:
         state = "finished" if self.finished else f"up to example {self.next_example}"
         return (

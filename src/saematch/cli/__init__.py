@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from saematch import __version__
+from saematch.cli.activations import activations
 from saematch.cli.compare import compare
 from saematch.cli.demo import demo
 from saematch.cli.flow import flow
 from saematch.cli.inspect import inspect
 from saematch.cli.match import match
 from saematch.cli.plot import plot
+from saematch.cli.relate import relate
 from saematch.cli.trace import trace
 from saematch.errors import SaematchError
 
@@ -30,6 +32,8 @@ app.command()(inspect)
 app.command()(match)
 app.command()(trace)
 app.command()(compare)
+app.command()(activations)
+app.command()(relate)
 app.command()(plot)
 
 

@@ -77,7 +77,8 @@ def flow(
     farthest = reach or (None if pairs == "all" else 1)
     kept, held = {"candidates": asked.candidates, "quiet": quiet}, Loaded(names, on)
     steps = planned(layers, farthest)
-    made = match_into(run, held, steps, asked.method, asked.significance, any_site=False, **kept)
+    given = asked.method, asked.significance
+    made = match_into(run, held, steps, *given, any_site=False, heard=asked.heard, **kept)
     # encoders that read other sites do not compare; what is written does
     written = replace(asked.significance, partial=False)
     steps = planned_modules(layers)

@@ -60,6 +60,7 @@ def match(
         asked.method,
         asked.significance,
         candidates=asked.candidates,
+        heard=asked.heard,
         any_site=any_site,
         quiet=quiet,
     )

@@ -6,11 +6,13 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 if TYPE_CHECKING:
+    from saematch.cli.heard import Heard
     from saematch.methods import Method
     from saematch.significance import Significance
 
@@ -36,20 +38,27 @@ class Asked:
     method: Method
     significance: Significance
     candidates: int
+    heard: Heard | None  # what features do on text
 
     @property
     def options(self) -> dict[str, Any]:
         """All of it as plain values, for a run."""
         from saematch.manifest import method_options
 
-        return method_options(self.method, candidates=self.candidates, **asdict(self.significance))
+        # a run that looks at weights alone does not depend on activations
+        heard = {} if self.heard is None else {"activations": self.heard.options}
+        others = {"candidates": self.candidates, **asdict(self.significance), **heard}
+        return method_options(self.method, **others)
 
 
 def matching(
     method: Annotated[
-        str,
-        typer.Option(help="sae-match, cosine, feature-flow, paulo-belrose or weighted."),
-    ] = "sae-match",
+        str | None,
+        typer.Option(
+            help="sae-match, cosine, feature-flow, paulo-belrose, weighted; with --activations also "
+            "pearson, fused. sae-match unless given, with --activations fused."
+        ),
+    ] = None,
     fold: Annotated[
         str | None,
         typer.Option(
@@ -64,7 +73,7 @@ def matching(
     decoder_weight: Annotated[float | None, typer.Option(help="Of the term (sae-match).")] = None,
     bias_weight: Annotated[float | None, typer.Option(help="Of the term (sae-match).")] = None,
     top_k: Annotated[
-        int | None, typer.Option(help="Targets kept per feature (feature-flow).")
+        int | None, typer.Option(help="Targets kept per feature (feature-flow, pearson, fused).")
     ] = None,
     cutoff: Annotated[
         float | None,
@@ -74,7 +83,9 @@ def matching(
         str | None,
         typer.Option(help="Such as unit-decoder:1, unit-encoder:0.5 (weighted)."),
     ] = None,
-    kind: Annotated[str | None, typer.Option(help="one-to-one or many-to-one (weighted).")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="one-to-one or many-to-one (weighted, pearson, fused).")
+    ] = None,
     view: Annotated[str | None, typer.Option(help="decoder or encoder (cosine).")] = None,
     null: Annotated[
         str, typer.Option(help="What scores are compared with: covariance, rotation or none.")
@@ -92,6 +103,13 @@ def matching(
             min=1, help="The best targets and sources to keep per feature: 5, or top-k if more."
         ),
     ] = None,
+    activations: Annotated[
+        Path | None,
+        typer.Option(help="What the features do on text, as saematch activations wrote it."),
+    ] = None,
+    tokens: Annotated[
+        int | None, typer.Option(min=1, help="How many tokens of it to use: all unless given.")
+    ] = None,
 ) -> Asked:
     """What the options of a command ask for.
 
@@ -102,10 +120,32 @@ def matching(
     given = {name: given[name] for name in METHOD_OPTIONS if given[name] is not None}
     from saematch.significance import Significance
 
-    resolved = _resolve(method, given)
+    resolved = _resolve(method or ("sae-match" if activations is None else "fused"), given)
     significance = Significance(null, fdr, partial)  # pyright: ignore[reportArgumentType]
     significance.check(resolved.kind)
-    return Asked(resolved, significance, resolved.kept(candidates))
+    heard = _heard(resolved, activations, tokens)
+    return Asked(resolved, significance, resolved.kept(candidates), heard)
+
+
+def _heard(method: Method, activations: Path | None, tokens: int | None) -> Heard | None:
+    from saematch.cli.heard import Heard
+    from saematch.errors import MatchError
+
+    if activations is None:
+        if tokens is not None:
+            raise MatchError("--tokens is how many of the activations to use: give --activations")
+        if method.needs_activations:
+            raise MatchError(
+                f"method {method.name!r} compares what features do on text: give --activations, a "
+                "folder that saematch activations wrote"
+            )
+        return None
+    if not method.needs_activations:
+        raise MatchError(
+            f"method {method.name!r} looks at weights alone: leave --activations out, or choose "
+            "fused, pearson or a weighted sum with unit-activation"
+        )
+    return Heard(activations, tokens)
 
 
 def matches(command: Callable) -> Callable:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from saematch.cli.heard import Heard
     from saematch.methods import Method
     from saematch.runs import Run
     from saematch.sae import SAE
@@ -76,6 +77,7 @@ def match_into(
     *,
     candidates: int | None = None,
     any_site: bool = False,
+    heard: Heard | None = None,
     quiet: bool = False,
 ) -> int:
     """Match the pairs that `run` does not have yet; returns how many those were.
@@ -88,6 +90,7 @@ def match_into(
         significance: how matches are told from chance; as in `saematch.match` unless given.
         candidates: as in `saematch.match`.
         any_site: match even where the SAEs read different kinds of site.
+        heard: what features do on text, for methods that compare it.
         quiet: show no progress.
     """
     from saematch.cli.console import progress
@@ -97,6 +100,9 @@ def match_into(
     chosen = asdict(significance or Significance())
     missing = [pair for pair in pairs if not run.has_pair(*pair)]
     places = {name: place for place, name in enumerate(run.names)}
+    if heard is not None:
+        for name in {name for pair in missing for name in pair}:
+            heard.store.named(run.sae(name)["checksum"])
     with progress(quiet) as bar:
         task = bar.add_task("matching", total=len(pairs), completed=len(pairs) - len(missing))
         for a, b in missing:
@@ -105,12 +111,16 @@ def match_into(
             activation = None
             if method.fold == "activation":
                 activation = (_mean_activation(saes[i]), _mean_activation(saes[j]))
+            both = None
+            if heard is not None:
+                both = heard.of(run.sae(a)["checksum"]), heard.of(run.sae(b)["checksum"])
             found = match(
                 saes[i],
                 saes[j],
                 method,
                 **chosen,
                 candidates=candidates,
+                activations=both,
                 typical_activation=activation,
                 any_site=any_site,
             )

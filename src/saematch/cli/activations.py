@@ -1,0 +1,140 @@
+"""`saematch activations SAE...`: what features do on text, kept on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+    from saematch.activations.model import LanguageModel
+    from saematch.activations.store import ActivationStore
+    from saematch.sae import SAE
+
+SAES = "SAEs of one model, in any order: names, patterns or a folder, as for saematch flow."
+TEXTS = (
+    "What to read, again for more: saematch:texts (or prose, code, reference), openwebtext, "
+    "wikitext, github, hub:NAME, a .txt, .jsonl or .parquet file, or a folder of them."
+)
+
+
+def activations(
+    saes: Annotated[list[str], typer.Argument(metavar="SAE...", help=SAES)],
+    model: Annotated[
+        str, typer.Option(help="A Hugging Face model or its folder; saematch:model ships.")
+    ],
+    text: Annotated[list[str], typer.Option(help=TEXTS)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
+    examples: Annotated[
+        int, typer.Option(min=0, help="Texts drawn at random from each; 0 for all.")
+    ] = 100,
+    length: Annotated[int, typer.Option(min=2, help="Tokens of an example, at most.")] = 1024,
+    seed: Annotated[int, typer.Option(help="Of the random draw.")] = 0,
+    batch_tokens: Annotated[
+        int, typer.Option(min=1, help="Tokens that the model reads at once.")
+    ] = 8192,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="Of the model: float32, bfloat16, ...; as stored unless given."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Discard other activations in the folder.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print nothing but the folder.")
+    ] = False,
+) -> None:
+    """Run a language model over text, and keep what the features of SAEs do, token by token.
+
+    For saematch match and flow with --activations, and saematch relate. Says how much disk it will
+    take before it starts; the same call again goes on where it stopped.
+    """
+    from saematch.activations.model import open_model
+    from saematch.activations.store import ActivationStore
+    from saematch.activations.texts import open_texts, tokenise
+    from saematch.checkpoints import expand
+    from saematch.cli.work import load_all, pick_device
+    from saematch.naming import names_of
+
+    on = pick_device(device)
+    names = [name for pattern in saes for name in expand(pattern)]
+    loaded = load_all(names, on, quiet)
+    found = [open_texts(spec, n=examples or None, seed=seed) for spec in text]
+    language_model = open_model(model, device=on, dtype=dtype)
+    limit = language_model.max_tokens
+    tokenizer = language_model.tokenizer
+    ids = [e for some in found for e in tokenise(some, tokenizer, length=length, limit=limit)]
+    store = ActivationStore.create(
+        out,
+        model=language_model.name,
+        texts={"from": text, "examples": examples, "length": length, "seed": seed},
+        saes=dict(zip(names_of(loaded), loaded, strict=True)),
+        options={"dtype": dtype, "batch_tokens": batch_tokens},
+        vocabulary=_vocabulary(language_model),
+        overwrite=overwrite,
+    )
+    notes = [note for some in found for note in some.notes]
+    _fill(store, language_model, dict(zip(store.names, loaded, strict=True)), ids, notes, quiet)
+
+
+def _vocabulary(model: LanguageModel) -> list[str]:
+    """The text of every token id."""
+    tokenizer = model.tokenizer
+    return tokenizer.batch_decode([[i] for i in range(len(tokenizer))])
+
+
+def _fill(
+    store: ActivationStore,
+    model: LanguageModel,
+    saes: dict[str, SAE],
+    examples: list[ndarray],
+    notes: list[str],
+    quiet: bool,
+) -> None:
+    from saematch.activations.capture import capture
+    from saematch.activations.capture import notes as notes_of
+    from saematch.activations.forecast import check_room, forecast
+    from saematch.cli.console import output, progress
+
+    tokens = sum(len(e) - 1 for e in examples)
+    expected = forecast(saes, tokens)
+    console = output()
+    if not quiet:
+        for note in (*notes, *notes_of(model, saes)):
+            console.print(f"Note: {note}", soft_wrap=True)
+        console.print(f"{len(examples):,} examples, about {expected} on disk")
+    done = store.next_example
+    check_room(store.path, expected.bytes - store.bytes)
+    batch_tokens = store.cache["options"]["batch_tokens"]
+    if store.finished is None:
+        with progress(quiet) as bar:
+            task = bar.add_task("reading texts", total=len(examples), completed=done)
+            for batch in capture(model, saes, examples, batch_tokens=batch_tokens, start=done):
+                store.add(batch)
+                bar.update(task, completed=store.next_example)
+        store.finish()
+    if quiet:
+        typer.echo(store.path)
+        return
+    _report(store)
+
+
+def _report(store: ActivationStore) -> None:
+    from rich.table import Table
+
+    from saematch.cli.console import output
+
+    console = output()
+    table = Table("SAE", "features", "L0", "never fired", box=None, pad_edge=False)
+    for name in store.names:
+        width, counts = store.sae(name)["d_sae"], store.counts(name)
+        l0 = counts.sum() / max(1, store.n_tokens)
+        table.add_row(name, f"{width:,}", f"{l0:.1f}", f"{(counts == 0).mean():.1%}")
+    console.print(table)
+    console.print(
+        f"{store.n_tokens:,} tokens, {store.bytes / 1e6:,.0f} MB in {store.path}", soft_wrap=True
+    )
