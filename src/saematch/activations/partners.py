@@ -11,17 +11,9 @@ import polars as pl
 from numpy import ndarray
 
 from saematch.activations.feature_activations import FeatureActivations
-from saematch.activations.statistics import (
-    MUTUAL_INFORMATION,
-    PEARSON,
-    STATISTICS,
-    code_of,
-    information_bound,
-    value_of,
-)
+from saematch.activations.statistics import STATISTICS, code_of, rank_pairs
 from saematch.activations.streams import Stream, activity_levels, together
 from saematch.activations.sums import BYTES, Margins, PairSums
-from saematch.assignment.compiled import compiled
 from saematch.errors import SaematchError
 
 MEMORY = 1_000_000_000  # bytes
@@ -172,7 +164,7 @@ def ranked_partners(
         x, y = sums.a, sums.b
         for name, code in codes.items():
             rows, columns = ranked[name]
-            _rank(
+            rank_pairs(
                 *(code, float(sums.tokens), sums.product, sums.together),
                 *(x.active, x.total, x.square, y.active, y.total, y.square, z, lift),
                 *(sums.rows.start, rows.index, rows.value, rows.together),
@@ -185,72 +177,3 @@ def ranked_partners(
         del sums
     joined = (np.concatenate([getattr(x, f) for x in own]) for f in ("active", "total", "square"))
     return Partners(ranked, Margins(*joined), other, tokens)
-
-
-@compiled
-def _rank(
-    code,
-    n,
-    product,
-    both,
-    active_a,
-    total_a,
-    square_a,
-    active_b,
-    total_b,
-    square_b,
-    z,
-    lift,
-    first,
-    row_index,
-    row_value,
-    row_both,
-    column_index,
-    column_value,
-    column_both,
-):
-    last = row_index.shape[1] - 1
-    for i in range(product.shape[0]):
-        if active_a[i] == 0:
-            continue
-        for j in range(product.shape[1]):
-            # without a token together only these two can be above 0
-            if both[i, j] == 0 and code not in (PEARSON, MUTUAL_INFORMATION) and product[i, j] == 0:
-                continue
-            if active_b[j] == 0:
-                continue
-            if code == MUTUAL_INFORMATION:
-                bound = information_bound(n, both[i, j], active_a[i], active_b[j])
-                if bound <= row_value[first + i, last] and bound <= column_value[j, last]:
-                    continue
-            value = value_of(
-                code,
-                n,
-                product[i, j],
-                np.float64(both[i, j]),
-                np.float64(active_a[i]),
-                total_a[i],
-                square_a[i],
-                np.float64(active_b[j]),
-                total_b[j],
-                square_b[j],
-                z,
-                lift,
-            )
-            if value > row_value[first + i, last]:
-                _insert(row_index, row_value, row_both, first + i, j, value, both[i, j])
-            if value > column_value[j, last]:
-                _insert(column_index, column_value, column_both, j, first + i, value, both[i, j])
-
-
-@compiled
-def _insert(index, value, both, row, new_index, new_value, new_both):
-    place = index.shape[1] - 1
-    while place > 0 and value[row, place - 1] < new_value:
-        index[row, place] = index[row, place - 1]
-        value[row, place] = value[row, place - 1]
-        both[row, place] = both[row, place - 1]
-        place -= 1
-    index[row, place] = new_index
-    value[row, place] = new_value
-    both[row, place] = new_both
