@@ -136,10 +136,7 @@ def _gathered(
     rows = np.concatenate([np.arange(*place[i]) for i in range(len(examples))])
     example = np.repeat(np.arange(first, first + len(examples), dtype=np.int32), counts)
     return Batch(
-        {
-            name: FeatureActivations(_stacked(parts[name])[rows], example)
-            for name in saes
-        },
+        {name: FeatureActivations(_stacked(parts[name])[rows], example) for name in saes},
         np.concatenate([e[1:] for e in examples]).astype(np.int32),
         example,
         np.concatenate([np.arange(1, n + 1, dtype=np.int32) for n in counts]),
