@@ -162,11 +162,11 @@ def test_the_shipped_saes_on_shipped_text_as_by_the_models_own_code():
         n: saematch.load(f"saematch:{n}") for n in ("resid_pre_0", "resid_post_5", "attn_out_2")
     }
     modules = {"resid_pre_0": "drop", "resid_post_5": "h.5", "attn_out_2": "h.2.attn"}
-    kept = {name: [] for name in saes}
+    kept: dict[str, list] = {name: [] for name in saes}
     hooks = [
         model.get_submodule(f"transformer.{modules[name]}").register_forward_hook(
             lambda m, i, out, name=name: kept[name].append(
-                out[0] if isinstance(out, tuple) else out
+                next(iter(out)) if isinstance(out, tuple) else out
             )
         )
         for name in saes

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 SHIPPED = f"{shipped.PREFIX}model"
-_ONE_TOKEN = torch.zeros(1, 1, dtype=torch.long)
 
 # the value at a site, and those of other sites before it -> the value to stand in its place
 Replacement = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
@@ -50,11 +49,9 @@ class LanguageModel:
     @property
     def causal(self) -> bool:
         """Whether it predicts next tokens; of an encoder only activations can be had."""
-        getter = getattr(self.model, "get_output_embeddings", None)
-        decoder = getattr(self.model.config, "is_decoder", True) or not _is_masked(
-            self.model.config
-        )
-        return bool(decoder and getter is not None and getter() is not None)
+        config: Any = self.model.config
+        fills_in = _is_masked(config) and not getattr(config, "is_decoder", False)
+        return not fills_in and self.model.get_output_embeddings() is not None
 
     @property
     def max_tokens(self) -> int | None:
@@ -73,7 +70,7 @@ class LanguageModel:
 
     def width(self, site: Site | str) -> int:
         """How many dimensions the values at a site have, from a run over one token."""
-        (value,) = self.run(_ONE_TOKEN, [site]).values()
+        (value,) = self.run(torch.zeros(1, 1), [site]).values()
         return value.shape[-1]
 
     def hooks_of(self, saes: Mapping[str, SAE]) -> dict[str, str]:
@@ -91,7 +88,7 @@ class LanguageModel:
                     "Site('blocks.0.hook_resid_post', 'resid_post', 0)"
                 )
             hooks[name] = sae.conventions.site.hook
-        values = self.run(_ONE_TOKEN, sorted(set(hooks.values()))) if hooks else {}
+        values = self.run(torch.zeros(1, 1), sorted(set(hooks.values()))) if hooks else {}
         for name, sae in saes.items():
             width = values[hooks[name]].shape[-1]
             if width != sae.d_in:
