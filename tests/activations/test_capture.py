@@ -42,7 +42,7 @@ def by_hand(lm, sae: SAE) -> np.ndarray:
 
 
 def gathered(batches, name):
-    return sp.vstack([b.features[name].matrix for b in batches]).toarray()
+    return sp.vstack([b.saes[name].matrix for b in batches]).toarray()
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 20, 64, 10_000])
@@ -59,15 +59,17 @@ def test_features_are_those_of_each_example_alone(name, batch_tokens):
         # float32 sums of another order may move a value across a threshold, and none did
         np.testing.assert_allclose(gathered(batches, key), by_hand(lm, sae), atol=2e-4)
     ids = np.concatenate([e[1:] for e in examples()])
-    assert np.array_equal(np.concatenate([b.ids for b in batches]), ids)
+    assert np.array_equal(np.concatenate([b.token_id for b in batches]), ids)
     example = np.repeat(np.arange(len(LENGTHS)), np.array(LENGTHS) - 1)
     assert np.array_equal(np.concatenate([b.example for b in batches]), example)
     position = np.concatenate([np.arange(1, n) for n in LENGTHS])
     assert np.array_equal(np.concatenate([b.position for b in batches]), position)
     for batch in batches:
-        assert {a.dtype for a in (batch.ids, batch.example, batch.position)} == {np.dtype("int32")}
-        assert np.array_equal(batch.features["a"].example, batch.example)
-    assert joined([b.features["a"] for b in batches[:1]]).matrix.dtype == np.float32
+        assert {a.dtype for a in (batch.token_id, batch.example, batch.position)} == {
+            np.dtype("int32")
+        }
+        assert np.array_equal(batch.saes["a"].example, batch.example)
+    assert joined([b.saes["a"] for b in batches[:1]]).matrix.dtype == np.float32
 
 
 def test_long_lists_come_in_batches_and_each_pass_is_bounded(monkeypatch):
@@ -109,8 +111,8 @@ def test_a_batchtopk_sae_without_a_threshold_shares_k_among_the_tokens_that_coun
     lm, sae = small("gpt2"), sae_at("h.1", activation="batchtopk", k=3)
     (batch,) = capture(lm, {"a": sae}, examples())
     tokens = sum(LENGTHS) - len(LENGTHS)
-    assert batch.features["a"].n_tokens == tokens
-    assert batch.features["a"].matrix.nnz == 3 * tokens
+    assert batch.saes["a"].n_tokens == tokens
+    assert batch.saes["a"].matrix.nnz == 3 * tokens
     together = torch.cat(
         [lm.run(torch.from_numpy(e)[None], ["h.1"])["h.1"][0, 1:] for e in examples()]
     )
@@ -180,6 +182,6 @@ def test_the_shipped_saes_on_shipped_text_as_by_the_models_own_code():
     (batch,) = capture(lm, saes, tokenise(texts, lm.tokenizer, limit=lm.max_tokens))
     for name, sae in saes.items():
         expected = torch.cat([sae.encode(x[0, 1:]) for x in kept[name]]).numpy()
-        found = batch.features[name].matrix.toarray()
+        found = batch.saes[name].matrix.toarray()
         np.testing.assert_allclose(found, expected, atol=1e-4)
         assert (found > 0).sum() > 10 * len(found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,6 +11,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
+from saematch.activations.batch import Batch
 from saematch.activations.feature_activations import FeatureActivations
 from saematch.activations.model import SHIPPED, LanguageModel
 from saematch.errors import SaematchError
@@ -21,21 +21,12 @@ _AHEAD = 8  # passes of the model that one batch of results is gathered from
 _DENSE = 1 << 26  # numbers in a dense table of features, at most (256 MiB)
 
 
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """Some examples' tokens that count, example after example, and what features do on them."""
-
-    features: dict[str, FeatureActivations]  # by the name given to the SAE; examples as below
-    ids: ndarray  # int32 (tokens,)
-    example: ndarray  # int32 (tokens,): place among all the examples, ascending
-    position: ndarray  # int32 (tokens,): place in the example; its first token is 0, and not here
-
-
 def capture(
     model: LanguageModel,
     saes: Mapping[str, SAE],
     examples: Sequence[ndarray],
     batch_tokens: int = 8192,
+    start: int = 0,
 ) -> Iterator[Batch]:
     """Feature activations of every SAE on every example, a few examples at a time.
 
@@ -53,6 +44,7 @@ def capture(
         examples: token ids of each, as `tokenise` gives them.
         batch_tokens: tokens of one pass of the model, padding included; an example that is longer
             has a pass of its own.
+        start: the first example to read; those before it keep their numbers.
 
     Raises:
         SaematchError: an SAE whose site is not known, is not in this model or has another width; an
@@ -63,7 +55,7 @@ def capture(
     sites = model.hooks_of(saes)
     ready = {name: sae.to(model.device, torch.float32) for name, sae in saes.items()}
     # a generator runs nothing before it is asked: errors above are to come at the call
-    return _batches(model, ready, sites, [np.asarray(e) for e in examples], batch_tokens)
+    return _batches(model, ready, sites, [np.asarray(e) for e in examples], batch_tokens, start)
 
 
 def notes(model: LanguageModel, saes: Mapping[str, SAE]) -> list[str]:
@@ -97,8 +89,8 @@ def _batches(
     sites: Mapping[str, str],
     examples: list[ndarray],
     batch_tokens: int,
+    start: int,
 ) -> Iterator[Batch]:
-    start = 0
     while start < len(examples):
         stop, tokens = start, 0
         while stop < len(examples) and (stop == start or tokens < _AHEAD * batch_tokens):

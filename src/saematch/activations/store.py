@@ -237,6 +237,11 @@ class ActivationStore:
         matrix = sp.csr_array(sp.vstack([part.matrix for part in parts], format="csr"))
         return FeatureActivations(matrix, np.concatenate([part.example for part in parts]))
 
+    def counts(self, name: str) -> ndarray:
+        """`(d_sae,)` int64: the tokens on which each feature of an SAE fired."""
+        width = self.sae(name)["d_sae"]
+        return sum((part.counts() for part in self.shards(name)), np.zeros(width, np.int64))
+
     def stream(self, name: str) -> StoredActivations:
         """The activations of an SAE, to be read shard by shard as often as needed."""
         self.sae(name)

@@ -64,7 +64,7 @@ def activations(
     names = [name for pattern in saes for name in expand(pattern)]
     loaded = load_all(names, on, quiet)
     found = [open_texts(spec, n=examples or None, seed=seed) for spec in text]
-    language_model = open_model(model, device=on, dtype=dtype)
+    language_model = open_model(model, device=on, dtype=_dtype(dtype))
     limit = language_model.max_tokens
     tokenizer = language_model.tokenizer
     ids = [e for some in found for e in tokenise(some, tokenizer, length=length, limit=limit)]
@@ -79,6 +79,17 @@ def activations(
     )
     notes = [note for some in found for note in some.notes]
     _fill(store, language_model, dict(zip(store.names, loaded, strict=True)), ids, notes, quiet)
+
+
+def _dtype(name: str | None):
+    import torch
+
+    from saematch.errors import SaematchError
+
+    found = None if name is None else getattr(torch, name, None)
+    if name is not None and not isinstance(found, torch.dtype):
+        raise SaematchError(f"--dtype is {name!r}; give float32, bfloat16 or float16")
+    return found
 
 
 def _vocabulary(model: LanguageModel) -> list[str]:

@@ -55,8 +55,8 @@ def matching(
     method: Annotated[
         str | None,
         typer.Option(
-            help="sae-match, cosine, feature-flow, paulo-belrose, weighted; with --activations also "
-            "pearson, fused. sae-match unless given, with --activations fused."
+            help="sae-match (unless given), cosine, feature-flow, paulo-belrose, weighted; with "
+            "--activations fused (unless given), pearson."
         ),
     ] = None,
     fold: Annotated[

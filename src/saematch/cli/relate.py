@@ -10,8 +10,6 @@ import typer
 if TYPE_CHECKING:
     import polars as pl
 
-    from saematch.runs import Run
-
 
 def relate(
     path: Annotated[Path, typer.Argument(metavar="RUN", help="A run of match or flow.")],
