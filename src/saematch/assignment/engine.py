@@ -21,6 +21,7 @@ import numpy as np
 from saematch.assignment.bidding import bid
 from saematch.assignment.filtering import Filter
 from saematch.assignment.forest import grow
+from saematch.assignment.scaling import scaled_prices
 from saematch.assignment.scoring import Scorer
 from saematch.assignment.solution import Solution
 from saematch.assignment.state import ALONE, FREE, State, lengthened, row_duals
@@ -32,6 +33,7 @@ PATIENCE = 1000  # bids of a row before it is assigned along a path
 SCANS = 2  # rows scanned for paths, as a multiple of all, before all scores are brought to hand
 PLACE = 40  # bytes that a place in a list takes while lists are moved
 FULL = 64  # rows that a new product is worth making for
+STALLED = 2  # lists made again, as a multiple of all rows, before prices are sought otherwise
 LISTS = 20  # lists of a row that waits, before it is assigned along a path
 LARGE = 4096  # rows; with each as many more, paths are longer and worth more bids and lists
 
@@ -58,6 +60,8 @@ class Engine:
         times = max(1, len(state.target) // LARGE)
         self.patience, self.most_lists = PATIENCE * times, LISTS * times
         self.waiting, self.stuck = [], []
+        # prices of any sign are valid only where every column is taken in the end
+        self.may_scale = not alone and len(state.target) == len(state.price)
         self.dual: np.ndarray | None = None  # once all scores have been at hand
         self.bids_at_list = np.full(len(state.target), -1, np.int64)
         self.lists = np.zeros(len(state.target), np.int64)
@@ -68,7 +72,10 @@ class Engine:
                 self._bid(rows)
                 self._tell("candidates")
             while self.waiting or self.stuck:
-                if self.waiting:
+                if self._stalled():
+                    self._scale()
+                    self._tell("scaling")
+                elif self.waiting:
                     rows, self.waiting = np.sort(np.concatenate(self.waiting)), []
                     self.lists[rows] += 1
                     tired = self.lists[rows] > self.most_lists
@@ -111,6 +118,26 @@ class Engine:
         s = self.state
         room = np.where(s.target >= 0, s.own - s.price[s.target], np.inf) - s.tau
         return np.union1d(rows, np.argsort(room, kind="stable")[:missing])
+
+    def _stalled(self) -> bool:
+        """Whether other prices should be sought: once, where lists are made again without end."""
+        n = len(self.state.target)
+        lost = self.work.refreshed > STALLED * n or int(self.state.counts[3]) > SCANS * n
+        return self.may_scale and lost and self._whole_fits()
+
+    def _scale(self) -> None:
+        """Start anew from the prices of an auction with a least increment, if it comes to an end."""
+        self.may_scale = False
+        s, price = self.state, self.state.price.astype(np.float32)
+        value = self.scorer.bounds(np.float32)
+        with self.work.bidding():
+            if not scaled_prices(s, value, np.zeros(value.shape, np.bool_), price):
+                return
+        s.price[:] = price
+        for each, fill in ((s.owner, FREE), (s.target, FREE), (s.bids, 0), (self.lists, 0)):
+            each[:] = fill
+        self.bids_at_list[:] = -1
+        self.waiting, self.stuck = [np.arange(len(s.target))], []
 
     def _augment(self) -> None:
         """Assign the rows that are stuck along paths, as far as lists tell, and lengthen those."""

@@ -78,10 +78,10 @@ class Scorer:
                 raw = self._product(index) if self.kept is None else self.kept[index]
                 self._select(raw, some)
 
-    def bounds(self) -> np.ndarray:
-        """Bounds above all scores of all rows, once `first` is through."""
+    def bounds(self, dtype: type[np.floating] = np.float64) -> np.ndarray:
+        """Bounds above all scores of all rows, to the rounding of `dtype`, after `first`."""
         state, bound = self.state, self.filter.bound
-        out = np.empty((len(self.filter.left), len(self.filter.right)))
+        out = np.empty((len(self.filter.left), len(self.filter.right)), dtype)
 
         def fill(part: slice, raw: Tensor, numbers: np.ndarray) -> None:
             upper_bounds(raw[part].float().cpu().numpy(), numbers[part], state, bound, out)
