@@ -59,9 +59,9 @@ def look(scores, price, high, order, worth, column, out):
 
 
 @compiled
-def spread(value):
-    """How much more the best column is worth to a row than the usual one: the median over rows."""
-    n, m = value.shape
+def spread(value, n):
+    """How much more its best column is worth to a row than others are: the median of n rows."""
+    m = value.shape[1]
     out = np.empty(n)
     for i in range(n):
         best, total = -np.inf, 0.0
@@ -76,9 +76,12 @@ def spread(value):
 def scaled_prices(s, value, exact, price):
     """Raise `price` (float32) by auctions with a smaller and smaller least increment.
 
-    `value` (float32) holds a bound above the score of every pair, the score itself, to rounding,
-    where `exact` says so. Returns whether they came to an end: price wars among features that are
-    the same can take too long, and increments can be too small for float32.
+    `value` (float32, m x m) holds a bound above the score of every pair, the score itself, to
+    rounding, where `exact` says so; below the rows there are, rows to which every column is worth
+    the same take the columns that stay free. These are given a price of 0, and no price is less.
+
+    Returns whether the auctions came to an end: price wars among features that are the same can
+    take too long, and increments can be too small for float32.
     """
     n, m = value.shape
     blocks = (m + BLOCK - 1) // BLOCK
@@ -88,7 +91,7 @@ def scaled_prices(s, value, exact, price):
     worth, index = np.empty((k + 1) * BLOCK, np.float32), np.empty((k + 1) * BLOCK, np.int32)
     queue, owner = np.empty(n, np.int32), np.empty(m, np.int32)
     looks, bids = 0, 0
-    epsilon = np.float32(spread(value))
+    epsilon = np.float32(spread(value, s.target.shape[0]))
     for _ in range(STEPS):
         owner[:] = FREE
         head, length = 0, n
@@ -133,4 +136,8 @@ def scaled_prices(s, value, exact, price):
                 length += 1
         epsilon = np.float32(epsilon / STEP)
     s.counts[1] += bids
+    if s.target.shape[0] < n:
+        base = price[owner >= s.target.shape[0]].max()
+        for j in range(m):
+            price[j] = max(price[j] - base, np.float32(0))
     return True
