@@ -7,7 +7,9 @@
    column likes no other better, to rounding. Prices only rise, so lists and `tau` stay valid. The
    exact score of a pair is computed when it first is one of the two best of its row.
 3. **Refresh.** Rows whose list may no longer hold their best wait, and get new lists together.
-4. **Paths.** Rows that tie, and rows in a price war, are assigned along shortest augmenting paths
+4. **Scaled auctions.** In a price war, where all scores fit in memory, other prices are found by
+   auctions with a least increment, from which the exact solve starts anew.
+5. **Paths.** Rows that tie, and rows in a price war, are assigned along shortest augmenting paths
    through the same lists, grown together. A row whose list cannot tell gets one twice as long.
 
 Bertsekas, "Network Optimization" (1998), chapter 7; Jonker and Volgenant, Computing 38 (1987),

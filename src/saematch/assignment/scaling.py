@@ -1,8 +1,8 @@
 """Prices from an auction with a least increment, scaled down, with all scores at hand.
 
 In a price war each bid without a least increment raises a price by little or nothing. With one,
-epsilon, the war is over soon, at prices at which each row has a column that is within epsilon of its
-best. Begun with a large epsilon, which is taken down by steps, each from the prices of the one
+epsilon, the war is over soon, at prices at which each row has a column that is within epsilon of
+its best. Begun with a large epsilon, which is taken down by steps, each from the prices of the one
 before, such auctions look at a row's scores a few times only. Their prices are no more than a
 start, from which the exact solve goes on.
 
@@ -73,7 +73,7 @@ def spread(value, n):
 
 
 @compiled
-def scaled_prices(s, value, exact, price):
+def scaled_prices(s, value, exact, price):  # noqa: PLR0915 (compiled as one loop)
     """Raise `price` (float32) by auctions with a smaller and smaller least increment.
 
     `value` (float32, m x m) holds a bound above the score of every pair, the score itself, to
