@@ -80,7 +80,7 @@ def paths(request, monkeypatch):
     """No patience in bidding, and paths through lists alone or with all scores at hand."""
     monkeypatch.setattr(engine, "PATIENCE", 1)
     if request.param == "lists":
-        monkeypatch.setattr(engine.Engine, "_whole_fits", lambda self: False)
+        monkeypatch.setattr(engine.Engine, "_whole_fits", lambda self, rows: False)
 
 
 @pytest.mark.parametrize("shape", [(150, 150), (80, 150)])
@@ -92,6 +92,19 @@ def test_paths_alone_find_the_optimum(kind, shape, paths):
     check(result, scores, scores[linear_sum_assignment(scores, maximize=True)].sum())
     if shape == (150, 150) and kind != "planted":
         assert result.work.paths > 50
+
+
+@pytest.mark.parametrize("shape", [(150, 150), (150, 160), (160, 150)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_prices_of_scaled_auctions_lead_to_the_optimum(kind, shape, monkeypatch):
+    monkeypatch.setattr(engine, "STALLED", -1)
+    x, y = vectors(kind, *shape)
+    scores = dense(x, y)
+    phases = []
+    result = assign(x, y, precision="bfloat16", list_length=3, progress=lambda *p: phases.append(p))
+    check(result, scores, scores[linear_sum_assignment(scores, maximize=True)].sum())
+    if kind == "planted":
+        assert "scaling" in {phase for phase, *_ in phases}
 
 
 @pytest.mark.parametrize("kind", ["planted", "hubs", "duplicates", "zero rows", "grid"])

@@ -7,7 +7,9 @@
    column likes no other better, to rounding. Prices only rise, so lists and `tau` stay valid. The
    exact score of a pair is computed when it first is one of the two best of its row.
 3. **Refresh.** Rows whose list may no longer hold their best wait, and get new lists together.
-4. **Paths.** Rows that tie, and rows in a price war, are assigned along shortest augmenting paths
+4. **Scaled auctions.** In a price war, where all scores fit in memory, other prices are found by
+   auctions with a least increment, from which the exact solve starts anew.
+5. **Paths.** Rows that tie, and rows in a price war, are assigned along shortest augmenting paths
    through the same lists, grown together. A row whose list cannot tell gets one twice as long.
 
 Bertsekas, "Network Optimization" (1998), chapter 7; Jonker and Volgenant, Computing 38 (1987),
@@ -21,6 +23,7 @@ import numpy as np
 from saematch.assignment.bidding import bid
 from saematch.assignment.filtering import Filter
 from saematch.assignment.forest import grow
+from saematch.assignment.scaling import scaled_prices
 from saematch.assignment.scoring import Scorer
 from saematch.assignment.solution import Solution
 from saematch.assignment.state import ALONE, FREE, State, lengthened, row_duals
@@ -32,6 +35,9 @@ PATIENCE = 1000  # bids of a row before it is assigned along a path
 SCANS = 2  # rows scanned for paths, as a multiple of all, before all scores are brought to hand
 PLACE = 40  # bytes that a place in a list takes while lists are moved
 FULL = 64  # rows that a new product is worth making for
+WIDE = 1.1  # columns, as a multiple of the rows, up to which prices are sought otherwise
+RESTARTS = 2  # from first prices that were too high, before starting from none
+STALLED = 2  # lists made again, as a multiple of all rows, before prices are sought otherwise
 LISTS = 20  # lists of a row that waits, before it is assigned along a path
 LARGE = 4096  # rows; with each as many more, paths are longer and worth more bids and lists
 
@@ -58,6 +64,8 @@ class Engine:
         times = max(1, len(state.target) // LARGE)
         self.patience, self.most_lists = PATIENCE * times, LISTS * times
         self.waiting, self.stuck = [], []
+        self.may_scale = not alone and len(state.price) <= WIDE * len(state.target)
+        self.first_price = state.price.copy()
         self.dual: np.ndarray | None = None  # once all scores have been at hand
         self.bids_at_list = np.full(len(state.target), -1, np.int64)
         self.lists = np.zeros(len(state.target), np.int64)
@@ -67,24 +75,51 @@ class Engine:
             for rows in self.scorer.first():
                 self._bid(rows)
                 self._tell("candidates")
-            while self.waiting or self.stuck:
-                if self.waiting:
-                    rows, self.waiting = np.sort(np.concatenate(self.waiting)), []
-                    self.lists[rows] += 1
-                    tired = self.lists[rows] > self.most_lists
-                    if tired.any():
-                        self.stuck.append(rows[tired])
-                        rows = rows[~tired]
-                    self._refresh(rows)
-                    self._bid(rows)
-                    self._tell("bidding")
-                else:
-                    self._augment()
-                    self._tell("paths")
+            self._go_on()
+            for restart in range(RESTARTS + 1):
+                s = self.state
+                unearned = (s.owner == FREE) & (s.price != 0)
+                if not unearned.any():
+                    break
+                # a column that nobody took must be free: the first prices were too high
+                last = restart == RESTARTS
+                self._anew(0 * s.price if last else np.where(unearned, 0.0, self.first_price))
+                self.may_scale = self.may_scale and not last
+                self._go_on()
         finally:
             self.scorer.close()
         self.work.exact_scores, self.work.bids, self.work.paths = map(int, self.state.counts[:3])
         return self._certified()
+
+    def _go_on(self) -> None:
+        """Until no row waits or is stuck."""
+        while self.waiting or self.stuck:
+            if self._stalled():
+                self._scale()
+                self._tell("scaling")
+            elif self.waiting:
+                rows, self.waiting = np.sort(np.concatenate(self.waiting)), []
+                self.lists[rows] += 1
+                tired = self.lists[rows] > self.most_lists
+                if tired.any():
+                    self.stuck.append(rows[tired])
+                    rows = rows[~tired]
+                self._refresh(rows)
+                self._bid(rows)
+                self._tell("bidding")
+            else:
+                self._augment()
+                self._tell("paths")
+
+    def _anew(self, price: np.ndarray) -> None:
+        """No pairs, all rows waiting, and these prices."""
+        s = self.state
+        s.price[:] = self.first_price = price
+        for each, fill in ((s.owner, FREE), (s.target, FREE), (s.bids, 0), (self.lists, 0)):
+            each[:] = fill
+        self.bids_at_list[:] = -1
+        self.dual = None
+        self.waiting, self.stuck = [np.arange(len(s.target))], []
 
     def _bid(self, rows: np.ndarray) -> None:
         left = self.most_bids - int(self.state.counts[1])
@@ -112,14 +147,34 @@ class Engine:
         room = np.where(s.target >= 0, s.own - s.price[s.target], np.inf) - s.tau
         return np.union1d(rows, np.argsort(room, kind="stable")[:missing])
 
+    def _stalled(self) -> bool:
+        """Whether other prices should be sought: once, where lists are made again without end."""
+        n, m = len(self.state.target), len(self.state.price)
+        lost = self.work.refreshed > STALLED * n or int(self.state.counts[3]) > SCANS * n
+        return self.may_scale and lost and self._whole_fits(m)
+
+    def _scale(self) -> None:
+        """Start anew from prices of auctions with a least increment, if these come to an end."""
+        self.may_scale = False
+        s, m = self.state, len(self.state.price)
+        value, exact = np.zeros((m, m), np.float32), np.ones((m, m), np.bool_)
+        self.scorer.bounds(value[: len(s.target)])
+        exact[: len(s.target)] = False
+        price = s.price.astype(np.float32)
+        with self.work.bidding():
+            found = scaled_prices(s, value, exact, price)
+        if found:
+            self._anew(price.astype(np.float64))
+
     def _augment(self) -> None:
         """Assign the rows that are stuck along paths, as far as lists tell, and lengthen those."""
         rows, self.stuck = np.concatenate(self.stuck), []
         with self.work.bidding():
             left, short = grow(self.state, rows.astype(np.int32), self.alone)
         lost = int(self.state.counts[3]) > SCANS * len(self.state.target)
-        if len(left) and lost and self._whole_fits():
-            value = self.scorer.bounds()
+        if len(left) and lost and self._whole_fits(len(self.state.target)):
+            value = np.empty((len(self.state.target), len(self.state.price)))
+            self.scorer.bounds(value)
             exact = np.zeros(value.shape, np.bool_)
             with self.work.bidding():
                 grow_whole(self.state, left, value, exact, self.alone)
@@ -130,8 +185,8 @@ class Engine:
             self._lengthen(short)
             self.scorer.again(self._filled(short))
 
-    def _whole_fits(self) -> bool:
-        return 9 * len(self.state.target) * len(self.state.price) <= self.room
+    def _whole_fits(self, rows: int) -> bool:
+        return 9 * rows * len(self.state.price) <= self.room
 
     def _lengthen(self, rows: np.ndarray) -> None:
         """Make room for lists twice as long, if not for all columns."""

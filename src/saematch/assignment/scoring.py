@@ -78,10 +78,9 @@ class Scorer:
                 raw = self._product(index) if self.kept is None else self.kept[index]
                 self._select(raw, some)
 
-    def bounds(self) -> np.ndarray:
-        """Bounds above all scores of all rows, once `first` is through."""
+    def bounds(self, out: np.ndarray) -> None:
+        """Fill `out` with bounds above all scores of all rows, once `first` is through."""
         state, bound = self.state, self.filter.bound
-        out = np.empty((len(self.filter.left), len(self.filter.right)))
 
         def fill(part: slice, raw: Tensor, numbers: np.ndarray) -> None:
             upper_bounds(raw[part].float().cpu().numpy(), numbers[part], state, bound, out)
@@ -90,7 +89,6 @@ class Scorer:
             raw = self._product(rows) if self.kept is None else self.kept[rows]
             numbers = np.arange(rows.start, rows.stop)
             self._spread(len(numbers), functools.partial(fill, raw=raw, numbers=numbers))
-        return out
 
     def whole(self, rows: np.ndarray) -> np.ndarray:
         """All exact scores of `rows`."""

@@ -25,7 +25,6 @@ from saematch.assignment.work import Progress, Work
 from saematch.errors import SaematchError
 
 WORTH_FILTERING = 2**31  # multiplications of a product, below which bfloat16 is not tried
-RESTARTS = 2  # from given duals, before starting from none
 
 
 @dataclass(frozen=True)
@@ -137,11 +136,9 @@ def _solution(
     options: Options,
     work: Work,
 ) -> Solution:
-    solution = Solution(
-        np.full(task.n, -1), np.zeros(task.n), np.zeros(task.n), np.zeros(task.m), 0.0
-    )
     if task.n == 0 or task.m == 0:
-        return solution
+        empty = np.zeros(task.n)
+        return Solution(np.full(task.n, -1), empty, empty.copy(), np.zeros(task.m), 0.0)
     plan = _plan(task, sizes, options, work, 0)
     price = np.zeros(task.m)
     if duals is not None:
@@ -150,26 +147,18 @@ def _solution(
             price += costs[1].numpy()
         if costs is not None or task.n < task.m:
             price = np.maximum(price, 0.0)
-    for attempt in range(RESTARTS + 1):
-        state = new_state(task.x, task.y, *offsets, plan.k, price.copy())
-        engine = Engine(
-            state,
-            plan.filter,
-            work,
-            alone=costs is not None,
-            block=plan.block,
-            keep=plan.keep,
-            most_bids=options.max_bids,
-            room=plan.room,
-            progress=options.progress,
-        )
-        solution = engine.solve()
-        unearned = (state.owner < 0) & (state.price != 0)
-        if not unearned.any():
-            break
-        # a column that nobody took must be free: given duals were too high
-        price = np.where(unearned, 0.0, price) if attempt + 1 < RESTARTS else 0 * price
-    return solution
+    engine = Engine(
+        new_state(task.x, task.y, *offsets, plan.k, price),
+        plan.filter,
+        work,
+        alone=costs is not None,
+        block=plan.block,
+        keep=plan.keep,
+        most_bids=options.max_bids,
+        room=plan.room,
+        progress=options.progress,
+    )
+    return engine.solve()
 
 
 def _in_order(task: Problem, offsets: tuple[Tensor, Tensor], solution: Solution) -> Solution:
