@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sparse_case import activations, dense_of
 
 from conftest import make_sae
 from saematch.activations.batch import Batch
@@ -9,8 +10,6 @@ from saematch.activations.features import describe_features
 from saematch.activations.store import ActivationStore
 from saematch.contexts import read_features, top_contexts
 from saematch.errors import SaematchError
-
-from .sparse import activations, dense_of
 
 LENGTH, EXAMPLES, WIDTH = 20, 12, 8
 WORDS = [f" w{i}" for i in range(40)]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
+from sparse_case import activations, by_hand, dense_of
 
 from saematch.activations import FeatureActivations
 from saematch.activations.partners import block_sums, partners
@@ -14,8 +15,6 @@ from saematch.activations.statistics import STATISTICS, statistic_of
 from saematch.activations.streams import activity_levels
 from saematch.activations.sums import PairSums
 from saematch.errors import SaematchError
-
-from .sparse import activations, by_hand, dense_of
 
 
 @dataclass

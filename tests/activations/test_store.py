@@ -5,6 +5,7 @@ import json
 import numpy as np
 import polars as pl
 import pytest
+from sparse_case import activations, dense_of
 
 from conftest import make_sae
 from saematch.activations.batch import Batch
@@ -12,8 +13,6 @@ from saematch.activations.forecast import check_room, forecast, forecast_of
 from saematch.activations.partners import partners
 from saematch.activations.store import ActivationStore
 from saematch.errors import RunError, SaematchError
-
-from .sparse import activations, dense_of
 
 WIDTHS = {"early": 24, "late": 12}
 LENGTH, EXAMPLES = 10, 12
