@@ -109,7 +109,7 @@ def pose(
         a, b = (_heard(sae, some) for sae, some in zip((a, b), activations, strict=True))
     rows, columns = ((~sae.excluded).nonzero().squeeze(1) for sae in (a, b))
     x, y, widths = stack(a, b, views, activations)
-    x, y = x[rows], y[columns]
+    x, y = _chosen(x, rows), _chosen(y, columns)
     if method.distance:
         # -|x - y|^2 = 2 x.y - |x|^2 - |y|^2
         row_offset, column_offset = (
@@ -127,6 +127,10 @@ def pose(
     over_tokens = tuple(view.vectors == "activation" for view in views)
     offsets = row_offset, column_offset
     return Posed(a, b, how, x, y, *offsets, rows, columns, widths, over_tokens, *rare)
+
+
+def _chosen(x: Tensor, rows: Tensor) -> Tensor:
+    return x if len(rows) == len(x) else x[rows]
 
 
 def _rare(activations: FeatureActivations | None, places: Tensor) -> Tensor | None:

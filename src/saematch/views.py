@@ -108,13 +108,11 @@ def feature_vectors(
             rows = bias[:, None]
         case "activation":
             assert activations is not None
-            rows = activations.deviations().to(sae.device)
+            rows = activations.deviations(unit=view.normalised).to(sae.device)
         case "constant":
             rows = sae.b_enc.new_ones(sae.d_sae, 1)
-    if view.normalised:
-        # in float64: over many tokens a float32 sum of squares is off in the fifth digit
-        norm = torch.linalg.vector_norm(rows, dim=1, keepdim=True, dtype=torch.float64)
-        rows = rows / norm.to(rows).clamp(min=torch.finfo(rows.dtype).tiny)
+    if view.normalised and view.vectors != "activation":
+        rows = rows / rows.norm(dim=1, keepdim=True).clamp(min=torch.finfo(rows.dtype).tiny)
     if view.shrinkage is not None:
         assert activations is not None
         fired = torch.from_numpy(activations.counts()).to(rows)
@@ -129,9 +127,12 @@ def stack(
     activations: tuple[FeatureActivations | None, FeatureActivations | None] = (None, None),
 ) -> tuple[Float[Tensor, "d_sae_a D"], Float[Tensor, "d_sae_b D"], tuple[int, ...]]:
     """All views side by side, weighted, such that `x_i . y_j` is the weighted sum; their widths."""
-    x = [feature_vectors(a, view, activations[0]) * abs(view.weight) ** 0.5 for view in views]
-    y = [
-        feature_vectors(b, v, activations[1]) * (abs(v.weight) ** 0.5 * (-1 if v.weight < 0 else 1))
-        for v in views
-    ]
+
+    def weighed(sae: SAE, view: View, some: FeatureActivations | None, sign: float) -> Tensor:
+        rows, factor = feature_vectors(sae, view, some), sign * abs(view.weight) ** 0.5
+        # rows over many tokens are not copied for nothing
+        return rows if factor == 1 else rows * factor
+
+    x = [weighed(a, view, activations[0], 1.0) for view in views]
+    y = [weighed(b, v, activations[1], -1.0 if v.weight < 0 else 1.0) for v in views]
     return torch.cat(x, dim=1), torch.cat(y, dim=1), tuple(view.shape[1] for view in x)

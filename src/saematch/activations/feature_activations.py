@@ -58,15 +58,29 @@ class FeatureActivations:
         """`(d_sae,)` int64: the tokens on which each feature fired."""
         return np.bincount(self.matrix.indices, minlength=self.d_sae)
 
-    def deviations(self) -> Float[Tensor, "d_sae tokens"]:
+    def deviations(self, unit: bool = False) -> Float[Tensor, "d_sae tokens"]:
         """Activations less their mean over tokens, over the root of the number of tokens.
 
-        Inner products of the rows of two SAEs are covariances, and of rows of unit norm Pearson
+        Inner products of the rows of two SAEs are covariances; of rows of `unit` norm, Pearson
         correlations, zeros included. A feature that never fires has a row of zeros. Dense.
         """
-        rows = torch.from_numpy(self.matrix.T.toarray())
-        rows -= rows.mean(1, keepdim=True, dtype=torch.float64).float()
-        return rows / max(1, self.n_tokens) ** 0.5
+        mean, deviation = self.moments()
+        scale = np.full(self.d_sae, max(1, self.n_tokens) ** -0.5)
+        if unit:
+            scale *= np.divide(1, deviation, out=np.zeros_like(scale), where=deviation > 0)
+        rows = torch.from_numpy(self.matrix.T.toarray(order="C"))
+        rows -= torch.from_numpy(mean).to(rows)[:, None]
+        return rows.mul_(torch.from_numpy(scale).to(rows)[:, None])
+
+    def moments(self) -> tuple[ndarray, ndarray]:
+        """Mean and standard deviation `(d_sae,)` of each feature over all tokens, in float64."""
+        tokens, index = max(1, self.n_tokens), self.matrix.indices
+        values = self.matrix.data.astype(np.float64)
+        mean = np.bincount(index, values, self.d_sae) / tokens
+        square = np.bincount(index, values * values, self.d_sae) / tokens
+        # what rounding leaves of a feature that is the same on every token is none
+        variance = square - mean * mean
+        return mean, np.sqrt(np.where(variance > 1e-12 * square, variance, 0.0))
 
     def same_tokens(self, other: FeatureActivations) -> bool:
         """Whether two are of the same number of tokens in the same examples."""

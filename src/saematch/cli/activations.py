@@ -53,18 +53,17 @@ def activations(
     For saematch match and flow with --activations, and saematch relate. Says how much disk it will
     take before it starts; the same call again goes on where it stopped.
     """
-    from saematch.activations.model import open_model
     from saematch.activations.store import ActivationStore
     from saematch.activations.texts import open_texts, tokenise
     from saematch.checkpoints import expand
-    from saematch.cli.work import load_all, pick_device
+    from saematch.cli.work import load_all, open_quietly, pick_device
     from saematch.naming import names_of
 
     on = pick_device(device)
     names = [name for pattern in saes for name in expand(pattern)]
     loaded = load_all(names, on, quiet)
     found = [open_texts(spec, n=examples or None, seed=seed) for spec in text]
-    language_model = open_model(model, device=on, dtype=_dtype(dtype))
+    language_model = open_quietly(model, on, dtype)
     limit = language_model.max_tokens
     tokenizer = language_model.tokenizer
     ids = [e for some in found for e in tokenise(some, tokenizer, length=length, limit=limit)]
@@ -79,17 +78,6 @@ def activations(
     )
     notes = [note for some in found for note in some.notes]
     _fill(store, language_model, dict(zip(store.names, loaded, strict=True)), ids, notes, quiet)
-
-
-def _dtype(name: str | None):
-    import torch
-
-    from saematch.errors import SaematchError
-
-    found = None if name is None else getattr(torch, name, None)
-    if name is not None and not isinstance(found, torch.dtype):
-        raise SaematchError(f"--dtype is {name!r}; give float32, bfloat16 or float16")
-    return found
 
 
 def _vocabulary(model: LanguageModel) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from saematch.activations.model import LanguageModel
     from saematch.cli.heard import Heard
     from saematch.methods import Method
     from saematch.runs import Run
@@ -46,6 +47,29 @@ def load_all(names: Sequence[str], device: str, quiet: bool) -> list[SAE]:
                 found[name] = load(name, device=device)
             bar.advance(task)
     return [found[name] for name in names]
+
+
+def open_quietly(name: str, device: str, dtype: str | None = None) -> LanguageModel:
+    """A language model, without the progress bars of its library.
+
+    Raises:
+        SaematchError: it cannot be opened, or there is no such dtype.
+    """
+    import torch
+
+    from saematch.activations.model import open_model
+    from saematch.errors import SaematchError
+
+    found = None if dtype is None else getattr(torch, dtype, None)
+    if dtype is not None and not isinstance(found, torch.dtype):
+        raise SaematchError(f"--dtype is {dtype!r}; give float32, bfloat16 or float16")
+    try:
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()
+    except ImportError:
+        pass  # open_model says what to install
+    return open_model(name, device=device, dtype=found)
 
 
 class Loaded:
