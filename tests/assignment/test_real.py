@@ -50,8 +50,8 @@ def test_thresholds_over_three_orders_of_magnitude(shape):
     x, y = (v + 0.3 * torch.randn(v.shape, generator=g) for v in (x, y))
     thresholds = [10 ** (3 * torch.rand(n, 1, generator=g) - 1) for n in shape]
     x, y = (torch.cat([v * t, v / t], 1) for v, t in zip((x, y), thresholds, strict=True))
-    scores = (
-        -(torch.cdist(x.double(), y.double(), compute_mode="donot_use_mm_for_euclid_dist") ** 2)
+    scores = -(
+        torch.cdist(x.double(), y.double(), compute_mode="donot_use_mm_for_euclid_dist") ** 2
     )
     result = assign(2 * x, y, -x.double().pow(2).sum(1), -y.double().pow(2).sum(1))
     if shape[0] <= shape[1]:
