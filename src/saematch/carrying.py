@@ -24,6 +24,7 @@ class Carrying:
     source: Int[Tensor, " pairs"]
     target: Int[Tensor, " pairs"]
     ratio: Float[Tensor, " pairs"]
+    d_sae_a: int
     d_sae_b: int
 
     def apply(self, f: Float[Tensor, "... d_sae_a"]) -> Float[Tensor, "... d_sae_b"]:
@@ -31,6 +32,12 @@ class Carrying:
         moved = f[..., self.source.to(f.device)] * self.ratio.to(f)
         out = torch.zeros(*f.shape[:-1], self.d_sae_b, dtype=f.dtype, device=f.device)
         return out.index_add(-1, self.target.to(f.device), moved)
+
+    def pulled(self, W_dec: Float[Tensor, "d_sae_b d_out"]) -> Float[Tensor, "d_sae_a d_out"]:
+        """What each feature of A writes through B's decoder: `apply(f) @ W_dec = f @ pulled`."""
+        out = W_dec.new_zeros(self.d_sae_a, W_dec.shape[1])
+        out[self.source] = self.ratio.to(W_dec)[:, None] * W_dec[self.target]
+        return out
 
 
 def carrying(
@@ -60,10 +67,12 @@ def carrying(
     source = (target >= 0).nonzero().squeeze(1)
     to = target[source]
     if by == "none":
-        return Carrying(source, to, torch.ones(len(to), dtype=a.dtype, device=a.device), b.d_sae)
+        ratio = torch.ones(len(to), dtype=a.dtype, device=a.device)
+        return Carrying(source, to, ratio, a.d_sae, b.d_sae)
     if by == "activation" and activation is None:
         raise MatchError("to rescale by activation statistics, give them, or rescale `f` yourself")
     one, other = activation or (None, None)
     ratio = fold_scale(b, by, other)[to] / fold_scale(a, by, one)[source]
     usable = ratio.isfinite() & (ratio > 0)
-    return Carrying(source, to, torch.where(usable, ratio, torch.ones_like(ratio)), b.d_sae)
+    ratio = torch.where(usable, ratio, torch.ones_like(ratio))
+    return Carrying(source, to, ratio, a.d_sae, b.d_sae)

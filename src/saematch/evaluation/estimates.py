@@ -7,13 +7,14 @@ needs no matching at all.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from saematch.errors import SaematchError
@@ -73,13 +74,13 @@ class Seen:
         return self.x_a - self.reconstruction
 
     def decoded(self, f: Float[Tensor, "tokens d_sae_b"]) -> Tokens:
-        """B's decoder and bias; inputs that B normalises are taken to be of x_a's scale."""
+        """B's decoder and bias. Where SAEs normalise their inputs, x_a stands for the scale."""
         return self.b.decode(f, like=self.x_a)
 
-    def own(self, f: Float[Tensor, "tokens d_sae_a"]) -> Tokens:
-        """What A's decoder writes for `f`, without bias."""
-        nothing = self.a.decode(torch.zeros_like(f[:, :0]) @ f.new_zeros(0, self.a.d_sae), self.x_a)
-        return self.a.decode(f, like=self.x_a) - nothing
+    def written(self, W_dec: Float[Tensor, "d_sae_a d_model"]) -> Tokens:
+        """What A's features write by another decoder, one row for each, on B's bias."""
+        other = dataclasses.replace(self.a, W_dec=W_dec, b_dec=self.b.b_dec)
+        return other.decode(self.f_a, like=self.x_a)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,9 +139,9 @@ def carried(
         name: of the estimate.
         activation: typical activations, for `by="activation"`.
     """
-    across = pairing.carrying(links, by, activation)
+    ahead = pairing.carrying(links, by, activation).pulled(pairing.b.W_dec)
     full = f"{name} + error" if error else name
-    make = _with_error(lambda seen: seen.decoded(across.apply(seen.f_a)), error)
+    make = _with_error(lambda seen: seen.written(ahead), error)
     return Estimate(full, make, links, None, by or pairing.fold)
 
 
@@ -167,27 +168,17 @@ def partial(
         chosen = pairing.nearest(quantile)
     else:
         raise SaematchError(f"quantile is {quantile}; it is a share, from 0 to 1")
-    across = pairing.carrying("assigned", by, activation)
+    ahead = pairing.carrying("assigned", by, activation).pulled(pairing.b.W_dec)
     name = "partial + error" if error else "partial"
-
-    def make(seen: Seen) -> Tokens:
-        ahead, stay = split(seen.f_a, chosen)
-        return seen.decoded(across.apply(ahead)) + seen.own(stay)
-
+    rows = torch.where(chosen[:, None], ahead, pairing.a.W_dec)
+    make = _with_error(lambda seen: seen.written(rows), error)
     links = "matched" if quantile is None else "assigned"
-    return Estimate(name, _with_error(make, error), links, quantile, by or pairing.fold)
+    return Estimate(name, make, links, quantile, by or pairing.fold)
 
 
 def transported(transport: Map, name: str = "transport") -> Estimate:
     """Encode with A, a map between features, decode with B."""
     return Estimate(name, lambda seen: seen.decoded(transport.apply(seen.f_a)))
-
-
-def split(
-    f: Float[Tensor, "tokens d_sae"], chosen: Bool[Tensor, " d_sae"]
-) -> tuple[Float[Tensor, "tokens d_sae"], Float[Tensor, "tokens d_sae"]]:
-    """Activations of the chosen features, and those of the others."""
-    return f * chosen, f * ~chosen
 
 
 def of_pairing(

@@ -91,7 +91,7 @@ class Moments:
 
 
 def _affine(gram: Tensor, cross: Tensor, ridges: tuple[float, ...]) -> list[tuple[Tensor, Tensor]]:
-    """Weight and bias of least `|y - x W - c|^2 + n ridge v |W - I|^2`, v the mean variance of x."""
+    """Weight and bias of least `|y - x W - c|^2 + n ridge v |W - I|^2`, v the variance of x."""
     n = gram[-1, -1]
     mean_x, mean_y = gram[-1, :-1] / n, cross[-1] / n
     values, vectors = torch.linalg.eigh(gram[:-1, :-1] - n * torch.outer(mean_x, mean_x))

@@ -63,6 +63,13 @@ class Ends:
                     "estimate of a hidden state needs an SAE"
                 )
 
+        kinds = [sae.conventions.normalisation for sae in (self.a, self.b)]
+        if kinds[0] != kinds[1]:
+            raise SaematchError(
+                f"{self.a.name} normalises its inputs by {kinds[0]}, {self.b.name} by {kinds[1]}: "
+                "what one writes is not in the other's scale"
+            )
+
     @property
     def sites(self) -> tuple[str, str]:
         return str(self.a.conventions.site), str(self.b.conventions.site)

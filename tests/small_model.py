@@ -1,9 +1,8 @@
-"""A small language model with known blocks, and SAEs on it: every hidden state can be worked out."""
+"""A small language model with known blocks, where every hidden state can be worked out."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor
 
@@ -34,7 +33,7 @@ class SmallModel:
         self,
         ids: Tensor,
         mask: Tensor | None = None,
-        replace: Mapping = {},  # noqa: B006
+        replace: Mapping = {},
         read: Sequence[str] = (),
     ) -> Tensor:
         self.passes += 1
@@ -65,13 +64,3 @@ def examples(n: int = 12, longest: int = 20, seed: int = 0) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     lengths = rng.integers(3, longest, n)
     return [np.concatenate([[0], rng.integers(1, VOCABULARY, length)]) for length in lengths]
-
-
-@pytest.fixture(scope="session")
-def model() -> SmallModel:
-    return SmallModel()
-
-
-@pytest.fixture(scope="session")
-def still_model() -> SmallModel:
-    return SmallModel(still=True)
