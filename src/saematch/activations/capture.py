@@ -1,0 +1,183 @@
+"""Runs a model over examples and keeps what the features of its SAEs do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+from torch import Tensor
+
+from saematch.activations.feature_activations import FeatureActivations
+from saematch.activations.model import SHIPPED, LanguageModel
+from saematch.errors import SaematchError
+from saematch.sae import SAE
+
+_AHEAD = 8  # passes of the model that one batch of results is gathered from
+_DENSE = 1 << 26  # numbers in a dense table of features, at most (256 MiB)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Some examples' tokens that count, example after example, and what features do on them."""
+
+    features: dict[str, FeatureActivations]  # by the name given to the SAE; examples as below
+    ids: ndarray  # int32 (tokens,)
+    example: ndarray  # int32 (tokens,): place among all the examples, ascending
+    position: ndarray  # int32 (tokens,): place in the example; its first token is 0, and not here
+
+
+def capture(
+    model: LanguageModel,
+    saes: Mapping[str, SAE],
+    examples: Sequence[ndarray],
+    batch_tokens: int = 8192,
+) -> Iterator[Batch]:
+    """Feature activations of every SAE on every example, a few examples at a time.
+
+    The model reads examples of similar length together, padded on the right. Each site is read
+    once, however many SAEs stand there, and encoded in float32 on the model's device. First tokens
+    and padding are never encoded or counted. At any time one pass's activations are held, and the
+    sparse results of one batch.
+
+    A batchtopk SAE without a threshold keeps its k features per token *on average over a pass*, so
+    that its results depend on which examples share one: on `batch_tokens`.
+
+    Args:
+        model: the model.
+        saes: SAEs by name, each with a site of this model.
+        examples: token ids of each, as `tokenise` gives them.
+        batch_tokens: tokens of one pass of the model, padding included; an example that is longer
+            has a pass of its own.
+
+    Raises:
+        SaematchError: an SAE whose site is not known, is not in this model or has another width; an
+            example too long for the model.
+    """
+    if batch_tokens < 1:
+        raise SaematchError(f"batch_tokens={batch_tokens}: give at least 1")
+    sites = model.hooks_of(saes)
+    ready = {name: sae.to(model.device, torch.float32) for name, sae in saes.items()}
+    # a generator runs nothing before it is asked: errors above are to come at the call
+    return _batches(model, ready, sites, [np.asarray(e) for e in examples], batch_tokens)
+
+
+def notes(model: LanguageModel, saes: Mapping[str, SAE]) -> list[str]:
+    """What a reader should know of features captured from these SAEs, in sentences."""
+    found = []
+    for name, sae in saes.items():
+        trained = sae.conventions.model
+        if trained and _plain(trained) != _plain(model.name):
+            found.append(f"{name} is of a model named {trained}, and is read from {model.name}")
+        if _over_batch(sae):
+            found.append(
+                f"{name}: batchtopk without a threshold; which features are kept depends on which "
+                "examples are read together"
+            )
+    return found
+
+
+def _plain(model: str) -> str:
+    """What names of one model have in common: no organisation, folder or revision."""
+    name = model.rstrip("/").split("/")[-1].split("@")[0].lower()
+    return "demo-gpt2-6l" if name == SHIPPED else name
+
+
+def _over_batch(sae: SAE) -> bool:
+    return sae.conventions.activation == "batchtopk" and sae.threshold is None
+
+
+def _batches(
+    model: LanguageModel,
+    saes: Mapping[str, SAE],
+    sites: Mapping[str, str],
+    examples: list[ndarray],
+    batch_tokens: int,
+) -> Iterator[Batch]:
+    start = 0
+    while start < len(examples):
+        stop, tokens = start, 0
+        while stop < len(examples) and (stop == start or tokens < _AHEAD * batch_tokens):
+            tokens += len(examples[stop])
+            stop += 1
+        yield _gathered(model, saes, sites, examples[start:stop], start, batch_tokens)
+        start = stop
+
+
+def _gathered(
+    model: LanguageModel,
+    saes: Mapping[str, SAE],
+    sites: Mapping[str, str],
+    examples: list[ndarray],
+    first: int,
+    batch_tokens: int,
+) -> Batch:
+    """One batch: passes over examples of similar length, their rows put back into order."""
+    parts: dict[str, list[sp.csr_array]] = {name: [] for name in saes}
+    order = []
+    for group in _groups([len(e) for e in examples], batch_tokens):
+        ids, mask = padded([examples[i] for i in group])
+        values = model.run(ids, sorted(set(sites.values())), mask)
+        counted = mask.clone()
+        counted[:, 0] = False
+        counted = counted.to(model.device)
+        for hook in list(values):
+            x = values.pop(hook)[counted]
+            for name in (name for name in saes if sites[name] == hook):
+                parts[name].append(_encoded(saes[name], x))
+        order += group
+    counts = [max(len(e) - 1, 0) for e in examples]
+    ends = np.cumsum([0, *(counts[i] for i in order)])
+    place = {i: (ends[at], ends[at + 1]) for at, i in enumerate(order)}
+    rows = np.concatenate([np.arange(*place[i]) for i in range(len(examples))])
+    example = np.repeat(np.arange(first, first + len(examples), dtype=np.int32), counts)
+    return Batch(
+        {
+            name: FeatureActivations(sp.vstack(parts[name], format="csr")[rows], example)
+            for name in saes
+        },
+        np.concatenate([e[1:] for e in examples]).astype(np.int32),
+        example,
+        np.concatenate([np.arange(1, n + 1, dtype=np.int32) for n in counts]),
+    )
+
+
+def _groups(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
+    """Examples that are read together, longest first."""
+    groups: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        # the first of a group is its longest, which the others are padded to
+        if groups and (len(groups[-1]) + 1) * lengths[groups[-1][0]] <= batch_tokens:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return groups
+
+
+def padded(examples: Sequence[ndarray]) -> tuple[Tensor, Tensor]:
+    """Token ids `(batch, longest)`, padded on the right with 0, and the mask of what are tokens."""
+    longest = max(len(e) for e in examples)
+    ids = torch.zeros(len(examples), longest, dtype=torch.long)
+    mask = torch.zeros(len(examples), longest, dtype=torch.bool)
+    for row, example in enumerate(examples):
+        ids[row, : len(example)] = torch.from_numpy(example)
+        mask[row, : len(example)] = True
+    return ids, mask
+
+
+def _encoded(sae: SAE, x: Float[Tensor, "tokens d_in"]) -> sp.csr_array:
+    """The features of tokens, sparse on the CPU, with a bound on what is dense at a time."""
+    step = max(1, len(x) if _over_batch(sae) else _DENSE // sae.d_sae)
+    return sp.vstack([_sparse(sae.encode(part)) for part in x.split(step)], format="csr")
+
+
+def _sparse(f: Float[Tensor, "tokens d_sae"]) -> sp.csr_array:
+    rows, columns = f.nonzero(as_tuple=True)
+    ends = torch.bincount(rows, minlength=len(f)).cumsum(0)
+    indptr = np.concatenate([[0], ends.cpu().numpy()]).astype(np.int32)
+    data = (f[rows, columns].cpu().numpy(), columns.to(torch.int32).cpu().numpy(), indptr)
+    return sp.csr_array(data, shape=tuple(f.shape))

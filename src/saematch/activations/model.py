@@ -1,0 +1,309 @@
+"""A language model of Hugging Face's, read and changed at the sites of SAEs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from saematch import shipped
+from saematch.activations.sites import Place, family_of, resolve, trunk_of
+from saematch.errors import SaematchError
+from saematch.sae import SAE, Site
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+SHIPPED = f"{shipped.PREFIX}model"
+_ONE_TOKEN = torch.zeros(1, 1, dtype=torch.long)
+
+# the value at a site, and those of other sites before it -> the value to stand in its place
+Replacement = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
+
+
+class _AllSeen(Exception):  # noqa: N818
+    """Ends a forward pass whose rest nobody asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class LanguageModel:
+    """A model, its tokenizer, and ways to read and replace what stands at its sites.
+
+    Token ids are padded on the right. A mask is true for tokens and false for padding, where values
+    mean nothing; without a mask all are tokens.
+    """
+
+    model: PreTrainedModel  # in evaluation mode
+    tokenizer: PreTrainedTokenizerBase
+    name: str
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
+    def causal(self) -> bool:
+        """Whether it predicts next tokens; of an encoder only activations can be had."""
+        getter = getattr(self.model, "get_output_embeddings", None)
+        decoder = getattr(self.model.config, "is_decoder", True) or not _is_masked(
+            self.model.config
+        )
+        return bool(decoder and getter is not None and getter() is not None)
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The longest example that it has positions for, BOS included."""
+        config: Any = self.model.config
+        positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+        return None if positions is None else positions - family_of(self.model).unused_positions
+
+    def site(self, site: Site | str) -> Place:
+        """How to read and replace what stands at a site.
+
+        Raises:
+            SaematchError: the model has no such site; those it has, are named.
+        """
+        return resolve(self.model, site)
+
+    def width(self, site: Site | str) -> int:
+        """How many dimensions the values at a site have, from a run over one token."""
+        (value,) = self.run(_ONE_TOKEN, [site]).values()
+        return value.shape[-1]
+
+    def hooks_of(self, saes: Mapping[str, SAE]) -> dict[str, str]:
+        """The hook that each of some SAEs reads, by the name given to the SAE.
+
+        Raises:
+            SaematchError: an SAE whose site is not known, a site that the model does not have, or
+                one of another width than the SAE.
+        """
+        hooks = {}
+        for name, sae in saes.items():
+            if sae.conventions.site is None:
+                raise SaematchError(
+                    f"{name}: where it reads is not known; give its Conventions a site, such as "
+                    "Site('blocks.0.hook_resid_post', 'resid_post', 0)"
+                )
+            hooks[name] = sae.conventions.site.hook
+        values = self.run(_ONE_TOKEN, sorted(set(hooks.values()))) if hooks else {}
+        for name, sae in saes.items():
+            width = values[hooks[name]].shape[-1]
+            if width != sae.d_in:
+                trained = f" ({sae.conventions.model})" if sae.conventions.model else ""
+                raise SaematchError(
+                    f"{name} reads {sae.d_in} dimensions, but {hooks[name]} of {self.name} has "
+                    f"{width}: an SAE of another model{trained}, or of another site"
+                )
+        return hooks
+
+    @torch.no_grad()
+    def run(
+        self,
+        ids: Int[Tensor, "batch seq"],
+        sites: Sequence[Site | str],
+        mask: Bool[Tensor, "batch seq"] | None = None,
+    ) -> dict[str, Float[Tensor, "batch seq d"]]:
+        """The values at `sites` in float32, by hook; nothing after the last of them is computed.
+
+        The residual stream of the last layer is its block's output, before the final norm.
+
+        Raises:
+            SaematchError: a site that the model does not have, or that text does not pass.
+        """
+        places = {place.hook: place for place in map(self.site, sites)}
+        found: dict[str, Tensor] = {}
+
+        def seen(hook: str, value: Tensor) -> None:
+            found[hook] = value.to(torch.float32, copy=True)
+            if len(found) == len(places):
+                raise _AllSeen
+
+        with contextlib.ExitStack() as hooks:
+            for hook, place in places.items():
+                hooks.callback(place.attach(lambda value, h=hook: seen(h, value)).remove)
+            with contextlib.suppress(_AllSeen):
+                trunk_of(self.model)(**self._inputs(ids, mask))
+        missing = [hook for hook in places if hook not in found]
+        if missing:
+            raise SaematchError(
+                f"{', '.join(missing)}: no text passes there on its way through {self.name}'s "
+                "layers (a head, or another part of the model)"
+            )
+        return found
+
+    @torch.no_grad()
+    def losses(
+        self,
+        ids: Int[Tensor, "batch seq"],
+        mask: Bool[Tensor, "batch seq"] | None = None,
+        replace: Mapping[str, Replacement] | None = None,
+        read: Sequence[str] = (),
+    ) -> Float[Tensor, "batch before"]:
+        """Cross-entropy in nats of each next token, with values replaced at some sites.
+
+        Args:
+            ids: token ids, padded on the right.
+            mask: true for tokens.
+            replace: by hook, a function of the value there, float32 (batch, seq, d), and of the
+                values in float32 of all sites in `read` and `replace` that came before it in this
+                pass, by hook, each as it stood before it was itself replaced. It returns the new
+                value. What comes after sees the new value.
+            read: more sites whose values the functions are given.
+
+        Returns:
+            float32 (batch, seq - 1): the loss of token t + 1 given those up to t, NaN where token
+            t + 1 is padding.
+
+        Raises:
+            SaematchError: a site that the model does not have, or that is not passed; a model
+                without next-token predictions; a new value of another shape.
+        """
+        if not self.causal:
+            raise SaematchError(
+                f"{self.name} is no causal language model: only its activations can be had"
+            )
+        with self._changed(replace or {}, read):
+            inputs = self._inputs(ids, mask)
+            logits = self.model(**inputs).logits
+        return _next_token_losses(logits, inputs["input_ids"], inputs["attention_mask"].bool())
+
+    @contextlib.contextmanager
+    def _changed(self, replace: Mapping[str, Replacement], read: Sequence[str]) -> Iterator[None]:
+        before: dict[str, Tensor] = {}
+
+        def keep(hook: str, value: Tensor) -> Tensor:
+            earlier = dict(before)
+            before[hook] = value.to(torch.float32, copy=True)
+            return replace[hook](before[hook], earlier)
+
+        def look(hook: str, value: Tensor) -> None:
+            before[hook] = value.to(torch.float32, copy=True)
+
+        with contextlib.ExitStack() as hooks:
+            # reads first: at one place they see what stands there before it is replaced
+            for hook in read:
+                if hook not in replace:
+                    visit = self.site(hook).attach(lambda v, h=hook: look(h, v))
+                    hooks.callback(visit.remove)
+            for hook in replace:
+                hooks.callback(self.site(hook).attach(lambda v, h=hook: keep(h, v)).remove)
+            yield
+        missing = [hook for hook in (*replace, *read) if hook not in before]
+        if missing:
+            raise SaematchError(
+                f"{', '.join(missing)}: no text passes there on its way through {self.name}"
+            )
+
+    def _inputs(self, ids: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
+        """What the model is called with."""
+        limit = self.max_tokens
+        if limit is not None and ids.shape[-1] > limit:
+            raise SaematchError(
+                f"{ids.shape[-1]:,} tokens, but {self.name} has {limit:,} positions: give shorter "
+                "examples"
+            )
+        ids = ids.to(self.device, torch.long)
+        mask = torch.ones_like(ids) if mask is None else mask.to(ids)
+        return {"input_ids": ids, "attention_mask": mask}
+
+
+def open_model(
+    name: str, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+) -> LanguageModel:
+    """Opens a model and its tokenizer, without running any code of theirs.
+
+    Args:
+        name: on the Hugging Face hub, with `@REVISION` behind it if need be; a local folder; or
+            `saematch:model`, the one that is shipped.
+        device: where it is to run.
+        dtype: of its weights; none: as its configuration says.
+
+    Raises:
+        SaematchError: it cannot be read, or is neither a decoder nor an encoder alone.
+    """
+    try:
+        import transformers
+    except ImportError as error:
+        raise SaematchError(
+            "language models need transformers: pip install 'saematch[activations]'"
+        ) from error
+    where, revision = _located(name)
+    try:
+        config = transformers.AutoConfig.from_pretrained(where, revision=revision)
+        if getattr(config, "is_encoder_decoder", False):
+            raise SaematchError(
+                f"{name} is an encoder with a decoder; saematch reads models that are one of both"
+            )
+        maker = transformers.AutoModelForCausalLM if _predicts(config) else transformers.AutoModel
+        model = maker.from_pretrained(where, revision=revision, dtype=dtype or "auto")
+        tokenizer = transformers.AutoTokenizer.from_pretrained(where, revision=revision)
+    except (OSError, ValueError) as error:
+        if isinstance(error, SaematchError):
+            raise
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
+        raise SaematchError(
+            f"{name} cannot be opened as a language model with its tokenizer ({reason}): give a "
+            f"name on the Hugging Face hub, a folder, or {SHIPPED}"
+        ) from error
+    return LanguageModel(prepared(model).to(device), tokenizer, name)
+
+
+def prepared(model: PreTrainedModel) -> PreTrainedModel:
+    """A model set to evaluation, and to keep no keys and values for generation."""
+    config: Any = model.config
+    for part in (config, config.get_text_config()):
+        part.use_cache = False
+    return model.eval()
+
+
+def _located(name: str) -> tuple[str, str | None]:
+    if name == SHIPPED:
+        return str(shipped.folder() / "model"), None
+    if name.startswith(shipped.PREFIX):
+        raise SaematchError(f"saematch ships no model {name!r}; it ships {SHIPPED}")
+    if Path(name).expanduser().exists():
+        return str(Path(name).expanduser()), None
+    where, _, revision = name.partition("@")
+    return where, revision or None
+
+
+def _predicts(config: Any) -> bool:
+    """Whether a checkpoint is one of a causal language model, head included."""
+    from transformers.models.auto import modeling_auto as auto
+
+    named = set(getattr(config, "architectures", None) or ())
+    if named:
+        return bool(named & set(_flat(auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())))
+    return config.model_type in auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not _is_masked(config)
+
+
+def _is_masked(config: Any) -> bool:
+    """Whether a kind of model is trained to fill in masked tokens."""
+    from transformers.models.auto import modeling_auto as auto
+
+    return config.model_type in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+
+def _flat(values) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, str):
+            yield value
+        else:
+            yield from value
+
+
+def _next_token_losses(logits: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+    """`(batch, seq - 1)` nats; one example after the other, as logits in float32 are large."""
+    losses = torch.stack(
+        [
+            nn.functional.cross_entropy(row[:-1].float(), target[1:], reduction="none")
+            for row, target in zip(logits, ids, strict=True)
+        ]
+    )
+    return losses.masked_fill(~mask[:, 1:], torch.nan)

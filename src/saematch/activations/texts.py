@@ -1,0 +1,307 @@
+"""Texts to run a model over: shipped ones, local files, or data sets from the Hugging Face hub.
+
+A specification is one of
+
+- `saematch:prose`, `saematch:code`, `saematch:reference`, or `saematch:texts` for all three;
+- `openwebtext`, `wikitext` or `github`: the data sets of SAE Match (arXiv 2410.07656);
+- `hub:NAME`, any data set on the hub, with `,config=C`, `,split=S` (train), `,column=C` (text) and
+  `,revision=R` behind it as needed: `hub:stas/openwebtext-10k,split=train`;
+- a file or a folder of files: `.txt` (one text a file; with `,by=paragraphs` one a paragraph, as
+  blank lines part them), `.jsonl` or `.parquet` (one text a row, in `text` or `,column=C`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy import ndarray
+
+from saematch import shipped
+from saematch.errors import SaematchError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+SHIPPED = ("prose", "code", "reference")
+_KINDS = (*SHIPPED, "texts")
+BUFFER = 10_000  # rows of a streamed data set that are shuffled together
+_CONVERTED = "refs/convert/parquet"  # where the hub keeps what a loading script used to make
+_KEYS = ("config", "split", "column", "revision", "by")
+_FILES = (".txt", ".jsonl", ".parquet")
+
+
+@dataclass(frozen=True)
+class Text:
+    """One text and where it is from: `saematch:prose[17]`, `notes.txt`, `wikitext[3]`.
+
+    The number is that of its row; of a data set that was streamed, its place in the stream.
+    """
+
+    source: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts of one specification, none of them empty."""
+
+    name: str
+    texts: list[Text]
+    notes: tuple[str, ...] = ()  # how they were chosen where it is not at random from all
+
+
+@dataclass(frozen=True)
+class _Spec:
+    where: str
+    config: str | None = None
+    split: str = "train"
+    column: str = "text"
+    revision: str | None = None
+    by: str = "files"
+
+
+# headings of WikiText are rows of their own
+_PRESETS = {
+    "openwebtext": (_Spec("hub:Skylion007/openwebtext"), None),
+    "wikitext": (_Spec("hub:Salesforce/wikitext", config="wikitext-103-raw-v1"), r"\s*="),
+    "github": (_Spec("hub:loubnabnl/github-small-near-dedup", column="content"), None),
+}
+
+
+def open_texts(spec: str, n: int | None = 100, seed: int = 0, *, streaming: bool = True) -> Texts:
+    """`n` texts, drawn at random without replacement; the same ones for the same seed.
+
+    Args:
+        spec: what to read, as the head of this module says.
+        n: how many; all there are if there are fewer, or for none. Texts that are empty or white
+            space are never among them. They keep the order in which they are stored.
+        seed: of the random choice.
+        streaming: data sets from the hub are read row by row and shuffled in a buffer of 10,000
+            rows, from a random file on, so that only what is needed is fetched; a note says so.
+            False fetches a data set whole, and draws from all of it.
+
+    Raises:
+        SaematchError: there is nothing of that name, or no such column; a file that cannot be read;
+            a data set that cannot be fetched.
+    """
+    if n is not None and n < 1:
+        raise SaematchError(f"n={n}: give how many texts to take, at least 1")
+    parsed, skip = _PRESETS.get(spec) or (_parsed(spec), None)
+    if parsed.where.startswith("hub:"):
+        return _from_hub(spec, parsed, skip, n, seed, streaming)
+    texts = [text for text in _local(parsed) if text.text.strip()]
+    if not texts:
+        raise SaematchError(f"{spec}: no text in it but white space")
+    return Texts(spec, _drawn(texts, n, seed))
+
+
+def tokenise(
+    texts: Texts | Sequence[Text | str],
+    tokenizer: PreTrainedTokenizerBase,
+    length: int = 1024,
+    limit: int | None = None,
+) -> list[ndarray]:
+    """Token ids of each text (int64), one example a text, none for texts without a token.
+
+    Each example begins with the tokenizer's BOS, or its CLS where it has no BOS, exactly once,
+    whether the tokenizer would add it or not; the tokenizer adds nothing else. Where it has
+    neither, an example begins with the text's own first token. Either way the first token of an
+    example never counts: models treat it unlike any other. Words of a text that look like special
+    tokens (`<|endoftext|>`) are split like any other.
+
+    Args:
+        texts: what to split into tokens.
+        tokenizer: the model's.
+        length: the most tokens of an example, the first one included.
+        limit: the most tokens that the model has positions for; the tokenizer's own limit holds
+            as well.
+    """
+    if length < 2:
+        raise SaematchError(f"length={length}: an example needs two tokens, as the first is BOS")
+    length = min(length, limit or length, tokenizer.model_max_length or length)
+    first = tokenizer.bos_token_id
+    first = tokenizer.cls_token_id if first is None else first
+    head = [] if first is None else [first]
+    examples = []
+    for text in texts.texts if isinstance(texts, Texts) else texts:
+        ids = tokenizer(
+            text.text if isinstance(text, Text) else text,
+            add_special_tokens=False,
+            split_special_tokens=True,
+            verbose=False,  # it is cut below, from the right whatever the tokenizer's habit
+        )["input_ids"][: length - len(head)]
+        if ids:
+            examples.append(np.array([*head, *ids], dtype=np.int64))
+    return examples
+
+
+def _parsed(spec: str) -> _Spec:
+    where, found = spec, {}
+    while option := re.fullmatch(rf"(.+),({'|'.join(_KEYS)})=([^,]*)", where, flags=re.S):
+        where, found[option[2]] = option[1], option[3]
+    if where.startswith("hub:") and "@" in where:
+        where, found["revision"] = where.split("@", 1)
+    if found.get("by", "files") not in ("files", "paragraphs"):
+        raise SaematchError(f"{spec}: by={found['by']}; a .txt is read by files or by paragraphs")
+    return _Spec(where, **found)
+
+
+def _drawn(texts: list[Text], n: int | None, seed: int) -> list[Text]:
+    if n is None or n >= len(texts):
+        return texts
+    chosen = np.random.default_rng(seed).choice(len(texts), n, replace=False)
+    return [texts[i] for i in sorted(chosen)]
+
+
+def _local(spec: _Spec) -> Iterator[Text]:
+    if spec.where.startswith(shipped.PREFIX):
+        yield from _shipped(spec.where)
+        return
+    path = Path(spec.where).expanduser()
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.suffix in _FILES and p.is_file())
+        if not files:
+            raise SaematchError(f"{path}: no {', '.join(_FILES)} file in this folder")
+        for file in files:
+            yield from _rows(file, str(file.relative_to(path)), spec)
+        return
+    if not path.is_file():
+        named = (*_PRESETS, *(shipped.PREFIX + kind for kind in _KINDS))
+        raise SaematchError(
+            f"{spec.where}: no such file or folder, nor one of {', '.join(named)}; a data set on "
+            f"the Hugging Face hub is named hub:{spec.where}"
+        )
+    if path.suffix not in _FILES:
+        raise SaematchError(f"{path}: texts are read from {', '.join(_FILES)} files")
+    yield from _rows(path, path.name, spec)
+
+
+def _shipped(name: str) -> Iterator[Text]:
+    kind = name.removeprefix(shipped.PREFIX)
+    if kind not in _KINDS:
+        raise SaematchError(
+            f"saematch ships no texts {name!r}; it ships "
+            + ", ".join(shipped.PREFIX + kind for kind in _KINDS)
+        )
+    for one in SHIPPED if kind == "texts" else (kind,):
+        path = shipped.folder() / "texts" / f"{one}.jsonl"
+        yield from _rows(path, f"{shipped.PREFIX}{one}", _Spec(str(path)))
+
+
+def _rows(path: Path, source: str, spec: _Spec) -> Iterator[Text]:
+    """The texts of one file, numbered as they stand there."""
+    if path.suffix == ".txt" and spec.by == "files":
+        yield Text(source, _read(path))
+        return
+    match path.suffix:
+        case ".txt":
+            found: Iterable[Any] = re.split(r"\n\s*\n", _read(path))
+        case ".jsonl":
+            found = _json_lines(path, spec.column)
+        case _:
+            found = _parquet(path, spec.column)
+    for i, text in enumerate(found):
+        if not isinstance(text, str | None):
+            raise SaematchError(
+                f"{path}, row {i}: {spec.column} holds {type(text).__name__}, expected text"
+            )
+        yield Text(f"{source}[{i}]", text or "")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SaematchError(f"{path}: not text in UTF-8 ({error.reason})") from error
+
+
+def _json_lines(path: Path, column: str) -> Iterator[Any]:
+    for i, line in enumerate(filter(str.strip, _read(path).split("\n"))):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise SaematchError(f"{path}, row {i}: not JSON ({error.msg})") from error
+        yield _column(row if isinstance(row, dict) else {}, column, path)
+
+
+def _parquet(path: Path, column: str) -> list[Any]:
+    import polars as pl
+
+    try:
+        schema = pl.read_parquet_schema(path)
+        _column(dict(schema), column, path)
+        return pl.read_parquet(path, columns=[column])[column].to_list()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise SaematchError(f"{path}: not a readable Parquet file") from error
+
+
+def _column(row: dict[str, Any], column: str, where: object) -> Any:
+    if column not in row:
+        raise SaematchError(
+            f"{where}: no column {column!r}; it has {', '.join(row) or 'none'}: name one with "
+            ",column="
+        )
+    return row[column]
+
+
+def _from_hub(
+    name: str, spec: _Spec, skip: str | None, n: int | None, seed: int, streaming: bool
+) -> Texts:
+    rows, notes = _loaded(spec, streaming)
+    if streaming and n is not None:
+        rows = rows.shuffle(seed=seed, buffer_size=BUFFER)
+        notes.append(
+            f"{name}: drawn from a stream shuffled {BUFFER:,} rows at a time, not from all"
+        )
+    numbered = enumerate(rows)
+    if not streaming:
+        order = np.random.default_rng(seed).permutation(len(rows)) if n else range(len(rows))
+        numbered = ((i, rows[int(i)]) for i in order)
+    texts = (
+        (i, Text(f"{name}[{i}]", text))
+        for i, row in numbered
+        if (text := _column(row, spec.column, name) or "").strip()
+        and not (skip and re.match(skip, text))
+    )
+    try:
+        found = [text for _, text in sorted(islice(texts, n), key=lambda pair: pair[0])]
+    except OSError as error:
+        raise SaematchError(f"{name}: the data set could not be fetched ({error})") from error
+    if not found:
+        raise SaematchError(f"{name}: no text in it but white space")
+    return Texts(name, found, tuple(notes))
+
+
+def _loaded(spec: _Spec, streaming: bool) -> tuple[Any, list[str]]:
+    """The rows of a data set, and what there is to be said about them."""
+    try:
+        import datasets
+    except ImportError as error:
+        raise SaematchError(
+            "data sets from the Hugging Face hub need datasets: pip install "
+            "'saematch[activations]', or give a local file"
+        ) from error
+    name = spec.where.removeprefix("hub:")
+    wanted = {"split": spec.split, "streaming": streaming}
+    try:
+        try:
+            return datasets.load_dataset(name, spec.config, revision=spec.revision, **wanted), []
+        except RuntimeError as error:
+            if "scripts are no longer supported" not in str(error) or spec.revision:
+                raise
+            rows = datasets.load_dataset(name, data_dir=spec.config, revision=_CONVERTED, **wanted)
+            note = f"{name}: read from {_CONVERTED}, of large data sets the first 5 GB"
+            return rows, [note]
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise SaematchError(
+            f"{name} (config {spec.config}, split {spec.split}) cannot be opened on the Hugging "
+            f"Face hub: {reason}"
+        ) from error
