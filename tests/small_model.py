@@ -1,12 +1,17 @@
 """A small language model with known blocks, where every hidden state can be worked out."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from saematch import SAE
+from saematch.checkpoints.sites import parse_hook
+
 VOCABULARY, D, BLOCKS = 40, 32, 3
+CYCLE = torch.arange(96).roll(7)  # feature i goes to place i - 7: not its own inverse
 
 
 class SmallModel:
@@ -64,3 +69,10 @@ def examples(n: int = 12, longest: int = 20, seed: int = 0) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     lengths = rng.integers(3, longest, n)
     return [np.concatenate([[0], rng.integers(1, VOCABULARY, length)]) for length in lengths]
+
+
+def at(sae: SAE, layer: int, kind: str = "resid_post") -> SAE:
+    """An SAE moved to a site of the model."""
+    site = parse_hook(f"blocks.{layer}.hook_{kind}")
+    source = f"planted/{kind}_{layer}"
+    return replace(sae, conventions=replace(sae.conventions, site=site, source=source))

@@ -9,23 +9,16 @@ import pytest
 import torch
 
 from conftest import make_sae, permuted
-from saematch import Run, RunError, SaematchError, Site, match, rescale
+from saematch import Run, RunError, SaematchError, match, rescale
 from saematch.evaluation import Options, Pairing, carried, evaluable, evaluate_matchings
 from saematch.evaluation.of_run import chain, evaluate_run
 from saematch.evaluation.tally import Ends
 from saematch.flow.layers import Layers
-from small_model import SmallModel, examples
+from small_model import CYCLE, SmallModel, at, examples
 
 TEXTS = {"one": examples(10, seed=1), "other": examples(8, seed=2)}
 FIT = ("apart", examples(30, seed=3))
-CYCLE = torch.arange(96).roll(7)
 FEW = Options(quantiles=(0.5,), resamples=20)
-
-
-def at(sae, layer: int, kind: str = "resid_post"):
-    site = Site(f"blocks.{layer}.hook_{kind}", kind, layer)
-    source = f"planted/{kind}_{layer}"
-    return replace(sae, conventions=replace(sae.conventions, site=site, source=source))
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +204,8 @@ def test_what_is_there_is_not_made_again(saes, tmp_path):
         evaluated({"one": TEXTS["other"]})
     fresh = evaluated(one, replace(FEW, resamples=21), overwrite=True)
     assert len(fresh) == len(first)
-    assert set(Run.open(run.path).evaluation["texts"]) == {"one"}
+    entry = json.loads((run.path / "run.json").read_text())["evaluation"]
+    assert set(entry["texts"]) == {"one"}
 
 
 def test_an_evaluation_outlives_a_pair_that_is_added(saes, tmp_path):
@@ -283,6 +277,8 @@ def test_what_cannot_be_evaluated_is_said(saes):
     nowhere = replace(saes[0], conventions=replace(saes[0].conventions, site=None))
     with pytest.raises(SaematchError, match="where it sits"):
         Ends(model, nowhere, saes[1])
+    with pytest.raises(SaematchError, match="reads 16 dimensions, but blocks"):
+        Ends(model, at(make_sae(16), 1), at(make_sae(16), 2)).fit(FIT[1])
     skip = replace(saes[0], W_skip=torch.zeros(32, 32))
     with pytest.raises(SaematchError, match="transcoder"):
         Ends(model, skip, saes[1])

@@ -75,6 +75,7 @@ def test_where_nothing_can_be_learnt_it_leaves_things_as_they_are():
 def test_typical_activations_are_means_where_active():
     x, y, example = data(200, 0.5)
     fit, a, b = fitted(x, y, example)
+    assert fit.activation is not None
     for got, sae, values in zip(fit.activation, (a, b), (x, y), strict=True):
         f = sae.encode(values).double()
         expected = f.sum(0) / (f > 0).sum(0)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from saematch.evaluation.scores import (
+    SEEN,
     Moments,
     Resamples,
     explained_variance,
@@ -91,13 +92,18 @@ def test_matching_scores_are_those_of_a_plain_loop():
     def loop(some) -> list[float]:
         one, other = (np.concatenate([which[e] for e in some]) for which in (i, j))
         scores = []
-        for below in (one, other, one | other):
+        for below, each in ((one, i), (other, j), (one | other, either)):
+            often = [sum(e[:, k].any() for e in each) >= SEEN for k in range(3)]
             shares = [
-                (one & other)[:, k].sum() / below[:, k].sum() for k in range(3) if below[:, k].any()
+                (one & other)[:, k].sum() / below[:, k].sum()
+                for k in range(3)
+                if often[k] and below[:, k].any()
             ]
             scores.append(np.mean(shares))
         return scores
 
+    either = [one | other for one, other in zip(i, j, strict=True)]
+    assert 0 < sum(one[:, 1].any() for one in i) < SEEN  # seen, but too seldom
     whole, looped = loop(range(7)), np.array([loop(some) for some in draws(200, 0)])
     for place, name in enumerate(("P(j|i)", "P(i|j)", "Jaccard")):
         interval = Resamples(7, 200, seed=0).interval(found[name])

@@ -10,6 +10,7 @@ import typer
 from saematch import __version__
 from saematch.cli.compare import compare
 from saematch.cli.demo import demo
+from saematch.cli.evaluate import evaluate
 from saematch.cli.flow import flow
 from saematch.cli.inspect import inspect
 from saematch.cli.match import match
@@ -30,6 +31,7 @@ app.command()(inspect)
 app.command()(match)
 app.command()(trace)
 app.command()(compare)
+app.command()(evaluate)
 app.command()(plot)
 
 

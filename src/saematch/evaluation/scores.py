@@ -16,6 +16,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 LEVEL = 0.95
+SEEN = 5  # examples that a feature must be active in, for a share of its tokens to be given
 CHUNK = 64  # resamples at a time, where there is a figure per feature
 
 Statistic = Callable[[ndarray], ndarray]  # (resamples, examples) -> (resamples,)
@@ -113,7 +114,9 @@ def matching_scores(
 
     `P(j|i)`: of the tokens on which feature i of A is active, the share on which its target j is;
     `P(i|j)`: the other way round; `Jaccard`: of the tokens on which either is, the share with both.
-    Pairs without such a token are left out.
+    A pair counts where such tokens are in at least `SEEN` examples (in all, of fewer): what is
+    seen in one or two would be missing from many resamples, and the interval be of other pairs
+    than the figure.
 
     Args:
         source: tokens of each example on which i is active.
@@ -122,10 +125,13 @@ def matching_scores(
     """
 
     def score(denominator: ndarray) -> Statistic:
+        often = (denominator > 0).sum(0) >= min(SEEN, len(denominator))
+        above, below = both[:, often], denominator[:, often]
+
         def statistic(weights: ndarray) -> ndarray:
             means = []
             for some in np.split(weights, range(CHUNK, len(weights), CHUNK)):
-                share = _divided(some @ both, some @ denominator)
+                share = _divided(some @ above, some @ below)
                 known = np.isfinite(share)
                 means.append(_divided(np.where(known, share, 0).sum(1), known.sum(1)))
             return np.concatenate(means)

@@ -78,6 +78,12 @@ class Ends:
         """What stands at both sites at the tokens that count."""
         sites = self.sites
         found = self.model.run(batch.ids, list(dict.fromkeys(sites)), batch.mask)
+        for sae, site in zip((self.a, self.b), sites, strict=True):
+            if found[site].shape[-1] != sae.d_in:
+                raise SaematchError(
+                    f"{sae.name} reads {sae.d_in} dimensions, but {site} of this model has "
+                    f"{found[site].shape[-1]}: it is an SAE of another model"
+                )
         x_a, x_b = (batch.values(found[site]).to(self.a.dtype) for site in sites)
         return Seen(self.a, self.b, x_a, x_b)
 
