@@ -11,10 +11,11 @@ from saematch.carrying import carrying
 from saematch.evaluation import Pairing, Seen, baselines, carried, partial
 from saematch.evaluation.estimates import of_pairing, transported
 from saematch.evaluation.fits import Fit
+from saematch.folding import Fold
 from small_model import CYCLE
 
 
-def pairing(a, b, target, matched=None, mse=None, how="none"):
+def pairing(a, b, target, matched=None, mse=None, how: Fold = "none"):
     matched = target >= 0 if matched is None else matched
     mse = torch.zeros(len(target)) if mse is None else mse
     return Pairing(a, b, target, matched, mse, how)
@@ -27,7 +28,7 @@ def pair():
 
 @pytest.fixture
 def seen(pair, inputs):
-    return Seen(*pair, inputs, inputs.flip(0) * 1.1)
+    return Seen(pair[0], pair[1], inputs, inputs.flip(0) * 1.1)
 
 
 def test_baselines_are_what_they_are_called(pair, seen):
@@ -148,7 +149,7 @@ def test_a_transport_is_anything_that_applies(pair, seen):
 
 
 def test_labels_tell_estimates_apart(pair):
-    every = of_pairing(pairing(*pair, CYCLE, how="threshold"), quantiles=(0.25, 0.5))
+    every = of_pairing(pairing(pair[0], pair[1], CYCLE, how="threshold"), quantiles=(0.25, 0.5))
     labels = [estimate.label for estimate in every]
     assert len(set(labels)) == len(labels)
     assert "partial, q = 0.25" in labels
@@ -157,7 +158,7 @@ def test_labels_tell_estimates_apart(pair):
 
 def test_shares_are_shares(pair):
     with pytest.raises(SaematchError, match=r"quantile is 1\.5"):
-        partial(pairing(*pair, CYCLE), 1.5)
+        partial(pairing(pair[0], pair[1], CYCLE), 1.5)
 
 
 def test_carrying_by_activation_uses_what_is_given(pair):

@@ -178,8 +178,8 @@ def _panels(texts: Sequence[str]) -> tuple[go.Figure, Any]:
         2,
         len(texts),
         subplot_titles=[*texts, *[""] * len(texts)],
-        shared_yaxes="rows",
-        shared_xaxes="columns",
+        shared_yaxes=True,  # along a row
+        shared_xaxes=True,  # down a column
         vertical_spacing=0.08,
         horizontal_spacing=0.03,
     )
