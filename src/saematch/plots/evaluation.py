@@ -139,7 +139,7 @@ def distance(run: Run) -> dict[str, go.Figure]:
                     _of(here, shown)
                     .group_by("skipped")
                     .agg(
-                        pl.col("value").mean(),
+                        pl.col("value").median(),
                         low=pl.col("value").min(),
                         high=pl.col("value").max(),
                     )
