@@ -20,14 +20,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import polars as pl
 from numpy import ndarray
-from saematch.activations.capture import capture
-from saematch.activations.model import open_model
-from saematch.activations.texts import open_texts, tokenise
 
 import saematch
 from saematch import SAE, shipped
 from saematch.activations import FeatureActivations
+from saematch.activations.capture import capture
 from saematch.activations.feature_activations import joined
+from saematch.activations.model import open_model
+from saematch.activations.texts import open_texts, tokenise
 from saematch.methods import Method
 from saematch.views import View
 

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from saematch.activations.feature_activations import FeatureActivations
 from saematch.assignment import Assignment, assign, neighbours
+from saematch.carrying import carrying
 from saematch.discovery import cut
 from saematch.errors import MatchError
 from saematch.evidence import expectation
-from saematch.folding import Fold, fold_scale
+from saematch.folding import Fold
 from saematch.measures import identity_medians, measure_pairs
 from saematch.methods import Method, resolve, resolve_fold
 from saematch.nulls import Null
@@ -125,20 +126,9 @@ class Matching:
                 f"f is {found}; expected a tensor with {self.a.d_sae} activations in its last "
                 f"dimension, one for each feature of {self.a.name}"
             )
-        source = self.matched.nonzero().squeeze(1)
-        target = self.target[source]
-        moved = f[..., source.to(f.device)]
-        if rescale:
-            how = by or self.measures_fold
-            if how == "activation":
-                raise MatchError("to rescale by activation statistics, rescale `f` yourself")
-            ratio = fold_scale(self.b, how)[target] / fold_scale(self.a, how)[source]
-            ratio = ratio.to(f.device)
-            # a feature without a usable scale cannot be rescaled and is carried as it is
-            usable = ratio.isfinite() & (ratio > 0)
-            moved = moved * torch.where(usable, ratio, torch.ones_like(ratio)).to(f)
-        out = torch.zeros(*f.shape[:-1], self.b.d_sae, dtype=f.dtype, device=f.device)
-        return out.index_add(-1, target.to(f.device), moved)
+        how: Fold = (by or self.measures_fold) if rescale else "none"
+        partner = torch.where(self.matched, self.target, -1)
+        return carrying(self.a, self.b, partner, how).apply(f)
 
     def inverse(self) -> Matching:
         """The matching from B to A: the same pairs, of which the same are matched.

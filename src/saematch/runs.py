@@ -10,6 +10,7 @@
     flow/*.parquet            what becomes of features over many layers: see saematch.flow
     compare/*.parquet         which features all SAEs share: see saematch.compare
     relations/*.parquet       what features do on the same text: see saematch.flow.relate
+    evaluation/*.parquet      what hidden states carried along matches cost: see saematch.evaluation
 
 A pair is listed in `run.json` only once its tables are there and whole. docs/run-directory.md has
 the columns.
@@ -42,7 +43,15 @@ from saematch.matching import Matching
 from saematch.naming import names_of
 from saematch.sae import SAE
 
-FOLDERS = ("features", "contexts", *PAIR_FOLDERS.values(), "flow", "compare", "relations")
+FOLDERS = (
+    "features",
+    "contexts",
+    *PAIR_FOLDERS.values(),
+    "flow",
+    "compare",
+    "relations",
+    "evaluation",
+)
 
 
 class Run:
@@ -229,15 +238,47 @@ class Run:
         """
         self._add("relations", tables, summary)
 
+    def add_evaluation(
+        self, tables: Mapping[str, pl.DataFrame], summary: Mapping[str, Any]
+    ) -> None:
+        """The same of an evaluation: `evaluation/NAME.parquet`.
+
+        It stays when a pair is added: what it says of the pairs there were remains true.
+        """
+        self._add("evaluation", tables, summary)
+
     @property
     def flow(self) -> dict[str, Any] | None:
         """The summary of `add_flow`; None where it was not made of the pairs there are, or where
         one of its tables is gone.
         """
-        found = self.manifest.get("flow")
-        if found is None or not all((self.path / at).is_file() for at in found["tables"].values()):
-            return None
-        return found
+        return self._whole("flow")
+
+    @property
+    def relations(self) -> dict[str, Any] | None:
+        """The summary of `add_relations`; None where one of its tables is gone."""
+        return self._whole("relations")
+
+    def relations_table(self, name: str) -> pl.DataFrame:
+        """A table of `add_relations`."""
+        tables = (self.relations or {}).get("tables", {})
+        if name not in tables:
+            there = ", ".join(tables) or "none: saematch relate makes them"
+            raise RunError(f"{self.path} has no table of relations {name!r}; it has {there}")
+        return self._read(f"relations/{name}.parquet")
+
+    @property
+    def evaluation(self) -> dict[str, Any] | None:
+        """The summary of `add_evaluation`; None where one of its tables is gone."""
+        return self._whole("evaluation")
+
+    def evaluation_table(self, name: str) -> pl.DataFrame:
+        """A table of `add_evaluation`."""
+        tables = (self.evaluation or {}).get("tables", {})
+        if name not in tables:
+            there = ", ".join(tables) or "none: saematch evaluate makes them"
+            raise RunError(f"{self.path} has no evaluation table {name!r}; it has {there}")
+        return self._read(f"evaluation/{name}.parquet")
 
     def flow_table(self, name: str) -> pl.DataFrame:
         """A table of `add_flow`."""
@@ -284,6 +325,12 @@ class Run:
                 return entry
         done = ", ".join(f"{x}--{y}" for x, y in self.pairs) or "none"
         raise RunError(f"{self.path} has no pair {a}--{b}; it has {done}")
+
+    def _whole(self, key: str) -> dict[str, Any] | None:
+        found = self.manifest.get(key)
+        if found is None or not all((self.path / at).is_file() for at in found["tables"].values()):
+            return None
+        return found
 
     def _add(
         self, key: str, tables: Mapping[str, pl.DataFrame], summary: Mapping[str, Any]

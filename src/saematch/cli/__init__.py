@@ -11,6 +11,7 @@ from saematch import __version__
 from saematch.cli.activations import activations
 from saematch.cli.compare import compare
 from saematch.cli.demo import demo
+from saematch.cli.evaluate import evaluate
 from saematch.cli.flow import flow
 from saematch.cli.inspect import inspect
 from saematch.cli.match import match
@@ -34,6 +35,7 @@ app.command()(trace)
 app.command()(compare)
 app.command()(activations)
 app.command()(relate)
+app.command()(evaluate)
 app.command()(plot)
 
 

@@ -17,8 +17,8 @@ def plot(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only this one, of p_values, quality, survivors, lifespans, composition; may be "
-            "given several times."
+            help="Only this one, of p_values, quality, survivors, lifespans, composition, carried, "
+            "quantiles, distance; may be given several times."
         ),
     ] = None,
     png: Annotated[

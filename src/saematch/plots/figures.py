@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from saematch.errors import RunError
 from saematch.plots.composition import composition
+from saematch.plots.evaluation import carried, distance, quantiles
 from saematch.plots.lives import lifespans
 from saematch.plots.p_values import p_values
 from saematch.plots.quality import quality
@@ -23,6 +24,9 @@ FIGURES: dict[str, Callable[[Run], dict[str, go.Figure]]] = {
     "survivors": survivors,
     "lifespans": lifespans,
     "composition": composition,
+    "carried": carried,
+    "quantiles": quantiles,
+    "distance": distance,
 }
 
 

@@ -1,0 +1,214 @@
+"""`saematch evaluate RUN`: what matches are worth when hidden states are carried along them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy import ndarray
+
+    from saematch.activations.model import LanguageModel
+    from saematch.runs import Run
+
+TEXTS = (
+    "Where texts come from: saematch:prose, saematch:code, saematch:reference, openwebtext, "
+    "wikitext, github, hub:NAME, a file or a folder; give several."
+)
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run directory of the matches.")],
+    model: Annotated[
+        str,
+        typer.Option(help="The model that its SAEs are of: saematch:model, on the hub, a folder."),
+    ],
+    text: Annotated[list[str], typer.Option(help=TEXTS)],
+    fit: Annotated[
+        str | None,
+        typer.Option(
+            help="What least squares and the mean are fitted on, apart from the examples that are "
+            "reported on; the first --text unless given."
+        ),
+    ] = None,
+    examples: Annotated[int, typer.Option(min=1, help="Of each text set, drawn at random.")] = 100,
+    fit_examples: Annotated[int, typer.Option(min=1, help="To fit on, at most.")] = 200,
+    length: Annotated[int, typer.Option(min=2, help="Tokens of an example, at most.")] = 1024,
+    quantiles: Annotated[
+        str, typer.Option(help="Shares of features that the partial variant sends ahead.")
+    ] = "0,0.1,0.25,0.5,0.75,0.9",
+    carry: Annotated[
+        str,
+        typer.Option(
+            help="What carried activations are rescaled by: auto (as features were matched), "
+            "threshold, decoder-norm, activation (means on the fit set), none. The first for all "
+            "variants."
+        ),
+    ] = "auto,none",
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this pair, A--B by the run's names; may be given several times."),
+    ] = None,
+    reach: Annotated[
+        float | None,
+        typer.Option(
+            help="Only pairs up to so many blocks apart, and chains of matches of that length too."
+        ),
+    ] = None,
+    resamples: Annotated[int, typer.Option(min=0, help="Of the bootstrap over examples.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the choice of examples and the bootstrap.")] = 0,
+    batch_tokens: Annotated[
+        int, typer.Option(min=1, help="Tokens that the model reads at a time.")
+    ] = 4096,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    dtype: Annotated[
+        str | None, typer.Option(help="Of the model's weights: float32, bfloat16; as stored.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Discard an evaluation made otherwise.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print nothing but the run directory.")
+    ] = False,
+) -> None:
+    """Carry hidden states across layers along a run's matches, and see what that costs the model.
+
+    SAE Match's estimate of a later hidden state (encode, permute, rescale, decode) takes the place
+    of the true one, beside leaving the layers out, encoding and decoding, and a least-squares map.
+    Delta-loss, explained variance and matching scores, with 95 % intervals over examples. The same
+    call again takes up where it stopped; with more texts or pairs it adds those.
+    """
+    from saematch.activations.model import open_model
+    from saematch.checkpoints import load
+    from saematch.cli.work import pick_device
+    from saematch.evaluation import Options, evaluable, evaluate_run
+    from saematch.runs import Run
+
+    opened, on = Run.open(run), pick_device(device)
+    options = Options(tuple(carry.split(",")), _numbers(quantiles), resamples, seed)
+    chosen = [_pair(opened, name) for name in pairs] if pairs else evaluable(opened, reach)
+    language = open_model(model, device=on, dtype=_dtype(dtype))
+    texts, fitted = _texts(language, text, fit or text[0], examples, fit_examples, length, seed)
+    with _Progress(len(chosen) * len(texts), quiet) as progress:
+        evaluate_run(
+            opened,
+            language,
+            texts,
+            fitted,
+            options,
+            pairs=chosen,
+            model_name=model,
+            load=lambda name: load(name, device=on),
+            batch_tokens=batch_tokens,
+            overwrite=overwrite,
+            begun=progress.begun,
+        )
+    _report(opened, list(texts), sum(len(ids) - 1 for ids in fitted[1]), quiet)
+
+
+def _texts(
+    language: LanguageModel,
+    specs: Sequence[str],
+    fit: str,
+    examples: int,
+    fit_examples: int,
+    length: int,
+    seed: int,
+) -> tuple[dict[str, list[ndarray]], tuple[str, list[ndarray]]]:
+    """Token ids of each text set, and of the examples to fit on, which are none of those."""
+    from saematch.activations.texts import open_texts, tokenise
+    from saematch.errors import SaematchError
+
+    drawn = {spec: open_texts(spec, examples, seed) for spec in specs}
+    if len(drawn) < len(specs):
+        raise SaematchError("a --text is given twice")
+    reported = {text.source for some in drawn.values() for text in some.texts}
+    more = open_texts(fit, examples + fit_examples, seed).texts
+    apart = [text for text in more if text.source not in reported][:fit_examples]
+    if not apart:
+        raise SaematchError(
+            f"{fit} has no examples left to fit on: all of them are reported on; take fewer "
+            "--examples, or another text set with --fit"
+        )
+
+    def ids(some) -> list[ndarray]:
+        found = tokenise(some, language.tokenizer, length, language.max_tokens)
+        # one token alone predicts nothing that counts
+        return [example for example in found if len(example) > 2]
+
+    return {spec: ids(some) for spec, some in drawn.items()}, (fit, ids(apart))
+
+
+class _Progress:
+    """A bar over pairs and text sets."""
+
+    def __init__(self, total: int, quiet: bool) -> None:
+        from saematch.cli.console import progress
+
+        self._bar = progress(quiet)
+        self._task = self._bar.add_task("evaluating", total=total)
+
+    def begun(self, pair: tuple[str, str], texts: str) -> None:
+        said = f"{pair[0]} → {pair[1]} on {texts}"
+        self._bar.update(self._task, advance=1, description=said)
+
+    def __enter__(self) -> _Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+
+def _pair(run: Run, name: str) -> tuple[str, str]:
+    from saematch.errors import RunError
+
+    a, _, b = name.partition("--")
+    for one in (a, b):
+        if one not in run.names:
+            raise RunError(
+                f"--pairs {name}: {run.path} has no SAE {one!r}; it has {', '.join(run.names)}, "
+                "and a pair is two of them, A--B"
+            )
+    return a, b
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    from saematch.errors import SaematchError
+
+    try:
+        return tuple(float(part) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise SaematchError(
+            f"--quantiles is {text!r}; it must be shares with commas, such as 0.25,0.5"
+        ) from error
+
+
+def _dtype(name: str | None):
+    import torch
+
+    from saematch.errors import SaematchError
+
+    if name is None:
+        return None
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if name not in known:
+        raise SaematchError(f"--dtype is {name!r}; it must be {', '.join(known)}")
+    return known[name]
+
+
+def _report(run: Run, texts: list[str], fitted: int, quiet: bool) -> None:
+    if quiet:
+        typer.echo(run.path)
+        return
+    from saematch.cli.console import output
+    from saematch.cli.evaluate_report import show_evaluation
+    from saematch.cli.report import show_place
+
+    console = output()
+    show_evaluation(console, run, texts, fitted)
+    show_place(console, run)

@@ -1,0 +1,224 @@
+"""An evaluation as tables: per pair, per estimate, per distance, for each text set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from saematch.cli.report import new_table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from saematch.runs import Run
+
+# what is shown pair by pair: heading, estimate, links
+MAIN = (
+    ("drop", "drop", None),
+    ("least\nsquares", "least squares", None),
+    ("encode-\ndecode B", "encode-decode target", None),
+    ("encode-\ndecode A", "encode-decode source", None),
+    ("match", "match", "assigned"),
+    ("match +\nerror", "match + error", "assigned"),
+    ("beyond\nchance", "partial", "matched"),
+    ("composed", "composed", "assigned"),
+)
+LESS = "delta-loss less drop's"
+
+
+def show_evaluation(console: Console, run: Run, texts: list[str], fitted: int) -> None:
+    """Print what the evaluation of a run has on some text sets; `fitted`: tokens to fit on."""
+    from rich.text import Text
+
+    from saematch.evaluation.tables import main_carry
+
+    table = main_carry(run.evaluation_table("values"))
+    options = (run.evaluation or {})["options"]
+    nearest = table.filter(pl.col("skipped") == pl.col("skipped").min())
+    for name in texts:
+        here = table.filter(texts=name)
+        if not len(here):
+            continue
+        loss = here.filter(metric="loss").row(0, named=True)
+        head = (
+            f"{name}: {loss['examples']:,} examples, {loss['tokens']:,} predictions, loss of the "
+            f"model {loss['value']:.3f} nats"
+        )
+        console.print(Text(head, style="bold"))
+        console.print()
+        near = nearest.filter(texts=name)
+        for shown in (_pairs(here), _estimates(near), _distances(here), _scores(near)):
+            if shown is not None:
+                console.print(shown)
+                console.print()
+        for said in compared(near):
+            console.print(Text(said))
+        console.print()
+    fit = options["fit"]
+    console.print(
+        Text(
+            f"- {options['model']}; least squares and mean were fitted on {fitted:,} tokens of "
+            f"{fit}, none of them among those above; 95 % intervals are over examples"
+        )
+    )
+    console.print(
+        Text(
+            "- BOS keeps its own value and what is predicted from it is not counted; explained "
+            "variance: all dimensions together, against the mean over the text set's tokens"
+        )
+    )
+
+
+def compared(near: pl.DataFrame) -> list[str]:
+    """In words: in how many pairs the main estimates cost more than leaving the layer out."""
+    said = []
+    rows = near.filter(pl.col("main"), metric=LESS)
+    for label, estimate, links in (
+        ("SAE Match's estimate", "match", "assigned"),
+        ("Encoding and decoding with A's SAE", "encode-decode source", None),
+        ("The least-squares map", "least squares", None),
+    ):
+        some = _of(rows, estimate, links)
+        more, less = some.filter(pl.col("low") > 0).height, some.filter(pl.col("high") < 0).height
+        said.append(
+            f"{label} costs more than leaving the layer out in {more} of {some.height} pairs, less "
+            f"in {less}; in the rest the 95 % interval of the difference has 0."
+        )
+    return said
+
+
+def _pairs(here: pl.DataFrame) -> Table | None:
+    """Delta-loss of the main estimates, pair by pair."""
+    losses = here.filter(pl.col("main"), metric="delta-loss")
+    kept = [entry for entry in MAIN if len(_of(losses, *entry[1:]))]
+    shown = new_table(
+        "Delta-loss in nats, with the estimate of B's hidden state in place of the true one",
+        "drop: A's hidden state. beyond chance: matches beyond chance by B's decoder, the other "
+        "features by A's. composed: matches of neighbours, chained.",
+    )
+    shown.add_column("A → B", overflow="fold")
+    for label, *_ in kept:
+        shown.add_column(label, justify="right", no_wrap=True)
+    for a, b in losses.select("a", "b").unique(maintain_order=True).rows():
+        pair = losses.filter(a=a, b=b)
+        cells = [_first(_of(pair, *entry[1:])) for entry in kept]
+        shown.add_row(f"{a} → {b}", *cells)
+    return shown
+
+
+def _estimates(near: pl.DataFrame) -> Table:
+    """Every estimate, over the nearest pairs."""
+    count = near.select("a", "b").unique().height
+    apart = near["skipped"][0]
+    shown = new_table(
+        f"Every estimate, median over the {count} pairs {_blocks(apart)} apart",
+        "Worse and better than drop: pairs where the 95 % interval of the difference is above, "
+        "below 0.",
+    )
+    shown.add_column("estimate", overflow="fold")
+    for label in ("delta-loss", "explained\nvariance", "worse than\ndrop", "better than\ndrop"):
+        shown.add_column(label, justify="right", no_wrap=True)
+    keys = ["estimate", "links", "q", "carry"]
+    rows = near.filter(metric="delta-loss").select(*keys, "main")
+    for row in rows.unique(["estimate", "links", "q", "main"], maintain_order=True).to_dicts():
+        mine = near.filter(
+            pl.col("estimate") == row["estimate"],
+            pl.col("links").eq_missing(pl.lit(row["links"], pl.String)),
+            pl.col("q").eq_missing(pl.lit(row["q"], pl.Float64)),
+            pl.col("main") == row["main"],
+        )
+        less = mine.filter(metric=LESS)
+        shown.add_row(
+            label_of(row),
+            _number(_median(mine, "delta-loss"), ".3f"),
+            _number(_median(mine, "explained variance"), ".3f"),
+            f"{less.filter(pl.col('low') > 0).height}" if len(less) else "",
+            f"{less.filter(pl.col('high') < 0).height}" if len(less) else "",
+        )
+    return shown
+
+
+def _distances(here: pl.DataFrame) -> Table | None:
+    """Delta-loss of the main estimates by how many blocks are left out."""
+    losses = here.filter(pl.col("main"), metric="delta-loss")
+    apart = losses["skipped"].unique().sort().to_list()
+    if len(apart) < 2:
+        return None
+    kept = [entry for entry in MAIN if len(_of(losses, *entry[1:]))]
+    shown = new_table("Delta-loss by distance, median over the pairs so many blocks apart")
+    shown.add_column("blocks", justify="right")
+    shown.add_column("pairs", justify="right")
+    for label, *_ in kept:
+        shown.add_column(label, justify="right", no_wrap=True)
+    for steps in apart:
+        some = losses.filter(skipped=steps)
+        cells = [_number(_of(some, *entry[1:])["value"].median(), ".3f") for entry in kept]
+        shown.add_row(f"{steps:g}", f"{some.select('a', 'b').unique().height}", *cells)
+    return shown
+
+
+def _scores(near: pl.DataFrame) -> Table | None:
+    """Whether paired features are active together."""
+    rows = near.filter(pl.col("metric").is_in(["P(j|i)", "P(i|j)", "Jaccard"]))
+    rows = rows.filter(pl.col("estimate") != "composed")
+    if not len(rows):
+        return None
+    shown = new_table(
+        "Matching scores: are feature i and its target j active together? Mean over pairs of "
+        "features, with 95 % interval",
+        "identity: feature i and feature i, in Jaccard.",
+    )
+    shown.add_column("A → B", overflow="fold")
+    for label in ("P(j|i)", "P(i|j)", "Jaccard", "Jaccard,\nbeyond chance", "identity"):
+        shown.add_column(label, justify="right", no_wrap=True)
+    for a, b in rows.select("a", "b").unique(maintain_order=True).rows():
+        mine = rows.filter(a=a, b=b)
+        cells = [
+            _interval(mine.filter(estimate="match", links="assigned", metric=metric))
+            for metric in ("P(j|i)", "P(i|j)", "Jaccard")
+        ]
+        cells.append(_interval(mine.filter(estimate="match", links="matched", metric="Jaccard")))
+        cells.append(_first(mine.filter(estimate="identity", metric="Jaccard")))
+        shown.add_row(f"{a} → {b}", *cells)
+    return shown
+
+
+def label_of(row: dict[str, Any]) -> str:
+    """An estimate and its settings in words."""
+    from saematch.evaluation.estimates import Estimate
+
+    carry = "none" if row["carry"] == "none" else None
+    return Estimate(row["estimate"], lambda seen: seen.x_a, row["links"], row["q"], carry).label
+
+
+def _of(table: pl.DataFrame, estimate: str, links: str | None) -> pl.DataFrame:
+    found = table.filter(pl.col("q").is_null(), pl.col("estimate") == estimate)
+    return found if links is None else found.filter(links=links)
+
+
+def _median(table: pl.DataFrame, metric: str) -> float | None:
+    median = table.filter(metric=metric)["value"].median()
+    return median if isinstance(median, float) else None
+
+
+def _first(table: pl.DataFrame) -> str:
+    return _number(table["value"][0] if len(table) else None, ".3f")
+
+
+def _interval(table: pl.DataFrame) -> str:
+    if not len(table) or table["value"][0] is None:
+        return "-"
+    row = table.row(0, named=True)
+    if row["low"] is None:
+        return f"{row['value']:.2f}"
+    return f"{row['value']:.2f} ({row['low']:.2f}-{row['high']:.2f})"
+
+
+def _blocks(count: float) -> str:
+    return "one block" if count == 1 else f"{count:g} blocks"
+
+
+def _number(value: Any, form: str) -> str:
+    return "-" if value is None else f"{value:{form}}"

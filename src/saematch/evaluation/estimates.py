@@ -1,0 +1,216 @@
+"""Estimates of the hidden state at B's site, from the hidden state at A's.
+
+SAE Match (Balagansky et al., 2025) carries a hidden state across the layers between A and B: encode
+with A, send each feature to its match, rescale, decode with B. What that is worth shows beside what
+needs no matching at all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from saematch.errors import SaematchError
+from saematch.evaluation.fits import Fit
+from saematch.evaluation.pairing import Links, Pairing
+from saematch.folding import Fold
+from saematch.sae import SAE
+
+Tokens = Float[Tensor, "tokens d_model"]
+
+ABOUT: dict[str, str] = {
+    "drop": "x_a taken for x_b: the layers between are left out",
+    "mean": "the mean of x_b on the fit set, whatever the text",
+    "encode-decode target": "SAE_b(x_b): what the SAE at the target alone costs; sees the true x_b",
+    "encode-decode source": "SAE_a(x_a), taken for x_b",
+    "least squares": "the affine map of x_a that is nearest to x_b on the fit set",
+    "match": "encode with A, send features to their targets, decode with B (SAE Match)",
+    "match + error": "match, and what A's own reconstruction leaves over: x_a - SAE_a(x_a)",
+    "partial": "some features by B's decoder, the others by A's; B's bias (SAE Match, App. B)",
+    "partial + error": "partial, and what A's own reconstruction leaves over",
+    "composed": "match along a chain of neighbours' matchings",
+    "transport": "a linear map between features, fitted on the fit set",
+}
+
+
+class Map(Protocol):
+    """Anything that turns activations of A's features into activations of B's."""
+
+    def apply(self, f: Float[Tensor, "tokens d_sae_a"], /) -> Float[Tensor, "tokens d_sae_b"]:
+        """Activations `(tokens, d_sae_a)` as `(tokens, d_sae_b)`."""
+        ...
+
+
+class Seen:
+    """Some tokens at A's site and at B's, and what A's SAE makes of them, made once."""
+
+    def __init__(self, a: SAE, b: SAE, x_a: Tokens, x_b: Tokens) -> None:
+        self.a, self.b, self.x_a, self.x_b = a, b, x_a, x_b
+
+    @cached_property
+    def f_a(self) -> Float[Tensor, "tokens d_sae_a"]:
+        return self.a.encode(self.x_a)
+
+    @cached_property
+    def f_b(self) -> Float[Tensor, "tokens d_sae_b"]:
+        """Of the true x_b: for scores, not for estimates."""
+        return self.b.encode(self.x_b)
+
+    @cached_property
+    def reconstruction(self) -> Tokens:
+        """SAE_a(x_a)."""
+        return self.a.decode(self.f_a, like=self.x_a)
+
+    @cached_property
+    def error(self) -> Tokens:
+        """What A's SAE does not explain of x_a."""
+        return self.x_a - self.reconstruction
+
+    def decoded(self, f: Float[Tensor, "tokens d_sae_b"]) -> Tokens:
+        """B's decoder and bias. Where SAEs normalise their inputs, x_a stands for the scale."""
+        return self.b.decode(f, like=self.x_a)
+
+    def written(self, W_dec: Float[Tensor, "d_sae_a d_model"]) -> Tokens:
+        """What A's features write by another decoder, one row for each, on B's bias."""
+        other = dataclasses.replace(self.a, W_dec=W_dec, b_dec=self.b.b_dec)
+        return other.decode(self.f_a, like=self.x_a)
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A named way from what is seen at A's site to an estimate of x_b, `(tokens, d_model)`."""
+
+    name: str
+    make: Callable[[Seen], Tokens]
+    links: Links | None = None  # which pairs carry
+    quantile: float | None = None  # share of features, nearest first, that B's decoder writes
+    carry: Fold | None = None  # what activations are rescaled by on the way
+    shared: bool = False  # depends on x_b alone, not on A
+
+    @property
+    def label(self) -> str:
+        """All of it in words."""
+        parts = [
+            None if self.quantile is None else f"q = {self.quantile:g}",
+            "beyond chance" if self.links == "matched" else None,
+            "not rescaled" if self.carry == "none" else None,
+        ]
+        return ", ".join([self.name, *(part for part in parts if part)])
+
+
+def baselines(fit: Fit) -> list[Estimate]:
+    """What needs no matching."""
+    mean, ahead = fit.mean, fit.ahead
+    return [
+        Estimate("drop", lambda seen: seen.x_a),
+        Estimate("mean", lambda seen: mean.to(seen.x_b).expand_as(seen.x_b), shared=True),
+        Estimate("encode-decode target", lambda seen: seen.b.reconstruct(seen.x_b), shared=True),
+        Estimate("encode-decode source", lambda seen: seen.reconstruction),
+        Estimate("least squares", lambda seen: ahead(seen.x_a)),
+    ]
+
+
+def carried(
+    pairing: Pairing,
+    links: Links = "assigned",
+    by: Fold | None = None,
+    *,
+    error: bool = False,
+    name: str = "match",
+    activation: tuple[Tensor, Tensor] | None = None,
+) -> Estimate:
+    """SAE Match's estimate: encode with A, carry along `links`, decode with B.
+
+    Features without a target among `links` carry nothing. Where several have one target, their
+    activations add up.
+
+    Args:
+        pairing: which feature goes where.
+        links: every assigned pair, or those beyond chance.
+        by: what activations are rescaled by; the pairing's own fold unless given, `none` for not.
+        error: add what A's SAE leaves over, `x_a - SAE_a(x_a)`.
+        name: of the estimate.
+        activation: typical activations, for `by="activation"`.
+    """
+    ahead = pairing.carrying(links, by, activation).pulled(pairing.b.W_dec)
+    full = f"{name} + error" if error else name
+    make = _with_error(lambda seen: seen.written(ahead), error)
+    return Estimate(full, make, links, None, by or pairing.fold)
+
+
+def partial(
+    pairing: Pairing,
+    quantile: float | None = None,
+    by: Fold | None = None,
+    *,
+    error: bool = False,
+    activation: tuple[Tensor, Tensor] | None = None,
+) -> Estimate:
+    """Some features written by B's decoder, the others by A's own, on B's bias.
+
+    With a `quantile` q: those whose match is among the share q of least folded decoder MSE (SAE
+    Match, Appendix B); q = 1 is `carried` but for features without a target, which their own
+    decoder writes. Without: those matched beyond chance.
+
+    Raises:
+        SaematchError: `quantile` is no share, from 0 to 1.
+    """
+    if quantile is None:
+        chosen = pairing.matched
+    elif 0 <= quantile <= 1:
+        chosen = pairing.nearest(quantile)
+    else:
+        raise SaematchError(f"quantile is {quantile}; it is a share, from 0 to 1")
+    ahead = pairing.carrying("assigned", by, activation).pulled(pairing.b.W_dec)
+    name = "partial + error" if error else "partial"
+    rows = torch.where(chosen[:, None], ahead, pairing.a.W_dec)
+    make = _with_error(lambda seen: seen.written(rows), error)
+    links = "matched" if quantile is None else "assigned"
+    return Estimate(name, make, links, quantile, by or pairing.fold)
+
+
+def transported(transport: Map, name: str = "transport") -> Estimate:
+    """Encode with A, a map between features, decode with B."""
+    return Estimate(name, lambda seen: seen.decoded(transport.apply(seen.f_a)))
+
+
+def of_pairing(
+    pairing: Pairing,
+    carry: Iterable[Fold | None] = (None, "none"),
+    quantiles: Iterable[float] = (),
+    activation: tuple[Tensor, Tensor] | None = None,
+) -> list[Estimate]:
+    """Every estimate that a matching gives, each way of rescaling; variants by the first way."""
+    ways = list(carry)
+    found = [
+        carried(pairing, links, by, activation=activation)
+        for by in ways
+        for links in ("assigned", "matched")
+    ]
+    first = ways[0] if ways else None
+    found.append(carried(pairing, "assigned", first, error=True, activation=activation))
+    found += [partial(pairing, q, first, activation=activation) for q in quantiles]
+    found.append(partial(pairing, None, first, activation=activation))
+    found.append(partial(pairing, None, first, error=True, activation=activation))
+    return found
+
+
+def of_chain(
+    pairing: Pairing, by: Fold | None = None, activation: tuple[Tensor, Tensor] | None = None
+) -> list[Estimate]:
+    """The estimates of a chain of matchings: along all its links, and those beyond chance."""
+    return [
+        carried(pairing, links, by, name="composed", activation=activation)
+        for links in ("assigned", "matched")
+    ]
+
+
+def _with_error(make: Callable[[Seen], Tokens], error: bool) -> Callable[[Seen], Tokens]:
+    return (lambda seen: make(seen) + seen.error) if error else make

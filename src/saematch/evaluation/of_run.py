@@ -1,0 +1,222 @@
+"""The pairs of a run evaluated, and the figures written with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import polars as pl
+
+from saematch.errors import RunError
+from saematch.evaluation.evaluate import (
+    PAIR_SCHEMA,
+    Case,
+    FitOn,
+    Names,
+    Options,
+    Texts,
+    ahead,
+    digest,
+    evaluated,
+    fit_texts,
+    skipped,
+)
+from saematch.evaluation.pairing import Pairing
+from saematch.evaluation.splice import Model
+from saematch.evaluation.tally import Known
+from saematch.flow.layers import Layers, depth
+from saematch.manifest import checksum
+from saematch.runs import Run
+from saematch.sae import SAE
+
+TABLE = "values"
+
+
+def evaluate_run(
+    run: Run,
+    model: Model,
+    texts: Texts,
+    fit: FitOn = None,
+    options: Options | None = None,
+    *,
+    pairs: Collection[Names] | None = None,
+    reach: float | None = None,
+    model_name: str = "",
+    load: Callable[[str], SAE] | None = None,
+    batch_tokens: int = 4096,
+    overwrite: bool = False,
+    begun: Callable[[Names, str], None] = lambda names, texts: None,
+) -> pl.DataFrame:
+    """The same of a run's pairs, written with the run as `evaluation/values.parquet`.
+
+    What is there already is not computed again, pair by pair and text set by text set. Two layers
+    or more apart, a chain of neighbours' matchings is evaluated beside the direct one, or alone.
+
+    Args:
+        run: its SAEs are loaded again from where they came from, two at a time.
+        model: the language model that its SAEs are of.
+        texts: token ids of each example, BOS first, by the name of the text set.
+        fit: what baselines are fitted on, as of `evaluate_matchings`.
+        options: ways of rescaling, quantiles, bootstrap.
+        pairs: those to evaluate; all that `evaluable` gives unless given.
+        reach: only pairs with at most so many blocks of the model between their sites, and chains
+            of that length too.
+        model_name: what the model is called.
+        load: how an SAE is loaded by its name; `saematch.load` unless given.
+        batch_tokens: tokens that the model reads at a time; does not change figures but for
+            rounding.
+        overwrite: discard an evaluation that was made otherwise.
+        begun: called before each pair and text set.
+
+    Raises:
+        RunError: the run holds an evaluation that was made otherwise; an SAE is no longer where it
+            was, or has other weights; a pair is neither matched nor joined by a chain.
+    """
+    chosen, fitted = options or Options(), fit_texts(texts, fit)
+    made = Made(
+        {"model": model_name, "fit": fitted[0], **asdict(chosen)},
+        {name: digest(examples) for name, examples in texts.items()},
+        digest(fitted[1]),
+    )
+    table = made.kept(run, overwrite)
+    there = set(table.select("a", "b", "texts").unique().iter_rows())
+    held = _Held(run, load)
+    known: dict[str, Known] = {name: {} for name in texts}
+    for names in evaluable(run, reach) if pairs is None else pairs:
+        missing = [name for name in texts if (*names, name) not in there]
+        if not missing:
+            continue
+        case = _case(run, names, held)
+        for name, frame in evaluated(
+            case, model, texts, missing, fitted, chosen, known, None, batch_tokens, begun
+        ):
+            table = pl.concat([table, frame])
+            made.write(run, table, name)
+    return table
+
+
+def evaluable(run: Run, reach: float | None = None) -> list[Names]:
+    """Pairs of one stream, A's site not after B's, that are matched; nearest first.
+
+    With `reach`, those at most so many blocks apart, and also pairs that only a chain of matchings
+    joins.
+    """
+    layers = Layers.of(run)
+    names = [name for name in layers.names if depth(layers.sites[name]) is not None]
+    found = []
+    for a in names:
+        for b in names:
+            if a == b or not ahead(layers.sites[a], layers.sites[b]):
+                continue
+            apart = skipped(layers.sites[a], layers.sites[b])
+            direct = (a, b) in layers.pairs
+            if reach is not None and apart > reach:
+                continue
+            if direct or (reach is not None and chain(layers, a, b)):
+                found.append((apart, layers.names.index(a), layers.names.index(b), (a, b)))
+    return [pair for *_, pair in sorted(found)]
+
+
+def chain(layers: Layers, a: str, b: str) -> list[str]:
+    """The SAEs from A to B whose neighbours are all matched, one per site; none where there is no
+    such chain of three or more.
+    """
+    low, high = depth(layers.sites[a]), depth(layers.sites[b])
+    stream = next((some for some in layers.streams.values() if a in some and b in some), ())
+    between: dict[Any, str] = {}
+    for name in stream:
+        at = depth(layers.sites[name])
+        if low is not None and high is not None and at is not None and low < at < high:
+            between.setdefault(at, name)
+    path = [a, *between.values(), b]
+    steps = list(pairwise(path))
+    return path if len(path) > 2 and all(step in layers.pairs for step in steps) else []
+
+
+@dataclass(frozen=True)
+class Made:
+    """What an evaluation in a run was made of, so that only its like is added to it."""
+
+    options: dict[str, Any]
+    digests: dict[str, str]
+    fit_digest: str
+
+    def kept(self, run: Run, overwrite: bool) -> pl.DataFrame:
+        """The table that is there; an empty one without, or with another one overwritten."""
+        there = run.evaluation
+        if there is None or (overwrite and self._differences(there)):
+            return pl.DataFrame(schema=PAIR_SCHEMA)
+        if different := self._differences(there):
+            raise RunError(
+                f"{run.path} holds an evaluation that was made otherwise: {'; '.join(different)}; "
+                "discard it with --overwrite (overwrite=True)"
+            )
+        return run.evaluation_table(TABLE)
+
+    def write(self, run: Run, table: pl.DataFrame, texts: str) -> None:
+        """Put the table into the run, with what it was made of."""
+        known = (run.evaluation or {}).get("texts", {}) if len(table) else {}
+        used = {name: known[name] for name in table["texts"].unique() if name in known}
+        used[texts] = self.digests[texts]
+        fitted = {"fit_texts": self.fit_digest}
+        run.add_evaluation({TABLE: table}, {"options": self.options, "texts": used, **fitted})
+
+    def _differences(self, there: Mapping[str, Any]) -> list[str]:
+        found = [
+            f"{key} is {there['options'].get(key)} there, {value} here"
+            for key, value in _listed(self.options).items()
+            if there["options"].get(key) != value
+        ]
+        for name, value in self.digests.items():
+            if there["texts"].get(name, value) != value:
+                found.append(f"{name} has other examples there")
+        if not found and there["fit_texts"] != self.fit_digest:
+            found.append("it was fitted on other examples")
+        return found
+
+
+class _Held:
+    """SAEs of a run by name, loaded again and checked; never more than two in memory."""
+
+    def __init__(self, run: Run, load: Callable[[str], SAE] | None) -> None:
+        if load is None:
+            from saematch.checkpoints import load
+        self._run, self._load = run, load
+        self._kept: dict[str, SAE] = {}
+
+    def __getitem__(self, name: str) -> SAE:
+        if name in self._kept:
+            self._kept[name] = self._kept.pop(name)
+            return self._kept[name]
+        if len(self._kept) == 2:
+            del self._kept[next(iter(self._kept))]
+        entry = self._run.sae(name)
+        sae = self._load(entry["conventions"]["source"])
+        if checksum(sae) != entry["checksum"]:
+            raise RunError(
+                f"{sae.name} has other weights than when {self._run.path} was made: make the run "
+                "again"
+            )
+        self._kept[name] = sae
+        return sae
+
+
+def _case(run: Run, names: Names, held: _Held) -> Case:
+    layers = Layers.of(run)
+    a, b = held[names[0]], held[names[1]]
+    direct = Pairing.read(run, names, a, b) if names in layers.pairs else None
+    path, chained = chain(layers, *names), None
+    if path:
+        steps = [layers.pairs[step] for step in pairwise(path)]
+        chained = Pairing.chained(a, b, [(step.target, step.matched) for step in steps])
+    if direct is None and chained is None:
+        raise RunError(f"{run.path} has no pair {'--'.join(names)}, and no chain that joins them")
+    summary = run.summaries[names if direct is not None else (path[0], path[1])]
+    return Case(names, a, b, direct, chained, summary["method"], summary["fold"])
+
+
+def _listed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON gives them back."""
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in options.items()}

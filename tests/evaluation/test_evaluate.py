@@ -1,0 +1,292 @@
+"""Whole evaluations: planted matchings on a small model, and runs that are taken up again."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from conftest import make_sae, permuted
+from saematch import Run, RunError, SaematchError, match, rescale
+from saematch.evaluation import Options, Pairing, carried, evaluable, evaluate_matchings
+from saematch.evaluation.of_run import chain, evaluate_run
+from saematch.evaluation.tally import Ends
+from saematch.flow.layers import Layers
+from small_model import CYCLE, SmallModel, at, examples
+
+TEXTS = {"one": examples(10, seed=1), "other": examples(8, seed=2)}
+FIT = ("apart", examples(30, seed=3))
+FEW = Options(quantiles=(0.5,), resamples=20)
+
+
+@pytest.fixture(scope="module")
+def saes():
+    """One dictionary, turned and rescaled from layer to layer."""
+    first = make_sae()
+    found = [at(first, 0)]
+    for layer in (1, 2):
+        scale = torch.linspace(0.5, 2, 96).roll(layer)
+        found.append(at(rescale(permuted(found[-1], CYCLE), scale), layer))
+    return found
+
+
+@pytest.fixture(scope="module")
+def still(saes):
+    """Of a model whose blocks add nothing: what is planted is all there is."""
+    return evaluate_matchings(match(saes[0], saes[2]), SmallModel(still=True), TEXTS, FIT, FEW)
+
+
+def figure(table: pl.DataFrame, estimate: str, metric: str = "delta-loss", **settings) -> float:
+    found = table.filter(pl.col("estimate") == estimate, pl.col("metric") == metric, **settings)
+    assert len(found) == 1
+    return found["value"][0]
+
+
+def test_a_planted_permutation_costs_what_the_sae_itself_costs(still):
+    for texts in TEXTS:
+        table = still.filter(texts=texts)
+        target = figure(table, "encode-decode target")
+        got = figure(table, "match", links="assigned", carry="threshold")
+        assert abs(target) > 0.1
+        assert got == pytest.approx(target, abs=1e-5)
+        assert figure(table, "encode-decode source") == pytest.approx(target, abs=1e-5)
+        assert figure(table, "match", links="assigned", carry="none") != pytest.approx(
+            target, abs=0.01
+        )
+        assert figure(table, "drop") == pytest.approx(0, abs=1e-6)
+        assert figure(table, "match + error", links="assigned") == pytest.approx(0, abs=1e-5)
+        assert figure(table, "least squares") == pytest.approx(0, abs=1e-4)
+        scores = [
+            figure(table, "match", m, links="assigned") for m in ("P(j|i)", "P(i|j)", "Jaccard")
+        ]
+        assert scores == [1, 1, 1]
+        assert figure(table, "identity", "Jaccard") < 0.5
+    assert still["skipped"].unique().to_list() == [2.0]
+
+
+def test_figures_are_those_of_the_tokens(saes):
+    model, few = SmallModel(), TEXTS["one"]
+    found = match(saes[0], saes[1])
+    table = evaluate_matchings(found, model, {"one": few}, FIT, FEW)
+    a, b = "blocks.0.hook_resid_post", "blocks.1.hook_resid_post"
+    fit = Ends(model, saes[0], saes[1]).fit(FIT[1])
+    x_b, x_hats, more, tokens = (
+        [],
+        {"match": [], "least squares": []},
+        {"match": 0.0, "least squares": 0.0},
+        0,
+    )
+    for ids in few:
+        ids = torch.from_numpy(ids)[None]
+        seen = model.run(ids, [a, b])
+        plain = model.losses(ids)[0, 1:].sum()
+        f = found.transport(saes[0].encode(seen[a][0, 1:]))
+        every = {"match": saes[1].decode(f), "least squares": fit.ahead(seen[a][0, 1:])}
+        for name, x_hat in every.items():
+            whole = torch.cat([seen[b][:, :1], x_hat[None].float()], 1)
+            new = model.losses(ids, replace={b: lambda there, _, w=whole: w})[0, 1:].sum()
+            more[name] += float(new - plain)
+            x_hats[name].append(x_hat)
+        x_b.append(seen[b][0, 1:])
+        tokens += ids.shape[1] - 2
+    x = torch.cat(x_b)
+    for name, settings in (
+        ("match", {"links": "matched", "carry": "threshold"}),
+        ("least squares", {}),
+    ):
+        assert figure(table, name, **settings) == pytest.approx(more[name] / tokens, rel=1e-4)
+        error = torch.cat(x_hats[name]) - x
+        explained = 1 - error.pow(2).sum() / (x - x.mean(0)).pow(2).sum()
+        assert figure(table, name, "explained variance", **settings) == pytest.approx(
+            float(explained), rel=1e-4
+        )
+    row = table.filter(estimate="drop", metric="delta-loss").row(0, named=True)
+    assert (row["examples"], row["tokens"]) == (10, tokens)
+    assert row["low"] < row["value"] < row["high"]
+    less = figure(table, "match", "delta-loss less drop's", links="assigned", carry="none")
+    both = [figure(table, "match", links="assigned", carry="none"), figure(table, "drop")]
+    assert less == pytest.approx(both[0] - both[1])
+    # the map has learnt more than leaving things as they are
+    assert figure(table, "least squares", "explained variance") > figure(
+        table, "drop", "explained variance"
+    )
+
+
+def test_what_depends_on_the_target_alone_is_run_once(saes, tmp_path):
+    run = made(saes, tmp_path, [(0, 2), (1, 2)])
+    model = SmallModel()
+    evaluate_run(run, model, {"one": TEXTS["one"]}, FIT, FEW, load=loader(saes))
+    first = model.passes
+    model = SmallModel()
+    evaluate_run(
+        run,
+        model,
+        {"x": TEXTS["other"]},
+        FIT,
+        replace(FEW, seed=1),
+        load=loader(saes),
+        overwrite=True,
+        pairs=[(run.names[0], run.names[2])],
+    )
+    # plain, mean and the target's own reconstruction of the second pair are those of the first
+    assert first == 2 * model.passes - 3
+
+
+def made(saes, path, pairs, method: str = "sae-match") -> Run:
+    run = Run.create(path / "run", "flow", {"fdr": 0.01, "method": method}, saes)
+    for i, j in pairs:
+        run.add_pair(run.names[i], run.names[j], match(saes[i], saes[j], method))
+    return run
+
+
+def loader(saes):
+    known = {sae.conventions.source: sae for sae in saes}
+    return known.__getitem__
+
+
+def test_a_run_gives_what_its_matchings_give_and_chains_beside(saes, tmp_path):
+    run = made(saes, tmp_path, [(0, 1), (1, 2), (0, 2)])
+    model = SmallModel()
+    table = evaluate_run(run, model, TEXTS, FIT, FEW, load=loader(saes), batch_tokens=50)
+    assert table.select("a", "b").unique().height == 3
+    for i, j in ((0, 1), (0, 2)):
+        direct = evaluate_matchings(match(saes[i], saes[j]), model, TEXTS, FIT, FEW)
+        mine = table.filter(pl.col("estimate") != "composed", a=run.names[i], b=run.names[j])
+        assert mine["value"].to_list() == pytest.approx(direct["value"].to_list(), abs=1e-4)
+        assert mine["method"].unique().to_list() == ["sae-match"]
+        assert mine["find"].unique().to_list() == ["threshold"]
+    far = table.filter(b=run.names[2], a=run.names[0], texts="one")
+    for metric in ("delta-loss", "Jaccard"):
+        one = far.filter(estimate="composed", links="assigned", metric=metric)["value"]
+        other = pl.col("carry").is_null() | (pl.col("carry") == "threshold")
+        same = far.filter(other, estimate="match", links="assigned", metric=metric)["value"]
+        # of one planted dictionary chain and direct matching are the same permutation
+        assert one.to_list() == pytest.approx(same.to_list(), abs=1e-5)
+    assert table.filter(estimate="composed")["skipped"].unique().to_list() == [2.0]
+
+
+def test_what_is_there_is_not_made_again(saes, tmp_path):
+    run = made(saes, tmp_path, [(0, 1), (1, 2)])
+    load = loader(saes)
+    begun = []
+
+    def evaluated(texts, options=FEW, **more):
+        begun.clear()
+        return evaluate_run(
+            Run.open(run.path),
+            SmallModel(),
+            texts,
+            FIT,
+            options,
+            load=load,
+            begun=lambda pair, name: begun.append((*pair, name)),
+            **more,
+        )
+
+    one = {"one": TEXTS["one"]}
+    first = evaluated(one)
+    assert len(begun) == 2
+    both = evaluated(TEXTS)
+    assert [name for *_, name in begun] == ["other", "other"]
+    assert both.filter(texts="one").equals(first)
+    again = evaluated(TEXTS)
+    assert begun == []
+    assert again.equals(both)
+    assert Run.open(run.path).evaluation_table("values").equals(both)
+    entry = json.loads((run.path / "run.json").read_text())["evaluation"]
+    assert set(entry["texts"]) == {"one", "other"}
+    assert entry["options"]["quantiles"] == [0.5]
+    with pytest.raises(RunError, match="resamples is 20 there, 21 here"):
+        evaluated(TEXTS, replace(FEW, resamples=21))
+    with pytest.raises(RunError, match="one has other examples there"):
+        evaluated({"one": TEXTS["other"]})
+    fresh = evaluated(one, replace(FEW, resamples=21), overwrite=True)
+    assert len(fresh) == len(first)
+    entry = json.loads((run.path / "run.json").read_text())["evaluation"]
+    assert set(entry["texts"]) == {"one"}
+
+
+def test_an_evaluation_outlives_a_pair_that_is_added(saes, tmp_path):
+    run = made(saes, tmp_path, [(0, 1)])
+    evaluate_run(run, SmallModel(), {"one": TEXTS["one"]}, FIT, FEW, load=loader(saes))
+    run.add_pair(run.names[1], run.names[2], match(saes[1], saes[2]))
+    assert set(run.evaluation_table("values")["b"]) == {run.names[1]}
+    (run.path / "evaluation" / "values.parquet").unlink()
+    assert run.evaluation is None
+    with pytest.raises(RunError, match="no evaluation table"):
+        run.evaluation_table("values")
+
+
+def test_other_weights_are_refused(saes, tmp_path):
+    run = made(saes, tmp_path, [(0, 1)])
+    other = {sae.conventions.source: replace(sae, b_dec=sae.b_dec + 1) for sae in saes}
+    with pytest.raises(RunError, match="other weights"):
+        evaluate_run(run, SmallModel(), TEXTS, FIT, FEW, load=other.__getitem__)
+
+
+def test_pairs_go_forward_in_one_stream_nearest_first(saes, tmp_path):
+    more = [*saes, at(make_sae(seed=7), 1, "mlp_out")]
+    run = made(more, tmp_path, [(0, 1), (1, 2), (2, 0)])
+    run.add_pair(run.names[3], run.names[1], match(more[3], more[1], "feature-flow", any_site=True))
+    a, b, c, _ = run.names
+    assert evaluable(run) == [(a, b), (b, c)]
+    assert evaluable(run, 2) == [(a, b), (b, c), (a, c)]
+    assert evaluable(run, 0.5) == []
+    assert chain(Layers.of(run), a, c) == [a, b, c]
+    assert chain(Layers.of(run), a, b) == []
+    with pytest.raises(RunError, match="no chain that joins"):
+        evaluate_run(run, SmallModel(), TEXTS, FIT, FEW, load=loader(more), pairs=[(c, b)])
+    with pytest.raises(SaematchError, match="forward only"):
+        evaluate_matchings(match(saes[1], saes[0]), SmallModel(), TEXTS, FIT, FEW)
+
+
+@pytest.mark.parametrize("activation", ["relu", "topk"])
+def test_saes_without_thresholds_are_carried_by_decoder_norm(activation):
+    a = at(make_sae(activation=activation), 0)
+    b = at(permuted(a, CYCLE), 1)
+    b = at(rescale(b, torch.linspace(0.5, 2, 96)), 1)
+    table = evaluate_matchings(match(a, b), SmallModel(still=True), TEXTS, FIT, FEW)
+    got = table.filter(estimate="match", links="assigned", metric="delta-loss", texts="one")
+    assert set(got["carry"]) == {"decoder-norm", "none"}
+    own = figure(table, "encode-decode target", texts="one")
+    assert got.filter(carry="decoder-norm")["value"][0] == pytest.approx(own, abs=1e-4)
+    assert got.filter(carry="none")["value"][0] != pytest.approx(own, abs=1e-2)
+
+
+def test_an_estimate_of_ones_own(saes):
+    found = match(saes[0], saes[1])
+    links = carried(Pairing.of(found), name="mine")
+    table = evaluate_matchings(found, SmallModel(), TEXTS, FIT, FEW, more=lambda a, b, fit: [links])
+    mine = figure(table, "mine", texts="one")
+    assert mine == figure(table, "match", texts="one", links="assigned", carry="threshold")
+
+
+def test_what_cannot_be_evaluated_is_said(saes):
+    found = match(saes[0], saes[1])
+    model = SmallModel()
+    with pytest.raises(SaematchError, match="fit is 'third'"):
+        evaluate_matchings(found, model, TEXTS, "third")
+    with pytest.raises(SaematchError, match="a text set at least"):
+        evaluate_matchings(found, model, {})
+    with pytest.raises(SaematchError, match="carry is 'norm'"):
+        Options(carry=("norm",))
+    with pytest.raises(SaematchError, match=r"quantiles has 2"):
+        Options(quantiles=(2,))
+    nowhere = replace(saes[0], conventions=replace(saes[0].conventions, site=None))
+    with pytest.raises(SaematchError, match="where it sits"):
+        Ends(model, nowhere, saes[1])
+    with pytest.raises(SaematchError, match="reads 16 dimensions, but blocks"):
+        Ends(model, at(make_sae(16), 1), at(make_sae(16), 2)).fit(FIT[1])
+    skip = replace(saes[0], W_skip=torch.zeros(32, 32))
+    with pytest.raises(SaematchError, match="transcoder"):
+        Ends(model, skip, saes[1])
+
+
+def test_an_interval_is_of_examples_not_of_tokens(saes):
+    found = match(saes[0], saes[1])
+    same = {"one": [TEXTS["one"][0]] * 5}
+    table = evaluate_matchings(found, SmallModel(), same, FIT, FEW)
+    drop = table.filter(estimate="drop", metric="delta-loss").row(0, named=True)
+    np.testing.assert_allclose([drop["low"], drop["high"]], drop["value"])
