@@ -82,16 +82,15 @@ def evaluate(
     Delta-loss, explained variance and matching scores, with 95 % intervals over examples. The same
     call again takes up where it stopped; with more texts or pairs it adds those.
     """
-    from saematch.activations.model import open_model
     from saematch.checkpoints import load
-    from saematch.cli.work import pick_device
+    from saematch.cli.work import open_quietly, pick_device
     from saematch.evaluation import Options, evaluable, evaluate_run
     from saematch.runs import Run
 
     opened, on = Run.open(run), pick_device(device)
     options = Options(tuple(carry.split(",")), _numbers(quantiles), resamples, seed)
     chosen = [_pair(opened, name) for name in pairs] if pairs else evaluable(opened, reach)
-    language = open_model(model, device=on, dtype=_dtype(dtype))
+    language = open_quietly(model, on, dtype)
     texts, fitted = _texts(language, text, fit or text[0], examples, fit_examples, length, seed)
     with _Progress(len(chosen) * len(texts), quiet) as progress:
         evaluate_run(
@@ -186,19 +185,6 @@ def _numbers(text: str) -> tuple[float, ...]:
         raise SaematchError(
             f"--quantiles is {text!r}; it must be shares with commas, such as 0.25,0.5"
         ) from error
-
-
-def _dtype(name: str | None):
-    import torch
-
-    from saematch.errors import SaematchError
-
-    if name is None:
-        return None
-    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if name not in known:
-        raise SaematchError(f"--dtype is {name!r}; it must be {', '.join(known)}")
-    return known[name]
 
 
 def _report(run: Run, texts: list[str], fitted: int, quiet: bool) -> None:
