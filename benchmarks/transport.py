@@ -5,8 +5,8 @@
 
 For adjacent pairs of the shipped residual SAEs: the model's loss with an estimate of the later
 hidden state spliced in, less its own, in nats per token, BOS neither replaced nor counted.
-Transports are fitted on one text set, or on equal parts of all three (`mixed`), and measured on 40 other examples
-of each set. Beside them:
+Transports are fitted on one text set, or on equal parts of all three (`mixed`), and measured on 40
+other examples of each set. Beside them:
 
 - drop: the earlier state stands for the later one;
 - source: so does its reconstruction by its own SAE (encode-decode the current hidden state);
@@ -36,7 +36,6 @@ from saematch.transport import Schedule, fit_transports
 
 KINDS = ("prose", "code", "reference")
 TEST = 40  # the first examples of each set; those after them are for fitting
-KS = (None, 64, 32, 16, 8, 4)
 
 
 class Spliced:
@@ -111,7 +110,9 @@ def least_squares(x: Tensor, y: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def measure(spliced: Spliced, a: str, b: str, fit: str, tokens: int, seed: int) -> list[dict]:
+def measure(
+    spliced: Spliced, a: str, b: str, fit: str, tokens: int, ks: tuple[int | None, ...], seed: int
+) -> list[dict]:
     """Delta-losses of everything for one pair of SAEs; one row per test set and estimate."""
     A, B = saematch.load(shipped.path(a)), saematch.load(shipped.path(b))
     kinds = KINDS if fit == "mixed" else (fit,)
@@ -146,7 +147,7 @@ def measure(spliced: Spliced, a: str, b: str, fit: str, tokens: int, seed: int) 
             B,
             activations(A, x_a),
             x_b,
-            ks=KS,
+            ks=ks,
             carried=x_a - A.reconstruct(x_a) if carry else None,
             schedule=Schedule(),
             seed=seed,
@@ -180,20 +181,107 @@ def table(rows: list[dict]) -> str:
         return str(wide)
 
 
+def draw(rows: list[dict]):
+    """Delta-loss against edges per feature, a panel per pair, each the mean of the test sets."""
+    from plotly.subplots import make_subplots
+
+    from saematch.plots.style import BLUE, GREEN, GREY, INK, ORANGE, RED, styled
+
+    frame = pl.DataFrame(rows, infer_schema_length=None)
+    frame = frame.filter(pl.col("fit") == "mixed").unique(
+        ["pair", "estimate", "k", "test"], keep="last", maintain_order=True
+    )
+    means = frame.group_by("pair", "estimate", "k", maintain_order=True).agg(pl.col("delta").mean())
+    pairs = sorted(means["pair"].unique())
+    figure = make_subplots(
+        1,
+        len(pairs),
+        shared_yaxes=True,
+        subplot_titles=[pair.replace("resid_", "").replace("->", "→") for pair in pairs],
+    )
+    dense = 256  # where all edges are drawn
+    colours = {"features alone": BLUE, "error carried": ORANGE}
+    lines = {"source": BLUE, "drop": ORANGE, "least squares": GREEN, "target": GREY}
+    labels = {
+        "source": "encode-decode the state before",
+        "drop": "drop the layer",
+        "target": "encode-decode the state itself",
+        "least squares": "least squares on the state before",
+    }
+    for column, pair in enumerate(pairs, 1):
+        here = means.filter(pl.col("pair") == pair)
+        for name, colour in colours.items():
+            line = here.filter(pl.col("estimate") == name).sort("k", nulls_last=True)
+            figure.add_scatter(
+                x=line["k"].fill_null(dense).to_list(),
+                y=line["delta"].to_list(),
+                name=f"sparse transport, {name}",
+                mode="lines+markers",
+                line_color=colour,
+                showlegend=column == 1,
+                row=1,
+                col=column,
+            )
+        values = dict(here.filter(pl.col("k").is_null()).select("estimate", "delta").iter_rows())
+        for name, colour in lines.items():
+            figure.add_scatter(
+                x=[4, dense],
+                y=[values[name]] * 2,
+                name=labels[name],
+                mode="lines",
+                line={"color": colour, "dash": "dot", "width": 1.5},
+                showlegend=column == 1,
+                row=1,
+                col=column,
+            )
+        figure.add_scatter(
+            x=[4, dense],
+            y=[values["drop"] / 2] * 2,
+            name="half of dropping",
+            mode="lines",
+            line={"color": RED, "dash": "dash", "width": 1},
+            showlegend=column == 1,
+            row=1,
+            col=column,
+        )
+    styled(
+        figure,
+        "A sparse map of features across a layer: what it costs, by edges per feature",
+        "nats per token above the model's own loss, mean of prose, code and reference text",
+    )
+    figure.update_xaxes(
+        type="log",
+        tickvals=[4, 8, 16, 32, 64, dense],
+        ticktext=["4", "8", "16", "32", "64", "all"],
+        title_text="edges per feature",
+    )
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_yaxes(title_text="delta-loss", title_font_color=INK, col=1)
+    figure.update_layout(legend={"orientation": "h", "y": -0.2}, margin_b=150)
+    return figure
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fit", default="mixed", choices=["mixed", *KINDS])
     parser.add_argument("--tokens", type=int, default=10_000)
     parser.add_argument("--pairs", default="1,2,3,4,5", help="0: resid_pre_0 -> resid_post_0")
+    parser.add_argument("--ks", default="dense,64,32,16,8,4")
+    parser.add_argument("--draw", type=Path, help="a figure of these results, and no measuring")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, default=Path("transport.json"))
     options = parser.parse_args()
+    if options.draw:
+        rows = json.loads(options.draw.read_text())
+        draw(rows).write_image(options.output.with_suffix(".svg"))
+        return
+    ks = tuple(None if k == "dense" else int(k) for k in options.ks.split(","))
     names = shipped.residual_path()
     pairs = list(itertools.pairwise(names))
     spliced = Spliced(names)
     rows = json.loads(options.output.read_text()) if options.output.exists() else []
     for place in map(int, options.pairs.split(",")):
-        new = measure(spliced, *pairs[place], options.fit, options.tokens, options.seed)
+        new = measure(spliced, *pairs[place], options.fit, options.tokens, ks, options.seed)
         print(table(new), flush=True)
         rows += new
         options.output.write_text(json.dumps(rows, indent=1))

@@ -22,6 +22,8 @@ from torch import Tensor
 from saematch.errors import SaematchError
 from saematch.sae import SAE
 
+DENSE = 32  # one weight in as many, from which on a dense product is the faster one
+
 
 @dataclass(frozen=True, eq=False)
 class SparseTransport:
@@ -59,9 +61,13 @@ class SparseTransport:
                 f"last dimension, one for each feature of {self.a.name}"
             )
         flat = f_a.reshape(-1, self.a.d_sae).to(self.bias.dtype)
-        weight = as_torch(self.weight, f_a.device)
-        pre = torch.sparse.mm(weight, flat.T).T + self.bias.to(f_a.device)
+        pre = self._carried_over(flat) + self.bias.to(f_a.device)
         return self.b.activate(pre).reshape(*f_a.shape[:-1], self.b.d_sae)
+
+    def _carried_over(self, f_a: Tensor) -> Tensor:
+        if self.weight.nnz * DENSE > self.a.d_sae * self.b.d_sae:
+            return f_a @ torch.from_numpy(self.weight.toarray()).to(f_a).T
+        return torch.sparse.mm(as_torch(self.weight, f_a.device, f_a.dtype), f_a.T).T
 
     def estimate(
         self, f_a: Float[Tensor, "... d_sae_a"], carried: Float[Tensor, "... d_out"] | None = None
@@ -70,7 +76,7 @@ class SparseTransport:
 
         `carried` is `x_a - a.reconstruct(x_a)` where A's error goes along, as in feature circuits.
         """
-        x_hat = self.b.decode(self.apply(f_a))
+        x_hat = self.b.decode(self.apply(f_a).to(self.b.dtype))
         return x_hat if carried is None else x_hat + carried
 
     def edges(self) -> pl.DataFrame:
@@ -125,7 +131,7 @@ def threshold(b: SAE) -> Tensor | None:
 
 def as_torch(matrix: sp.csr_array, device: torch.device, dtype=torch.float32) -> Tensor:
     """A scipy matrix as a sparse tensor, its entries in the order they have."""
-    height, width = len(matrix.indptr) - 1, matrix.shape[-1]
+    height, width = matrix.shape  # pyright: ignore[reportGeneralTypeIssues]
     rows = np.repeat(np.arange(height), np.diff(matrix.indptr))
     place: ndarray = np.stack([rows, matrix.indices.astype(np.int64)])
     return torch.sparse_coo_tensor(
