@@ -49,6 +49,12 @@ def evaluate(
             "variants."
         ),
     ] = "auto,none",
+    transport: Annotated[
+        str | None,
+        typer.Option(
+            help="Fit sparse transports too, with at most so many edges per feature, such as 8,32."
+        ),
+    ] = None,
     pairs: Annotated[
         list[str] | None,
         typer.Option(help="Only this pair, A--B by the run's names; may be given several times."),
@@ -88,7 +94,8 @@ def evaluate(
     from saematch.runs import Run
 
     opened, on = Run.open(run), pick_device(device)
-    options = Options(tuple(carry.split(",")), _numbers(quantiles), resamples, seed)
+    edges = _edges(transport)
+    options = Options(tuple(carry.split(",")), _numbers(quantiles), resamples, seed, edges)
     chosen = [_pair(opened, name) for name in pairs] if pairs else evaluable(opened, reach)
     language = open_quietly(model, on, dtype)
     texts, fitted = _texts(language, text, fit or text[0], examples, fit_examples, length, seed)
@@ -140,6 +147,17 @@ def _texts(
         return [example for example in found if len(example) > 2]
 
     return {spec: ids(some) for spec, some in drawn.items()}, (fit, ids(apart))
+
+
+def _edges(text: str | None) -> tuple[int, ...]:
+    from saematch.errors import SaematchError
+
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError as error:
+        raise SaematchError(
+            f"--transport is {text!r}; give numbers of edges per feature, such as 8,32"
+        ) from error
 
 
 class _Progress:
