@@ -24,7 +24,7 @@ from numpy import ndarray
 import saematch
 from saematch import SAE, shipped
 from saematch.activations import FeatureActivations
-from saematch.activations.capture import capture
+from saematch.activations.capturing import capture
 from saematch.activations.feature_activations import joined
 from saematch.activations.model import open_model
 from saematch.activations.texts import open_texts, tokenise

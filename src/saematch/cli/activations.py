@@ -94,8 +94,8 @@ def _fill(
     notes: list[str],
     quiet: bool,
 ) -> None:
-    from saematch.activations.capture import capture
-    from saematch.activations.capture import notes as notes_of
+    from saematch.activations.capturing import capture
+    from saematch.activations.capturing import notes as notes_of
     from saematch.activations.forecast import check_room, forecast
     from saematch.cli.console import output, progress
 
