@@ -12,6 +12,7 @@ import errno
 import logging
 import os
 import socket
+import sys
 import threading
 from email.utils import formatdate, parsedate_to_datetime
 from http import HTTPStatus
@@ -139,8 +140,6 @@ class Server(ThreadingHTTPServer):
 
     def handle_error(self, request, client_address) -> None:
         """Told to the log, unless the browser only went away."""
-        import sys
-
         if not isinstance(sys.exception(), _GONE):
             log.exception("a request of %s failed", client_address)
 
@@ -165,8 +164,6 @@ class Handler(BaseHTTPRequestHandler):
     """Answers GET and HEAD."""
 
     protocol_version = "HTTP/1.1"
-    server_version = f"saematch/{saematch.__version__}"
-    sys_version = ""
     timeout = IDLE
     # headers and body are two writes, and the second must not wait for a receipt of the first
     disable_nagle_algorithm = True
@@ -179,6 +176,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:  # noqa: N802
         """Send what a GET would be headed by."""
         self._answer(body=False)
+
+    def version_string(self) -> str:
+        """What the server calls itself."""
+        return f"saematch/{saematch.__version__}"
 
     def log_message(self, format: str, *args) -> None:
         """To the log, not to the terminal."""
