@@ -54,6 +54,22 @@ FOLDERS = (
 )
 
 
+# rows of a table that a reader gets together: few enough that one row of a large table is read
+# without the rest, over HTTP too, and enough that the list of groups at its end stays short
+GROUPS = {
+    "features": 2048,
+    "contexts": 256,
+    "pairs": 2048,
+    "candidates": 8192,
+    "sources": 8192,
+    "flow": 4096,
+    "flow/edges.parquet": 16384,
+    "flow/communities.parquet": 512,
+    "relations": 8192,
+}
+GROUP = 8192  # of other tables
+
+
 class Run:
     """A run directory, made by `Run.create` or read by `Run.open`.
 
@@ -364,7 +380,8 @@ class Run:
 
     def _write(self, place: str, frame: pl.DataFrame) -> None:
         with self._writing(place) as partial:
-            frame.write_parquet(partial)
+            rows = GROUPS.get(place) or GROUPS.get(place.split("/")[0], GROUP)
+            frame.write_parquet(partial, row_group_size=rows)
 
     def _save(self) -> None:
         with self._writing(MANIFEST) as partial:
