@@ -151,7 +151,7 @@ export class Explorer {
   }
 
   /** Its community, row of its contexts, origin: what the life of a feature does not hold. */
-  async node1(node: number): Promise<Record<string, unknown>> {
+  async about(node: number): Promise<Record<string, unknown>> {
     const frame = await this.row("nodes", ["life", "context", "origin", "community"], node);
     return frame.row(0);
   }
@@ -162,7 +162,7 @@ export class Explorer {
     if (feature >= place.features) {
       throw new RunError(`${site} has ${place.features} features, from 0: there is no ${feature}`);
     }
-    const { life } = await this.node1(place.start + feature);
+    const { life } = await this.about(place.start + feature);
     const row = life as number;
     return (await this.lives(row, row + 1))[0];
   }
