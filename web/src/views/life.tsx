@@ -110,7 +110,7 @@ function Shown(props: {
               partners={partners}
               walk={walk}
             />
-            <Curves run={run} layout={layout} focus={life.node} />
+            <Curves layout={layout} focus={life.node} />
           </>
         )}
       </section>

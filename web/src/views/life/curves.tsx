@@ -1,8 +1,7 @@
 import { extent } from "d3-array";
 import { scaleLinear, scaleLog } from "d3-scale";
 import type { Life } from "../../data/explorer";
-import type { Run } from "../../data/run";
-import { figure } from "../../draw/format";
+import { figure, percent } from "../../draw/format";
 import { LEFT, RIGHT, type Layout } from "./layout";
 
 interface Curve {
@@ -12,13 +11,14 @@ interface Curve {
   logarithmic?: boolean;
   domain?: readonly [number, number];
   of: (life: Life) => number;
+  say?: (value: number) => string;
 }
 
 const CURVES: readonly Curve[] = [
   { name: "decoder cosine", link: true, domain: [0, 1], of: (life) => life.cosine },
   { name: "activation corr.", link: true, domain: [0, 1], of: (life) => life.pearson },
   { name: "MSE, folded", link: true, of: (life) => life.mseFolded },
-  { name: "frequency", logarithmic: true, of: (life) => life.frequency },
+  { name: "frequency", logarithmic: true, of: (life) => life.frequency, say: percent },
   { name: "threshold", of: (life) => life.threshold },
 ];
 
@@ -26,7 +26,7 @@ const HEIGHT = 54;
 const PAD = 10;
 
 /** Measures along the track, one row each, over the same columns as the track. */
-export function Curves({ run, layout, focus }: { run: Run; layout: Layout; focus: number }) {
+export function Curves({ layout, focus }: { layout: Layout; focus: number }) {
   const known = CURVES.filter(({ of }) => layout.track.some(({ life }) => !Number.isNaN(of(life))));
   if (!known.length) return null;
   return (
@@ -39,14 +39,14 @@ export function Curves({ run, layout, focus }: { run: Run; layout: Layout; focus
     >
       {known.map((curve, i) => (
         <g key={curve.name} transform={`translate(0,${i * HEIGHT})`}>
-          <CurveRow run={run} curve={curve} layout={layout} focus={focus} />
+          <CurveRow curve={curve} layout={layout} focus={focus} />
         </g>
       ))}
     </svg>
   );
 }
 
-function CurveRow(props: { run: Run; curve: Curve; layout: Layout; focus: number }) {
+function CurveRow(props: { curve: Curve; layout: Layout; focus: number }) {
   const { curve, layout, focus } = props;
   const points = layout.track
     .map(({ life, x }, i) => ({
@@ -90,7 +90,7 @@ function CurveRow(props: { run: Run; curve: Curve; layout: Layout; focus: number
           x={point.x + 8}
           y={y(point.value) + (y(point.value) < HEIGHT / 2 ? 13 : -5)}
         >
-          {figure(point.value)}
+          {(curve.say ?? figure)(point.value)}
         </text>
       ))}
     </>

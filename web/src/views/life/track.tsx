@@ -175,7 +175,7 @@ function Guides(props: { run: Run; layout: Layout; spacing: number; focus: numbe
             y1={y}
             y2={y}
           />
-          <text class="lane-name" x={0} y={y + 4} fill={LANES[lane]}>
+          <text class="lane-name" x={0} y={y + 4} style={{ color: LANES[lane] }}>
             {LANE_NAMES[lane].replace("residual ", "")}
           </text>
         </g>
@@ -256,7 +256,7 @@ function Side(props: {
       <circle class="halo" r="12" />
       <circle class="dot" r={partner ? 5.5 : 4.5} fill-opacity={opacity} stroke-opacity={opacity} />
       {wide && (
-        <text class="side-label" x={9} y={4} opacity={0.35 + 0.65 * opacity}>
+        <text class="side-label" x={9} y={4} opacity={0.7 + 0.3 * opacity}>
           {fitted(label ?? String(side.feature), room * 0.62, 11.5)}
         </text>
       )}
