@@ -14,7 +14,7 @@ export function SurvivalCurves(props: { run: Run; figures: Figures; width: numbe
   const { run, figures, width } = props;
   const curves = figures.survival.filter(({ points }) => points.length > 1);
   if (!curves.length || width < 100) return null;
-  const x = scaleLinear([0, run.chain.length - 1], [LEFT, width - 40]);
+  const x = scaleLinear([0, run.chain.length - 1], [LEFT, width - 64]);
   const y = scaleLinear([0, 1], [TALL - BOTTOM, 14]);
   const place = new Map(run.chain.map((site, i) => [site, x(i)]));
   const every = Math.ceil(34 / (x(1) - x(0)));
@@ -22,7 +22,7 @@ export function SurvivalCurves(props: { run: Run; figures: Figures; width: numbe
     <svg width={width} height={TALL} role="img" aria-label="Share of tracks alive, by starting layer">
       {[0, 0.25, 0.5, 0.75, 1].map((tick) => (
         <g key={tick}>
-          <line class="guide" x1={LEFT} x2={width - 40} y1={y(tick)} y2={y(tick)} />
+          <line class="guide" x1={LEFT} x2={width - 64} y1={y(tick)} y2={y(tick)} />
           <text class="axis" x={LEFT - 10} y={y(tick) + 4} text-anchor="end">
             {Math.round(100 * tick)}
           </text>

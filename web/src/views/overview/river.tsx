@@ -41,6 +41,9 @@ export function River(props: {
   const bottom = TOP + TALL;
   const height = bottom + 112;
   const roomy = spacing > 104;
+  // splits and merges are named where they are widest
+  const thinner = steps.map((s) => Math.min(s.splits, s.splitParts, s.merges, s.mergeParts) || 0);
+  const widest = Math.max(...thinner) * scale > 18 ? thinner.indexOf(Math.max(...thinner)) : -1;
   return (
     <div class="river">
       <svg width={width} height={height} role="group" aria-label="Features from layer to layer">
@@ -81,7 +84,7 @@ export function River(props: {
             to={[bottom, tall(step.arriving)]}
             scale={scale}
             roomy={roomy}
-            run={run}
+            named={i === widest}
             href={writeHash(changed(state, { view: "pair", a: step.a, b: step.b }))}
             go={go}
             tip={tip}
@@ -211,12 +214,12 @@ function StepBand(props: {
   to: readonly [number, number];
   scale: number;
   roomy: boolean;
-  run: Run;
+  named: boolean;
   href: string;
   go: Go;
   tip: Tip;
 }) {
-  const { step, x0, x1, from, to, scale, roomy, go, tip } = props;
+  const { step, x0, x1, from, to, scale, roomy, named, go, tip } = props;
   const [top, wide] = from;
   const [bottom, arriving] = to;
   const summary = step.pair?.summary;
@@ -267,6 +270,16 @@ function StepBand(props: {
       )}
       {mergers > 0 && (
         <path class="merging" d={band(x0, [top + wide - mergers, top + wide], x1, [bottom - merged, bottom])} />
+      )}
+      {named && roomy && (
+        <>
+          <text class="flow-note" x={x0 + 10} y={top + 15}>
+            split
+          </text>
+          <text class="flow-note" x={x1 - 10} y={bottom - 8} text-anchor="end">
+            merge
+          </text>
+        </>
       )}
       {roomy && wide > 16 && (
         <text class="flow-count on" x={middle[0]} y={middle[1] + 4} text-anchor="middle">
