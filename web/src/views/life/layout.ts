@@ -4,7 +4,7 @@ import type { Edge, Explorer, Life } from "../../data/explorer";
 import type { Lane, Run } from "../../data/run";
 
 export const LEFT = 128;
-export const RIGHT = 56;
+export const RIGHT = 96;
 const ROW = 34; // between alternatives of a column
 const SHOWN = 3; // alternatives above, and below, the line
 const WRITERS = 2; // of a module's SAE that are drawn for one feature

@@ -26,11 +26,14 @@ export function Links(props: {
   );
 }
 
-/** The nearest SAE first: edges into a feature are those of all SAEs before it. */
+/** Matches first, then the nearest SAE, then the best source. */
 function closest(explorer: Explorer, life: Life): Edge[] {
   const start = (edge: Edge) => explorer.site(explorer.feature(edge.other).site).start;
   const rank = (edge: Edge) => (Number.isNaN(edge.sourceRank) ? 1e9 : edge.sourceRank);
-  return [...life.in].sort((x, y) => start(y) - start(x) || rank(x) - rank(y) || y.score - x.score);
+  const other = (edge: Edge) => Number(edge.kind !== "match");
+  return [...life.in].sort(
+    (x, y) => other(x) - other(y) || start(y) - start(x) || rank(x) - rank(y) || y.score - x.score,
+  );
 }
 
 function LinkTable(props: {
@@ -50,7 +53,7 @@ function LinkTable(props: {
       <h3>{title}</h3>
       {!edges.length && <p class="panel-none">The run relates nothing here.</p>}
       {edges.length > 0 && (
-        <table class="plain" aria-label={title}>
+        <table class="plain relations" aria-label={title}>
           <thead>
             <tr>
               <th scope="col">feature</th>
