@@ -1,0 +1,161 @@
+import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { openExplorer, type Explorer } from "./data/explorer";
+import { overHttp } from "./data/files";
+import { Reader } from "./data/parquet";
+import { parseFeature, Run } from "./data/run";
+import { Data } from "./data/tables";
+import { Failure, Loading } from "./parts/notices";
+import { useLoaded } from "./parts/use";
+import { changed, readHash, writeHash, type Change, type State, type ViewName } from "./state";
+import { useTheme } from "./theme";
+import { Evaluation } from "./views/evaluation";
+import { Find } from "./views/find";
+import { Graph } from "./views/graph";
+import { Life } from "./views/life";
+import { Overview } from "./views/overview";
+import { Pair } from "./views/pair";
+import type { View } from "./views/view";
+
+const PAGES: Record<ViewName, { title: string; view: View }> = {
+  overview: { title: "Overview", view: Overview },
+  find: { title: "Find", view: Find },
+  life: { title: "Life of a feature", view: Life },
+  pair: { title: "Pair", view: Pair },
+  graph: { title: "Graph", view: Graph },
+  evaluation: { title: "Evaluation", view: Evaluation },
+};
+
+interface Opened {
+  run: Run;
+  data: Data;
+  explorer: Explorer;
+}
+
+async function openRun(base: string): Promise<Opened> {
+  const open = overHttp(base);
+  const reader = new Reader(open);
+  const [manifest, explorer] = await Promise.all([open("run.json"), openExplorer(open, reader)]);
+  const run = Run.parse(new TextDecoder().decode(await manifest.slice(0)));
+  return { run, data: new Data(run, reader), explorer };
+}
+
+export function App() {
+  const [state, setState] = useState<State>(() => readHash(location.hash));
+  const current = useRef(state);
+  current.current = state;
+  useEffect(() => {
+    const follow = () => setState(readHash(location.hash));
+    addEventListener("hashchange", follow);
+    addEventListener("popstate", follow);
+    return () => {
+      removeEventListener("hashchange", follow);
+      removeEventListener("popstate", follow);
+    };
+  }, []);
+  const go = useCallback((change: Change, { replace = false } = {}) => {
+    const next = changed(current.current, change);
+    const hash = writeHash(next);
+    if (hash === writeHash(current.current)) return;
+    history[replace ? "replaceState" : "pushState"](null, "", hash);
+    if (change.view && change.view !== current.current.view) scrollTo(0, 0);
+    current.current = next;
+    setState(next);
+  }, []);
+  const opened = useLoaded(() => openRun("run/"), []);
+  const search = useRef<HTMLInputElement>(null);
+  useSlash(search);
+  const theme = useTheme(state.more.theme, (theme) => go({ more: { theme } }, { replace: true }));
+  const run = opened.status === "ready" ? opened.value.run : null;
+  const { view: Shown, title } = PAGES[state.view];
+  useEffect(() => {
+    const of = state.feature !== null ? `${state.site} ${state.feature} · ` : "";
+    document.title = `${of}${title}${run?.model ? ` · ${run.model}` : ""} · saematch`;
+  }, [state, run]);
+  const pages = useMemo(() => pagesOf(run), [run]);
+  return (
+    <>
+      <a class="skip" href="#main" onClick={skip}>
+        Skip to content
+      </a>
+      <header class="bar">
+        <a class="brand" href={writeHash(changed(state, { view: "overview", site: null }))}>
+          saematch
+        </a>
+        <nav aria-label="Views">
+          {pages.map((name) => (
+            <a
+              key={name}
+              href={writeHash(changed(state, { view: name }))}
+              aria-current={name === state.view ? "page" : undefined}
+              data-testid={`nav-${name}`}
+            >
+              {PAGES[name].title}
+            </a>
+          ))}
+        </nav>
+        <form
+          role="search"
+          onSubmit={(event) => {
+            event.preventDefault();
+            const text = search.current?.value.trim() ?? "";
+            const exact = run ? parseFeature(run, text) : [];
+            if (exact.length) go({ view: "life", ...exact[0] });
+            else go({ view: "find", more: { q: text } });
+            search.current?.blur();
+          }}
+        >
+          <input
+            ref={search}
+            type="search"
+            placeholder="Token, or 3_100"
+            aria-label="Search features by token, label or number"
+            aria-keyshortcuts="/"
+            autocomplete="off"
+            spellcheck={false}
+            data-testid="search"
+            value={state.more.q ?? ""}
+          />
+          <kbd aria-hidden="true">/</kbd>
+        </form>
+        {theme}
+      </header>
+      <main id="main" tabIndex={-1}>
+        {opened.status === "loading" && <Loading what="the run" />}
+        {opened.status === "error" && <Failure error={opened.error} />}
+        {opened.status === "ready" && (
+          <Shown key={state.view} {...opened.value} state={state} go={go} />
+        )}
+      </main>
+    </>
+  );
+}
+
+function pagesOf(run: Run | null): ViewName[] {
+  const pages: ViewName[] = ["overview", "find", "life", "pair", "graph"];
+  return run?.manifest.evaluation ? [...pages, "evaluation"] : pages;
+}
+
+function skip(event: Event) {
+  // the hash holds the state, so that it cannot name a place on the page
+  event.preventDefault();
+  document.getElementById("main")?.focus();
+}
+
+/** `/` goes to the search box, Escape leaves it. */
+function useSlash(search: { current: HTMLInputElement | null }) {
+  useEffect(() => {
+    const onKeyDown = (event: KeyboardEvent) => {
+      const target = event.target as HTMLElement;
+      const typing = target.matches("input, textarea, select, [contenteditable]");
+      if (event.key === "/" && !typing && !event.metaKey && !event.ctrlKey && !event.altKey) {
+        event.preventDefault();
+        search.current?.focus();
+        search.current?.select();
+      } else if (event.key === "Escape" && target === search.current) {
+        search.current?.blur();
+      }
+    };
+    addEventListener("keydown", onKeyDown);
+    return () => removeEventListener("keydown", onKeyDown);
+  }, []);
+}

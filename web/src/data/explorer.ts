@@ -1,0 +1,307 @@
+/** Tables under explorer/, made for this page: features by number, lives by track, tokens. */
+
+import { FileError, type Opener } from "./files";
+import type { Frame, Reader } from "./parquet";
+import { RunError, type Mode } from "./run";
+
+export interface Place {
+  name: string;
+  /** Number of its first feature among all features of the run. */
+  start: number;
+  features: number;
+  layer: number | null;
+  kind: string | null;
+  stream: string | null;
+  in_chain: boolean;
+  contexts: boolean;
+}
+
+export interface Index {
+  format: string;
+  format_version: number;
+  sites: Place[];
+  chain: string[] | null;
+  modes: Mode[];
+  mode: Mode | null;
+  kinds: string[];
+  origins: string[];
+  nodes: number;
+  tables: Record<string, string>;
+}
+
+/** An edge of a feature in the flow graph; NaN where a figure is not known. */
+export interface Edge {
+  /** Number of the other feature. */
+  other: number;
+  kind: "match" | "target" | "candidate" | "source";
+  rank: number;
+  sourceRank: number;
+  score: number;
+  cosine: number;
+  p: number;
+  sourceP: number;
+  pearson: number;
+}
+
+/** A feature with all that is drawn of it; NaN and null are what is not known. */
+export interface Life {
+  node: number;
+  site: string;
+  feature: number;
+  label: string | null;
+  frequency: number;
+  threshold: number;
+  maxActivation: number;
+  /** Row of its track's first feature in the table of lives, and how many it has. */
+  first: number;
+  length: number;
+  /** Of the link that leads to it on its track. */
+  score: number;
+  p: number;
+  cosine: number;
+  encoderCosine: number;
+  mse: number;
+  mseFolded: number;
+  pearson: number;
+  out: Edge[];
+  in: Edge[];
+  split: number;
+  merge: number;
+  /** Where the longest track of each mode through it lies in flow/tracks.parquet. */
+  tracks: Partial<Record<Mode, { row: number; length: number }>>;
+}
+
+/** All features by number, by column; NaN is what is not known. */
+export interface Nodes {
+  lifespan: Float64Array;
+  frequency: Float64Array;
+  /** Of its target in the next SAE. */
+  score: Float64Array;
+  p: Float64Array;
+  /** A code, see `Index.origins`. */
+  origin?: Float64Array;
+  community?: Float64Array;
+}
+
+export class Explorer {
+  private readonly rowOf = new Map<string, number>();
+  private words: Promise<Frame> | null = null;
+
+  constructor(
+    readonly index: Index,
+    readonly reader: Reader,
+  ) {
+    index.sites.forEach((site, i) => this.rowOf.set(site.name, i));
+  }
+
+  /** Number of a feature among all of the run. */
+  node(site: string, feature: number): number {
+    return this.site(site).start + feature;
+  }
+
+  site(name: string): Place {
+    const row = this.rowOf.get(name);
+    if (row === undefined) throw new RunError(`the run has no SAE ${name}`);
+    return this.index.sites[row];
+  }
+
+  /** The feature that has a number. */
+  feature(node: number): { site: string; feature: number } {
+    const sites = this.index.sites;
+    let [low, high] = [0, sites.length - 1];
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (sites[middle].start <= node) low = middle;
+      else high = middle - 1;
+    }
+    return { site: sites[low].name, feature: node - sites[low].start };
+  }
+
+  /** Columns of all features by number, for lists; origins and communities where asked for. */
+  async columns(all: boolean): Promise<Nodes> {
+    const names = ["lifespan", "frequency", "score", "p_value"];
+    if (all) names.push("origin", "community");
+    const frame = await this.reader.read(this.table("nodes"), names);
+    return {
+      lifespan: frame.numbers("lifespan"),
+      frequency: frame.numbers("frequency"),
+      score: frame.numbers("score"),
+      p: frame.numbers("p_value"),
+      origin: all ? frame.numbers("origin") : undefined,
+      community: all ? frame.numbers("community") : undefined,
+    };
+  }
+
+  /** Labels of some features by number. */
+  async labels(nodes: readonly number[]): Promise<Map<number, string | null>> {
+    const found = new Map<number, string | null>();
+    await Promise.all(
+      nodes.map(async (node) => {
+        const frame = await this.row("nodes", ["label"], node);
+        found.set(node, frame.texts("label")[0] ?? null);
+      }),
+    );
+    return found;
+  }
+
+  /** Its community, row of its contexts, origin: what the life of a feature does not hold. */
+  async about(node: number): Promise<Record<string, unknown>> {
+    const frame = await this.row("nodes", ["life", "context", "origin", "community"], node);
+    return frame.row(0);
+  }
+
+  /** One feature. */
+  async life(site: string, feature: number): Promise<Life> {
+    const place = this.site(site);
+    if (feature >= place.features) {
+      throw new RunError(`${site} has ${place.features} features, from 0: there is no ${feature}`);
+    }
+    const { life } = await this.about(place.start + feature);
+    const row = life as number;
+    return (await this.lives(row, row + 1))[0];
+  }
+
+  /** Features of some rows of the table of lives: of a track, as they follow one another. */
+  async lives(first: number, end: number): Promise<Life[]> {
+    const frame = await this.reader.read(this.table("life"), undefined, {}, [first, end]);
+    return Array.from({ length: frame.length }, (_, i) => this.lifeIn(frame, i));
+  }
+
+  /**
+   * The track of a mode that a feature is on, from its first feature to its last.
+   *
+   * Of the mode that lives are ordered by, that is one range of rows; else the features are looked
+   * up one by one.
+   */
+  async track(life: Life, mode: Mode | null): Promise<Life[]> {
+    const place = mode ? life.tracks[mode] : undefined;
+    if (!place || mode === this.index.mode) return this.lives(life.first, life.first + life.length);
+    const frame = await this.reader.read(
+      "flow/tracks.parquet",
+      ["site", "feature", "score", "p_value"],
+      {},
+      [place.row, place.row + place.length],
+    );
+    const [site, feature] = [frame.texts("site"), frame.numbers("feature")];
+    const [score, p] = [frame.numbers("score"), frame.numbers("p_value")];
+    const steps = await Promise.all(
+      site.map(async (name, i) => {
+        const life = await this.life(name as string, feature[i]);
+        return { ...life, score: score[i], p: p[i] };
+      }),
+    );
+    return steps.map((step, i) => (i ? withLink(step, steps[i - 1]) : step));
+  }
+
+  /** Tokens of the top contexts of all features; read whole once, for searching. */
+  vocabulary(): Promise<Frame> {
+    this.words ??= this.reader.read(this.table("vocabulary"));
+    return this.words;
+  }
+
+  /** Features that fire on a token, the most first, with its weight among their tokens. */
+  async firing(first: number, count: number): Promise<{ node: number; weight: number }[]> {
+    const range = [first, first + count] as const;
+    const frame = await this.reader.read(this.table("postings"), undefined, {}, range);
+    const [node, weight] = [frame.numbers("node"), frame.numbers("weight")];
+    return Array.from({ length: frame.length }, (_, i) => ({ node: node[i], weight: weight[i] }));
+  }
+
+  /** A small table, whole; null where the run has none. */
+  async whole(name: "pairs" | "relations"): Promise<Frame | null> {
+    const place = this.index.tables[name];
+    return place ? this.reader.read(place) : null;
+  }
+
+  private table(name: string): string {
+    const place = this.index.tables[name];
+    if (!place) throw new RunError(`the run has no table ${name} for this page: ${PREPARE}`);
+    return place;
+  }
+
+  private row(table: string, columns: readonly string[], row: number): Promise<Frame> {
+    return this.reader.read(this.table(table), columns, {}, [row, row + 1]);
+  }
+
+  private lifeIn(frame: Frame, i: number): Life {
+    const number = (name: string) => frame.numbers(name)[i];
+    const site = this.index.sites[number("site")].name;
+    const tracks: Life["tracks"] = {};
+    for (const mode of this.index.modes) {
+      const row = number(`${mode}_row`);
+      if (!Number.isNaN(row)) tracks[mode] = { row, length: number(`${mode}_length`) };
+    }
+    const edges = (name: string) =>
+      ((frame.values(name)[i] ?? []) as RawEdge[]).map((edge) => edgeOf(edge, this.index.kinds));
+    return {
+      node: this.node(site, number("feature")),
+      site,
+      feature: number("feature"),
+      label: frame.texts("label")[i],
+      frequency: number("frequency"),
+      threshold: number("threshold"),
+      maxActivation: number("max_activation"),
+      first: number("first"),
+      length: number("length"),
+      score: number("score"),
+      p: number("p_value"),
+      cosine: number("decoder_cosine"),
+      encoderCosine: number("encoder_cosine"),
+      mse: number("decoder_mse"),
+      mseFolded: number("decoder_mse_folded"),
+      pearson: number("pearson"),
+      out: edges("out"),
+      in: edges("in"),
+      split: number("split"),
+      merge: number("merge"),
+      tracks,
+    };
+  }
+}
+
+/** The tables of a run for this page. */
+export async function openExplorer(open: Opener, reader: Reader): Promise<Explorer> {
+  let index: Index;
+  try {
+    const file = await open("explorer/index.json");
+    index = JSON.parse(new TextDecoder().decode(await file.slice(0))) as Index;
+  } catch (error) {
+    if (error instanceof FileError && error.status === 404) {
+      throw new RunError(`the run has no tables for this page: ${PREPARE}`);
+    }
+    throw error;
+  }
+  return new Explorer(index, reader);
+}
+
+const PREPARE = "`saematch explore RUN`, with or without --export, makes them";
+
+/** The measures of a link that is not the one of its own track's mode: those its edge has. */
+function withLink(step: Life, before: Life): Life {
+  const edge = step.in.find((known) => known.other === before.node);
+  return {
+    ...step,
+    cosine: edge?.cosine ?? NaN,
+    pearson: edge?.pearson ?? NaN,
+    encoderCosine: NaN,
+    mse: NaN,
+    mseFolded: NaN,
+  };
+}
+
+type RawEdge = Record<string, number | bigint | null>;
+
+function edgeOf(edge: RawEdge, kinds: readonly string[]): Edge {
+  const number = (name: string) => (edge[name] === null ? NaN : Number(edge[name]));
+  return {
+    other: number("other"),
+    kind: kinds[number("kind")] as Edge["kind"],
+    rank: number("rank"),
+    sourceRank: number("source_rank"),
+    score: number("score"),
+    cosine: number("cosine"),
+    p: number("p_value"),
+    sourceP: number("source_p_value"),
+    pearson: number("pearson"),
+  };
+}

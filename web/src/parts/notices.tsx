@@ -1,0 +1,35 @@
+import type { ComponentChildren } from "preact";
+
+/** Says that something is on its way; appears only after a moment, so that it does not flash. */
+export function Loading({ what }: { what: string }) {
+  return (
+    <p class="notice loading" role="status">
+      Reading {what} …
+    </p>
+  );
+}
+
+/** Says that there is nothing, and what to do. */
+export function Empty({ title, children }: { title: string; children?: ComponentChildren }) {
+  return (
+    <div class="notice empty">
+      <p class="notice-title">{title}</p>
+      {children && <p>{children}</p>}
+    </div>
+  );
+}
+
+/** Says what went wrong, and what to do. */
+export function Failure({ error }: { error: Error }) {
+  return (
+    <div class="notice failure" role="alert">
+      <p class="notice-title">This could not be shown</p>
+      <p>{error.message}</p>
+      <p>
+        <button type="button" class="button" onClick={() => location.reload()}>
+          Reload the page
+        </button>
+      </p>
+    </div>
+  );
+}

@@ -1,0 +1,54 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+
+/** What an asynchronous value is at the moment. */
+export type Loaded<T> =
+  | { status: "loading"; last?: T }
+  | { status: "ready"; value: T }
+  | { status: "error"; error: Error };
+
+/**
+ * The value that `load` promises; loads anew when an entry of `on` changes.
+ *
+ * While it loads, `last` is the value before, so that a view need not go blank.
+ */
+export function useLoaded<T>(load: () => Promise<T>, on: readonly unknown[]): Loaded<T> {
+  const [loaded, set] = useState<Loaded<T>>({ status: "loading" });
+  const last = useRef<T | undefined>(undefined);
+  useEffect(() => {
+    let current = true;
+    set({ status: "loading", last: last.current });
+    load().then(
+      (value) => {
+        last.current = value;
+        if (current) set({ status: "ready", value });
+      },
+      (error: unknown) => {
+        const known = error instanceof Error ? error : new Error(String(error));
+        if (current) set({ status: "error", error: known });
+      },
+    );
+    return () => {
+      current = false;
+    };
+  }, on);
+  return loaded;
+}
+
+/** The value, or the one before while another loads. */
+export function latest<T>(loaded: Loaded<T>): T | undefined {
+  return loaded.status === "ready" ? loaded.value : loaded.status === "loading" ? loaded.last : undefined;
+}
+
+/** Width of an element in CSS pixels, as it changes; 0 before it is known. */
+export function useWidth<E extends Element>() {
+  const ref = useRef<E>(null);
+  const [width, set] = useState(0);
+  useEffect(() => {
+    const element = ref.current;
+    if (!element) return;
+    const observer = new ResizeObserver(([entry]) => set(Math.floor(entry.contentRect.width)));
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
+  return [ref, width] as const;
+}
