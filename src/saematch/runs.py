@@ -259,9 +259,12 @@ class Run:
     ) -> None:
         """The same of an evaluation: `evaluation/NAME.parquet`.
 
-        It stays when a pair is added: what it says of the pairs there were remains true.
+        It stays when a pair is added: what it says of the pairs there were remains true. Of the
+        same options it grows row by row, and what is there already is not lost on the way.
         """
-        self._add("evaluation", tables, summary)
+        there = self.evaluation
+        grows = there is not None and there.get("options") == plain(summary.get("options"))
+        self._add("evaluation", tables, summary, grows=grows)
 
     @property
     def flow(self) -> dict[str, Any] | None:
@@ -349,11 +352,15 @@ class Run:
         return found
 
     def _add(
-        self, key: str, tables: Mapping[str, pl.DataFrame], summary: Mapping[str, Any]
+        self,
+        key: str,
+        tables: Mapping[str, pl.DataFrame],
+        summary: Mapping[str, Any],
+        grows: bool = False,
     ) -> None:
         places = {name: f"{key}/{name}.parquet" for name in tables}
         finished = self.finished
-        if key in self.manifest:
+        if key in self.manifest and not grows:
             # a summary must never stand beside tables that it was not made of
             self._forget(key)
         for name, table in tables.items():

@@ -126,7 +126,7 @@ def match_into(
     places = {name: place for place, name in enumerate(run.names)}
     if heard is not None:
         for name in {name for pair in missing for name in pair}:
-            heard.store.named(run.sae(name)["checksum"])
+            heard.name_of(run.sae(name))
     with progress(quiet) as bar:
         task = bar.add_task("matching", total=len(pairs), completed=len(pairs) - len(missing))
         for a, b in missing:
@@ -137,7 +137,7 @@ def match_into(
                 activation = (_mean_activation(saes[i]), _mean_activation(saes[j]))
             both = None
             if heard is not None:
-                both = heard.of(run.sae(a)["checksum"]), heard.of(run.sae(b)["checksum"])
+                both = heard.of(run.sae(a)), heard.of(run.sae(b))
             found = match(
                 saes[i],
                 saes[j],
