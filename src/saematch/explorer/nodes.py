@@ -149,8 +149,10 @@ class Nodes:
         """One row per node, for search and lists: see docs/explorer.md."""
         rows = life.select(
             pl.int_range(pl.len(), dtype=pl.Int32).alias("life"),
-            (pl.col("site").replace_strict(self._first, return_dtype=pl.Int64) + pl.col("feature"))
-            .alias("node"),
+            (
+                pl.col("site").replace_strict(self._first, return_dtype=pl.Int64)
+                + pl.col("feature")
+            ).alias("node"),
         )
         frame = self.features
         for other in (rows, self._targets(), self._communities(), self._origins(), self._spans()):
