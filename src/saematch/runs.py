@@ -387,7 +387,7 @@ class Run:
 
     def _write(self, place: str, frame: pl.DataFrame) -> None:
         with self._writing(place) as partial:
-            rows = GROUPS.get(place) or GROUPS.get(place.split("/")[0], GROUP)
+            rows = GROUPS.get(place) or GROUPS.get(place.split("/", maxsplit=1)[0], GROUP)
             frame.write_parquet(partial, row_group_size=rows)
 
     def _save(self) -> None:

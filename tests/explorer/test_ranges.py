@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saematch.explorer.ranges import Unsatisfiable, byte_range
+from saematch.explorer.ranges import RangeError, byte_range
 
 numbers = st.integers(0, 60)
 
@@ -16,10 +16,10 @@ def test_a_range_from_a_byte_on_is_a_slice(size, first, last):
     if last is not None and last < first:
         assert byte_range(header, size) is None  # not well-formed: ignored
     elif first >= size:
-        with pytest.raises(Unsatisfiable):
+        with pytest.raises(RangeError):
             byte_range(header, size)
     else:
-        start, end = byte_range(header, size)
+        start, end = byte_range(header, size) or (0, 0)
         assert content[start:end] == content[first : None if last is None else last + 1]
         assert 0 <= start < end <= size
 
@@ -27,7 +27,7 @@ def test_a_range_from_a_byte_on_is_a_slice(size, first, last):
 @given(size=st.integers(1, 50), length=st.integers(1, 60))
 def test_a_suffix_is_the_end_of_the_file(size, length):
     content = bytes(range(size))
-    start, end = byte_range(f"bytes=-{length}", size)
+    start, end = byte_range(f"bytes=-{length}", size) or (0, 0)
     assert content[start:end] == content[-length:]
 
 
@@ -61,7 +61,7 @@ def test_edges():
     assert byte_range(f"bytes=-{'9' * 5000}", 10) == (0, 10)
     assert byte_range("bytes=-5", 0) is None  # satisfiable, but has no bytes to name
     for header, size in (("bytes=-0", 10), ("bytes=10-", 10), ("bytes=0-", 0), ("bytes=0-0", 0)):
-        with pytest.raises(Unsatisfiable):
+        with pytest.raises(RangeError):
             byte_range(header, size)
-    with pytest.raises(Unsatisfiable):
+    with pytest.raises(RangeError):
         byte_range(f"bytes={'9' * 5000}-", 10)

@@ -294,7 +294,7 @@ def test_a_run_of_two_saes_without_flow_or_contexts(tmp_path):
     a = make_sae(layer=1)
     saes = [a, permuted(make_sae(layer=1), order, noise=0.1)]
     run = Run.create(tmp_path / "run", "match", {}, saes)
-    run.add_pair(*run.names, saematch.match(*saes, "cosine"))
+    run.add_pair(run.names[0], run.names[1], saematch.match(saes[0], saes[1], "cosine"))
     made = tmp_path / "made"
     made.mkdir()
     tables.make(run, made, digest_of(run))

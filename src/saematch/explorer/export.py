@@ -178,6 +178,5 @@ How features flow through a model: a run of saematch {saematch.__version__}, wit
 {len(run.names)} sparse autoencoders and {len(run.pairs)} pairs of them, as a page.
 
 Any web host serves this folder as it is: upload it whole. On this machine:
-`python -m http.server --bind 127.0.0.1` here, then http://127.0.0.1:8000/. A page opened as a file
-(`file://`) may not read the tables beside it. The run itself lies in `run/`: `saematch explore run`.
+`saematch explore run` here. A page opened as a file (`file://`) may not read the tables beside it.
 """

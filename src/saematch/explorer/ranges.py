@@ -8,7 +8,7 @@ _RANGE = re.compile(r"[ \t]*bytes[ \t]*=[ \t]*(\d*)-(\d*)[ \t]*", re.ASCII | re.
 _DIGITS = 18  # more than any file has; int() of very long digits is slow
 
 
-class Unsatisfiable(Exception):
+class RangeError(Exception):
     """The range lies beyond the end of the file."""
 
 
@@ -23,7 +23,7 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
         size: of the file in bytes.
 
     Raises:
-        Unsatisfiable: the file has no byte of the range.
+        RangeError: the file has no byte of the range.
     """
     found = _RANGE.fullmatch(header or "")
     if found is None:
@@ -36,11 +36,11 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
     end = beyond if len(last) > _DIGITS else int(last or 0)
     if not first:
         if end == 0:
-            raise Unsatisfiable
+            raise RangeError
         # no range can be named of a file without bytes
         return (max(size - end, 0), size) if size else None
     if last and end < start:
         return None
     if start >= size:
-        raise Unsatisfiable
+        raise RangeError
     return start, min(end + 1, size) if last else size

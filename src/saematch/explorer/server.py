@@ -23,7 +23,7 @@ from typing import BinaryIO
 import saematch
 from saematch.errors import SaematchError
 from saematch.explorer.places import Places
-from saematch.explorer.ranges import Unsatisfiable, byte_range
+from saematch.explorer.ranges import RangeError, byte_range
 
 HOST = "127.0.0.1"
 PORT = 8237  # tried first, so that bookmarks last
@@ -123,7 +123,7 @@ class Server(ThreadingHTTPServer):
         """As its parent, without asking a name server for this machine's name."""
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = self.server_address[:2]
+        self.server_name, self.server_port = HOST, self.server_address[1]
 
     def get_request(self) -> tuple[socket.socket, object]:
         """A new connection, remembered so that `stop` can end it."""
@@ -169,11 +169,11 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         """Send a file, or part of it."""
         self._answer(body=True)
 
-    def do_HEAD(self) -> None:  # noqa: N802
+    def do_HEAD(self) -> None:
         """Send what a GET would be headed by."""
         self._answer(body=False)
 
@@ -247,7 +247,7 @@ class Handler(BaseHTTPRequestHandler):
             if (part := byte_range(asked, size)) is not None:
                 code, (start, end) = HTTPStatus.PARTIAL_CONTENT, part
                 headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
-        except Unsatisfiable:
+        except RangeError:
             more = {"Content-Range": f"bytes */{size}", "Content-Length": "0"}
             self._head(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, {**headers, **more})
             return
