@@ -64,8 +64,11 @@ def test_match_is_fused_where_there_are_activations(store, tmp_path):
     assert "matched by fused" in shown
     assert "expected correlation" in " ".join(shown.split())
     run = Run.open(tmp_path / "run")
-    assert run.manifest["options"]["activations"] == {
+    heard = run.manifest["options"]["activations"]
+    assert heard["texts"].pop("digest").startswith("sha256:")
+    assert heard == {
         "model": "saematch:model",
+        "dtype": None,
         "texts": {
             "from": ["saematch:prose", "saematch:code"],
             "examples": 6,
@@ -102,6 +105,36 @@ def test_relate_writes_partners_shares_and_gates_beside_the_matches(store, tmp_p
     fired = targets["feature"].to_numpy()
     np.testing.assert_allclose(targets["value"], best[fired], atol=1e-4)
     np.testing.assert_array_equal(targets["a"].unique(), ["resid_post_3"])
+
+
+def test_relations_on_other_text_are_kept_unless_asked(store, tmp_path):
+    out, fewer = tmp_path / "run", tmp_path / "fewer"
+    call("flow", *PAIR, "--method", "feature-flow", "-o", out, "-q")
+    capture(fewer, "--seed", 3)
+    call("relate", out, "--activations", store, "-q")
+    with pytest.raises(RunError, match="holds relations with other texts"):
+        call("relate", out, "--activations", fewer)
+    call("relate", out, "--activations", fewer, "--overwrite", "-q")
+
+
+def test_a_text_that_changed_is_other_text(tmp_path):
+    text, out = tmp_path / "notes.txt", tmp_path / "acts"
+    given = (PAIR[0], "--model", "saematch:model", "--text", text, "-o", out, "-q")
+    text.write_text("The quick brown fox jumps over the lazy dog.\n" * 3)
+    call("activations", *given)
+    text.write_text("import numpy as np\n" * 5)
+    with pytest.raises(RunError, match="texts: digest"):
+        call("activations", *given)
+
+
+def test_a_wrong_model_leaves_the_folder_alone(store, tmp_path):
+    before = sorted(p.name for p in store.rglob("*"))
+    texts = ("--text", "saematch:prose", "--examples", 2, "--overwrite", "-o", store)
+    with pytest.raises(SaematchError, match="cannot be opened"):
+        call("activations", PAIR[0], "--model", tmp_path, *texts)
+    assert sorted(p.name for p in store.rglob("*")) == before
+    with pytest.raises(SaematchError, match="resid_post_3 is given twice"):
+        call("activations", PAIR[0], PAIR[0], "--model", "saematch:model", *texts)
 
 
 @pytest.mark.parametrize(
