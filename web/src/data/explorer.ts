@@ -71,19 +71,16 @@ export interface Life {
   tracks: Partial<Record<Mode, { row: number; length: number }>>;
 }
 
-/** All features by number, by column. */
+/** All features by number, by column; NaN is what is not known. */
 export interface Nodes {
-  label: readonly (string | null)[];
-  frequency: Float64Array;
-  maxActivation: Float64Array;
   lifespan: Float64Array;
+  frequency: Float64Array;
+  /** Of its target in the next SAE. */
   score: Float64Array;
   p: Float64Array;
-  cosine: Float64Array;
-  matched: readonly (boolean | null)[];
-  excluded: readonly (boolean | null)[];
-  origin: Float64Array;
-  community: Float64Array;
+  /** A code, see `Index.origins`. */
+  origin?: Float64Array;
+  community?: Float64Array;
 }
 
 export class Explorer {
@@ -120,21 +117,18 @@ export class Explorer {
     return { site: sites[low].name, feature: node - sites[low].start };
   }
 
-  /** What is known of features by number: some columns of all, for lists. */
-  async nodes(): Promise<Nodes> {
-    const frame = await this.reader.read(this.table("nodes"), NODE_COLUMNS);
+  /** Columns of all features by number, for lists; origins and communities where asked for. */
+  async columns(all: boolean): Promise<Nodes> {
+    const names = ["lifespan", "frequency", "score", "p_value"];
+    if (all) names.push("origin", "community");
+    const frame = await this.reader.read(this.table("nodes"), names);
     return {
-      label: frame.texts("label"),
-      frequency: frame.numbers("frequency"),
-      maxActivation: frame.numbers("max_activation"),
       lifespan: frame.numbers("lifespan"),
+      frequency: frame.numbers("frequency"),
       score: frame.numbers("score"),
       p: frame.numbers("p_value"),
-      cosine: frame.numbers("cosine"),
-      matched: frame.flags("matched"),
-      excluded: frame.flags("excluded"),
-      origin: frame.numbers("origin"),
-      community: frame.numbers("community"),
+      origin: all ? frame.numbers("origin") : undefined,
+      community: all ? frame.numbers("community") : undefined,
     };
   }
 
@@ -151,7 +145,7 @@ export class Explorer {
   }
 
   /** Its community, row of its contexts, origin: what the life of a feature does not hold. */
-  async node1(node: number): Promise<Record<string, unknown>> {
+  async about(node: number): Promise<Record<string, unknown>> {
     const frame = await this.row("nodes", ["life", "context", "origin", "community"], node);
     return frame.row(0);
   }
@@ -162,7 +156,7 @@ export class Explorer {
     if (feature >= place.features) {
       throw new RunError(`${site} has ${place.features} features, from 0: there is no ${feature}`);
     }
-    const { life } = await this.node1(place.start + feature);
+    const { life } = await this.about(place.start + feature);
     const row = life as number;
     return (await this.lives(row, row + 1))[0];
   }
@@ -281,20 +275,6 @@ export async function openExplorer(open: Opener, reader: Reader): Promise<Explor
 }
 
 const PREPARE = "`saematch explore RUN`, with or without --export, makes them";
-
-const NODE_COLUMNS = [
-  "label",
-  "frequency",
-  "max_activation",
-  "lifespan",
-  "score",
-  "p_value",
-  "cosine",
-  "matched",
-  "excluded",
-  "origin",
-  "community",
-];
 
 /** The measures of a link that is not the one of its own track's mode: those its edge has. */
 function withLink(step: Life, before: Life): Life {

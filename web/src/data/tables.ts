@@ -1,3 +1,4 @@
+import type { Explorer } from "./explorer";
 import type { Frame, Reader } from "./parquet";
 import type { Pair, Run } from "./run";
 
@@ -112,11 +113,12 @@ export class Data {
   }
 
   /** What a feature fires on; null where the run does not know. */
-  async contexts(site: string, feature: number): Promise<Contexts | null> {
+  async contextsOf(explorer: Explorer, site: string, feature: number): Promise<Contexts | null> {
     const place = this.run.sae(site).contexts;
     if (!place) return null;
-    const frame = await this.reader.read(place, undefined, { feature });
-    if (!frame.length) return null;
+    const { context } = await explorer.about(explorer.node(site, feature));
+    if (typeof context !== "number") return null;
+    const frame = await this.reader.read(place, undefined, {}, [context, context + 1]);
     return {
       frequency: frame.numbers("frequency")[0],
       mean: frame.numbers("mean_activation")[0],

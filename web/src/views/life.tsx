@@ -1,6 +1,223 @@
-import { Empty } from "../parts/notices";
+import { useMemo } from "preact/hooks";
+import type { Explorer, Life as Being } from "../data/explorer";
+import type { Mode, Run } from "../data/run";
+import type { Data } from "../data/tables";
+import { count, figure, percent } from "../draw/format";
+import { Empty, Failure, Loading } from "../parts/notices";
+import { Segments } from "../parts/segments";
+import { latest, useLoaded, useWidth } from "../parts/use";
+import { changed, writeHash, type Go, type State } from "../state";
+import { Curves } from "./life/curves";
+import { layoutOf } from "./life/layout";
+import { Links } from "./life/links";
+import { Panels } from "./life/panels";
+import { Track, type Walk } from "./life/track";
 import type { ViewProps } from "./view";
 
-export function Life(_: ViewProps) {
-  return <Empty title="Nothing here yet" />;
+const MODE_HINTS: Record<Mode, string> = {
+  gaps: "the best set of tracks at once, which may pass over a layer",
+  flow: "each feature to its best target; tracks may run together",
+  chained: "matches of neighbours, one after the other",
+};
+// below this, columns are too close for labels of what lies beside the track
+const ROOM = 96;
+
+/** A feature's life: its track over the layers, what lies beside it, and what it fires on. */
+export function Life(props: ViewProps) {
+  const { run, explorer, state, go } = props;
+  const { site, feature } = state;
+  const mode = modeOf(run, explorer, state);
+  const loaded = useLoaded(async () => {
+    if (site === null || feature === null) return null;
+    if (!run.has(site)) throw new Error(`The run has no SAE ${site}. It has ${run.names.join(", ")}.`);
+    const life = await explorer.life(site, feature);
+    const [track, about] = await Promise.all([
+      explorer.track(life, mode),
+      explorer.about(life.node),
+    ]);
+    return { life, track, about };
+  }, [site, feature, mode]);
+  if (site === null || feature === null) return <Start state={state} />;
+  if (loaded.status === "error") return <Failure error={loaded.error} />;
+  const shown = latest(loaded);
+  if (!shown) return <Loading what={`${site} ${feature}`} />;
+  return <Shown {...props} {...shown} mode={mode} go={go} />;
+}
+
+function modeOf(run: Run, explorer: Explorer, state: State): Mode | null {
+  const asked = state.more.mode as Mode;
+  return run.modes.includes(asked) ? asked : (explorer.index.mode ?? run.modes[0] ?? null);
+}
+
+function Start({ state }: { state: State }) {
+  const longest = writeHash(changed(state, { view: "find", more: { sort: "lifespan" } }));
+  return (
+    <div data-testid="view-life">
+      <Empty title="Whose life?">
+        Search for a token that a feature fires on, or for a number such as <code>3_100</code> (press{" "}
+        <kbd>/</kbd>), or begin with <a href={longest}>the features that live longest</a>.
+      </Empty>
+    </div>
+  );
+}
+
+function Shown(props: {
+  run: Run;
+  data: Data;
+  explorer: Explorer;
+  state: State;
+  go: Go;
+  life: Being;
+  track: Being[];
+  about: Record<string, unknown>;
+  mode: Mode | null;
+}) {
+  const { run, data, explorer, state, go, life, track, about, mode } = props;
+  const [ref, width] = useWidth<HTMLDivElement>();
+  const walk: Walk = (site, feature, options) => go({ view: "life", site, feature }, options);
+  const layout = useMemo(
+    () => (width > 0 ? layoutOf(run, explorer, track, width) : null),
+    [track.map((step) => step.node).join(), width],
+  );
+  const roomy = layout ? layout.width / Math.max(1, layout.columns.length) > ROOM : false;
+  const labels = latest(
+    useLoaded(
+      async () => explorer.labels(roomy && layout ? layout.sides.map((side) => side.node) : []),
+      [layout, roomy],
+    ),
+  );
+  const partners = latest(useLoaded(() => partnersOf(run, data, explorer, track), [track])) ?? NOBODY;
+  return (
+    <div class="life" data-testid="view-life">
+      <Header {...props} about={about} />
+      {run.modes.length > 1 && (
+        <Segments
+          label="Tracks"
+          value={mode as Mode}
+          choices={run.modes.map((value) => ({ value, text: value, hint: MODE_HINTS[value] }))}
+          onChange={(value) => go({ more: { mode: value } })}
+        />
+      )}
+      <section class="life-track" ref={ref} aria-label="Track">
+        {layout && (
+          <>
+            <Track
+              run={run}
+              explorer={explorer}
+              layout={layout}
+              focus={life.node}
+              labels={labels ?? NAMELESS}
+              partners={partners}
+              walk={walk}
+            />
+            <Curves layout={layout} focus={life.node} />
+          </>
+        )}
+      </section>
+      <section aria-labelledby="contexts-title">
+        <h2 id="contexts-title">What they fire on</h2>
+        <Panels data={data} explorer={explorer} track={track} focus={life.node} walk={walk} />
+      </section>
+      <section aria-labelledby="links-title">
+        <h2 id="links-title">
+          All that the run relates to {life.site} {life.feature}
+        </h2>
+        <Links run={run} explorer={explorer} life={life} state={state} go={go} />
+      </section>
+    </div>
+  );
+}
+
+const NOBODY: ReadonlySet<number> = new Set();
+const NAMELESS: ReadonlyMap<number, string | null> = new Map();
+
+/** Features that a feature of the track splits into, or that merge into one with it. */
+async function partnersOf(
+  run: Run,
+  data: Data,
+  explorer: Explorer,
+  track: readonly Being[],
+): Promise<Set<number>> {
+  const found = new Set<number>();
+  const follow = async (life: Being, kind: "split" | "merge") => {
+    const at = run.chain.indexOf(life.site);
+    const [a, b] = kind === "split" ? [at, at + 1] : [at - 1, at];
+    if (at < 0 || !run.chain[a] || !run.chain[b]) return;
+    for (const split of await data.splits(run.chain[a], run.chain[b])) {
+      if (split.kind !== kind || split.feature !== life.feature) continue;
+      found.add(explorer.node(kind === "split" ? split.b : split.a, split.part));
+    }
+  };
+  await Promise.all(
+    track.flatMap((life) => [
+      life.split > 1 ? follow(life, "split") : null,
+      life.merge > 1 ? follow(life, "merge") : null,
+    ]),
+  );
+  return found;
+}
+
+function Header(props: {
+  run: Run;
+  explorer: Explorer;
+  state: State;
+  life: Being;
+  track: readonly Being[];
+  about: Record<string, unknown>;
+}) {
+  const { run, explorer, state, life, track, about } = props;
+  const first = track[0];
+  const last = track[track.length - 1];
+  const origin = typeof about.origin === "number" ? explorer.index.origins[about.origin] : null;
+  const community = typeof about.community === "number" ? about.community : null;
+  const neuronpedia = run.sae(life.site).conventions.neuronpedia_id;
+  const facts: [string, string][] = [
+    ["fires on", `${percent(life.frequency)} of tokens`],
+    ["largest activation", figure(life.maxActivation)],
+    [
+      "lifespan",
+      track.length > 1
+        ? `${count(track.length)} layers, ${run.short(first.site)} to ${run.short(last.site)}`
+        : "this layer only",
+    ],
+  ];
+  if (origin) facts.push(["origin", origin]);
+  return (
+    <header class="life-head">
+      <p class="eyebrow">
+        {life.site} <b>{life.feature}</b>
+      </p>
+      <h1>
+        <bdi>{life.label ?? "No contexts known"}</bdi>
+      </h1>
+      <dl class="facts">
+        {facts.map(([name, value]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+        <div>
+          <dt>more</dt>
+          <dd>
+            <a href={writeHash(changed(state, { view: "graph" }))}>neighbourhood</a>
+            {community !== null && (
+              <a href={writeHash(changed(state, { view: "find", more: { community } }))}>
+                community {community}
+              </a>
+            )}
+            {neuronpedia && (
+              <a
+                href={`https://www.neuronpedia.org/${neuronpedia.split("/").map(encodeURIComponent).join("/")}/${life.feature}`}
+                rel="noreferrer noopener"
+                target="_blank"
+              >
+                Neuronpedia ↗
+              </a>
+            )}
+          </dd>
+        </div>
+      </dl>
+    </header>
+  );
 }

@@ -1,0 +1,90 @@
+import type { Explorer } from "../../data/explorer";
+import type { Run } from "../../data/run";
+import type { Go, State } from "../../state";
+
+/** The conditions of a search, kept in the URL. */
+export function Filters(props: { run: Run; explorer: Explorer; state: State; go: Go }) {
+  const { run, explorer, state, go } = props;
+  const { more } = state;
+  const set = (name: string) => (value: string) =>
+    go({ more: { [name]: value } }, { replace: true });
+  const number = (name: string, label: string, placeholder: string, step = "any") => (
+    <Field label={label}>
+      <input
+        type="number"
+        step={step}
+        min="0"
+        value={more[name] ?? ""}
+        placeholder={placeholder}
+        data-testid={`filter-${name}`}
+        onInput={(event) => set(name)(event.currentTarget.value)}
+      />
+    </Field>
+  );
+  const choose = (name: string, label: string, any: string, values: readonly string[]) => (
+    <Field label={label}>
+      <select
+        value={more[name] ?? ""}
+        data-testid={`filter-${name}`}
+        onChange={(event) => set(name)(event.currentTarget.value)}
+      >
+        <option value="">{any}</option>
+        {values.map((value) => (
+          <option key={value} value={value}>
+            {value}
+          </option>
+        ))}
+      </select>
+    </Field>
+  );
+  const active = ["site", "life", "from", "to", "score", "p", "origin", "community"].filter(
+    (name) => more[name],
+  );
+  const origins = run.flow("origins") ? explorer.index.origins : [];
+  return (
+    <aside class="filters" aria-label="Filters">
+      {choose("site", "SAE", "all", run.names)}
+      {number("life", "Lives for at least", "1 layer", "1")}
+      <Field label="Fires on a share of tokens">
+        <span class="between">
+          {["from", "to"].map((name) => (
+            <input
+              key={name}
+              type="number"
+              step="any"
+              min="0"
+              max="1"
+              aria-label={`Fires on a share of tokens, ${name}`}
+              value={more[name] ?? ""}
+              placeholder={name === "from" ? "0" : "1"}
+              data-testid={`filter-${name}`}
+              onInput={(event) => set(name)(event.currentTarget.value)}
+            />
+          ))}
+        </span>
+      </Field>
+      {number("score", "Score to the next at least", "any")}
+      {number("p", "p-value at most", "1")}
+      {origins.length > 0 && choose("origin", "Origin", "any", origins)}
+      {run.flow("communities") && number("community", "Community", "any", "1")}
+      {active.length > 0 && (
+        <button
+          type="button"
+          class="button"
+          onClick={() => go({ more: Object.fromEntries(active.map((name) => [name, null])) })}
+        >
+          Clear filters
+        </button>
+      )}
+    </aside>
+  );
+}
+
+function Field({ label, children }: { label: string; children: preact.ComponentChildren }) {
+  return (
+    <label class="field">
+      <span>{label}</span>
+      {children}
+    </label>
+  );
+}

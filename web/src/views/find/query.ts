@@ -1,0 +1,152 @@
+/** Which features a search asks for, and in what order: over columns of all features. */
+
+import type { Explorer, Nodes } from "../../data/explorer";
+import type { State } from "../../state";
+
+export const SORTS = ["relevance", "lifespan", "frequency", "score", "p"] as const;
+export type Sort = (typeof SORTS)[number];
+
+/** What features must fulfil; null is no condition. */
+export interface Query {
+  text: string;
+  site: string | null;
+  /** Least number of layers that it lives. */
+  lifespan: number | null;
+  /** Bounds of the share of tokens on which it fires. */
+  frequencyFrom: number | null;
+  frequencyTo: number | null;
+  /** Of its target in the next SAE. */
+  scoreFrom: number | null;
+  pTo: number | null;
+  origin: string | null;
+  community: number | null;
+  sort: Sort;
+  descending: boolean;
+}
+
+export function queryOf(state: State): Query {
+  const { more } = state;
+  const number = (name: string) => {
+    const value = Number.parseFloat(more[name] ?? "");
+    return Number.isFinite(value) ? value : null;
+  };
+  const [, sign, name] = /^(-?)(.*)$/.exec(more.sort ?? "") ?? [];
+  const text = (more.q ?? "").trim();
+  const given = SORTS.find((sort) => sort === name);
+  const sort = given && (given !== "relevance" || text) ? given : text ? "relevance" : "lifespan";
+  return {
+    text,
+    site: more.site ?? null,
+    lifespan: number("life"),
+    frequencyFrom: number("from"),
+    frequencyTo: number("to"),
+    scoreFrom: number("score"),
+    pTo: number("p"),
+    origin: more.origin ?? null,
+    community: number("community"),
+    sort,
+    // the largest first, but of p-values the smallest; a minus turns it round
+    descending: (sort !== "p") !== (sign === "-"),
+  };
+}
+
+/** Numbers of the features that a query asks for, in its order. */
+export async function answer(
+  explorer: Explorer,
+  query: Query,
+  columns: Nodes,
+  orders: Map<string, Uint32Array>,
+): Promise<Uint32Array> {
+  const found = query.text ? await firingOn(explorer, query.text) : null;
+  const keep = testOf(explorer, query, columns);
+  if (found && query.sort === "relevance") {
+    const nodes = Uint32Array.from(found.keys()).filter(keep);
+    const sign = query.descending ? 1 : -1;
+    return nodes.sort((x, y) => sign * ((found.get(y) ?? 0) - (found.get(x) ?? 0)) || x - y);
+  }
+  const key = `${query.sort} ${query.descending}`;
+  let order = orders.get(key);
+  if (!order) {
+    order = orderBy(columns[query.sort as Exclude<Sort, "relevance">], query.descending);
+    orders.set(key, order);
+  }
+  return order.filter((node) => (!found || found.has(node)) && keep(node));
+}
+
+function testOf(explorer: Explorer, query: Query, columns: Nodes): (node: number) => boolean {
+  const tests: ((node: number) => boolean)[] = [];
+  if (query.site) {
+    const place = explorer.index.sites.find((site) => site.name === query.site);
+    const [start, end] = place ? [place.start, place.start + place.features] : [0, 0];
+    tests.push((node) => node >= start && node < end);
+  }
+  const least = (column: Float64Array, bound: number | null) =>
+    bound !== null && tests.push((node) => column[node] >= bound);
+  const most = (column: Float64Array, bound: number | null) =>
+    bound !== null && tests.push((node) => column[node] <= bound);
+  const equal = (column: Float64Array | undefined, value: number) =>
+    tests.push((node) => column?.[node] === value);
+  least(columns.lifespan, query.lifespan);
+  least(columns.frequency, query.frequencyFrom);
+  most(columns.frequency, query.frequencyTo);
+  least(columns.score, query.scoreFrom);
+  most(columns.p, query.pTo);
+  if (query.origin) equal(columns.origin, explorer.index.origins.indexOf(query.origin));
+  if (query.community !== null) equal(columns.community, query.community);
+  return (node) => tests.every((test) => test(node));
+}
+
+/** All features by one column; those without a value last. */
+export function orderBy(column: Float64Array, descending: boolean): Uint32Array {
+  const sign = descending ? -1 : 1;
+  const rank = (node: number) => (Number.isNaN(column[node]) ? Infinity : sign * column[node]);
+  return Uint32Array.from(column, (_, node) => node).sort((x, y) => {
+    const [a, b] = [rank(x), rank(y)];
+    return a < b ? -1 : a > b ? 1 : x - y;
+  });
+}
+
+/**
+ * Features that fire on tokens like all the words of a text, with how much.
+ *
+ * A token that is the word counts most, then one that begins with it, then one that holds it.
+ */
+async function firingOn(explorer: Explorer, text: string): Promise<Map<number, number>> {
+  const vocabulary = await explorer.vocabulary();
+  const tokens = vocabulary.texts("token");
+  const [first, features] = [vocabulary.numbers("first"), vocabulary.numbers("features")];
+  let all: Map<number, number> | null = null;
+  for (const word of text.toLowerCase().split(/\s+/)) {
+    const firing = new Map<number, number>();
+    const matching = tokens.flatMap((token, i) => {
+      const closeness = token === null ? 0 : closenessOf(token, word);
+      return closeness ? [{ i, closeness }] : [];
+    });
+    await Promise.all(
+      matching.map(async ({ i, closeness }) => {
+        for (const { node, weight } of await explorer.firing(first[i], features[i])) {
+          firing.set(node, Math.max(firing.get(node) ?? 0, closeness * weight));
+        }
+      }),
+    );
+    all = all ? both(all, firing) : firing;
+  }
+  return all ?? new Map();
+}
+
+/** Features in both, with the sum of what they have. */
+function both(some: Map<number, number>, others: Map<number, number>): Map<number, number> {
+  const found = new Map<number, number>();
+  for (const [node, weight] of some) {
+    const more = others.get(node);
+    if (more !== undefined) found.set(node, weight + more);
+  }
+  return found;
+}
+
+/** 1 if a token is the word, less if it begins with it, little if it holds it; else 0. */
+export function closenessOf(token: string, word: string): number {
+  if (token === word) return 1;
+  if (token.startsWith(word)) return 0.6;
+  return word.length > 1 && token.includes(word) ? 0.3 : 0;
+}

@@ -1,0 +1,104 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { Explorer, Life } from "../../data/explorer";
+import type { Data } from "../../data/tables";
+import { figure, percent, pValue } from "../../draw/format";
+import { ContextList } from "../../parts/contexts";
+import { Failure } from "../../parts/notices";
+import { useLoaded } from "../../parts/use";
+import type { Walk } from "./track";
+
+/** What each feature of the track fires on, side by side, in the order of layers. */
+export function Panels(props: {
+  data: Data;
+  explorer: Explorer;
+  track: readonly Life[];
+  focus: number;
+  walk: Walk;
+}) {
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const strip = box.current;
+    const panel = strip?.querySelector<HTMLElement>("[aria-current]");
+    if (!strip || !panel) return;
+    const left = panel.offsetLeft - strip.offsetLeft - (strip.clientWidth - panel.clientWidth) / 2;
+    strip.scrollTo({ left, behavior: "auto" });
+  }, [props.focus]);
+  return (
+    <div class="panels" ref={box} role="list" aria-label="Contexts of the features on the track">
+      {props.track.map((life) => (
+        <Panel key={life.node} {...props} life={life} chosen={life.node === props.focus} />
+      ))}
+    </div>
+  );
+}
+
+function Panel(props: {
+  data: Data;
+  explorer: Explorer;
+  life: Life;
+  chosen: boolean;
+  walk: Walk;
+}) {
+  const { data, explorer, life, chosen, walk } = props;
+  const [ref, seen] = useSeen<HTMLDivElement>();
+  const contexts = useLoaded(
+    async () => (seen ? await data.contextsOf(explorer, life.site, life.feature) : undefined),
+    [life.node, seen],
+  );
+  return (
+    <div
+      ref={ref}
+      class={chosen ? "panel chosen" : "panel"}
+      role="listitem"
+      aria-current={chosen ? "true" : undefined}
+      aria-label={`${life.site} ${life.feature}`}
+      data-testid="context-panel"
+    >
+      <header>
+        <button type="button" onClick={() => walk(life.site, life.feature)}>
+          {life.site} <b>{life.feature}</b>
+        </button>
+        <p class="panel-label">
+          <bdi>{life.label ?? "–"}</bdi>
+        </p>
+        <p class="panel-facts">
+          fires on {percent(life.frequency)}
+          {!Number.isNaN(life.score) && (
+            <>
+              {" "}
+              · score {figure(life.score)} · p {pValue(life.p)}
+            </>
+          )}
+        </p>
+      </header>
+      {contexts.status === "error" && <Failure error={contexts.error} />}
+      {contexts.status === "ready" &&
+        (contexts.value ? (
+          <ContextList contexts={contexts.value} />
+        ) : contexts.value === null ? (
+          <p class="panel-none">The run has no contexts of this feature.</p>
+        ) : null)}
+    </div>
+  );
+}
+
+/** Whether an element has come near to sight. */
+function useSeen<E extends Element>() {
+  const ref = useRef<E>(null);
+  const [seen, set] = useState(false);
+  useEffect(() => {
+    if (!ref.current) return;
+    const observer = new IntersectionObserver(
+      (entries) => {
+        if (entries.some((entry) => entry.isIntersecting)) {
+          set(true);
+          observer.disconnect();
+        }
+      },
+      { rootMargin: "400px" },
+    );
+    observer.observe(ref.current);
+    return () => observer.disconnect();
+  }, []);
+  return [ref, seen] as const;
+}
