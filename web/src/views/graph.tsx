@@ -15,9 +15,9 @@ import { among, around, lookIn, type Link, type Neighbourhood, type Reach } from
 import type { Run } from "../data/run";
 import type { Community } from "../data/tables";
 import { count, figure, pValue } from "../draw/format";
-import { CommunityList } from "../graph/communities";
-import { Drawing } from "../graph/drawing";
-import { pngOf, save, svgText } from "../graph/save";
+import { CommunityList } from "./graph/communities";
+import { Drawing } from "./graph/drawing";
+import { pngOf, save, svgText } from "./graph/save";
 import { FeatureChip } from "../parts/chip";
 import { Empty, Failure, Loading } from "../parts/notices";
 import { Segments } from "../parts/segments";

@@ -5,6 +5,7 @@ import {
   differing,
   listed,
   LISTS,
+  loadLabels,
   loadMatches,
   readBrush,
   sorted,
@@ -15,10 +16,10 @@ import {
 } from "../data/matches";
 import type { Pair as RunPair } from "../data/run";
 import { count, figure, percent, pValue } from "../draw/format";
-import { Histogram } from "../pair/histogram";
-import { Matrix } from "../pair/matrix";
-import { axesOf, BrushFields, Scatter } from "../pair/scatter";
-import { Ways } from "../pair/ways";
+import { Histogram } from "./pair/histogram";
+import { Matrix } from "./pair/matrix";
+import { axesOf, BrushFields, Scatter } from "./pair/scatter";
+import { Ways } from "./pair/ways";
 import { FeatureChip } from "../parts/chip";
 import { ContextList } from "../parts/contexts";
 import { Empty, Failure, Loading } from "../parts/notices";
@@ -228,10 +229,12 @@ function Lists(props: ViewProps & { matches: Matches; over: Float64Array | null 
   const there = LISTS.filter((list) => orders[list].length || (list === "brush" && brush));
   const wanted = LISTS.find((list) => list === state.more.list);
   const list = wanted && there.includes(wanted) ? wanted : (there[0] ?? "best");
-  const labels = useLoaded(() => explorer.nodes().then((nodes) => nodes.label), []);
+  const labels = useLoaded(
+    () => Promise.all([loadLabels(explorer, a), loadLabels(explorer, b)]),
+    [a, b],
+  );
   const known = latest(labels);
-  const label = (site: string, feature: number) =>
-    feature < 0 ? null : (known?.[explorer.node(site, feature)] ?? null);
+  const label = (site: string, feature: number) => known?.[site === a ? 0 : 1][feature] ?? null;
   const by: Record<string, Float64Array | null> = {
     feature: useMemo(() => matches.target.map((_, i) => i), [matches]),
     target: matches.target,
@@ -239,8 +242,10 @@ function Lists(props: ViewProps & { matches: Matches; over: Float64Array | null 
     p: matches.p,
     cosine: matches.cosine,
     pearson: matches.pearson,
-    row: matches.rankInRow,
-    column: matches.rankInColumn,
+    rank: useMemo(
+      () => matches.rankInRow.map((rank, i) => Math.max(rank, matches.rankInColumn[i])),
+      [matches],
+    ),
   };
   const sort = state.more.sort && by[state.more.sort] ? state.more.sort : null;
   const descending = state.more.dir !== "up";
@@ -270,7 +275,7 @@ function Lists(props: ViewProps & { matches: Matches; over: Float64Array | null 
       ),
     },
     numeric("score", "Score", (i) => figure(matches.score[i])),
-    { ...numeric("p", "p", (i) => pValue(matches.p[i])), width: "94px" },
+    { ...numeric("p", "p", (i) => pValue(matches.p[i])), width: "88px" },
     numeric("cosine", "Cosine", (i) => figure(matches.cosine[i])),
   ];
   if (matches.pearson) {
@@ -280,8 +285,12 @@ function Lists(props: ViewProps & { matches: Matches; over: Float64Array | null 
     );
   }
   columns.push(
-    numeric("row", "Rank", (i) => count(matches.rankInRow[i]), "of the target for the feature"),
-    numeric("column", "Back", (i) => count(matches.rankInColumn[i]), "of the feature for the target"),
+    numeric(
+      "rank",
+      "Ranks",
+      (i) => `${count(matches.rankInRow[i])} · ${count(matches.rankInColumn[i])}`,
+      "of the target for the feature, and of the feature for the target",
+    ),
   );
   if (list === "differ" && over) {
     columns.push(numeric("over", "By steps", (i) => count(over[i]), "feature the steps lead to"));
@@ -327,7 +336,7 @@ function numeric(
   show: (row: number) => string,
   hint?: string,
 ): ColumnOf<number> {
-  return { key, title, numeric: true, sorts: true, width: "74px", hint, show };
+  return { key, title, numeric: true, sorts: true, width: "68px", hint, show };
 }
 
 function Named(props: { feature: number; label: string | null; strong: boolean }) {
@@ -349,14 +358,14 @@ function Both(
     label: (site: string, feature: number) => string | null;
   },
 ) {
-  const { data, state, go, pair, matches, row, label } = props;
+  const { data, explorer, state, go, pair, matches, row, label } = props;
   const target = matches.target[row];
   const sides = [
     { site: pair.a, feature: row },
     ...(target >= 0 ? [{ site: pair.b, feature: target }] : []),
   ];
   const loaded = useLoaded(
-    () => Promise.all(sides.map((side) => data.contexts(side.site, side.feature))),
+    () => Promise.all(sides.map((side) => data.contextsOf(explorer, side.site, side.feature))),
     [pair.a, pair.b, row, target],
   );
   const contexts = latest(loaded);

@@ -1,13 +1,13 @@
 import { useMemo, useRef, useState } from "preact/hooks";
 import type { Ref } from "preact";
-import type { Life } from "../data/explorer";
-import type { Marks } from "../data/marks";
-import { better, type Link } from "../data/neighbourhood";
-import type { Run } from "../data/run";
-import { LANES, opacityOf } from "../draw/colours";
-import { figure, percent, pValue } from "../draw/format";
-import { fitted, level } from "../draw/path";
-import { useTooltip } from "../draw/tooltip";
+import type { Life } from "../../data/explorer";
+import type { Marks } from "../../data/marks";
+import { better, type Link } from "../../data/neighbourhood";
+import type { Run } from "../../data/run";
+import { LANES, opacityOf } from "../../draw/colours";
+import { figure, percent, pValue } from "../../draw/format";
+import { fitted, level } from "../../draw/path";
+import { useTooltip } from "../../draw/tooltip";
 import { layered } from "./layout";
 
 const ROW = 30;

@@ -1,10 +1,10 @@
 import { max } from "d3-array";
 import { scaleLinear } from "d3-scale";
 import { line } from "d3-shape";
-import type { Matches } from "../data/matches";
-import type { Frame } from "../data/parquet";
-import { count, figure } from "../draw/format";
-import { useWidth } from "../parts/use";
+import type { Matches } from "../../data/matches";
+import type { Frame } from "../../data/parquet";
+import { count, figure } from "../../draw/format";
+import { useWidth } from "../../parts/use";
 
 const HEIGHT = 232;
 const [TOP, BOTTOM, SIDE] = [26, 34, 10];

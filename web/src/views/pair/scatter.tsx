@@ -1,12 +1,12 @@
 import { extent, max } from "d3-array";
 import { scaleLinear, type ScaleLinear } from "d3-scale";
 import { useMemo, useRef, useState } from "preact/hooks";
-import type { Brush, Matches } from "../data/matches";
-import { useCanvas } from "../draw/canvas";
-import { resolved } from "../draw/colours";
-import { count, figure, pValue } from "../draw/format";
-import { hexbins } from "../draw/hexbins";
-import { useWidth } from "../parts/use";
+import type { Brush, Matches } from "../../data/matches";
+import { useCanvas } from "../../draw/canvas";
+import { resolved } from "../../draw/colours";
+import { count, figure, pValue } from "../../draw/format";
+import { hexbins } from "../../draw/hexbins";
+import { useWidth } from "../../parts/use";
 
 const HEIGHT = 340;
 const [TOP, BOTTOM, LEFT, RIGHT] = [14, 38, 46, 12];

@@ -1,7 +1,7 @@
 /** Where features of a graph stand: SAEs from left to right, groups below one another. */
 
-import type { Group } from "../data/marks";
-import type { Link } from "../data/neighbourhood";
+import type { Group } from "../../data/marks";
+import type { Link } from "../../data/neighbourhood";
 
 export interface Placed {
   node: number;

@@ -1,7 +1,7 @@
 import { useMemo } from "preact/hooks";
-import type { Community } from "../data/tables";
-import { count } from "../draw/format";
-import { VirtualTable, type ColumnOf } from "../parts/table";
+import type { Community } from "../../data/tables";
+import { count } from "../../draw/format";
+import { VirtualTable, type ColumnOf } from "../../parts/table";
 
 /** All communities, the largest first; those whose label holds `wanted`. */
 export function CommunityList(props: {
