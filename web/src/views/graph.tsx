@@ -16,7 +16,7 @@ import type { Run } from "../data/run";
 import type { Community } from "../data/tables";
 import { count, figure, pValue } from "../draw/format";
 import { CommunityList } from "./graph/communities";
-import { Drawing } from "./graph/drawing";
+import { Drawing, MOST } from "./graph/drawing";
 import { pngOf, save, svgText } from "./graph/save";
 import { FeatureChip } from "../parts/chip";
 import { Empty, Failure, Loading } from "../parts/notices";
@@ -139,6 +139,7 @@ function Drawn(props: ViewProps & { community: Community | null }) {
         <>
           <p class="aside" role="status">
             {count(graph.nodes.length)} features, {count(graph.links.length)} edges.
+            {graph.links.length > MOST && ` The best ${MOST} edges are drawn.`}
             {graph.left > 0 &&
               ` ${count(graph.left)} more are left out: lower p or take fewer steps to see the best of them.`}{" "}
             Solid: accepted matches; thin: other candidates. Shift-click chooses several.
@@ -462,7 +463,9 @@ function reachOf(run: Run, more: Readonly<Record<string, string>>): Reach {
   const steps = (text: string | undefined) =>
     text !== undefined && /^\d$/.test(text) ? Number(text) : 2;
   const tested = run.pairs.some((pair) => pair.summary.fdr !== null);
-  const p = more.p === undefined ? (tested ? 0.001 : 1) : Number(more.p);
+  // communities are found among edges up to 0.01
+  const usual = !tested ? 1 : more.community === undefined ? 0.001 : 0.01;
+  const p = more.p === undefined ? usual : Number(more.p);
   const score = more.score === undefined ? NaN : Number(more.score);
   return {
     back: steps(more.back),

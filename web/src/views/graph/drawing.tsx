@@ -1,4 +1,4 @@
-import { useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Ref } from "preact";
 import type { Life } from "../../data/explorer";
 import type { Marks } from "../../data/marks";
@@ -10,10 +10,11 @@ import { fitted, level } from "../../draw/path";
 import { useTooltip } from "../../draw/tooltip";
 import { layered } from "./layout";
 
-const ROW = 30;
-const [TOP, LEFT, BOTTOM] = [44, 14, 16];
-const LEAST = 138; // pixels of a column
-const MOST = 420; // edges drawn
+const ROW = 34;
+const [TOP, LEFT, BOTTOM] = [48, 14, 12];
+const LEAST = 112; // pixels of a column
+/** Edges drawn. */
+export const MOST = 420;
 
 export interface DrawingProps {
   run: Run;
@@ -36,6 +37,7 @@ export function Drawing(props: DrawingProps) {
   const [pointed, setPointed] = useState<number | null>(null);
   const tip = useTooltip();
   const elements = useRef(new Map<number, SVGGElement>());
+  const scroll = useRef<HTMLDivElement>(null);
   const links = useMemo(() => [...props.links].sort(better).slice(0, MOST).reverse(), [props.links]);
   const layout = useMemo(
     () => layered(nodes, links, run.names, marks.groups),
@@ -46,6 +48,12 @@ export function Drawing(props: DrawingProps) {
   const height = TOP + layout.rows * ROW + BOTTOM;
   const x = (node: number) => LEFT + 8 + (layout.placed.get(node)?.column ?? 0) * step;
   const y = (node: number) => TOP + ((layout.placed.get(node)?.row ?? 0) + 0.5) * ROW;
+  useEffect(() => {
+    const box = scroll.current;
+    if (!box || centre === null || !layout.placed.has(centre)) return;
+    box.scrollLeft = x(centre) - box.clientWidth / 2;
+    box.scrollTop = y(centre) - box.clientHeight / 2;
+  }, [centre, layout]);
   const near = useMemo(() => {
     if (pointed === null) return null;
     const found = new Set([pointed]);
@@ -73,7 +81,7 @@ export function Drawing(props: DrawingProps) {
   };
   const entry = nodes.some((life) => life.node === centre) ? centre : nodes[0]?.node;
   return (
-    <div class="graph-scroll">
+    <div class="graph-scroll" ref={scroll}>
       <svg
         ref={props.svg}
         class="graph-svg"
@@ -119,7 +127,7 @@ export function Drawing(props: DrawingProps) {
             return (
               <path
                 key={`${link.source} ${link.target}`}
-                class={link.kind === "match" ? "match" : undefined}
+                class={classOf(link, layout.placed)}
                 d={level(x(link.source), y(link.source), x(link.target), y(link.target))}
                 opacity={pointed === null ? opacityOf(link.score) : own ? 1 : 0.08}
               />
@@ -170,11 +178,11 @@ export function Drawing(props: DrawingProps) {
                 tipped.onBlur();
               }}
             >
-              <rect class="hit" x={-10} y={-ROW / 2} width={step - 8} height={ROW} rx={6} />
+              <rect class="hit" x={-11} y={-21} width={step - 6} height={ROW - 2} rx={6} />
               <circle r={life.node === centre ? 6.5 : 4.5} />
               {pin && <circle class="pin" r={life.node === centre ? 10 : 8} />}
-              <text x={14} y={4}>
-                {fitted(nameOf(life), step - 36, marks.names.has(life.node) ? 13 : 12.5)}
+              <text x={-5} y={life.node === centre ? -11 : -8}>
+                {fitted(nameOf(life), step - 10, 12.5)}
               </text>
             </g>
           );
@@ -183,6 +191,14 @@ export function Drawing(props: DrawingProps) {
       {tip.view}
     </div>
   );
+}
+
+/** Matches stand out, those from one column to the next the most. */
+function classOf(link: Link, placed: ReadonlyMap<number, { column: number }>): string | undefined {
+  if (link.kind !== "match") return undefined;
+  const columns =
+    (placed.get(link.target)?.column ?? 0) - (placed.get(link.source)?.column ?? 0);
+  return columns > 1 ? "match over" : "match";
 }
 
 function Facts({ life, name }: { life: Life; name: string }) {
