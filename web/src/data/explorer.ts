@@ -26,6 +26,8 @@ export interface Index {
   kinds: string[];
   origins: string[];
   nodes: number;
+  /** Lives lie in files of so many rows. */
+  life: { rows: number; files: number };
   tables: Record<string, string>;
 }
 
@@ -52,7 +54,7 @@ export interface Life {
   frequency: number;
   threshold: number;
   maxActivation: number;
-  /** Row of its track's first feature in the table of lives, and how many it has. */
+  /** Row of its track's first feature in the tables of lives, and how many it has. */
   first: number;
   length: number;
   /** Of the link that leads to it on its track. */
@@ -71,16 +73,16 @@ export interface Life {
   tracks: Partial<Record<Mode, { row: number; length: number }>>;
 }
 
-/** All features by number, by column; NaN is what is not known. */
-export interface Nodes {
-  lifespan: Float64Array;
-  frequency: Float64Array;
-  /** Of its target in the next SAE. */
-  score: Float64Array;
-  p: Float64Array;
-  /** A code, see `Index.origins`. */
-  origin?: Float64Array;
-  community?: Float64Array;
+/** A column of all features by number; NaN is what is not known. */
+export type NodeColumn = "lifespan" | "frequency" | "score" | "p_value" | "origin" | "community";
+
+/** What a list shows of a feature. `score` and `p` are of its target in the next SAE. */
+export interface Listed {
+  label: string | null;
+  lifespan: number;
+  frequency: number;
+  score: number;
+  p: number;
 }
 
 export class Explorer {
@@ -117,18 +119,21 @@ export class Explorer {
     return { site: sites[low].name, feature: node - sites[low].start };
   }
 
-  /** Columns of all features by number, for lists; origins and communities where asked for. */
-  async columns(all: boolean): Promise<Nodes> {
-    const names = ["lifespan", "frequency", "score", "p_value"];
-    if (all) names.push("origin", "community");
-    const frame = await this.reader.read(this.table("nodes"), names);
+  /** One column of all features by number. */
+  async column(name: NodeColumn): Promise<Float64Array> {
+    return (await this.reader.read(this.table("nodes"), [name])).numbers(name);
+  }
+
+  /** What a list shows of a feature. */
+  async listed(node: number): Promise<Listed> {
+    const names = ["label", "frequency", "lifespan", "score", "p_value"];
+    const frame = await this.row("nodes", names, node);
     return {
-      lifespan: frame.numbers("lifespan"),
-      frequency: frame.numbers("frequency"),
-      score: frame.numbers("score"),
-      p: frame.numbers("p_value"),
-      origin: all ? frame.numbers("origin") : undefined,
-      community: all ? frame.numbers("community") : undefined,
+      label: frame.texts("label")[0],
+      lifespan: frame.numbers("lifespan")[0],
+      frequency: frame.numbers("frequency")[0],
+      score: frame.numbers("score")[0],
+      p: frame.numbers("p_value")[0],
     };
   }
 
@@ -161,10 +166,18 @@ export class Explorer {
     return (await this.lives(row, row + 1))[0];
   }
 
-  /** Features of some rows of the table of lives: of a track, as they follow one another. */
+  /** Features of some rows of the tables of lives: of a track, as they follow one another. */
   async lives(first: number, end: number): Promise<Life[]> {
-    const frame = await this.reader.read(this.table("life"), undefined, {}, [first, end]);
-    return Array.from({ length: frame.length }, (_, i) => this.lifeIn(frame, i));
+    const { rows } = this.index.life;
+    const files: Promise<Frame>[] = [];
+    for (let file = Math.floor(first / rows); file * rows < end; file++) {
+      const place = `explorer/life/${String(file).padStart(5, "0")}.parquet`;
+      const range = [Math.max(0, first - file * rows), Math.min(rows, end - file * rows)] as const;
+      files.push(this.reader.read(place, undefined, {}, range));
+    }
+    return (await Promise.all(files)).flatMap((frame) =>
+      Array.from({ length: frame.length }, (_, i) => this.lifeIn(frame, i)),
+    );
   }
 
   /**

@@ -1,5 +1,6 @@
+import type { ComponentChildren } from "preact";
 import { useMemo, useRef } from "preact/hooks";
-import type { Explorer, Nodes } from "../data/explorer";
+import type { Explorer, Listed } from "../data/explorer";
 import { parseFeature, type Run } from "../data/run";
 import { count, figure, percent, pValue } from "../draw/format";
 import { FeatureChip } from "../parts/chip";
@@ -14,19 +15,13 @@ import type { ViewProps } from "./view";
 /** A list of features: by tokens they fire on, by what they do, sorted. */
 export function Find({ run, explorer, state, go }: ViewProps) {
   const query = queryOf(state);
-  const needs = query.origin !== null || query.community !== null;
-  const columns = useLoaded(() => explorer.columns(needs), [needs]);
   const orders = useRef(new Map<string, Uint32Array>());
-  const known = latest(columns);
-  const found = useLoaded(
-    async () => (known ? answer(explorer, query, known, orders.current) : null),
-    [known, JSON.stringify(query)],
-  );
+  const found = useLoaded(() => answer(explorer, query, orders.current), [JSON.stringify(query)]);
   const nodes = latest(found);
   const exact = query.text ? parseFeature(run, query.text) : [];
   const table = useMemo(
-    () => (known ? columnsOf(explorer, state, go, known) : []),
-    [known, explorer, writeHash(state)],
+    () => columnsOf(explorer, state, go),
+    [explorer, writeHash(state)],
   );
   const onSort = (key: string) => {
     const turned = query.sort === key && !(state.more.sort ?? "").startsWith("-");
@@ -39,9 +34,8 @@ export function Find({ run, explorer, state, go }: ViewProps) {
       <div class="find-body">
         <Filters run={run} explorer={explorer} state={state} go={go} />
         <section aria-label="Results">
-          {columns.status === "error" && <Failure error={columns.error} />}
           {found.status === "error" && <Failure error={found.error} />}
-          {!nodes && columns.status !== "error" && <Loading what="the features" />}
+          {!nodes && found.status === "loading" && <Loading what="the features" />}
           {nodes && (
             <p class="found" role="status" data-testid="found">
               {count(nodes.length)} of {count(explorer.index.nodes)} features
@@ -100,7 +94,6 @@ function columnsOf(
   explorer: Explorer,
   state: State,
   go: Go,
-  known: Nodes,
 ): ColumnOf<number>[] {
   return [
     {
@@ -118,7 +111,13 @@ function columnsOf(
       title: "fires on",
       sorts: Boolean(state.more.q),
       hint: "the commonest tokens of its top contexts",
-      show: (node) => <Label explorer={explorer} node={node} />,
+      show: (node) => (
+        <Cell
+          explorer={explorer}
+          node={node}
+          show={({ label }) => <bdi title={label ?? undefined}>{label?.slice(0, 300) ?? "–"}</bdi>}
+        />
+      ),
     },
     {
       key: "lifespan",
@@ -127,7 +126,7 @@ function columnsOf(
       sorts: true,
       width: "5.5em",
       hint: "layers of its track",
-      show: (node) => count(known.lifespan[node]),
+      show: (node) => <Cell explorer={explorer} node={node} show={(its) => count(its.lifespan)} />,
     },
     {
       key: "frequency",
@@ -136,7 +135,7 @@ function columnsOf(
       sorts: true,
       width: "6.5em",
       hint: "share of tokens on which it fires",
-      show: (node) => percent(known.frequency[node]),
+      show: (node) => <Cell explorer={explorer} node={node} show={(its) => percent(its.frequency)} />,
     },
     {
       key: "score",
@@ -145,7 +144,7 @@ function columnsOf(
       sorts: true,
       width: "6em",
       hint: "of its target in the next SAE",
-      show: (node) => figure(known.score[node]),
+      show: (node) => <Cell explorer={explorer} node={node} show={(its) => figure(its.score)} />,
     },
     {
       key: "p",
@@ -154,13 +153,17 @@ function columnsOf(
       sorts: true,
       width: "7em",
       hint: "of that score",
-      show: (node) => pValue(known.p[node]),
+      show: (node) => <Cell explorer={explorer} node={node} show={(its) => pValue(its.p)} />,
     },
   ];
 }
 
-function Label({ explorer, node }: { explorer: Explorer; node: number }) {
-  const labels = useLoaded(() => explorer.labels([node]), [node]);
-  const label = labels.status === "ready" ? labels.value.get(node) : undefined;
-  return <bdi title={label ?? undefined}>{label ?? (labels.status === "ready" ? "–" : "")}</bdi>;
+function Cell(props: {
+  explorer: Explorer;
+  node: number;
+  show: (its: Listed) => ComponentChildren;
+}) {
+  const { explorer, node, show } = props;
+  const its = useLoaded(() => explorer.listed(node), [node]);
+  return <>{its.status === "ready" ? show(its.value) : ""}</>;
 }

@@ -8,7 +8,7 @@ import { Segments } from "../parts/segments";
 import { latest, useLoaded, useWidth } from "../parts/use";
 import { changed, writeHash, type Go, type State } from "../state";
 import { Curves } from "./life/curves";
-import { layoutOf } from "./life/layout";
+import { layoutOf, ROOM } from "./life/layout";
 import { Links } from "./life/links";
 import { Panels } from "./life/panels";
 import { Track, type Walk } from "./life/track";
@@ -19,8 +19,6 @@ const MODE_HINTS: Record<Mode, string> = {
   flow: "each feature to its best target; tracks may run together",
   chained: "matches of neighbours, one after the other",
 };
-// below this, columns are too close for labels of what lies beside the track
-const ROOM = 96;
 
 /** A feature's life: its track over the layers, what lies beside it, and what it fires on. */
 export function Life(props: ViewProps) {
@@ -79,7 +77,7 @@ function Shown(props: {
     () => (width > 0 ? layoutOf(run, explorer, track, width) : null),
     [track.map((step) => step.node).join(), width],
   );
-  const roomy = layout ? layout.width / Math.max(1, layout.columns.length) > ROOM : false;
+  const roomy = layout ? layout.columns.length < 2 || layout.columns[1].x - layout.columns[0].x > ROOM : false;
   const labels = latest(
     useLoaded(
       async () => explorer.labels(roomy && layout ? layout.sides.map((side) => side.node) : []),

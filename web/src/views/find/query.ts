@@ -1,10 +1,17 @@
 /** Which features a search asks for, and in what order: over columns of all features. */
 
-import type { Explorer, Nodes } from "../../data/explorer";
+import type { Explorer, NodeColumn } from "../../data/explorer";
 import type { State } from "../../state";
 
 export const SORTS = ["relevance", "lifespan", "frequency", "score", "p"] as const;
 export type Sort = (typeof SORTS)[number];
+
+const COLUMNS: Record<Exclude<Sort, "relevance">, NodeColumn> = {
+  lifespan: "lifespan",
+  frequency: "frequency",
+  score: "score",
+  p: "p_value",
+};
 
 /** What features must fulfil; null is no condition. */
 export interface Query {
@@ -50,60 +57,76 @@ export function queryOf(state: State): Query {
   };
 }
 
-/** Numbers of the features that a query asks for, in its order. */
+/**
+ * Numbers of the features that a query asks for, in its order.
+ *
+ * @param orders all features by a column, kept from one query to the next.
+ */
 export async function answer(
   explorer: Explorer,
   query: Query,
-  columns: Nodes,
   orders: Map<string, Uint32Array>,
 ): Promise<Uint32Array> {
-  const found = query.text ? await firingOn(explorer, query.text) : null;
-  const keep = testOf(explorer, query, columns);
-  if (found && query.sort === "relevance") {
-    const nodes = Uint32Array.from(found.keys()).filter(keep);
+  const [found, tests] = await Promise.all([
+    query.text ? firingOn(explorer, query.text) : null,
+    testsOf(explorer, query),
+  ]);
+  const keep = (node: number) => tests.every((test) => test(node));
+  if (query.sort === "relevance") {
+    const weights = found ?? new Map<number, number>();
+    const nodes = Uint32Array.from(weights.keys()).filter(keep);
     const sign = query.descending ? 1 : -1;
-    return nodes.sort((x, y) => sign * ((found.get(y) ?? 0) - (found.get(x) ?? 0)) || x - y);
+    return nodes.sort((x, y) => sign * ((weights.get(y) ?? 0) - (weights.get(x) ?? 0)) || x - y);
   }
   const key = `${query.sort} ${query.descending}`;
   let order = orders.get(key);
   if (!order) {
-    order = orderBy(columns[query.sort as Exclude<Sort, "relevance">], query.descending);
+    order = orderBy(await explorer.column(COLUMNS[query.sort]), query.descending);
     orders.set(key, order);
   }
+  if (!found && !tests.length) return order;
   return order.filter((node) => (!found || found.has(node)) && keep(node));
 }
 
-function testOf(explorer: Explorer, query: Query, columns: Nodes): (node: number) => boolean {
-  const tests: ((node: number) => boolean)[] = [];
+type Test = (node: number) => boolean;
+
+async function testsOf(explorer: Explorer, query: Query): Promise<Test[]> {
+  const tests: Promise<Test>[] = [];
+  const column = async (name: NodeColumn, test: (value: number) => boolean): Promise<Test> => {
+    const values = await explorer.column(name);
+    return (node) => test(values[node]);
+  };
+  const least = (name: NodeColumn, bound: number | null) =>
+    bound !== null && tests.push(column(name, (value) => value >= bound));
+  const most = (name: NodeColumn, bound: number | null) =>
+    bound !== null && tests.push(column(name, (value) => value <= bound));
   if (query.site) {
     const place = explorer.index.sites.find((site) => site.name === query.site);
     const [start, end] = place ? [place.start, place.start + place.features] : [0, 0];
-    tests.push((node) => node >= start && node < end);
+    tests.push(Promise.resolve((node) => node >= start && node < end));
   }
-  const least = (column: Float64Array, bound: number | null) =>
-    bound !== null && tests.push((node) => column[node] >= bound);
-  const most = (column: Float64Array, bound: number | null) =>
-    bound !== null && tests.push((node) => column[node] <= bound);
-  const equal = (column: Float64Array | undefined, value: number) =>
-    tests.push((node) => column?.[node] === value);
-  least(columns.lifespan, query.lifespan);
-  least(columns.frequency, query.frequencyFrom);
-  most(columns.frequency, query.frequencyTo);
-  least(columns.score, query.scoreFrom);
-  most(columns.p, query.pTo);
-  if (query.origin) equal(columns.origin, explorer.index.origins.indexOf(query.origin));
-  if (query.community !== null) equal(columns.community, query.community);
-  return (node) => tests.every((test) => test(node));
+  least("lifespan", query.lifespan);
+  least("frequency", query.frequencyFrom);
+  most("frequency", query.frequencyTo);
+  least("score", query.scoreFrom);
+  most("p_value", query.pTo);
+  if (query.origin) {
+    const code = explorer.index.origins.indexOf(query.origin);
+    tests.push(column("origin", (value) => value === code));
+  }
+  if (query.community !== null) {
+    tests.push(column("community", (value) => value === query.community));
+  }
+  return Promise.all(tests);
 }
 
 /** All features by one column; those without a value last. */
 export function orderBy(column: Float64Array, descending: boolean): Uint32Array {
   const sign = descending ? -1 : 1;
-  const rank = (node: number) => (Number.isNaN(column[node]) ? Infinity : sign * column[node]);
-  return Uint32Array.from(column, (_, node) => node).sort((x, y) => {
-    const [a, b] = [rank(x), rank(y)];
-    return a < b ? -1 : a > b ? 1 : x - y;
-  });
+  const keys = column.map((value) => (Number.isNaN(value) ? Infinity : sign * value));
+  const order = Uint32Array.from(keys, (_, node) => node);
+  // two that have no value differ by NaN, and go by number too
+  return order.sort((x, y) => keys[x] - keys[y] || x - y);
 }
 
 /**

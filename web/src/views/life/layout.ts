@@ -6,6 +6,8 @@ import type { Lane, Run } from "../../data/run";
 export const LEFT = 128;
 export const RIGHT = 96;
 const ROW = 34; // between alternatives of a column
+/** Columns closer than this have no room for labels of what lies beside the track. */
+export const ROOM = 88;
 const SHOWN = 3; // alternatives above, and below, the line
 const WRITERS = 2; // of a module's SAE that are drawn for one feature
 
@@ -68,7 +70,7 @@ export function layoutOf(run: Run, explorer: Explorer, track: readonly Life[], w
   const above = has("attn");
   const below = has("mlp");
   const middle = (above ? 76 : 28) + SHOWN * ROW + 18;
-  const height = middle + SHOWN * ROW + (below ? 84 : 34);
+  const height = middle + SHOWN * ROW + (below ? 84 : 52);
 
   const marks: TrackMark[] = track.map((life) => ({
     kind: "track",

@@ -5,7 +5,7 @@ import { LANES, LANE_NAMES } from "../../draw/colours";
 import { figure, pValue } from "../../draw/format";
 import { fitted, level } from "../../draw/path";
 import { useTooltip } from "../../draw/tooltip";
-import type { Layout, LinkMark, SideMark } from "./layout";
+import { ROOM, type Layout, type LinkMark, type SideMark } from "./layout";
 import { strengthOf } from "./strength";
 
 export interface Walk {
@@ -91,7 +91,7 @@ export function Track(props: {
             key={side.node}
             side={side}
             label={labels.get(side.node) ?? null}
-            room={spacing}
+            room={Math.min(spacing, (layout.width - side.x) / 0.62 - 16)}
             partner={partners.has(side.node)}
             opacity={strength(side.edge.score, side.edge.cosine)}
             walk={walk}
@@ -135,7 +135,7 @@ function NodeText({ life, room }: { life: Life; room: number }) {
   return (
     <g class="node-text" aria-hidden="true">
       <text y={-16} text-anchor="middle" class="node-label">
-        {fitted(life.label ?? "–", room - 8, 13)}
+        {fitted(life.label ?? "–", Math.min(room, 220) - 16, 14)}
       </text>
       <text y={25} text-anchor="middle" class="node-number">
         {life.feature}
@@ -236,7 +236,7 @@ function Side(props: {
   const { side, label, room, partner, opacity, walk, tip } = props;
   const { edge } = side;
   const said = partner ? (side.kind === "source" ? "merges with it" : "splits off") : side.kind;
-  const wide = side.kind !== "writer" && room > 96;
+  const wide = side.kind !== "writer" && room > ROOM;
   return (
     <g
       class={`side ${side.kind}${partner ? " partner" : ""}`}

@@ -70,9 +70,11 @@ export function River(props: {
           <text class="aside" x={0} y={height - 22}>
             layer
           </text>
-          <text class="aside" x={0} y={height - 4}>
-            features
-          </text>
+          {roomy && (
+            <text class="aside" x={0} y={height - 4}>
+              features
+            </text>
+          )}
         </g>
         {steps.map((step, i) => (
           <StepBand

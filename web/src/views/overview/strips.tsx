@@ -33,7 +33,7 @@ export function Strips({ figures, width }: { run: Run; figures: Figures; width: 
         name="median score"
         values={score}
         baseline={chance}
-        against="chance"
+        against="by chance"
         say={figure}
       />
       <Strip
@@ -42,7 +42,7 @@ export function Strips({ figures, width }: { run: Run; figures: Figures; width: 
         name="decoder cosine"
         values={cosine}
         baseline={identity}
-        against="i to i"
+        against="feature i to i"
         say={figure}
         domain={[0, 1]}
       />
@@ -67,12 +67,16 @@ function Strip(props: {
   const domain = props.domain ?? [Math.min(0, ...all), Math.max(...all, 1e-9)];
   const y = scaleLinear(domain, [HEIGHT - 18, 20]);
   const zero = y(Math.max(domain[0], Math.min(0, domain[1])));
-  const first = baseline?.findIndex((value) => !Number.isNaN(value)) ?? -1;
   return (
     <g transform={`translate(0,${props.y})`}>
       <text class="curve-name" x={0} y={HEIGHT / 2 + 6}>
         {props.name}
       </text>
+      {props.against && (
+        <text class="aside" x={0} y={HEIGHT / 2 + 22}>
+          – {props.against}
+        </text>
+      )}
       <line class="guide" x1={LEFT - 20} x2={props.width - RIGHT + 10} y1={zero} y2={zero} />
       {values.map((value, i) => {
         if (Number.isNaN(value)) return null;
@@ -89,14 +93,9 @@ function Strip(props: {
             />
             {known && <line class="baseline" x1={at[i] - 8} x2={at[i] + 8} y1={y(base)} y2={y(base)} />}
             <circle class="curve-dot" cx={at[i]} cy={y(value)} r={4} />
-            {props.roomy && (
+            {(props.roomy || i === 0 || i === values.length - 1) && (
               <text class="curve-value chosen" x={at[i]} y={y(value) - 9} text-anchor="middle">
                 {say(value)}
-              </text>
-            )}
-            {known && i === first && (
-              <text class="curve-value" x={at[i] + 12} y={y(base) + 4}>
-                {props.against}
               </text>
             )}
           </g>
