@@ -53,6 +53,7 @@ function Values(props: ViewProps & { all: readonly Value[] }) {
   const distance = distances.find((one) => String(one) === state.more.apart) ?? distances[0];
   const there = of.filter((one) => one.skipped === distance);
   const names = useMemo(() => estimatesOf(of, usual), [of, usual]);
+  const rows = estimatesOf(there, usual);
   const pairs = pairsOf(there, run.names);
   const shown = state.more.all ? pairs : pairs.slice(0, FIRST);
   const domain = domainOf(there);
@@ -108,7 +109,7 @@ function Values(props: ViewProps & { all: readonly Value[] }) {
             key={`${a}--${b}`}
             title={title(a, b)}
             values={there.filter((one) => one.a === a && one.b === b)}
-            names={names}
+            names={rows}
             texts={texts}
             usual={usual}
             domain={domain}

@@ -6,7 +6,7 @@ import { figure } from "../../draw/format";
 import { fitted } from "../../draw/path";
 import { useWidth } from "../../parts/use";
 
-const NAMES = 196; // pixels of the names of estimates
+const NAMES = 238; // pixels of the names of estimates
 const ROW = 19;
 
 /** The mark of a text set: filled, hollow, a diamond, a square. */
@@ -190,7 +190,7 @@ export function Distances(props: {
   const { title, values, names, usual } = props;
   const [box, width] = useWidth<HTMLDivElement>();
   const height = 300;
-  const [left, right, top, bottom] = [44, 186, 10, 36];
+  const [left, right, top, bottom] = [44, 232, 10, 36];
   const curves = names
     .map((name) => ({
       name,
