@@ -30,13 +30,16 @@ import "./graph.css";
 const CUTS = ["1", "0.05", "0.01", "0.001", "0.0001", "1e-6", "1e-9", "1e-15"];
 
 export function Graph(props: ViewProps) {
-  const { data, state, go } = props;
+  const { run, data, state, go } = props;
   const communities = useLoaded(() => data.communities(), []);
   const known = latest(communities);
   if (communities.status === "error") return <Failure error={communities.error} />;
   if (!known) return <Loading what="communities" />;
   const number = Number(state.more.community ?? NaN);
   const community = known.find((one) => one.community === number) ?? null;
+  const missing =
+    state.feature !== null &&
+    !(state.site && run.has(state.site) && state.feature < run.sae(state.site).d_sae);
   const drawn = state.feature !== null || community;
   return (
     <div class="graph-view" data-testid="view-graph">
@@ -57,14 +60,22 @@ export function Graph(props: ViewProps) {
         )}
       </aside>
       <div class="graph-main">
-        {drawn ? (
+        {missing ? (
+          <Empty title={`This run has no feature ${state.site} ${state.feature}`}>
+            Search for one with /, or choose a community on the left.
+          </Empty>
+        ) : drawn ? (
           <Drawn {...props} community={state.feature === null ? community : null} />
         ) : (
-          <Empty title="No feature is chosen">
-            Choose a community, or search a feature and follow “graph” on its page. A file that was
-            saved here opens below.
-            <OpenFile {...props} onNote={() => {}} />
-          </Empty>
+          <>
+            <Empty title="No feature is chosen">
+              Choose a community on the left, search a feature and follow “graph” on its page, or
+              open a graph that was saved here.
+            </Empty>
+            <p class="open-first">
+              <OpenFile {...props} onNote={() => {}} />
+            </p>
+          </>
         )}
       </div>
     </div>
@@ -138,7 +149,7 @@ function Drawn(props: ViewProps & { community: Community | null }) {
       {graph && (
         <>
           <p class="aside" role="status">
-            {count(graph.nodes.length)} features, {count(graph.links.length)} edges.
+            {several(graph.nodes.length, "feature")}, {several(graph.links.length, "edge")}.
             {graph.links.length > MOST && ` The best ${MOST} edges are drawn.`}
             {graph.left > 0 &&
               ` ${count(graph.left)} more are left out: lower p or take fewer steps to see the best of them.`}{" "}
@@ -438,7 +449,7 @@ function Edges({ run, graph, marks }: { run: Run; graph: Neighbourhood; marks: M
   };
   return (
     <details class="graph-edges">
-      <summary>All {count(graph.links.length)} edges as a table</summary>
+      <summary>{several(graph.links.length, "edge")} as a table</summary>
       <VirtualTable<Link>
         label="Edges"
         columns={[
@@ -474,6 +485,10 @@ function reachOf(run: Run, more: Readonly<Record<string, string>>): Reach {
     minScore: Number.isNaN(score) ? null : score,
     accepted: more.edges === "match",
   };
+}
+
+function several(number: number, what: string): string {
+  return `${count(number)} ${what}${number === 1 ? "" : "s"}`;
 }
 
 function marked(marks: Marks): number[] {

@@ -3,6 +3,7 @@ import { scaleLinear, scalePoint } from "d3-scale";
 import { line } from "d3-shape";
 import { apart, isOurs, medians, nameOf, type Value } from "../../data/evaluation";
 import { figure } from "../../draw/format";
+import { ticked } from "../../draw/ticks";
 import { fitted } from "../../draw/path";
 import { useWidth } from "../../parts/use";
 
@@ -49,7 +50,7 @@ export function Estimates(props: {
             <g key={tick} class={tick === 0 ? "grid zero" : "grid"}>
               <line x1={x(tick)} x2={x(tick)} y1={22} y2={height - 22} />
               <text x={x(tick)} y={height - 6} text-anchor="middle">
-                {figure(tick)}
+                {ticked(x, 6, tick)}
               </text>
             </g>
           ))}
@@ -142,7 +143,7 @@ export function Quantiles(props: {
             <g key={tick} class="grid">
               <line x1={left} x2={width - right} y1={y(tick)} y2={y(tick)} />
               <text x={left - 6} y={y(tick) + 4} text-anchor="end">
-                {figure(tick)}
+                {ticked(y, 5, tick)}
               </text>
             </g>
           ))}
@@ -216,7 +217,7 @@ export function Distances(props: {
             <g key={tick} class="grid">
               <line x1={left} x2={width - right} y1={y(tick)} y2={y(tick)} />
               <text x={left - 6} y={y(tick) + 4} text-anchor="end">
-                {figure(tick)}
+                {ticked(y, 5, tick)}
               </text>
             </g>
           ))}

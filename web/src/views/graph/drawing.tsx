@@ -11,8 +11,9 @@ import { useTooltip } from "../../draw/tooltip";
 import { layered } from "./layout";
 
 const ROW = 34;
-const [TOP, LEFT, BOTTOM] = [48, 14, 12];
+const [LEFT, BOTTOM] = [14, 14];
 const LEAST = 112; // pixels of a column
+const MOST_WIDE = 280;
 /** Edges drawn. */
 export const MOST = 420;
 
@@ -43,7 +44,9 @@ export function Drawing(props: DrawingProps) {
     () => layered(nodes, links, run.names, marks.groups),
     [nodes, links, run, marks.groups],
   );
-  const step = Math.max(LEAST, (props.width - 2 * LEFT) / Math.max(1, layout.sites.length));
+  const TOP = layout.lanes[0]?.name ? 72 : 48; // a group has its name above
+  const room = (props.width - 2 * LEFT) / Math.max(1, layout.sites.length);
+  const step = Math.max(LEAST, Math.min(MOST_WIDE, room));
   const width = 2 * LEFT + step * layout.sites.length;
   const height = TOP + layout.rows * ROW + BOTTOM;
   const x = (node: number) => LEFT + 8 + (layout.placed.get(node)?.column ?? 0) * step;
@@ -111,11 +114,11 @@ export function Drawing(props: DrawingProps) {
                 <rect
                   x={2}
                   width={width - 4}
-                  y={TOP + lane.first * ROW - 6}
+                  y={TOP + lane.first * ROW - 8}
                   height={lane.rows * ROW + 12}
                   rx={8}
                 />
-                <text x={width - 12} y={TOP + lane.first * ROW + 8} text-anchor="end">
+                <text x={8} y={TOP + lane.first * ROW - 14}>
                   {fitted(lane.name, step * 2)}
                 </text>
               </g>
@@ -140,6 +143,7 @@ export function Drawing(props: DrawingProps) {
           if (life.node === centre) classes.push("centre");
           if (chosen.includes(life.node)) classes.push("chosen");
           if (near && !near.has(life.node)) classes.push("far");
+          const text = fitted(nameOf(life), step - 10, 12.5);
           const tipped = tip.on(() => <Facts life={life} name={nameOf(life)} />);
           return (
             <g
@@ -178,11 +182,18 @@ export function Drawing(props: DrawingProps) {
                 tipped.onBlur();
               }}
             >
-              <rect class="hit" x={-11} y={-21} width={step - 6} height={ROW - 2} rx={6} />
+              <rect
+                class="hit"
+                x={-11}
+                y={-21}
+                width={Math.min(step - 6, Math.max(24, 16 + 7.5 * text.length))}
+                height={ROW - 2}
+                rx={6}
+              />
               <circle r={life.node === centre ? 6.5 : 4.5} />
               {pin && <circle class="pin" r={life.node === centre ? 10 : 8} />}
               <text x={-5} y={life.node === centre ? -11 : -8}>
-                {fitted(nameOf(life), step - 10, 12.5)}
+                {text}
               </text>
             </g>
           );

@@ -4,6 +4,7 @@ import { line } from "d3-shape";
 import type { Matches } from "../../data/matches";
 import type { Frame } from "../../data/parquet";
 import { count, figure } from "../../draw/format";
+import { ticked } from "../../draw/ticks";
 import { useWidth } from "../../parts/use";
 
 const HEIGHT = 232;
@@ -81,7 +82,7 @@ export function Histogram(props: { nulls: Frame | null; matches: Matches; nullSc
           <g class="axis">
             {x.ticks(Math.max(3, Math.floor(width / 90))).map((tick) => (
               <text key={tick} x={x(tick)} y={HEIGHT - BOTTOM + 16} text-anchor="middle">
-                {figure(tick)}
+                {ticked(x, 8, tick)}
               </text>
             ))}
             <text class="title" x={width - SIDE} y={HEIGHT - 3} text-anchor="end">

@@ -6,6 +6,7 @@ import { useCanvas } from "../../draw/canvas";
 import { resolved } from "../../draw/colours";
 import { count, figure, pValue } from "../../draw/format";
 import { hexbins } from "../../draw/hexbins";
+import { ticked } from "../../draw/ticks";
 import { useWidth } from "../../parts/use";
 
 const HEIGHT = 340;
@@ -137,12 +138,12 @@ export function Scatter(props: {
           <g class="axis">
             {x.ticks(6).map((tick) => (
               <text key={tick} x={x(tick)} y={HEIGHT - BOTTOM + 16} text-anchor="middle">
-                {figure(tick)}
+                {ticked(x, 6, tick)}
               </text>
             ))}
             {y.ticks(5).map((tick) => (
               <text key={tick} x={LEFT - 8} y={y(tick) + 4} text-anchor="end">
-                {figure(tick)}
+                {ticked(y, 5, tick)}
               </text>
             ))}
             <text class="title" x={width - RIGHT} y={HEIGHT - 4} text-anchor="end">
