@@ -28,6 +28,10 @@ export interface Neighbourhood {
   left: number;
 }
 
+// features looked at: each is a read of its own, those of a community mostly lie beside each other
+const NEAR = 80;
+const WITHIN = 140;
+
 /** What tells of a feature. */
 export type Look = (node: number) => Promise<Life>;
 
@@ -49,7 +53,7 @@ export async function around(
   look: Look,
   reach: Reach,
   also: readonly number[] = [],
-  limit = 140,
+  limit = NEAR,
 ): Promise<Neighbourhood> {
   const lives = new Map<number, Life>();
   const links = new Map<string, Link>();
@@ -106,7 +110,7 @@ export async function among(
   members: readonly number[],
   look: Look,
   reach: Reach,
-  limit = 140,
+  limit = WITHIN,
 ): Promise<Neighbourhood> {
   const found = await Promise.all(members.slice(0, limit).map(look));
   const there = new Set(found.map((life) => life.node));

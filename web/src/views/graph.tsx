@@ -1,5 +1,6 @@
 import { useMemo, useRef, useState } from "preact/hooks";
 import { attribution } from "../data/attribution";
+import { listCommunities, membersOf, type Listed } from "../data/communities";
 import type { Life } from "../data/explorer";
 import {
   grouped,
@@ -13,7 +14,6 @@ import {
 } from "../data/marks";
 import { among, around, lookIn, type Link, type Neighbourhood, type Reach } from "../data/neighbourhood";
 import type { Run } from "../data/run";
-import type { Community } from "../data/tables";
 import { count, figure, pValue } from "../draw/format";
 import { CommunityList } from "./graph/communities";
 import { Drawing, MOST } from "./graph/drawing";
@@ -31,12 +31,10 @@ const CUTS = ["1", "0.05", "0.01", "0.001", "0.0001", "1e-6", "1e-9", "1e-15"];
 
 export function Graph(props: ViewProps) {
   const { run, data, state, go } = props;
-  const communities = useLoaded(() => data.communities(), []);
+  const communities = useLoaded(() => listCommunities(data), []);
   const known = latest(communities);
-  if (communities.status === "error") return <Failure error={communities.error} />;
-  if (!known) return <Loading what="communities" />;
   const number = Number(state.more.community ?? NaN);
-  const community = known.find((one) => one.community === number) ?? null;
+  const community = known?.find((one) => one.community === number) ?? null;
   const missing =
     state.feature !== null &&
     !(state.site && run.has(state.site) && state.feature < run.sae(state.site).d_sae);
@@ -45,7 +43,11 @@ export function Graph(props: ViewProps) {
     <div class="graph-view" data-testid="view-graph">
       <aside class="graph-side">
         <h2>Communities</h2>
-        {known.length ? (
+        {communities.status === "error" ? (
+          <Failure error={communities.error} />
+        ) : !known ? (
+          <Loading what="communities" />
+        ) : known.length ? (
           <CommunityList
             communities={known}
             chosen={community?.community ?? null}
@@ -64,7 +66,7 @@ export function Graph(props: ViewProps) {
           <Empty title={`This run has no feature ${state.site} ${state.feature}`}>
             Search for one with /, or choose a community on the left.
           </Empty>
-        ) : drawn ? (
+        ) : !drawn && !known ? null : drawn ? (
           <Drawn {...props} community={state.feature === null ? community : null} />
         ) : (
           <>
@@ -82,8 +84,8 @@ export function Graph(props: ViewProps) {
   );
 }
 
-function Drawn(props: ViewProps & { community: Community | null }) {
-  const { run, explorer, state, go, community } = props;
+function Drawn(props: ViewProps & { community: Listed | null }) {
+  const { run, data, explorer, state, go, community } = props;
   const [note, setNote] = useState<string | null>(null);
   const [box, width] = useWidth<HTMLDivElement>();
   const svg = useRef<SVGSVGElement>(null);
@@ -93,14 +95,14 @@ function Drawn(props: ViewProps & { community: Community | null }) {
     [state.more.pins, state.more.names, state.more.groups],
   );
   const centre = state.feature === null ? null : explorer.node(state.site as string, state.feature);
-  const found = useLoaded<Neighbourhood>(() => {
+  const found = useLoaded<Neighbourhood>(async () => {
     const look = lookIn(explorer);
     if (community) {
-      const members = community.members.map((one) => explorer.node(one.site, one.feature));
-      return among(members, look, reach);
+      const members = await membersOf(data, community.community);
+      return among(members.map((one) => explorer.node(one.site, one.feature)), look, reach);
     }
     return around(centre as number, look, reach, [...marks.pins, ...marked(marks)]);
-  }, [centre, community, JSON.stringify(reach), state.more.pins, state.more.groups]);
+  }, [centre, community?.community, JSON.stringify(reach), state.more.pins, state.more.groups]);
   if (found.status === "error") return <Failure error={found.error} />;
   const graph = latest(found);
   const mark = (next: Marks) => go({ more: writeMarks(next) });
@@ -119,7 +121,7 @@ function Drawn(props: ViewProps & { community: Community | null }) {
         </h1>
         <Cuts {...props} reach={reach} />
       </header>
-      <div ref={box} class="graph-box">
+      <div ref={box} class="graph-box" aria-busy={found.status === "loading"}>
         {!graph ? (
           <Loading what="the graph" />
         ) : graph.nodes.length ? (
@@ -174,7 +176,7 @@ function Drawn(props: ViewProps & { community: Community | null }) {
   );
 }
 
-function Cuts(props: ViewProps & { reach: Reach; community: Community | null }) {
+function Cuts(props: ViewProps & { reach: Reach; community: Listed | null }) {
   const { state, go, reach, community } = props;
   const set = (more: Record<string, string | number | null>) => go({ more });
   const steps = (name: "back" | "ahead", text: string) => (

@@ -1,11 +1,11 @@
 import { useMemo } from "preact/hooks";
-import type { Community } from "../../data/tables";
+import type { Listed } from "../../data/communities";
 import { count } from "../../draw/format";
 import { VirtualTable, type ColumnOf } from "../../parts/table";
 
 /** All communities, the largest first; those whose label holds `wanted`. */
 export function CommunityList(props: {
-  communities: readonly Community[];
+  communities: readonly Listed[];
   chosen: number | null;
   wanted: string;
   onWanted: (text: string) => void;
@@ -20,7 +20,7 @@ export function CommunityList(props: {
         : communities,
     [communities, wanted],
   );
-  const columns: ColumnOf<Community>[] = [
+  const columns: ColumnOf<Listed>[] = [
     {
       key: "label",
       title: "Tokens that set it apart",

@@ -57,6 +57,13 @@ export function Drawing(props: DrawingProps) {
     box.scrollLeft = x(centre) - box.clientWidth / 2;
     box.scrollTop = y(centre) - box.clientHeight / 2;
   }, [centre, layout]);
+  // the name of a group stands where its first feature is, so that scrolling does not hide it
+  const laneStart = (lane: { first: number; rows: number }) => {
+    const within = [...layout.placed.values()].filter(
+      ({ row }) => row >= lane.first && row < lane.first + lane.rows,
+    );
+    return Math.max(8, LEFT + Math.min(...within.map(({ column }) => column)) * step - 2);
+  };
   const near = useMemo(() => {
     if (pointed === null) return null;
     const found = new Set([pointed]);
@@ -118,7 +125,7 @@ export function Drawing(props: DrawingProps) {
                   height={lane.rows * ROW + 12}
                   rx={8}
                 />
-                <text x={8} y={TOP + lane.first * ROW - 14}>
+                <text x={laneStart(lane)} y={TOP + lane.first * ROW - 14}>
                   {fitted(lane.name, step * 2)}
                 </text>
               </g>
