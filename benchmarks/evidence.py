@@ -1,6 +1,7 @@
 """How many tokens does it take? Held-out correlation of matched features, by evidence.
 
-    python -m benchmarks.evidence [--plot FILE]
+    python -m benchmarks.evidence --out curve.parquet
+    python -m benchmarks.evidence --draw curve.parquet docs/images/evidence.svg
 
 Features of the shipped residual SAEs are matched by weights alone, by the correlation of their
 activations alone, and by both (`fused`), with more and more tokens. Each match is then scored by
@@ -24,7 +25,7 @@ from numpy import ndarray
 import saematch
 from saematch import SAE, shipped
 from saematch.activations import FeatureActivations
-from saematch.activations.capture import capture
+from saematch.activations.capturing import capture
 from saematch.activations.feature_activations import joined
 from saematch.activations.model import open_model
 from saematch.activations.texts import open_texts, tokenise
@@ -112,7 +113,11 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=360)
     parser.add_argument("--distances", type=int, nargs="*", default=DISTANCES)
     parser.add_argument("--out", help="a Parquet file for every pair's figures")
+    parser.add_argument("--draw", nargs=2, help="such a file, and the figure to draw of it")
     options = parser.parse_args()
+    if options.draw:
+        draw(pl.read_parquet(options.draw[0])).write_image(options.draw[1])
+        return
     names = shipped.residual_path()[1:]
     saes = {name: saematch.load(shipped.path(name)) for name in names}
     model = open_model("saematch:model")
@@ -160,6 +165,52 @@ def report(frame: pl.DataFrame) -> None:
             float_precision=3,
         ):
             print(part.pivot("tokens", index="method", values="r"))
+
+
+def draw(frame: pl.DataFrame):
+    """A panel per distance and kind: held-out correlation against tokens, by evidence."""
+    from plotly.subplots import make_subplots
+
+    from saematch.plots.style import BLUE, GREEN, GREY, LEGEND_ABOVE, ORANGE, styled
+
+    means = frame.group_by("distance", "kind", "tokens", "method").agg(pl.col("r").mean())
+    distances = sorted(means["distance"].unique())
+    titles = [f"{d} layer{'s' * (d > 1)} apart, {kind}" for kind in KINDS for d in distances]
+    figure = make_subplots(
+        len(KINDS), len(distances), subplot_titles=titles, shared_yaxes=True, shared_xaxes=True
+    )
+    looks = {"fused": BLUE, "pearson": ORANGE, "fixed 0.2": GREY, "fixed 0.8": GREY}
+    names = {"fused": "fused", "pearson": "correlation alone", "decoder + encoder": "weights alone"}
+    for row, kind in enumerate(KINDS, 1):
+        for column, distance in enumerate(distances, 1):
+            here = means.filter(kind=kind, distance=distance).sort("tokens")
+            place = {"row": row, "col": column, "showlegend": row == column == 1}
+            for method, colour in looks.items():
+                line = here.filter(method=method)
+                figure.add_scatter(
+                    x=line["tokens"].to_list(),
+                    y=line["r"].to_list(),
+                    name=names.get(method, "a fixed share of correlation: 0.2, 0.8"),
+                    legendgroup=names.get(method, "fixed"),
+                    line={"color": colour, "dash": "dot" if colour == GREY else "solid"},
+                    mode="lines" if colour == GREY else "lines+markers",
+                    **{**place, "showlegend": place["showlegend"] and method != "fixed 0.8"},
+                )
+            weights = here.filter(method="decoder + encoder")["r"].to_list()
+            figure.add_scatter(
+                x=[TOKENS[0], TOKENS[-1]],
+                y=weights * 2,
+                name=names["decoder + encoder"],
+                line_color=GREEN,
+                mode="lines",
+                **place,
+            )
+    figure.update_xaxes(type="log", tickvals=list(TOKENS), ticktext=["1k", "4k", "16k", "64k"])
+    figure.update_xaxes(title_text="tokens to match on", row=len(KINDS))
+    figure.update_yaxes(title_text="held-out correlation", col=1)
+    title = "Weights and activations together beat either, at any number of tokens"
+    styled(figure, title, "mean correlation of matched features on tokens kept apart", 760)
+    return figure.update_layout(legend={**LEGEND_ABOVE, "y": 1.04})
 
 
 if __name__ == "__main__":

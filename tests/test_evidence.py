@@ -178,6 +178,35 @@ def test_a_coincidence_of_rare_features_is_no_match_of_pearson():
     assert not found.matched[3]
 
 
+def test_a_rare_target_is_no_match_of_pearson_either():
+    a, b, one, other, _ = planted()
+    values = [some.matrix.toarray() for some in (one, other)]
+    for side, feature, tokens in zip(values, (3, 9), (range(5), range(4)), strict=True):
+        side[:, feature] = 0
+        side[[100 + 300 * t for t in tokens], feature] = 1.0
+    sides = sparse_activations(values[0]), sparse_activations(values[1])
+    found = match(a, b, "pearson", kind="many-to-one", activations=sides)
+    assert found.target[3] == 9
+    assert found.p_value[3] == 1.0
+
+
+def test_what_does_not_fit_in_memory_is_said_beforehand(monkeypatch):
+    a, b, one, other, _ = planted()
+    monkeypatch.setattr("saematch.posing.available_memory", lambda: 1_440_000)
+    # 6 x 4 bytes x 3,000 tokens x 40 features are twice that
+    with pytest.raises(MatchError, match="at most 1,500 tokens"):
+        match(a, b, "pearson", activations=(one, other))
+
+
+def test_composed_matchings_are_of_the_same_tokens():
+    a, b, one, other, _ = planted()
+    first = match(a, b, "pearson", activations=(one, other))
+    fewer = (other.take(slice(0, 1500)), one.take(slice(0, 1500)))
+    second = match(b, a, "pearson", activations=fewer)
+    with pytest.raises(MatchError, match="of the same text"):
+        first.compose(second)
+
+
 def test_features_that_never_fire_are_left_out_of_pearson_alone():
     a, b, one, other, _ = planted()
     values = one.matrix.toarray()

@@ -412,3 +412,17 @@ def test_one_sae_twice_is_refused_where_they_are_to_be_distinct(tmp_path):
     moved = make_sae(d_in=8, d_sae=24, layer=7)
     assert checksum(moved) == checksum(sae)
     assert Run.create(tmp_path / "moved", "flow", {}, [sae, moved], distinct=True)
+
+
+def test_an_evaluation_that_grows_is_never_lost_on_the_way(tmp_path, monkeypatch):
+    run = Run.create(tmp_path / "run", "flow", {}, [make_sae()])
+    frame = pl.DataFrame({"value": [1.0]})
+    run.add_evaluation({"values": frame}, {"options": {"seed": 0}})
+    monkeypatch.setattr(Run, "_write", _full_disk)
+    with pytest.raises(RunError):
+        run.add_evaluation({"values": frame}, {"options": {"seed": 0}, "texts": {}})
+    assert Run.open(run.path).evaluation_table("values").equals(frame)
+
+
+def _full_disk(self, place, frame):
+    raise RunError(f"{place} cannot be written: no space left")

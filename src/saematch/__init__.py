@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from saematch.errors import MatchError as MatchError
     from saematch.errors import RunError as RunError
     from saematch.errors import SaematchError as SaematchError
+    from saematch.explorer import explore as explore
     from saematch.folding import fold as fold
     from saematch.folding import rescale as rescale
     from saematch.matching import Matching as Matching
@@ -43,6 +44,7 @@ _PUBLIC = {
     "View": "saematch.views",
     "assign": "saematch.assignment",
     "expand": "saematch.checkpoints",
+    "explore": "saematch.explorer",
     "fold": "saematch.folding",
     "load": "saematch.checkpoints",
     "match": "saematch.matching",

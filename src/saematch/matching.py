@@ -178,6 +178,7 @@ class Matching:
 
     def _given(self, a: SAE, b: SAE, target: Tensor, activations: Activations) -> Matching:
         """Another matching by the same method, with its target given instead of solved for."""
+        check_tokens(a, b, activations, self.method)
         kept = max(1, self.candidates.shape[1])
         return _matching(a, b, self.method, kept, self.significance, target, activations)
 
@@ -323,6 +324,11 @@ def _matching(
         target = posed.outer_target(assignment.target)
     near = neighbours(x, y, *offsets, target=posed.inner_target(target), k=candidates)
     p_value = _p_values(forward, near.score)
+    if posed.rare_columns is not None:
+        # of a coincidence either side may be the rare one
+        inner = posed.inner_target(target)
+        rare = posed.rare_columns[inner.clamp(min=0)] & (inner >= 0)
+        p_value = torch.where(rare & p_value.isfinite(), 1.0, p_value)
 
     how = posed.fold if posed.fold != "none" else resolve_fold("auto", a, b)
     measures = measure_pairs(a, b, target, how, scales)

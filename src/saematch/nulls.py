@@ -73,15 +73,20 @@ def draw(
     sizes = [widths[v] for v in still]
     at_rest = torch.cat([parts[v] for v in still], 1) if still else None
     while True:
-        drawn = list(parts)
-        if at_rest is not None:
-            found = kinds[null](at_rest, sizes, generator).split(sizes, dim=1)
-            for v, part in zip(still, found, strict=True):
-                drawn[v] = part
-        for v, shifts in enumerate(in_time):
+        found = None if at_rest is None else split(kinds[null](at_rest, sizes, generator), sizes)[0]
+        if found is not None and not any(in_time):
+            yield found
+            continue
+        # filled view by view: over many tokens there is no room for copies
+        drawn = torch.empty_like(u)
+        places = drawn.split(list(widths), dim=1)
+        if found is not None:
+            for v, part in zip(still, found.split(sizes, dim=1), strict=True):
+                places[v].copy_(part)
+        for place, part, shifts in zip(places, parts, in_time, strict=True):
             if shifts:
-                drawn[v] = _shifted(parts[v], generator)
-        yield split(torch.cat(drawn, 1), widths)[0]
+                place.copy_(_shifted(part, generator))
+        yield drawn
 
 
 def _shifted(u: Tensor, generator: torch.Generator) -> Tensor:

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from saematch.activations.feature_activations import FeatureActivations
+from saematch.assignment.hardware import available_memory
 from saematch.errors import MatchError
 from saematch.folding import Fold, fold
 from saematch.methods import Method, resolve_fold
@@ -18,6 +19,7 @@ from saematch.views import View, stack
 
 BOTH_ABSENT = (None, None)
 SILENT = "silent on the tokens"
+COPIES = 6  # of the rows of one side that are held at once, those of both sides and a null
 RARE = 5  # firings: features that fired less often coincide by chance
 
 
@@ -108,6 +110,8 @@ def pose(
     if alone:
         a, b = (_heard(sae, some) for sae, some in zip((a, b), activations, strict=True))
     rows, columns = ((~sae.excluded).nonzero().squeeze(1) for sae in (a, b))
+    if any(view.vectors == "activation" for view in views):
+        _check_memory(a, b, activations)
     x, y, widths = stack(a, b, views, activations)
     x, y = _chosen(x, rows), _chosen(y, columns)
     if method.distance:
@@ -127,6 +131,22 @@ def pose(
     over_tokens = tuple(view.vectors == "activation" for view in views)
     offsets = row_offset, column_offset
     return Posed(a, b, how, x, y, *offsets, rows, columns, widths, over_tokens, *rare)
+
+
+def _check_memory(
+    a: SAE, b: SAE, activations: tuple[FeatureActivations | None, FeatureActivations | None]
+) -> None:
+    """Raise MatchError where rows over all tokens, and a null of them, do not fit in memory."""
+    if activations[0] is None or a.device.type != "cpu":
+        return
+    tokens, free = activations[0].n_tokens, available_memory()
+    needed = COPIES * 4 * tokens * max(a.d_sae, b.d_sae)
+    if needed > free:
+        raise MatchError(
+            f"{tokens:,} tokens of {max(a.d_sae, b.d_sae):,} features take about "
+            f"{needed / 1e9:,.0f} GB to compare, and {free / 1e9:,.0f} GB are free: take at most "
+            f"{int(tokens * free / needed):,} tokens (--tokens)"
+        )
 
 
 def _chosen(x: Tensor, rows: Tensor) -> Tensor:

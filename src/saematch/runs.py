@@ -54,6 +54,22 @@ FOLDERS = (
 )
 
 
+# rows of a table that a reader gets together: few enough that one row of a large table is read
+# without the rest, over HTTP too, and enough that the list of groups at its end stays short
+GROUPS = {
+    "features": 2048,
+    "contexts": 256,
+    "pairs": 2048,
+    "candidates": 8192,
+    "sources": 8192,
+    "flow": 4096,
+    "flow/edges.parquet": 16384,
+    "flow/communities.parquet": 512,
+    "relations": 8192,
+}
+GROUP = 8192  # of other tables
+
+
 class Run:
     """A run directory, made by `Run.create` or read by `Run.open`.
 
@@ -243,9 +259,12 @@ class Run:
     ) -> None:
         """The same of an evaluation: `evaluation/NAME.parquet`.
 
-        It stays when a pair is added: what it says of the pairs there were remains true.
+        It stays when a pair is added: what it says of the pairs there were remains true. Of the
+        same options it grows row by row, and what is there already is not lost on the way.
         """
-        self._add("evaluation", tables, summary)
+        there = self.evaluation
+        grows = there is not None and there.get("options") == plain(summary.get("options"))
+        self._add("evaluation", tables, summary, grows=grows)
 
     @property
     def flow(self) -> dict[str, Any] | None:
@@ -333,11 +352,15 @@ class Run:
         return found
 
     def _add(
-        self, key: str, tables: Mapping[str, pl.DataFrame], summary: Mapping[str, Any]
+        self,
+        key: str,
+        tables: Mapping[str, pl.DataFrame],
+        summary: Mapping[str, Any],
+        grows: bool = False,
     ) -> None:
         places = {name: f"{key}/{name}.parquet" for name in tables}
         finished = self.finished
-        if key in self.manifest:
+        if key in self.manifest and not grows:
             # a summary must never stand beside tables that it was not made of
             self._forget(key)
         for name, table in tables.items():
@@ -364,7 +387,8 @@ class Run:
 
     def _write(self, place: str, frame: pl.DataFrame) -> None:
         with self._writing(place) as partial:
-            frame.write_parquet(partial)
+            rows = GROUPS.get(place) or GROUPS.get(place.split("/", maxsplit=1)[0], GROUP)
+            frame.write_parquet(partial, row_group_size=rows)
 
     def _save(self) -> None:
         with self._writing(MANIFEST) as partial:

@@ -155,7 +155,7 @@ class SAE:
         x = self._normalised(x.to(self.dtype))[0]
         if self.conventions.centred:
             x = x - self.b_dec
-        return self._activate(x @ self.W_enc + self.b_enc)
+        return self.activate(x @ self.W_enc + self.b_enc)
 
     def decode(
         self, f: Float[Tensor, "... d_sae"], like: Float[Tensor, "... d_in"] | None = None
@@ -217,7 +217,8 @@ class SAE:
                 scale = x.std(dim=-1, keepdim=True)
                 return (x - shift) / (scale + self.conventions.normalisation_eps), shift, scale
 
-    def _activate(self, pre: Tensor) -> Tensor:
+    def activate(self, pre: Float[Tensor, "... d_sae"]) -> Float[Tensor, "... d_sae"]:
+        """Feature activations of pre-activations `pre`: threshold, top-k, whatever is the SAE's."""
         kind = self.conventions.activation
         if self.threshold is not None and kind in ("jumprelu", "batchtopk"):
             return torch.relu(pre) * (pre > self.threshold)

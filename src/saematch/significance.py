@@ -44,6 +44,7 @@ ALONE = 0.05
 BEST = 2048  # best scores of rows with null dictionaries, for calibration
 MOST_VECTORS = 2**18  # null vectors drawn for that, unless one dictionary has more
 TAIL = 0.1  # share of the calibration beyond which an exponential continues it
+SHIFTS = 4  # in time that those are drawn with, at least
 ROWS = 2048  # rows whose scores or groups are held at once
 
 
@@ -227,7 +228,13 @@ def chance(
     directions, norms = split(y, widths)
     dictionaries = draw(null, directions, widths, generator, over_tokens)
     del directions
-    mean, covariance = _moments(x, widths, dictionaries)
+    shifted = any(over_tokens)
+    chosen = None
+    if shifted:
+        # mixtures are alike, features are not: those that come first may be the broadest
+        apart = torch.Generator().manual_seed(seed)
+        chosen = torch.randperm(len(y), generator=apart).to(y.device)
+    mean, covariance = _moments(x, widths, dictionaries, chosen)
     groups = [(norms[g].double(), column_offset[g].double()) for g in _groups(norms)]
     formula = Chance(
         row_offset=row_offset.double(),
@@ -241,11 +248,14 @@ def chance(
         best=mean.new_zeros(1),
     )
     best, surprises = [], []
-    scale = norms.repeat_interleave(torch.tensor(list(widths), device=norms.device), dim=1)
     wanted = min(BEST, len(x) * max(1, MOST_VECTORS // len(y)))
+    # one shift in time says little of others
+    at_once = -(-wanted // SHIFTS) if shifted else wanted
     while wanted > 0:
-        z = next(dictionaries) * scale
-        rows = torch.randperm(len(x), generator=generator)[:wanted].to(x.device)
+        z = next(dictionaries)
+        for part, norm in zip(z.split(list(widths), dim=1), norms.T, strict=True):
+            part.mul_(norm[:, None])
+        rows = torch.randperm(len(x), generator=generator)[: min(wanted, at_once)].to(x.device)
         for some in rows.split(max(1, ROWS * ROWS // len(y))):
             scores = (x[some] @ z.T).double() + row_offset[some, None] + column_offset
             best.append(scores.amax(1))
@@ -257,15 +267,20 @@ def chance(
 
 
 def _moments(
-    x: Tensor, widths: Sequence[int], dictionaries: Iterator[Tensor]
+    x: Tensor, widths: Sequence[int], dictionaries: Iterator[Tensor], chosen: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Mean `(n, V)` and covariance `(n, V, V)` of each row's products with null directions."""
+    """Mean `(n, V)` and covariance `(n, V, V)` of each row's products with null directions.
+
+    The directions are the first of a dictionary, or the `chosen` ones.
+    """
     views = x.split(list(widths), dim=1)
     total = x.new_zeros(len(x), len(views), dtype=torch.float64)
     square = x.new_zeros(len(x), len(views), len(views), dtype=torch.float64)
     drawn = 0
     while drawn < DIRECTIONS:
-        some = next(dictionaries)[: DIRECTIONS - drawn].split(list(widths), dim=1)
+        some = next(dictionaries)
+        few = DIRECTIONS - drawn
+        some = (some[:few] if chosen is None else some[chosen[:few]]).split(list(widths), dim=1)
         drawn += len(some[0])
         for rows in _blocks(len(x)):
             products = [view[rows] @ u.T for view, u in zip(views, some, strict=True)]

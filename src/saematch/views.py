@@ -127,12 +127,20 @@ def stack(
     activations: tuple[FeatureActivations | None, FeatureActivations | None] = (None, None),
 ) -> tuple[Float[Tensor, "d_sae_a D"], Float[Tensor, "d_sae_b D"], tuple[int, ...]]:
     """All views side by side, weighted, such that `x_i . y_j` is the weighted sum; their widths."""
+    x, widths = _stacked(a, views, activations[0], signed=False)
+    y, _ = _stacked(b, views, activations[1], signed=True)
+    return x, y, widths
 
-    def weighed(sae: SAE, view: View, some: FeatureActivations | None, sign: float) -> Tensor:
-        rows, factor = feature_vectors(sae, view, some), sign * abs(view.weight) ** 0.5
+
+def _stacked(
+    sae: SAE, views: tuple[View, ...], activations: FeatureActivations | None, signed: bool
+) -> tuple[Tensor, tuple[int, ...]]:
+    """All views side by side, each times the root of its weight, with its sign if `signed`."""
+    parts: list[Tensor] = []
+    for view in views:
+        rows, factor = feature_vectors(sae, view, activations), abs(view.weight) ** 0.5
+        factor *= -1 if signed and view.weight < 0 else 1
         # rows over many tokens are not copied for nothing
-        return rows if factor == 1 else rows * factor
-
-    x = [weighed(a, view, activations[0], 1.0) for view in views]
-    y = [weighed(b, v, activations[1], -1.0 if v.weight < 0 else 1.0) for v in views]
-    return torch.cat(x, dim=1), torch.cat(y, dim=1), tuple(view.shape[1] for view in x)
+        parts.append(rows if factor == 1 else rows * factor)
+    widths = tuple(part.shape[1] for part in parts)
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1), widths

@@ -22,7 +22,7 @@ def decode(ids: list[int]) -> str:
 def store_of(path, dense, ids) -> ActivationStore:
     sae = make_sae(d_in=8, d_sae=dense.shape[1])
     store = ActivationStore.create(
-        path, model="tiny", texts={"name": "prose"}, saes={"only": sae}, shard_tokens=50
+        path, model="tiny", texts={"from": ["prose"]}, saes={"only": sae}, shard_tokens=50
     )
     for first in range(0, EXAMPLES, 3):
         rows = slice(first * LENGTH, (first + 3) * LENGTH)

@@ -120,3 +120,29 @@ def test_figures_of_the_shipped_model_are_near_those_of_its_card(run, done):
     table = Run.open(run.path).evaluation_table("values")
     own = table.filter(estimate="encode-decode target", metric="delta-loss", texts="saematch:code")
     assert own.filter(pl.col("skipped") == 1)["value"].is_between(0, 0.4).all()
+
+
+def test_sparse_transports_are_evaluated_and_their_edges_kept(tmp_path):
+    a, b = (saematch.load(f"saematch:resid_post_{layer}") for layer in (3, 4))
+    run = Run.create(tmp_path / "run", "match", {}, [a, b])
+    run.add_pair(*run.names, saematch.match(a, b, "feature-flow", null="none"))
+    given = (run.path, *MODEL, "--text", "saematch:prose", "--transport", "4")
+    found = called(*given)
+    assert found.exit_code == 0, found.output
+    run = Run.open(run.path)
+    values = run.evaluation_table("values").filter(metric="delta-loss")
+    for name in ("transport, k = 4", "transport + error, k = 4"):
+        assert values.filter(estimate=name).height == 1
+        assert name in found.output
+    edges = run.evaluation_table("transports")
+    assert set(edges["carried"]) == {True, False}
+    degrees = edges.group_by("carried", "target").len()["len"]
+    assert degrees.max() == 4
+    assert called(*given).exit_code == 0
+    other = called(*given[:-1], "8")
+    assert "transports is [4] there, [8] here" in str(other.exception)
+
+
+def test_transport_takes_numbers(run):
+    found = called(run.path, *MODEL, *TEXTS, "--transport", "few")
+    assert "--transport is 'few'" in str(found.exception)

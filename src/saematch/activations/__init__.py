@@ -1,3 +1,38 @@
 """A language model over text -> activations of SAE features, and their statistics."""
 
-from saematch.activations.feature_activations import FeatureActivations as FeatureActivations
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from saematch.activations.capturing import capture as capture
+    from saematch.activations.feature_activations import FeatureActivations as FeatureActivations
+    from saematch.activations.features import describe_features as describe_features
+    from saematch.activations.model import LanguageModel as LanguageModel
+    from saematch.activations.model import open_model as open_model
+    from saematch.activations.store import ActivationStore as ActivationStore
+    from saematch.activations.texts import open_texts as open_texts
+    from saematch.activations.texts import tokenise as tokenise
+
+# resolved on first use: views, which everything rests on, need the first alone
+_PUBLIC = {
+    "FeatureActivations": "feature_activations",
+    "ActivationStore": "store",
+    "LanguageModel": "model",
+    "capture": "capturing",
+    "describe_features": "features",
+    "open_model": "model",
+    "open_texts": "texts",
+    "tokenise": "texts",
+}
+
+__all__ = sorted(_PUBLIC)  # noqa: PLE0605  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'saematch.activations' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"saematch.activations.{_PUBLIC[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

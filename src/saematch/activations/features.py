@@ -108,7 +108,8 @@ def _windows(store: ActivationStore, chosen: ndarray) -> tuple[ndarray, ndarray]
 
 def _source_of(store: ActivationStore, sources: Sequence[str] | None) -> Callable[[int], str]:
     if sources is None:
-        name = str(store.cache["texts"].get("name", ""))
+        # which example is of which text is not kept
+        name = ", ".join(store.cache["texts"].get("from", []))
         return lambda example: name
     return lambda example: str(sources[example])
 

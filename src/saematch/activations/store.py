@@ -168,14 +168,16 @@ class ActivationStore:
                 return entry
         raise RunError(f"{self.path} has no SAE {name!r}; it has {', '.join(self.names)}")
 
-    def named(self, checksum: str) -> str:
+    def named(self, checksum: str, hook: str | None = None) -> str:
         """What the store calls the SAE of that checksum (`saematch.manifest.checksum`).
+
+        With `hook`, of those weights read at that site.
 
         Raises:
             RunError: it holds none of it.
         """
         for entry in self.cache["saes"]:
-            if entry["checksum"] == checksum:
+            if entry["checksum"] == checksum and hook in (None, entry["hook"]):
                 return entry["name"]
         raise RunError(
             f"{self.path} has no activations of an SAE of these weights; it has those of "

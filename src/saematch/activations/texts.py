@@ -12,6 +12,7 @@ A specification is one of
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -140,6 +141,15 @@ def tokenise(
         if ids:
             examples.append(np.array([*head, *ids], dtype=np.int64))
     return examples
+
+
+def digest(examples: Sequence[ndarray]) -> str:
+    """What tells two lists of examples apart: of the token ids of each."""
+    found = hashlib.sha256()
+    for ids in examples:
+        found.update(f"{len(ids)}\n".encode())
+        found.update(np.asarray(ids, dtype="<i8").tobytes())
+    return f"sha256:{found.hexdigest()}"
 
 
 def _parsed(spec: str) -> _Spec:

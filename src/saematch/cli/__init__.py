@@ -12,6 +12,7 @@ from saematch.cli.activations import activations
 from saematch.cli.compare import compare
 from saematch.cli.demo import demo
 from saematch.cli.evaluate import evaluate
+from saematch.cli.explore import explore
 from saematch.cli.flow import flow
 from saematch.cli.inspect import inspect
 from saematch.cli.match import match
@@ -37,6 +38,7 @@ app.command()(activations)
 app.command()(relate)
 app.command()(evaluate)
 app.command()(plot)
+app.command()(explore)
 
 
 def _version(asked: bool) -> None:

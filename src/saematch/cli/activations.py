@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from saematch.activations.model import LanguageModel
     from saematch.activations.store import ActivationStore
+    from saematch.activations.texts import Texts
     from saematch.sae import SAE
 
 SAES = "SAEs of one model, in any order: names, patterns or a folder, as for saematch flow."
@@ -53,31 +54,71 @@ def activations(
     For saematch match and flow with --activations, and saematch relate. Says how much disk it will
     take before it starts; the same call again goes on where it stopped.
     """
+    from saematch.activations.cache import CACHE
+    from saematch.activations.capturing import notes as notes_of
+    from saematch.activations.forecast import check_room, forecast
     from saematch.activations.store import ActivationStore
-    from saematch.activations.texts import open_texts, tokenise
+    from saematch.activations.texts import digest, open_texts
     from saematch.checkpoints import expand
+    from saematch.cli.console import output
     from saematch.cli.work import load_all, open_quietly, pick_device
+    from saematch.errors import SaematchError
     from saematch.naming import names_of
 
     on = pick_device(device)
     names = [name for pattern in saes for name in expand(pattern)]
+    for given, what in ((names, "SAE"), (text, "text")):
+        if twice := next((some for some in given if given.count(some) > 1), None):
+            raise SaematchError(f"the {what} {twice} is given twice")
     loaded = load_all(names, on, quiet)
+    called = dict(zip(names_of(loaded), loaded, strict=True))
     found = [open_texts(spec, n=examples or None, seed=seed) for spec in text]
     language_model = open_quietly(model, on, dtype)
-    limit = language_model.max_tokens
-    tokenizer = language_model.tokenizer
-    ids = [e for some in found for e in tokenise(some, tokenizer, length=length, limit=limit)]
+    ids = _examples(found, language_model, length)
+    # what cannot be captured is no reason to touch the folder
+    language_model.hooks_of(called)
+    tokens = sum(len(e) - 1 for e in ids)
+    expected = forecast(called, tokens)
+    if not quiet:
+        console = output()
+        for note in (
+            *(note for some in found for note in some.notes),
+            *notes_of(language_model, called),
+        ):
+            console.print(f"Note: {note}", soft_wrap=True)
+        console.print(f"{len(ids):,} examples, about {expected} on disk")
+    check_room(out, 0 if (out / CACHE).is_file() else expected.bytes)
     store = ActivationStore.create(
         out,
         model=language_model.name,
-        texts={"from": text, "examples": examples, "length": length, "seed": seed},
-        saes=dict(zip(names_of(loaded), loaded, strict=True)),
+        texts={
+            "from": text,
+            "examples": examples,
+            "length": length,
+            "seed": seed,
+            "digest": digest(ids),
+        },
+        saes=called,
         options={"dtype": dtype, "batch_tokens": batch_tokens},
         vocabulary=_vocabulary(language_model),
         overwrite=overwrite,
     )
-    notes = [note for some in found for note in some.notes]
-    _fill(store, language_model, dict(zip(store.names, loaded, strict=True)), ids, notes, quiet)
+    _fill(store, language_model, called, ids, quiet)
+    if quiet:
+        typer.echo(out)
+    else:
+        _report(store)
+
+
+def _examples(found: list[Texts], model: LanguageModel, length: int) -> list[ndarray]:
+    """Token ids of every text, each text once: one that is counted twice would look like two."""
+    from saematch.activations.texts import tokenise
+
+    every: dict[bytes, ndarray] = {}
+    for some in found:
+        for e in tokenise(some, model.tokenizer, length=length, limit=model.max_tokens):
+            every.setdefault(e.tobytes(), e)
+    return list(every.values())
 
 
 def _vocabulary(model: LanguageModel) -> list[str]:
@@ -91,35 +132,20 @@ def _fill(
     model: LanguageModel,
     saes: dict[str, SAE],
     examples: list[ndarray],
-    notes: list[str],
     quiet: bool,
 ) -> None:
-    from saematch.activations.capture import capture
-    from saematch.activations.capture import notes as notes_of
-    from saematch.activations.forecast import check_room, forecast
-    from saematch.cli.console import output, progress
+    from saematch.activations.capturing import capture
+    from saematch.cli.console import progress
 
-    tokens = sum(len(e) - 1 for e in examples)
-    expected = forecast(saes, tokens)
-    console = output()
-    if not quiet:
-        for note in (*notes, *notes_of(model, saes)):
-            console.print(f"Note: {note}", soft_wrap=True)
-        console.print(f"{len(examples):,} examples, about {expected} on disk")
-    done = store.next_example
-    check_room(store.path, expected.bytes - store.bytes)
-    batch_tokens = store.cache["options"]["batch_tokens"]
-    if store.finished is None:
-        with progress(quiet) as bar:
-            task = bar.add_task("reading texts", total=len(examples), completed=done)
-            for batch in capture(model, saes, examples, batch_tokens=batch_tokens, start=done):
-                store.add(batch)
-                bar.update(task, completed=store.next_example)
-        store.finish()
-    if quiet:
-        typer.echo(store.path)
+    if store.finished is not None:
         return
-    _report(store)
+    done, batch_tokens = store.next_example, store.cache["options"]["batch_tokens"]
+    with progress(quiet) as bar:
+        task = bar.add_task("reading texts", total=len(examples), completed=done)
+        for batch in capture(model, saes, examples, batch_tokens=batch_tokens, start=done):
+            store.add(batch)
+            bar.update(task, completed=store.next_example)
+    store.finish()
 
 
 def _report(store: ActivationStore) -> None:

@@ -49,6 +49,12 @@ def evaluate(
             "variants."
         ),
     ] = "auto,none",
+    transport: Annotated[
+        str | None,
+        typer.Option(
+            help="Fit sparse transports too, with at most so many edges per feature, such as 8,32."
+        ),
+    ] = None,
     pairs: Annotated[
         list[str] | None,
         typer.Option(help="Only this pair, A--B by the run's names; may be given several times."),
@@ -82,16 +88,16 @@ def evaluate(
     Delta-loss, explained variance and matching scores, with 95 % intervals over examples. The same
     call again takes up where it stopped; with more texts or pairs it adds those.
     """
-    from saematch.activations.model import open_model
     from saematch.checkpoints import load
-    from saematch.cli.work import pick_device
+    from saematch.cli.work import open_quietly, pick_device
     from saematch.evaluation import Options, evaluable, evaluate_run
     from saematch.runs import Run
 
     opened, on = Run.open(run), pick_device(device)
-    options = Options(tuple(carry.split(",")), _numbers(quantiles), resamples, seed)
+    edges = _edges(transport)
+    options = Options(tuple(carry.split(",")), _numbers(quantiles), resamples, seed, edges)
     chosen = [_pair(opened, name) for name in pairs] if pairs else evaluable(opened, reach)
-    language = open_model(model, device=on, dtype=_dtype(dtype))
+    language = open_quietly(model, on, dtype)
     texts, fitted = _texts(language, text, fit or text[0], examples, fit_examples, length, seed)
     with _Progress(len(chosen) * len(texts), quiet) as progress:
         evaluate_run(
@@ -143,6 +149,17 @@ def _texts(
     return {spec: ids(some) for spec, some in drawn.items()}, (fit, ids(apart))
 
 
+def _edges(text: str | None) -> tuple[int, ...]:
+    from saematch.errors import SaematchError
+
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError as error:
+        raise SaematchError(
+            f"--transport is {text!r}; give numbers of edges per feature, such as 8,32"
+        ) from error
+
+
 class _Progress:
     """A bar over pairs and text sets."""
 
@@ -186,19 +203,6 @@ def _numbers(text: str) -> tuple[float, ...]:
         raise SaematchError(
             f"--quantiles is {text!r}; it must be shares with commas, such as 0.25,0.5"
         ) from error
-
-
-def _dtype(name: str | None):
-    import torch
-
-    from saematch.errors import SaematchError
-
-    if name is None:
-        return None
-    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if name not in known:
-        raise SaematchError(f"--dtype is {name!r}; it must be {', '.join(known)}")
-    return known[name]
 
 
 def _report(run: Run, texts: list[str], fitted: int, quiet: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Heard:
-    """A store of activations, of which the SAE's on the first `tokens` are read by checksum.
+    """A store of activations, of which the SAE's on the first `tokens` are read.
 
     Raises:
         RunError: there is no such store, or it is not finished.
@@ -35,14 +36,23 @@ class Heard:
     def options(self) -> dict[str, Any]:
         """What the activations are of, as plain values, for a run."""
         cache = self.store.cache
-        return {"model": cache["model"], "texts": cache["texts"], "tokens": self.tokens}
+        known = {"model": cache["model"], "dtype": cache["options"].get("dtype")}
+        return {**known, "texts": cache["texts"], "tokens": self.tokens}
 
-    def of(self, checksum: str) -> FeatureActivations:
-        """Those of an SAE; never more than two are held."""
-        if checksum not in self._held and len(self._held) == 2:
+    def name_of(self, entry: Mapping[str, Any]) -> str:
+        """What the store calls an SAE of a run, given its entry in run.json.
+
+        Raises:
+            RunError: the store does not have it.
+        """
+        site = entry["conventions"].get("site")
+        return self.store.named(entry["checksum"], None if site is None else site["hook"])
+
+    def of(self, entry: Mapping[str, Any]) -> FeatureActivations:
+        """Those of an SAE of a run; never more than two are held."""
+        name = self.name_of(entry)
+        if name not in self._held and len(self._held) == 2:
             del self._held[next(iter(self._held))]
-        found = self._held.pop(checksum, None)
-        if found is None:
-            found = self.store.activations(self.store.named(checksum), self.tokens)
-        self._held[checksum] = found
-        return found
+        found = self._held.pop(name, None)
+        self._held[name] = self.store.activations(name, self.tokens) if found is None else found
+        return self._held[name]

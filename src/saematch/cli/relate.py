@@ -21,10 +21,14 @@ def relate(
         typer.Option(
             min=0.0,
             max=1.0,
-            help="Active above this share of a feature's maximum; 0: whenever it fires.",
+            help="Active above this share of a feature's maximum; 0: whenever it fires. Of the "
+            "statistics; gates always take 0.2, as published.",
         ),
     ] = 0.0,
     top_k: Annotated[int, typer.Option(min=1, help="Partners per feature and statistic.")] = 5,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Discard relations on other text.")
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print nothing but the run directory.")
     ] = False,
@@ -42,12 +46,21 @@ def relate(
     from saematch.cli.report import show_place
     from saematch.errors import RunError
     from saematch.flow.relate import relate as relate_pair
+    from saematch.manifest import plain
     from saematch.runs import Run
 
     run, heard = Run.open(path), Heard(activations)
     if not run.pairs:
         raise RunError(f"{path} has no pairs yet")
-    names = {name: heard.store.named(run.sae(name)["checksum"]) for name in run.names}
+    asked = plain({**heard.options, "activity": activity, "top_k": top_k})
+    if run.relations is not None and not overwrite:
+        other = [key for key, value in asked.items() if run.relations.get(key) != value]
+        if other:
+            raise RunError(
+                f"{path} holds relations with other {', '.join(other)}; discard them with "
+                "--overwrite"
+            )
+    names = {name: heard.name_of(run.sae(name)) for name in run.names}
     found: dict[str, list[pl.DataFrame]] = {}
     figures = []
     with progress(quiet) as bar:
@@ -62,7 +75,7 @@ def relate(
             figures.append({"a": a, "b": b, **relation.summary})
             bar.advance(task)
     tables = {name: pl.concat(frames) for name, frames in found.items()}
-    run.add_relations(tables, {**heard.options, "pairs": figures})
+    run.add_relations(tables, {**asked, "pairs": figures})
     if quiet:
         typer.echo(path)
         return
@@ -89,7 +102,7 @@ def _table(figures: list[dict[str, Any]], passing: pl.DataFrame):
         at = [curve.filter(cutoff=tau)["passing_forward"].item() for tau in (0.5, 0.9)]
         table.add_row(
             f"{row['a']} → {row['b']}",
-            f"{row['median_pearson']:.2f}",
+            "-" if row["median_pearson"] is None else f"{row['median_pearson']:.2f}",
             *("-" if share is None else f"{share:.0%}" for share in at),
             *(
                 str(row[f"{kind}_gates_{rule}"])

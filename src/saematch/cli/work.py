@@ -60,16 +60,16 @@ def open_quietly(name: str, device: str, dtype: str | None = None) -> LanguageMo
     from saematch.activations.model import open_model
     from saematch.errors import SaematchError
 
-    found = None if dtype is None else getattr(torch, dtype, None)
-    if dtype is not None and not isinstance(found, torch.dtype):
-        raise SaematchError(f"--dtype is {dtype!r}; give float32, bfloat16 or float16")
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if dtype is not None and dtype not in known:
+        raise SaematchError(f"--dtype is {dtype!r}; it must be {', '.join(known)}")
     try:
         from transformers.utils.logging import disable_progress_bar
 
         disable_progress_bar()
     except ImportError:
         pass  # open_model says what to install
-    return open_model(name, device=device, dtype=found)
+    return open_model(name, device=device, dtype=None if dtype is None else known[dtype])
 
 
 class Loaded:
@@ -126,7 +126,7 @@ def match_into(
     places = {name: place for place, name in enumerate(run.names)}
     if heard is not None:
         for name in {name for pair in missing for name in pair}:
-            heard.store.named(run.sae(name)["checksum"])
+            heard.name_of(run.sae(name))
     with progress(quiet) as bar:
         task = bar.add_task("matching", total=len(pairs), completed=len(pairs) - len(missing))
         for a, b in missing:
@@ -137,7 +137,7 @@ def match_into(
                 activation = (_mean_activation(saes[i]), _mean_activation(saes[j]))
             both = None
             if heard is not None:
-                both = heard.of(run.sae(a)["checksum"]), heard.of(run.sae(b)["checksum"])
+                both = heard.of(run.sae(a)), heard.of(run.sae(b))
             found = match(
                 saes[i],
                 saes[j],

@@ -36,7 +36,8 @@ ABOUT: dict[str, str] = {
     "partial": "some features by B's decoder, the others by A's; B's bias (SAE Match, App. B)",
     "partial + error": "partial, and what A's own reconstruction leaves over",
     "composed": "match along a chain of neighbours' matchings",
-    "transport": "a linear map between features, fitted on the fit set",
+    "transport, k = K": "B's features from at most K of A's each, fitted on the fit set",
+    "transport + error, k = K": "the same, and what A's own reconstruction leaves over",
 }
 
 

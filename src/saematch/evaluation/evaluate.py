@@ -50,8 +50,11 @@ class Options:
     quantiles: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75)  # of the partial variant
     resamples: int = 1000
     seed: int = 0
+    transports: tuple[int, ...] = ()  # edges per feature of sparse transports, fitted if any
 
     def __post_init__(self) -> None:
+        if least := [k for k in self.transports if k < 1]:
+            raise SaematchError(f"transports has {least[0]}; they are edges per feature, from 1")
         allowed = ("auto", *FOLDS)
         unknown = [way for way in self.carry if way not in allowed]
         if unknown or not self.carry:

@@ -26,12 +26,14 @@ from saematch.evaluation.evaluate import (
 from saematch.evaluation.pairing import Pairing
 from saematch.evaluation.splice import Model
 from saematch.evaluation.tally import Known
+from saematch.evaluation.transports import EDGES_SCHEMA, Transports, of_pair
 from saematch.flow.layers import Layers, depth
 from saematch.manifest import checksum
 from saematch.runs import Run
 from saematch.sae import SAE
 
 TABLE = "values"
+EDGES = "transports"
 
 
 def evaluate_run(
@@ -50,6 +52,8 @@ def evaluate_run(
     begun: Callable[[Names, str], None] = lambda names, texts: None,
 ) -> pl.DataFrame:
     """The same of a run's pairs, written with the run as `evaluation/values.parquet`.
+
+    The edges of sparse transports, where they are asked for, are `evaluation/transports.parquet`.
 
     What is there already is not computed again, pair by pair and text set by text set. Two layers
     or more apart, a chain of neighbours' matchings is evaluated beside the direct one, or alone.
@@ -81,6 +85,10 @@ def evaluate_run(
         digest(fitted[1]),
     )
     table = made.kept(run, overwrite)
+    edges = made.kept_edges(run, table)
+    more = None
+    if chosen.transports:
+        more = Transports(model, fitted[1], chosen.transports, chosen.seed, batch_tokens)
     there = set(table.select("a", "b", "texts").unique().iter_rows())
     held = _Held(run, load)
     known: dict[str, Known] = {name: {} for name in texts}
@@ -90,10 +98,13 @@ def evaluate_run(
             continue
         case = _case(run, names, held)
         for name, frame in evaluated(
-            case, model, texts, missing, fitted, chosen, known, None, batch_tokens, begun
+            case, model, texts, missing, fitted, chosen, known, more, batch_tokens, begun
         ):
             table = pl.concat([table, frame])
-            made.write(run, table, name)
+            if more is not None:
+                others = edges.filter(~((pl.col("a") == names[0]) & (pl.col("b") == names[1])))
+                edges = pl.concat([others, of_pair(more.edges, *names)])
+            made.write(run, {TABLE: table, EDGES: edges}, name)
     return table
 
 
@@ -155,13 +166,22 @@ class Made:
             )
         return run.evaluation_table(TABLE)
 
-    def write(self, run: Run, table: pl.DataFrame, texts: str) -> None:
-        """Put the table into the run, with what it was made of."""
+    def kept_edges(self, run: Run, table: pl.DataFrame) -> pl.DataFrame:
+        """The edges of the transports that the kept table is of."""
+        there = (run.evaluation or {}).get("tables", {})
+        if table.is_empty() or EDGES not in there:
+            return pl.DataFrame(schema=EDGES_SCHEMA)
+        return run.evaluation_table(EDGES)
+
+    def write(self, run: Run, tables: dict[str, pl.DataFrame], texts: str) -> None:
+        """Put the tables into the run, with what they were made of; none of no edges."""
+        table = tables[TABLE]
+        tables = {name: some for name, some in tables.items() if name == TABLE or len(some)}
         known = (run.evaluation or {}).get("texts", {}) if len(table) else {}
         used = {name: known[name] for name in table["texts"].unique() if name in known}
         used[texts] = self.digests[texts]
         fitted = {"fit_texts": self.fit_digest}
-        run.add_evaluation({TABLE: table}, {"options": self.options, "texts": used, **fitted})
+        run.add_evaluation(tables, {"options": self.options, "texts": used, **fitted})
 
     def _differences(self, there: Mapping[str, Any]) -> list[str]:
         found = [

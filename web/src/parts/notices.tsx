@@ -24,7 +24,7 @@ export function Failure({ error }: { error: Error }) {
   return (
     <div class="notice failure" role="alert">
       <p class="notice-title">This could not be shown</p>
-      <p>{error.message}</p>
+      <p class="notice-why">{error.message}</p>
       <p>
         <button type="button" class="button" onClick={() => location.reload()}>
           Reload the page

@@ -1,4 +1,4 @@
-import { useMemo } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import type { Explorer, Life as Being } from "../data/explorer";
 import type { Mode, Run } from "../data/run";
 import type { Data } from "../data/tables";
@@ -168,7 +168,10 @@ function Header(props: {
   const last = track[track.length - 1];
   const origin = typeof about.origin === "number" ? explorer.index.origins[about.origin] : null;
   const community = typeof about.community === "number" ? about.community : null;
-  const neuronpedia = run.sae(life.site).conventions.neuronpedia_id;
+  const page = neuronpediaOf(run, life);
+  // nothing is asked of another host before someone wants it
+  const [embedded, setEmbedded] = useState<string | null>(null);
+  const embed = (page: string) => setEmbedded(embedded === page ? null : page);
   const facts: [string, string][] = [
     ["fires on", `${percent(life.frequency)} of tokens`],
     ["largest activation", figure(life.maxActivation)],
@@ -204,18 +207,35 @@ function Header(props: {
                 community {community}
               </a>
             )}
-            {neuronpedia && (
-              <a
-                href={`https://www.neuronpedia.org/${neuronpedia.split("/").map(encodeURIComponent).join("/")}/${life.feature}`}
-                rel="noreferrer noopener"
-                target="_blank"
-              >
-                Neuronpedia ↗
-              </a>
+            {page && (
+              <>
+                <a href={page} rel="noreferrer noopener" target="_blank">
+                  Neuronpedia ↗
+                </a>
+                <button type="button" class="linklike" onClick={() => embed(page)}>
+                  {embedded === page ? "hide it" : "show it here"}
+                </button>
+              </>
             )}
           </dd>
         </div>
       </dl>
+      {page && embedded === page && (
+        <iframe
+          class="embed"
+          title="Neuronpedia"
+          src={`${page}?embed=true`}
+          sandbox="allow-scripts allow-same-origin allow-popups"
+          referrerpolicy="no-referrer"
+        />
+      )}
     </header>
   );
+}
+
+/** The page of a feature on Neuronpedia, where its SAE is there. */
+function neuronpediaOf(run: Run, { site, feature }: Being): string | null {
+  const id = run.sae(site).conventions.neuronpedia_id;
+  if (!id) return null;
+  return `https://www.neuronpedia.org/${id.split("/").map(encodeURIComponent).join("/")}/${feature}`;
 }

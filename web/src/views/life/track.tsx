@@ -294,20 +294,16 @@ function OfSide(props: { side: SideMark; label: string | null; partner: boolean 
   const { side, label, partner } = props;
   const { edge, of } = side;
   const forward = side.kind === "target";
-  const [from, to] = forward
-    ? [`${of.site} ${of.feature}`, "it"]
-    : ["it", `${of.site} ${of.feature}`];
+  const its = `${of.site} ${of.feature}`;
   const why = partner
     ? forward
-      ? "what the one before splits into"
-      : "merges into the next"
-    : edge.kind === "match"
-      ? "match"
-      : forward
-        ? "another candidate"
-        : side.kind === "writer"
-          ? "of a module that writes here"
-          : "another source";
+      ? `splits off from ${its}`
+      : `merges into ${its}`
+    : forward
+      ? `another ${edge.kind} of ${its}`
+      : side.kind === "writer"
+        ? `what a module writes, near ${its}`
+        : `another ${edge.kind === "candidate" ? "feature near" : "source of"} ${its}`;
   return (
     <>
       <p class="tip-title">
@@ -316,9 +312,7 @@ function OfSide(props: { side: SideMark; label: string | null; partner: boolean 
       <p class="tip-label">
         <bdi>{label ?? "…"}</bdi>
       </p>
-      <p class="tip-note">
-        {why}: {from} → {to}
-      </p>
+      <p class="tip-note">{why}</p>
       <Facts
         facts={[
           ["score", figure(edge.score)],

@@ -10,7 +10,7 @@ export const LEFT = 128;
 export const RIGHT = 40;
 const TALL = 230; // pixels of the layer with most features
 const TOP = 96;
-const BAR = 5;
+const BAR = 4;
 const REACH = 62; // how far births come from and deaths go to
 
 /** x of each layer. */

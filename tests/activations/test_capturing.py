@@ -11,8 +11,8 @@ from small_models import WIDTH, small, some_ids
 import saematch
 from conftest import make_sae
 from saematch import SAE, SaematchError, Site, shipped
-from saematch.activations import capture as capturing
-from saematch.activations.capture import capture, notes
+from saematch.activations import capturing
+from saematch.activations.capturing import capture, notes
 from saematch.activations.feature_activations import joined
 from saematch.activations.model import open_model
 from saematch.activations.texts import open_texts, tokenise

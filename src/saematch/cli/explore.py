@@ -1,0 +1,72 @@
+"""`saematch explore RUN`: a page on which a run is explored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def explore(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="To listen on, of 127.0.0.1; a free one unless given."),
+    ] = None,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")
+    ] = True,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            "--export",
+            "-e",
+            metavar="FOLDER",
+            help="Write the page and the run as static files for any web host, and end.",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier export in the folder.")
+    ] = False,
+) -> None:
+    """Follow features through the layers in a browser: serve a run on this machine until Ctrl-C.
+
+    Only this machine can reach the page, and nothing is written to the run.
+    """
+    from saematch.errors import SaematchError
+
+    if export is None:
+        if overwrite:
+            raise SaematchError("--overwrite is about an export: give --export FOLDER too")
+        _serve(run, port, browser)
+        return
+    if port is not None:
+        raise SaematchError("--port is about serving: leave it or --export out")
+    _write(run, export, overwrite)
+
+
+def _serve(run: Path, port: int | None, browser: bool) -> None:
+    from saematch import explorer
+
+    try:
+        with explorer.explore(run, port, open_browser=False) as served:
+            typer.echo(f"{run} is at {served.url} (on this machine; Ctrl-C ends it)")
+            if browser and not explorer.show(served.url):
+                typer.echo("No browser could be opened: open the address in one.", err=True)
+            served.wait()
+    except KeyboardInterrupt:
+        typer.echo("\nStopped.")
+
+
+def _write(run: Path, folder: Path, overwrite: bool) -> None:
+    from saematch.explorer import export
+
+    written = export(run, folder, overwrite)
+    parts: dict[str, int] = {}
+    for place, size in written.sizes.items():
+        part = "/".join(place.split("/")[:2]) if place.startswith("run/") else "the page"
+        parts[part] = parts.get(part, 0) + size
+    for part, size in sorted(parts.items(), key=lambda item: -item[1]):
+        typer.echo(f"{size / 1e6:10,.1f} MB  {part}")
+    typer.echo(f"{written.size / 1e6:10,.1f} MB  {len(written.sizes):,} files in {written.folder}")

@@ -1,0 +1,182 @@
+"""A run and its page as static files, which any web host serves as they are."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import saematch
+from saematch.atomic import SUFFIX
+from saematch.errors import RunError, SaematchError
+from saematch.explorer.places import MADE, PAGE, RUN, Places
+from saematch.explorer.tables import digest_of, prepare
+from saematch.manifest import MANIFEST, PAIR_FOLDERS
+from saematch.runs import Run
+
+LIST = "saematch-export.json"  # what an export consists of, so that a later one can replace it
+FORMAT = "saematch export"
+# on GitHub Pages files are served as they are
+_AS_THEY_ARE = ".nojekyll"
+_README = "README.md"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written."""
+
+    folder: Path
+    sizes: Mapping[str, int]  # bytes of each file, by its place in the folder
+
+    @property
+    def size(self) -> int:
+        """Bytes of all."""
+        return sum(self.sizes.values())
+
+
+def export(run: Run | str | Path, folder: str | Path, overwrite: bool = False) -> Exported:
+    """Write the page, a run's own files and the tables made for the page.
+
+    Only what run.json lists is taken from the run, and no symbolic links. A new folder appears
+    whole or not at all. In an earlier export the files are replaced, run.json last, and what does
+    not belong to it stays.
+
+    Args:
+        run: a run or its directory.
+        folder: a new or empty folder, or with `overwrite` an earlier export.
+        overwrite: replace an earlier export.
+
+    Raises:
+        RunError: there is no such run, one of its tables is missing or a link, or it changed in the
+            meantime.
+        SaematchError: the folder holds something else or cannot be written, or there is no page.
+    """
+    run = run if isinstance(run, Run) else Run.open(run)
+    folder = Path(folder)
+    earlier = _earlier(folder, overwrite)
+    places = Places(PAGE, run.path, run.path)
+    places.check()
+    digest = digest_of(run)
+    made = prepare(run)
+    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}{SUFFIX}")
+    try:
+        partial.mkdir(parents=True)
+        sizes = _write(run, Places(PAGE, run.path, made.folder), partial)
+        if digest_of(run) != digest:
+            raise RunError(f"{run.path} was changed while it was exported: try again")
+        if earlier is None:
+            if folder.is_dir():
+                folder.rmdir()
+            partial.rename(folder)
+        else:
+            _replace(partial, folder, sizes, earlier)
+    except OSError as error:
+        raise SaematchError(f"{folder} cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        made.close()
+    return Exported(folder, sizes)
+
+
+def _write(run: Run, places: Places, folder: Path) -> dict[str, int]:
+    sizes = {}
+    for place, file in _files(run, places):
+        target = folder / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+        sizes[place] = target.stat().st_size
+    for place, text in ((_README, _readme(run)), (_AS_THEY_ARE, "")):
+        (folder / place).write_text(text, encoding="utf-8")
+        sizes[place] = (folder / place).stat().st_size
+    entry = {"format": FORMAT, "saematch": saematch.__version__, "files": sizes}
+    text = json.dumps(entry, indent=1, ensure_ascii=False)
+    (folder / LIST).write_text(text + "\n", encoding="utf-8")
+    return {**sizes, LIST: (folder / LIST).stat().st_size}
+
+
+def _files(run: Run, places: Places) -> Iterator[tuple[str, Path]]:
+    """Place in an export and file of all that belongs to it."""
+    listed = {f"{RUN}/{place}" for place in _listed(run.manifest)}
+    ours = f"{RUN}/{MADE}/"
+    for place, file in places.files():
+        if place in listed or place.startswith(ours) or not place.startswith(f"{RUN}/"):
+            listed.discard(place)
+            yield place, file
+    for place in sorted(listed):
+        raise RunError(f"{run.path} lists {place.removeprefix('run/')}, which is missing or a link")
+
+
+def _listed(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """The places of a run's files, as its run.json has them."""
+    yield MANIFEST
+    for sae in manifest["saes"]:
+        yield from (sae[kind] for kind in ("features", "contexts") if sae.get(kind))
+    for pair in manifest["pairs"]:
+        yield from (pair[kind] for kind in PAIR_FOLDERS)
+    for entry in manifest.values():
+        if isinstance(entry, dict) and isinstance(entry.get("tables"), dict):
+            yield from entry["tables"].values()
+
+
+def _earlier(folder: Path, overwrite: bool) -> dict[str, Any] | None:
+    """The files of the earlier export in `folder`; none where it is new or empty."""
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise SaematchError(f"{folder} is no folder: give a new one")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return None
+    try:
+        entry = json.loads((folder / LIST).read_text(encoding="utf-8"))
+        files = entry["files"] if entry["format"] == FORMAT else None
+    except (OSError, ValueError, KeyError, TypeError):
+        files = None
+    if not isinstance(files, dict):
+        raise SaematchError(f"{folder} is not empty and no earlier export: give a new folder")
+    if not overwrite:
+        raise SaematchError(
+            f"{folder} holds an earlier export: give another folder, or --overwrite"
+        )
+    return files
+
+
+def _replace(partial: Path, folder: Path, sizes: Mapping[str, int], earlier: Mapping) -> None:
+    last = f"{RUN}/{MANIFEST}"
+    for place in sorted(sizes, key=lambda place: place == last):
+        target = folder / place
+        if not _within(folder, target):
+            raise SaematchError(f"{target} leads out of {folder}: give a new folder")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(partial / place, target)
+    for place in earlier.keys() - sizes.keys():
+        old = folder / place
+        if _within(folder, old) and old.is_file():
+            old.unlink()
+
+
+def _within(folder: Path, path: Path) -> bool:
+    return path.parent.resolve().is_relative_to(folder.resolve())
+
+
+def _readme(run: Run) -> str:
+    """A page for people; its head is what a static Space of Hugging Face is made from."""
+    name = run.path.resolve().name
+    return f"""---
+title: {json.dumps(name, ensure_ascii=True)}
+emoji: 🔎
+colorFrom: blue
+colorTo: gray
+sdk: static
+app_file: index.html
+pinned: false
+---
+
+How features flow through a model: a run of saematch {saematch.__version__}, with
+{len(run.names)} sparse autoencoders and {len(run.pairs)} pairs of them, as a page.
+
+Any web host serves this folder as it is: upload it whole. On this machine:
+`saematch explore run` here. A page opened as a file (`file://`) may not read the tables beside it.
+"""

@@ -1,0 +1,109 @@
+"""What a run's activations say of its pairs, where it has them (`saematch relate`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from saematch.errors import RunError
+from saematch.explorer.nodes import Nodes
+from saematch.runs import Run
+
+STATISTIC = "pearson"
+_RANGES = {
+    "table": pl.String,
+    "a": pl.String,
+    "b": pl.String,
+    "statistic": pl.String,
+    "first": pl.Int32,
+    "rows": pl.Int32,
+}
+_PEARSON = {"source": pl.Int64, "target": pl.Int64, STATISTIC: pl.Float32}
+_SIDES = (("targets", "feature", "target"), ("sources", "source", "feature"))
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """Correlations of activations that a run knows, by node."""
+
+    run: Run
+    nodes: Nodes
+    pearson: pl.DataFrame  # source, target, pearson
+    pairs: tuple[tuple[str, str], ...]  # that any are known of
+
+    def of_pairs(self) -> Iterator[tuple[tuple[str, str], pl.DataFrame]]:
+        """For each matched pair, `pearson` of each feature of A and its target, in order."""
+        done = set(self.run.pairs)
+        for a, b in self.pairs:
+            if (a, b) in done:
+                pair = self.run.pair(a, b).select(
+                    (pl.col("feature") + self.nodes.starts[a]).alias("source"),
+                    (pl.col("target") + self.nodes.starts[b]).alias("target"),
+                )
+                known = pair.join(
+                    self.pearson, on=["source", "target"], how="left", maintain_order="left"
+                )
+                yield (a, b), known.select(STATISTIC)
+
+
+def ranges(run: Run) -> pl.DataFrame:
+    """Which rows of relations/targets.parquet and sources.parquet are of a pair and statistic.
+
+    `table`, `a`, `b`, `statistic`, `first`, `rows`; no rows where there are no such tables, or
+    where one of them has the rows of a pair apart.
+    """
+    parts = [pl.DataFrame(schema=_RANGES)]
+    for table, _, _ in _SIDES:
+        scan = _scan(run, table)
+        if scan is None:
+            continue
+        found = (
+            scan.select("a", "b", "statistic")
+            .with_row_index("row")
+            .group_by("a", "b", "statistic")
+            .agg(
+                pl.col("row").min().alias("first"),
+                pl.len().alias("rows"),
+                pl.col("row").max().alias("last"),
+            )
+            .sort("first")
+            .collect()
+        )
+        if (found["last"] - found["first"] + 1 == found["rows"]).all():
+            found = found.with_columns(pl.lit(table).alias("table"))
+            parts.append(found.select(pl.col(name).cast(kind) for name, kind in _RANGES.items()))
+    return pl.concat(parts)
+
+
+def correlations(run: Run, nodes: Nodes) -> Heard:
+    """The correlations among the partners that a run keeps, of either side."""
+    parts = [pl.DataFrame(schema=_PEARSON)]
+    pairs: dict[tuple[str, str], None] = {}
+    for table, source, target in _SIDES:
+        scan = _scan(run, table)
+        if scan is None:
+            continue
+        known = pl.col("a").is_in(list(nodes.starts)) & pl.col("b").is_in(list(nodes.starts))
+        rows = scan.filter(known, statistic=STATISTIC).collect()
+        pairs |= dict.fromkeys(rows.select("a", "b").unique(maintain_order=True).iter_rows())
+        parts.append(
+            rows.select(
+                nodes.number("a", source).alias("source"),
+                nodes.number("b", target).alias("target"),
+                pl.col("value").cast(pl.Float32).alias(STATISTIC),
+            )
+        )
+    pearson = pl.concat(parts).unique(["source", "target"], keep="first", maintain_order=True)
+    return Heard(run, nodes, pearson, tuple(pairs))
+
+
+def _scan(run: Run, table: str) -> pl.LazyFrame | None:
+    """A table of relations, of which a large run has many millions of rows."""
+    place = (run.relations or {}).get("tables", {}).get(table)
+    if place is None:
+        return None
+    if place != f"relations/{table}.parquet":
+        raise RunError(f"{run.path}: the place of relations' {table} is {place!r}")
+    return pl.scan_parquet(run.path / place)

@@ -1,0 +1,237 @@
+"""Every feature of a run as one numbered row: a node, as in `saematch.flow.graph`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from saematch.flow.layers import STREAM, Layers
+from saematch.flow.origins import CLASSES as ORIGINS
+from saematch.flow.tokens import feature_labels, top_tokens
+from saematch.runs import Run
+
+# tracks in which each feature is once, the better one first
+_WAYS = ("gaps", "chained")
+
+
+@dataclass(frozen=True, eq=False)
+class Nodes:
+    """The features of a run's SAEs, in order of depth: a node is the row of its feature."""
+
+    run: Run
+    layers: Layers
+    starts: dict[str, int]  # number of each SAE's feature 0
+    modes: tuple[str, ...]  # of its tracks
+    mode: str | None  # of the tracks that lives are ordered by
+
+    @classmethod
+    def of(cls, run: Run) -> Nodes:
+        """Raises RunError where its tables cannot be read."""
+        layers = Layers.of(run)
+        ends = np.cumsum([0, *(layers.features[name] for name in layers.names)]).tolist()
+        starts = dict(zip(layers.names, ends, strict=False))
+        modes = tuple((run.flow or {}).get("modes", {}))
+        mode = next((way for way in _WAYS if way in modes), None)
+        return cls(run, layers, starts, modes, mode)
+
+    @property
+    def total(self) -> int:
+        """How many."""
+        return sum(self.layers.features.values())
+
+    @property
+    def index(self) -> dict[str, Any]:
+        """What the page must know to read the tables, as plain values."""
+        chain = set(self.layers.chain)
+        sites = []
+        for name in self.layers.names:
+            site = self.layers.sites[name]
+            entry = {
+                "name": name,
+                "start": self.starts[name],
+                "features": self.layers.features[name],
+                "layer": None if site is None else site.layer,
+                "kind": None if site is None else site.kind,
+                "stream": STREAM if site is None else site.stream,
+                "in_chain": name in chain,
+                "contexts": self.run.sae(name)["contexts"] is not None,
+                "next": self.following.get(name),
+            }
+            sites.append(entry)
+        return {
+            "sites": sites,
+            "chain": list(self.layers.chain),
+            "modes": list(self.modes),
+            "mode": self.mode,
+            "origin_rows": self._origin_rows(),
+            "communities": len(self.flow_table("communities")),
+        }
+
+    @cached_property
+    def following(self) -> dict[str, str]:
+        """The SAE that each one's features are first sought in: its neighbour, or the next."""
+        found = {a: b for a, b in self.layers.adjacent() if (a, b) in self.layers.pairs}
+        for name in self.layers.names:
+            later = [b for a, b in self.layers.pairs if a == name]
+            if name not in found and later:
+                found[name] = min(later, key=self.layers.names.index)
+        return found
+
+    @cached_property
+    def tokens(self) -> pl.DataFrame:
+        """`node`, `token`, `weight`: see `saematch.flow.tokens.top_tokens`."""
+        found = top_tokens(self.run)
+        return found.select(self.number("site", "feature").alias("node"), "token", "weight")
+
+    @cached_property
+    def features(self) -> pl.DataFrame:
+        """`site` (code), `feature`, `label` and what is known of each, by node."""
+        parts = []
+        for code, name in enumerate(self.layers.names):
+            frame = self.run.features(name).select(
+                pl.lit(code, pl.Int32).alias("site"),
+                pl.col("feature").cast(pl.Int32),
+                pl.col("threshold", "frequency", "max_activation").cast(pl.Float32),
+                pl.Series("excluded", self.layers.excluded[name]),
+            )
+            contexts = self.run.contexts(name)
+            rows = pl.DataFrame(schema={"feature": pl.Int32, "context": pl.Int32})
+            if contexts is not None:
+                rows = contexts.select(
+                    pl.col("feature").cast(pl.Int32),
+                    pl.int_range(pl.len(), dtype=pl.Int32).alias("context"),
+                )
+            parts.append(frame.join(rows, on="feature", how="left", maintain_order="left"))
+        tokens = self.tokens.rename({"node": "feature"}).with_columns(pl.lit("").alias("site"))
+        labels = feature_labels(tokens).select("label", node="feature")
+        return (
+            pl.concat(parts)
+            .with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("node"))
+            .join(labels, on="node", how="left", maintain_order="left")
+        )
+
+    def number(self, site: str, feature: str) -> pl.Expr:
+        """The nodes of columns that name an SAE and a feature."""
+        start = pl.col(site).cast(pl.String).replace_strict(self.starts, return_dtype=pl.Int64)
+        return start + pl.col(feature).cast(pl.Int64)
+
+    def flow_table(self, name: str) -> pl.DataFrame:
+        """A table of the run's flow; without rows where it has none."""
+        tables = (self.run.flow or {}).get("tables", {})
+        return self.run.flow_table(name) if name in tables else pl.DataFrame()
+
+    @cached_property
+    def tracks(self) -> pl.DataFrame:
+        """`node`, `mode`, `track`, `position`, `row` (the track's first), `length`, link into it.
+
+        Of each mode, one row per feature that is in a track: the longest one.
+        """
+        table = self.flow_table("tracks")
+        if not len(table):
+            return pl.DataFrame(schema=_TRACKS)
+        return (
+            table.with_row_index("row")
+            .with_columns(
+                self.number("site", "feature").alias("node"),
+                pl.col("row").min().over("mode", "track"),
+                pl.len().over("mode", "track").alias("length"),
+            )
+            .sort("mode", "node", "length", "row", descending=[False, False, True, False])
+            .unique(["mode", "node"], keep="first", maintain_order=True)
+            .select(pl.col(name).cast(kind) for name, kind in _TRACKS.items())
+        )
+
+    def table(self, life: pl.DataFrame) -> pl.DataFrame:
+        """One row per node, for search and lists: see docs/explorer.md."""
+        rows = life.select(
+            pl.int_range(pl.len(), dtype=pl.Int32).alias("life"),
+            (
+                pl.col("site").replace_strict(self._first, return_dtype=pl.Int64)
+                + pl.col("feature")
+            ).alias("node"),
+        )
+        frame = self.features
+        for other in (rows, self._targets(), self._communities(), self._origins(), self._spans()):
+            frame = frame.join(other, on="node", how="left", maintain_order="left")
+        return frame.select(
+            "label",
+            "frequency",
+            "max_activation",
+            "excluded",
+            "lifespan",
+            "score",
+            "p_value",
+            "cosine",
+            "matched",
+            "origin",
+            "community",
+            "life",
+            "context",
+        )
+
+    @property
+    def _first(self) -> dict[int, int]:
+        return dict(enumerate(self.starts.values()))
+
+    def _spans(self) -> pl.DataFrame:
+        found = self.tracks.filter(mode=self.mode or "")
+        return found.select("node", pl.col("length").alias("lifespan"))
+
+    def _targets(self) -> pl.DataFrame:
+        kinds = {"score": pl.Float64, "p_value": pl.Float64, "cosine": pl.Float64}
+        parts = [pl.DataFrame(schema={"node": pl.Int64, **kinds, "matched": pl.Boolean})]
+        for a, b in self.following.items():
+            pair = self.run.pair(a, b)
+            parts.append(
+                pair.select(
+                    (pl.col("feature") + self.starts[a]).alias("node"),
+                    pl.col("score", "p_value").cast(pl.Float64),
+                    pl.col("decoder_cosine").cast(pl.Float64).alias("cosine"),
+                    "matched",
+                ).filter(pair["target"].is_not_null())
+            )
+        return pl.concat(parts)
+
+    def _communities(self) -> pl.DataFrame:
+        table = self.flow_table("communities")
+        if not len(table):
+            return pl.DataFrame(schema={"node": pl.Int64, "community": pl.Int32})
+        return (
+            table.select(pl.col("community").cast(pl.Int32), "members")
+            .explode("members")
+            .unnest("members")
+            .select(self.number("site", "feature").alias("node"), "community")
+        )
+
+    def _origins(self) -> pl.DataFrame:
+        table = self.flow_table("origins")
+        if not len(table):
+            return pl.DataFrame(schema={"node": pl.Int64, "origin": pl.Int32})
+        codes = {origin: code for code, origin in enumerate(ORIGINS)}
+        return table.select(
+            self.number("site", "feature").alias("node"),
+            pl.col("origin").replace_strict(codes, default=None, return_dtype=pl.Int32),
+        ).unique("node", keep="first")
+
+    def _origin_rows(self) -> dict[str, int]:
+        table = self.flow_table("origins")
+        if not len(table):
+            return {}
+        first = table.with_row_index("row").group_by("site").agg(pl.col("row").min())
+        return dict(zip(first["site"].to_list(), first["row"].to_list(), strict=True))
+
+
+_TRACKS = {
+    "node": pl.Int64,
+    "mode": pl.String,
+    "track": pl.Int32,
+    "position": pl.Int32,
+    "row": pl.Int32,
+    "length": pl.Int32,
+    "score": pl.Float64,
+    "p_value": pl.Float64,
+}

@@ -1,0 +1,310 @@
+"""A small server for one run: of this machine alone, read-only, with byte ranges.
+
+It listens on 127.0.0.1. That a page of another site cannot read through the browser what it gives
+out rests on three things: requests must name this server as their host (a foreign name that was
+made to point here, DNS rebinding, does not), must not come from another origin, and answers are not
+to be embedded elsewhere.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+import sys
+import threading
+from email.utils import formatdate, parsedate_to_datetime
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import BinaryIO
+
+import saematch
+from saematch.errors import SaematchError
+from saematch.explorer.places import Places
+from saematch.explorer.ranges import RangeError, byte_range
+
+HOST = "127.0.0.1"
+PORT = 8237  # tried first, so that bookmarks last
+NAMES = (HOST, "localhost")
+IDLE = 60.0  # seconds after which a silent connection is closed
+PIECE = 1 << 18  # bytes sent at once
+KINDS = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".ico": "image/x-icon",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".map": "application/json",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".parquet": "application/vnd.apache.parquet",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+    ".wasm": "application/wasm",
+    ".woff2": "font/woff2",
+}
+# what may show the page inside itself: notebooks on this machine
+_FRAMES = "'self' http://127.0.0.1:* http://localhost:* vscode-webview: vscode-file:"
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self' 'wasm-unsafe-eval'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "worker-src 'self' blob:",
+        "frame-src https://www.neuronpedia.org",
+        f"frame-ancestors {_FRAMES}",
+        "base-uri 'none'",
+        "form-action 'none'",
+    )
+)
+ALWAYS = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": POLICY,
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_GONE = (ConnectionError, TimeoutError)  # the browser went away: no fault of anyone
+
+log = logging.getLogger(__name__)
+
+
+class Server(ThreadingHTTPServer):
+    """Gives out `places` until `stop`."""
+
+    daemon_threads = True
+    request_queue_size = 128
+    # on Windows the option would let two servers have one port
+    allow_reuse_address = os.name == "posix"
+
+    def __init__(self, places: Places, port: int | None = None) -> None:
+        """Bind and begin.
+
+        Args:
+            places: what to give out.
+            port: of 127.0.0.1; unless given, `PORT` or, if that is taken, any free one.
+
+        Raises:
+            SaematchError: the port is taken, not allowed, or no port.
+        """
+        self.places = places
+        self._connections: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._bind(port)
+        self._thread = threading.Thread(
+            target=self.serve_forever, args=(0.1,), name="saematch explorer", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        """That it listens on."""
+        return self.server_address[1]
+
+    def stop(self) -> None:
+        """Free the port and end what is being sent; a second call does nothing."""
+        self.shutdown()
+        self.server_close()
+        self._thread.join()
+        with self._lock:
+            connections = list(self._connections)
+        for connection in connections:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
+
+    def server_bind(self) -> None:
+        """As its parent, without asking a name server for this machine's name."""
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = HOST, self.server_address[1]
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        """A new connection, remembered so that `stop` can end it."""
+        connection, address = super().get_request()
+        with self._lock:
+            self._connections.add(connection)
+        return connection, address
+
+    def shutdown_request(self, request) -> None:
+        """End a connection."""
+        with self._lock:
+            self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request, client_address) -> None:
+        """Told to the log, unless the browser only went away."""
+        if not isinstance(sys.exception(), _GONE):
+            log.exception("a request of %s failed", client_address)
+
+    def _bind(self, port: int | None) -> None:
+        if port is not None and not 0 < port < 65536:
+            raise SaematchError(f"port is {port}; it must be between 1 and 65535")
+        for wished in (PORT, 0) if port is None else (port,):
+            try:
+                super().__init__((HOST, wished), Handler)
+                return
+            except OSError as error:
+                if port is not None:
+                    taken = error.errno == errno.EADDRINUSE
+                    why = "in use by another program" if taken else error.strerror
+                    raise SaematchError(
+                        f"port {port} of {HOST} is {why}: give another, or none for a free one"
+                    ) from error
+        raise SaematchError(f"no port of {HOST} is free")
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers GET and HEAD."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = IDLE
+    # headers and body are two writes, and the second must not wait for a receipt of the first
+    disable_nagle_algorithm = True
+    server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def do_GET(self) -> None:
+        """Send a file, or part of it."""
+        self._answer(body=True)
+
+    def do_HEAD(self) -> None:
+        """Send what a GET would be headed by."""
+        self._answer(body=False)
+
+    def version_string(self) -> str:
+        """What the server calls itself."""
+        return f"saematch/{saematch.__version__}"
+
+    def log_message(self, format: str, *args) -> None:
+        """To the log, not to the terminal."""
+        log.debug(format, *args)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """A plain sentence; called by the parent for requests that are none."""
+        status = HTTPStatus(code)
+        if status == HTTPStatus.NOT_IMPLEMENTED:  # what its parent says of other methods
+            status, message = HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD"
+        self.close_connection = True  # whatever else was sent is not read
+        self._refuse(status, message or status.phrase)
+
+    def _answer(self, body: bool) -> None:
+        if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+            self.close_connection = True  # a body is not read, and must not pass for a request
+        if reason := self._foreign():
+            self._refuse(HTTPStatus.FORBIDDEN, reason)
+            return
+        path = self.server.places.find(self.path)
+        try:
+            file = None if path is None else path.open("rb")
+        except OSError:
+            file = None
+        if path is None or file is None:
+            self._refuse(HTTPStatus.NOT_FOUND, "no such file")
+            return
+        with file:
+            self._send(path, file, body)
+
+    def _foreign(self) -> str | None:
+        """Why the request is not of a page of this server."""
+        here = {f"{name}:{self.server.port}" for name in NAMES}
+        if self.server.port == 80:
+            here |= {*NAMES}
+        hosts = self.headers.get_all("Host", [])
+        if len(hosts) != 1 or hosts[0].strip().lower() not in here:
+            return f"ask for http://{HOST}:{self.server.port}/ (a tunnel must keep the port)"
+        origins = [origin.strip().lower() for origin in self.headers.get_all("Origin", [])]
+        if any(origin.removeprefix("http://") not in here for origin in origins) or any(
+            not origin.startswith("http://") for origin in origins
+        ):
+            return "pages of other sites may not read this"
+        site, mode = self.headers.get("Sec-Fetch-Site"), self.headers.get("Sec-Fetch-Mode")
+        if site == "cross-site" and mode != "navigate":
+            return "pages of other sites may not read this"
+        return None
+
+    def _send(self, path: Path, file: BinaryIO, body: bool) -> None:
+        status = os.fstat(file.fileno())
+        size, tag = status.st_size, etag(status)
+        modified = formatdate(status.st_mtime, usegmt=True)
+        headers = {"ETag": tag, "Last-Modified": modified, "Accept-Ranges": "bytes"}
+        if not _wanted(self.headers.get("If-Match"), tag):
+            self._head(HTTPStatus.PRECONDITION_FAILED, {**headers, "Content-Length": "0"})
+            return
+        if self._has_it(tag, int(status.st_mtime)):
+            self._head(HTTPStatus.NOT_MODIFIED, headers)
+            return
+        code, start, end = HTTPStatus.OK, 0, size
+        asked = self.headers.get("Range") if body else None  # of GET alone
+        if self.headers.get("If-Range", tag).strip() != tag:
+            asked = None
+        try:
+            if (part := byte_range(asked, size)) is not None:
+                code, (start, end) = HTTPStatus.PARTIAL_CONTENT, part
+                headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+        except RangeError:
+            more = {"Content-Range": f"bytes */{size}", "Content-Length": "0"}
+            self._head(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, {**headers, **more})
+            return
+        headers["Content-Type"] = KINDS.get(path.suffix, "application/octet-stream")
+        self._head(code, {**headers, "Content-Length": str(end - start)})
+        if body:
+            self._copy(file, start, end)
+
+    def _has_it(self, tag: str, modified: int) -> bool:
+        """Whether the browser's own copy is this one."""
+        known = self.headers.get("If-None-Match")
+        if known is not None:
+            return known.strip() == "*" or tag in _tags(known)
+        since = self.headers.get("If-Modified-Since")
+        try:
+            return since is not None and modified <= parsedate_to_datetime(since).timestamp()
+        except (ValueError, OverflowError):
+            return False
+
+    def _copy(self, file: BinaryIO, start: int, end: int) -> None:
+        file.seek(start)
+        left = end - start
+        while left and (piece := file.read(min(left, PIECE))):
+            self.wfile.write(piece)
+            left -= len(piece)
+        if left:  # it was cut while it was read: the browser must see that its answer is not whole
+            self.close_connection = True
+
+    def _refuse(self, status: HTTPStatus, reason: str) -> None:
+        text = f"{status.value} {status.phrase}: {reason}\n".encode()
+        headers = {"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(text))}
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = "GET, HEAD"
+        self._head(status, headers)
+        if self.command != "HEAD":
+            self.wfile.write(text)
+
+    def _head(self, status: HTTPStatus, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {**headers, **ALWAYS}.items():
+            self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+
+
+def etag(status: os.stat_result) -> str:
+    """Of a file's content: files of a run are replaced, never changed in place."""
+    return f'"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"'
+
+
+def _tags(header: str) -> list[str]:
+    return [tag.strip().removeprefix("W/") for tag in header.split(",")]
+
+
+def _wanted(condition: str | None, tag: str) -> bool:
+    """If-Match, by strong comparison."""
+    if condition is None or condition.strip() == "*":
+        return True
+    return tag in [each.strip() for each in condition.split(",")]

@@ -1,0 +1,339 @@
+"""The tables made for the page say what the run's own tables say."""
+
+import json
+
+import polars as pl
+import pytest
+from explored import write_run, write_world
+
+import saematch
+from saematch.errors import RunError
+from saematch.explorer import tables
+from saematch.explorer.tables import PIECE, digest_of, prepare
+from saematch.flow.graph import KINDS, FlowGraph
+from saematch.runs import GROUPS, Run
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return write_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="module")
+def run(world):
+    return world.run
+
+
+@pytest.fixture(scope="module")
+def index(world):
+    return json.loads((world.places.made / "index.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def read(world):
+    return lambda name: pl.read_parquet(world.places.made / f"{name}.parquet")
+
+
+@pytest.fixture(scope="module")
+def node(index):
+    start = {site["name"]: site["start"] for site in index["sites"]}
+    return lambda site, feature: start[site] + feature
+
+
+@pytest.fixture(scope="module")
+def life(world):
+    return pl.read_parquet(sorted((world.places.made / "life").glob("*.parquet")))
+
+
+def test_index(index, run):
+    assert index["format"] == "saematch explorer"
+    assert index["run"] == digest_of(run)
+    assert [site["name"] for site in index["sites"]] == run.names
+    assert [site["start"] for site in index["sites"]] == [0, 48, 96, 144]
+    assert [site["next"] for site in index["sites"]] == [*run.names[1:], None]
+    assert index["chain"] == run.names
+    assert (index["modes"], index["mode"]) == (["chained", "flow", "gaps"], "gaps")
+    assert index["nodes"] == 192
+    assert index["life"] == {"rows": PIECE, "files": 1}
+    assert index["kinds"] == list(KINDS)
+    assert all((place).startswith("explorer/") for place in index["tables"].values())
+
+
+def test_pairs_are_counted(run, read):
+    counted = read("pairs")
+    assert counted.select("a", "b").rows() == run.pairs
+    groups = run.flow_table("splits")
+    assert groups.height > 0
+    for row in counted.iter_rows(named=True):
+        a, b = row["a"], row["b"]
+        pair = run.pair(a, b)
+        assert row["adjacent"] == (run.names.index(b) == run.names.index(a) + 1)
+        assert row["used_a"] == pair["excluded"].is_null().sum()
+        assert row["assigned"] == pair["target"].is_not_null().sum()
+        assert row["matched"] == pair["matched"].sum()
+        assert row["matched"] + row["unmatched_a"] == row["used_a"]
+        assert row["reached"] == len(set(pair.filter("matched")["target"]))
+        assert row["reached"] + row["unmatched_b"] == row["used_b"]
+        for kind, name in (("split", "splits"), ("merge", "merges")):
+            of = groups.filter(kind=kind, a=a, b=b)
+            assert row[name] == len(set(of["feature"]))
+            assert row[f"{kind}_parts"] == len(of)
+
+
+def test_a_node_is_a_row(run, read, node):
+    nodes = read("nodes")
+    assert len(nodes) == 192
+    members = run.flow_table("communities").select("community", "members").explode("members")
+    community = {
+        (m["site"], m["feature"]): number for number, m in members.iter_rows() if m is not None
+    }
+    spans = run.flow_table("tracks").filter(mode="gaps")
+    length = dict(spans.group_by("track").len().iter_rows())
+    lifespan = {(r["site"], r["feature"]): length[r["track"]] for r in spans.to_dicts()}
+    assert community
+    assert max(lifespan.values()) == 4
+    for place, name in enumerate(run.names):
+        later = run.names[place + 1] if place < 3 else None
+        pair = None if later is None else run.pair(name, later)
+        contexts = run.contexts(name)
+        for feature in range(48):
+            row = nodes.row(node(name, feature), named=True)
+            assert row["frequency"] == run.features(name)["frequency"][feature]
+            assert contexts["feature"][row["context"]] == feature
+            assert row["community"] == community.get((name, feature))
+            assert row["lifespan"] == lifespan.get((name, feature))
+            expected = (None,) * 4
+            if pair is not None and pair["target"][feature] is not None:
+                columns = ("score", "p_value", "decoder_cosine", "matched")
+                expected = tuple(pair[column][feature] for column in columns)
+            assert tuple(row[k] for k in ("score", "p_value", "cosine", "matched")) == expected
+
+
+def test_a_life_is_one_range_of_rows(run, read, life, node, index):
+    nodes, tracks = read("nodes"), run.flow_table("tracks").filter(mode="gaps")
+    names = [site["name"] for site in index["sites"]]
+    seen = 0
+    for _, track in tracks.group_by("track", maintain_order=True):
+        start = node(track["site"][0], track["feature"][0])
+        row = nodes["life"][start]
+        part = life[row : row + life["length"][row]]
+        assert [names[code] for code in part["site"]] == track["site"].to_list()
+        for column in ("feature", "track", "score", "p_value"):
+            assert part[column].to_list() == track[column].to_list()
+        assert part["first"].to_list() == [row] * len(part)
+        assert part["length"].to_list() == [len(track)] * len(part)
+        seen += len(part)
+    assert seen > 0
+    rows = nodes["life"].to_list()
+    assert sorted(rows) == list(range(192))
+    for number, row in enumerate(rows):
+        assert node(names[life["site"][row]], life["feature"][row]) == number
+        assert life["label"][row] == nodes["label"][number]
+
+
+def test_the_link_of_a_life_has_the_measures_of_its_pair(run, life, index):
+    names = [site["name"] for site in index["sites"]]
+    checked = 0
+    for before, row in zip(life.to_dicts(), life.to_dicts()[1:], strict=False):
+        if row["first"] != before["first"]:
+            assert row["decoder_cosine"] is None
+            continue
+        pair = run.pair(names[before["site"]], names[row["site"]])
+        of = pair.row(before["feature"], named=True)
+        if of["target"] == row["feature"]:
+            for column in ("decoder_cosine", "encoder_mse", "decoder_mse_folded"):
+                assert row[column] == of[column]
+            assert row["score"] == of["score"]
+            checked += 1
+    assert checked > 20
+
+
+def test_every_edge_leaves_one_feature_and_arrives_at_another(run, life, node, index):
+    names = [site["name"] for site in index["sites"]]
+    numbers = [node(names[s], f) for s, f in life.select("site", "feature").iter_rows()]
+    edges = {}
+    for e in FlowGraph.of(run).edges().iter_rows(named=True):
+        near = run.names.index(e["target_site"]) == run.names.index(e["source_site"]) + 1
+        if near or e["kind"] in ("match", "target"):
+            ends = node(e["source_site"], e["source"]), node(e["target_site"], e["target"])
+            edges[ends] = e
+    assert len(edges) > 1000
+    for name in ("out", "in"):
+        found = set()
+        for number, links in zip(numbers, life[name].to_list(), strict=True):
+            kinds = [link["kind"] for link in links]
+            assert kinds == sorted(kinds)
+            for link in links:
+                ends = (number, link["other"]) if name == "out" else (link["other"], number)
+                edge = edges[ends]
+                assert KINDS[link["kind"]] == edge["kind"]
+                for column in ("rank", "source_rank", "score", "p_value", "source_p_value"):
+                    assert link[column] == edge[column]
+                if edge["cosine"] is None:
+                    assert link["cosine"] is None
+                else:
+                    assert link["cosine"] == pytest.approx(edge["cosine"], rel=1e-6)
+                found.add(ends)
+        assert found == set(edges)
+
+
+def test_tracks_of_every_mode_are_found_by_row(run, life, index):
+    names = [site["name"] for site in index["sites"]]
+    tracks = run.flow_table("tracks")
+    for row in life.iter_rows(named=True):
+        me = names[row["site"]], row["feature"]
+        for mode in ("chained", "flow", "gaps"):
+            first, length = row[f"{mode}_row"], row[f"{mode}_length"]
+            if first is None:
+                assert not len(tracks.filter(mode=mode, site=me[0], feature=me[1]))
+                continue
+            part = tracks[first : first + length]
+            assert set(part["mode"]) == {mode}
+            assert part["position"].to_list() == list(range(length))
+            assert me in zip(part["site"], part["feature"], strict=True)
+            mine = tracks.filter(mode=mode, site=me[0], feature=me[1])["track"]
+            longest = tracks.filter(pl.col("track").is_in(mine.implode()), mode=mode)
+            assert length == longest.group_by("track").len()["len"].max()
+
+
+def test_splits_and_merges_of_a_feature(run, life, index):
+    names = [site["name"] for site in index["sites"]]
+    groups = run.flow_table("splits")
+    for row in life.iter_rows(named=True):
+        for kind, side in (("split", "a"), ("merge", "b")):
+            mine = pl.col(side) == names[row["site"]]
+            of = groups.filter(mine, kind=kind, feature=row["feature"])
+            assert row[kind] == (of["parts"].max() if len(of) else None)
+
+
+def test_words_lead_to_their_features(run, read, node):
+    vocabulary, postings = read("vocabulary"), read("postings")
+    assert vocabulary["token"].to_list() == sorted(vocabulary["token"].to_list())
+    expected: dict[str, set[int]] = {}
+    for name in run.names:
+        for row in run.contexts(name).iter_rows(named=True):
+            for context in row["contexts"]:
+                token = context["token"].strip().lower()
+                expected.setdefault(token, set()).add(node(name, row["feature"]))
+    for token in ("river", "darcy", "🙂", "日本", "("):
+        row = vocabulary.row(by_predicate=pl.col("token") == token, named=True)
+        part = postings[row["first"] : row["first"] + row["features"]]
+        assert set(part["node"]) == expected[token]
+        assert part["weight"].is_sorted(descending=True)
+    assert vocabulary["features"].sum() == len(postings)
+
+
+def test_correlations(run, read, life, node):
+    a, b = run.names[:2]
+    # targets: i to i, sources: i to i + 1, by the table of relations made in `explored`
+    known = {(i, i): 0.5 + i / 100 for i in range(40)}
+    known |= {(i + 1, i): 0.5 + i / 100 for i in range(40)}
+    of_pair = read(f"correlation/{a}--{b}")["pearson"].to_list()
+    targets = run.pair(a, b)["target"].to_list()
+    expected = [known.get((i, j)) for i, j in enumerate(targets)]
+    assert [x is None for x in of_pair] == [x is None for x in expected]
+    assert [x for x in of_pair if x] == pytest.approx([x for x in expected if x])
+    found = {}
+    for site, feature, links in life.select("site", "feature", "out").iter_rows():
+        for link in links:
+            if link["pearson"] is not None:
+                assert site == 0
+                found[feature, link["other"] - node(b, 0)] = link["pearson"]
+    assert found
+    for ends, value in found.items():
+        assert value == pytest.approx(known[ends])
+
+
+def test_relations_are_found_by_row(run, read):
+    for row in read("relations").iter_rows(named=True):
+        table = run.relations_table(row["table"])
+        part = table[row["first"] : row["first"] + row["rows"]]
+        for column in ("a", "b", "statistic"):
+            assert set(part[column]) == {row[column]}
+        assert row["rows"] == 40
+
+
+def test_tables_are_kept_and_made_anew_when_the_run_changes(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    run = write_run(tmp_path)
+    before = sorted(p for p in run.path.rglob("*"))
+    first = prepare(run)
+    assert first.folder.is_relative_to(tmp_path / "cache")
+    assert sorted(p for p in run.path.rglob("*")) == before  # the run is only read
+    made = (first.folder / "index.json").read_text()
+    calls = []
+    original = tables.make
+    monkeypatch.setattr(tables, "make", lambda *given: (calls.append(1), original(*given)))
+    assert prepare(Run.open(run.path)).folder == first.folder
+    assert not calls
+    (first.folder / "nodes.parquet").unlink()
+    assert (prepare(run).folder / "nodes.parquet").is_file()
+    assert len(calls) == 1
+    saes = run.manifest["saes"]
+    run.manifest = {**run.manifest, "finished": None, "saes": saes}
+    run._save()
+    second = prepare(run)
+    assert second.folder != first.folder
+    assert json.loads((second.folder / "index.json").read_text())["run"] != json.loads(made)["run"]
+    assert not list(second.folder.parent.glob(".*"))
+
+
+def test_tables_where_nothing_can_be_kept(tmp_path, monkeypatch):
+    (tmp_path / "cache").write_text("a file")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    made = prepare(write_run(tmp_path))
+    assert (made.folder / "index.json").is_file()
+    made.close()
+    assert not made.folder.exists()
+
+
+def test_a_run_of_two_saes_without_flow_or_contexts(tmp_path):
+    from conftest import make_sae, permuted
+
+    order = shuffled(96)
+    a = make_sae(layer=1)
+    saes = [a, permuted(make_sae(layer=1), order, noise=0.1)]
+    run = Run.create(tmp_path / "run", "match", {}, saes)
+    run.add_pair(run.names[0], run.names[1], saematch.match(saes[0], saes[1], "cosine"))
+    made = tmp_path / "made"
+    made.mkdir()
+    tables.make(run, made, digest_of(run))
+    index = json.loads((made / "index.json").read_text())
+    assert (index["mode"], index["modes"], index["communities"]) == (None, [], 0)
+    assert "relations" not in index["tables"]
+    life = pl.read_parquet(made / "life/00000.parquet")
+    assert life["first"].to_list() == list(range(192))
+    assert set(life["length"]) == {1}
+    best = [links[0]["other"] - 96 for links in life["out"][:96].to_list()]
+    assert best == order.tolist()
+    assert pl.read_parquet(made / "vocabulary.parquet").height == 0
+
+
+def shuffled(n: int):
+    import torch
+
+    return torch.randperm(n, generator=torch.Generator().manual_seed(3))
+
+
+def test_a_table_that_is_gone_is_named(tmp_path):
+    run = write_run(tmp_path)
+    (run.path / f"features/{run.names[1]}.parquet").unlink()
+    (tmp_path / "made").mkdir()
+    with pytest.raises(RunError, match=f"features/{run.names[1]}.parquet"):
+        tables.make(run, tmp_path / "made", digest_of(run))
+
+
+def test_large_tables_come_in_small_groups(tmp_path, monkeypatch):
+    """One row can be read without the rest: the groups of a file are as GROUPS says."""
+    run = Run(tmp_path, {})
+    frame = pl.DataFrame({"feature": range(20_000)})
+    parquet = pytest.importorskip("pyarrow.parquet")
+    for place in ("contexts/a.parquet", "flow/edges.parquet", "flow/tracks.parquet", "nulls/a"):
+        run._write(place, frame)
+        wanted = GROUPS.get(place) or GROUPS.get(place.split("/")[0], 8192)
+        file = parquet.ParquetFile(tmp_path / place)
+        sizes = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
+        assert max(sizes) <= wanted
+        assert sum(sizes) == 20_000
+        statistics = file.metadata.row_group(1).column(0).statistics
+        assert statistics.min == sizes[0]

@@ -1,0 +1,244 @@
+"""Sparse transports recover planted maps and gates, and keep to their number of edges."""
+
+import dataclasses
+
+import numpy as np
+import polars as pl
+import pytest
+import scipy.sparse as sp
+import torch
+
+from saematch import SAE, Conventions, SaematchError
+from saematch.activations.feature_activations import FeatureActivations
+from saematch.transport import Schedule, SparseTransport, fit_transport, fit_transports
+
+D, A, B = 24, 30, 20
+QUICK = Schedule(dense=20, between=10, final=60, batch=500, rate=0.02, dense_rate=0.02, widest=8)
+
+
+def sae(d_sae: int, seed: int, activation: str = "jumprelu", name: str = "planted") -> SAE:
+    g = torch.Generator().manual_seed(seed)
+    W_dec = torch.linalg.qr(torch.randn(max(d_sae, D), D, generator=g))[0][:d_sae]
+    W_dec = W_dec / W_dec.norm(dim=1, keepdim=True)
+    return SAE(
+        W_enc=torch.randn(D, d_sae, generator=g) / D**0.5,
+        W_dec=W_dec,
+        b_enc=torch.zeros(d_sae),
+        b_dec=torch.randn(D, generator=g),
+        threshold=torch.full((d_sae,), 1.0) if activation == "jumprelu" else None,
+        conventions=Conventions(
+            activation=activation,  # pyright: ignore[reportArgumentType]
+            k=4 if activation == "topk" else None,
+            source=name,
+        ),
+    )
+
+
+def table(f: torch.Tensor) -> FeatureActivations:
+    return FeatureActivations(sp.csr_array(f.numpy()), np.zeros(len(f), dtype=np.int32))
+
+
+def sources(tokens: int = 3000, seed: int = 0, share: float = 0.3) -> torch.Tensor:
+    g = torch.Generator().manual_seed(seed)
+    size = 0.8 + 0.4 * torch.rand(tokens, A, generator=g)
+    return size * (torch.rand(tokens, A, generator=g) < share)
+
+
+def planted(activation: str = "jumprelu"):
+    """Two SAEs, and a true map: feature 0 of B is an AND, 1 an OR, the others read two each.
+
+    B's encoder reads what its decoder writes, and A's features write what the map says, and noise
+    as large as half of it: virtual weights point the right way but are far from the map.
+    """
+    g = torch.Generator().manual_seed(3)
+    W = torch.zeros(B, A)
+    bias = torch.zeros(B)
+    W[0, [0, 1]], bias[0] = 0.9, -0.3  # either alone gives about 0.6, both 1.5
+    W[1, [2, 3]], bias[1] = 1.5, 0.1  # either alone gives about 1.6
+    for j in range(2, B):
+        W[j, torch.randperm(A - 4, generator=g)[:2] + 4] = 1.2 + torch.rand(2, generator=g)
+    a, b = sae(A, 1, name="a"), sae(B, 2, activation, name="b")
+    b = dataclasses.replace(b, W_enc=b.W_dec.T.clone(), b_enc=-b.W_dec @ b.b_dec)
+    W_dec = W.T @ b.W_dec + 0.4 * torch.randn(A, D, generator=g)
+    a = dataclasses.replace(a, W_dec=W_dec, b_dec=b.b_dec)
+    truth = SparseTransport(
+        a=a,
+        b=b,
+        k=2,
+        weight=sp.csr_array(W.numpy()),
+        bias=bias,
+        drive=sp.csr_array(W.numpy()),
+        source_size=torch.ones(A),
+        carried=False,
+        tokens=0,
+        loss=0.0,
+    )
+    return truth, W
+
+
+@pytest.fixture(scope="module")
+def recovered():
+    truth, W = planted()
+    f = sources()
+    found = fit_transport(truth.a, truth.b, table(f), truth.estimate(f), k=2, schedule=QUICK)
+    return truth, W, found
+
+
+def test_planted_edges_are_recovered(recovered):
+    _, W, found = recovered
+    edges = set(zip(*found.weight.tocoo().coords, strict=True))
+    planted_edges = {(int(j), int(i)) for j, i in W.nonzero()}
+    assert len(edges & planted_edges) >= 0.95 * len(planted_edges)
+    assert found.n_edges <= 2 * B
+
+
+def test_planted_activations_are_recovered_on_other_tokens(recovered):
+    truth, _, found = recovered
+    f = sources(seed=9)
+    true, got = truth.apply(f), found.apply(f)
+    assert (true - got).square().sum() < 0.05 * (true - true.mean(0)).square().sum()
+
+
+def test_and_and_or_differ_in_weights_and_threshold(recovered):
+    _, _, found = recovered
+    edges = found.edges()
+    both = edges.filter(edges["target"] == 0)
+    either = edges.filter(edges["target"] == 1)
+    assert sorted(both["source"]) == [0, 1]
+    assert sorted(either["source"]) == [2, 3]
+    assert both["sufficient"].to_list() == [False, False]
+    assert either["sufficient"].to_list() == [True, True]
+    alone = torch.zeros(3, A)
+    alone[0, 0] = alone[1, 1] = 1.0
+    alone[2, [0, 1]] = 1.0
+    assert (found.apply(alone)[:, 0] > 0).tolist() == [False, False, True]
+
+
+def test_shares_of_a_target_sum_to_one(recovered):
+    edges = recovered[2].edges()
+    sums = edges.group_by("target").agg(pl.col("share").sum())
+    assert np.allclose(sums["share"].to_numpy(), 1, atol=1e-5)
+
+
+def test_the_fit_beats_edges_drawn_by_chance(recovered):
+    truth, _, found = recovered
+    f = sources(seed=11)
+    x = truth.estimate(f)
+    g = np.random.default_rng(0)
+    weight = found.weight.toarray()
+    shuffled = np.stack([row[g.permutation(A)] for row in weight])
+    chance = dataclasses.replace(found, weight=sp.csr_array(shuffled))
+    assert (found.estimate(f) - x).square().mean() < 0.2 * (chance.estimate(f) - x).square().mean()
+
+
+@pytest.mark.parametrize("activation", ["relu", "topk"])
+def test_other_activations_are_fitted_and_applied(activation):
+    truth, _ = planted(activation)
+    f = sources(share=0.1)
+    x = truth.estimate(f)
+    found = fit_transports(truth.a, truth.b, table(f), x, ks=(8, 2), schedule=QUICK)
+    start = truth.b.reconstruct(truth.a.decode(f))
+    assert (found[8].estimate(f) - x).square().mean() < 0.2 * (start - x).square().mean()
+    assert (np.diff(found[8].weight.indptr) <= 8).all()
+    assert (np.diff(found[2].weight.indptr) <= 2).all()
+    if activation == "topk":
+        assert ((found[8].apply(f) > 0).sum(1) <= 4).all()
+        assert found[8].threshold is None
+        assert found[8].edges()["sufficient"].null_count() == found[8].n_edges
+
+
+def test_what_is_carried_along_is_not_fitted_again():
+    truth, _ = planted()
+    f = sources()
+    carried = torch.randn(len(f), D, generator=torch.Generator().manual_seed(5))
+    x = truth.estimate(f) + carried
+    short = Schedule(dense=2, final=2, batch=500)
+    with_it = fit_transport(
+        truth.a, truth.b, table(f), x, k=2, carried=carried, schedule=short, seed=4
+    )
+    plain = fit_transport(truth.a, truth.b, table(f), x - carried, k=2, schedule=short, seed=4)
+    assert with_it.carried
+    assert not plain.carried
+    assert torch.allclose(with_it.bias, plain.bias, atol=1e-2)
+    assert torch.equal(with_it.estimate(f, carried), with_it.estimate(f) + carried)
+
+
+def test_same_seed_same_map():
+    truth, _ = planted()
+    f = sources(600)
+    short = Schedule(dense=1, final=1, batch=200)
+    first, second = (
+        fit_transport(truth.a, truth.b, table(f), truth.estimate(f), k=3, schedule=short, seed=7)
+        for _ in range(2)
+    )
+    assert np.array_equal(first.weight.toarray(), second.weight.toarray())
+    assert torch.equal(first.bias, second.bias)
+
+
+def test_features_that_never_fire_or_are_excluded_do_no_harm():
+    truth, _ = planted()
+    f = sources(600)
+    f[:, 7] = 0  # never active
+    W_enc = truth.b.W_enc.clone()
+    W_enc[:, 5] = float("nan")
+    W_dec = truth.a.W_dec.clone()
+    W_dec[6] = 0
+    a = dataclasses.replace(truth.a, W_dec=W_dec, exclusions={})
+    b = dataclasses.replace(truth.b, W_enc=W_enc, exclusions={})
+    x = truth.estimate(f)
+    found = fit_transport(a, b, table(f), x, k=4, schedule=Schedule(dense=2, final=2, batch=200))
+    weight = found.weight.toarray()
+    assert np.isfinite(weight).all()
+    assert not weight[5].any()
+    assert not weight[:, 6].any()
+    assert found.estimate(f).isfinite().all()
+    assert found.source_size[7].isnan()
+    edges = found.edges()
+    assert (
+        edges.filter(edges["source"] == 7)["sufficient"].null_count() == (weight[:, 7] != 0).sum()
+    )
+
+
+def test_the_dense_start_is_encoding_what_is_decoded():
+    truth, _ = planted()
+    f = sources(300)
+    none = Schedule(dense=0, final=0)
+    found = fit_transport(truth.a, truth.b, table(f), truth.estimate(f), k=None, schedule=none)
+    expected = truth.b.encode(truth.a.decode(f))
+    assert torch.allclose(found.apply(f), expected, atol=1e-4)
+
+
+def test_applied_to_any_leading_shape(recovered):
+    found = recovered[2]
+    f = sources(12)
+    assert torch.allclose(found.apply(f.view(3, 4, A)).view(12, B), found.apply(f))
+    assert found.apply(f[0]).shape == (B,)
+
+
+def test_errors_name_what_is_wrong(recovered):
+    truth, _, found = recovered
+    f = sources(50)
+    x = truth.estimate(f)
+    a, b = truth.a, truth.b
+    with pytest.raises(SaematchError, match="expected 30 activations"):
+        found.apply(f[:, :-1])
+    with pytest.raises(SaematchError, match="activations_a has 20 features"):
+        fit_transport(a, b, table(f[:, :B]), x)
+    with pytest.raises(SaematchError, match="target has shape"):
+        fit_transport(a, b, table(f), x[1:])
+    with pytest.raises(SaematchError, match="carried has shape"):
+        fit_transport(a, b, table(f), x, carried=x[:, 1:])
+    with pytest.raises(SaematchError, match="each must be 1 or more"):
+        fit_transport(a, b, table(f), x, k=0)
+    with pytest.raises(SaematchError, match="no tokens"):
+        fit_transport(a, b, table(f[:0]), x[:0])
+    normalised = dataclasses.replace(
+        b, conventions=dataclasses.replace(b.conventions, normalisation="layer_norm")
+    )
+    with pytest.raises(SaematchError, match="normalises each token"):
+        fit_transport(a, normalised, table(f), x)
+    wider = dataclasses.replace(
+        a, W_dec=torch.randn(A, D + 1), b_dec=torch.zeros(D + 1), exclusions={}
+    )
+    with pytest.raises(SaematchError, match="writes 25 dimensions"):
+        fit_transport(wider, b, table(f), x)
