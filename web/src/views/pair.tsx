@@ -76,7 +76,7 @@ export function Pair(props: ViewProps) {
           state={state}
           go={go}
         />
-        <p class="aside">From the layer of the row to that of the column; darker: more match.</p>
+        <p class="aside">From the layer of the row to that of the column; the stronger, the more match.</p>
       </aside>
       {pair ? (
         <OfPair key={`${pair.a}--${pair.b}`} {...props} pair={pair} />
@@ -170,6 +170,8 @@ function Figures({ pair }: { pair: RunPair }) {
 function Choice({ state, go, matches }: ViewProps & { matches: Matches }) {
   const axes = useMemo(() => axesOf(matches), [matches]);
   const brush = useMemo(() => readBrush(state.more.brush), [state.more.brush]);
+  const assigned = matches.target.filter((target) => target >= 0).length;
+  const known = axes.y.filter((value, i) => matches.target[i] >= 0 && !Number.isNaN(value)).length;
   return (
     <section aria-labelledby="pair-scatter">
       <h2 id="pair-scatter">
@@ -197,6 +199,12 @@ function Choice({ state, go, matches }: ViewProps & { matches: Matches }) {
           )
         }
       />
+      {matches.pearson && known < assigned && (
+        <p class="aside">
+          {count(known)} of {count(assigned)} features: of the others the correlation with their target
+          is not among those the run keeps.
+        </p>
+      )}
       <BrushFields
         axes={axes}
         brush={brush}
