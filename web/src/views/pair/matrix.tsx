@@ -1,0 +1,99 @@
+import { useRef } from "preact/hooks";
+import type { Run } from "../../data/run";
+import { count, percent } from "../../draw/format";
+import { changed, writeHash, type Go, type State } from "../../state";
+
+/** All pairs of the run, A down and B across, shaded by the share of A's features that match. */
+export function Matrix(props: { run: Run; a: string; b: string; state: State; go: Go }) {
+  const { run, a, b, state, go } = props;
+  const grid = useRef<HTMLTableElement>(null);
+  const from = run.names.filter((name) => run.from(name).length);
+  const to = run.names.filter((name) => run.to(name).length);
+  const size = Math.max(11, Math.min(24, Math.floor(264 / to.length)));
+  const named = to.length <= 14;
+  const move = (event: KeyboardEvent) => {
+    const steps: Record<string, [number, number]> = {
+      ArrowUp: [-1, 0],
+      ArrowDown: [1, 0],
+      ArrowLeft: [0, -1],
+      ArrowRight: [0, 1],
+    };
+    const step = steps[event.key];
+    const cell = (event.target as HTMLElement).closest("a");
+    if (!step || !cell || !grid.current) return;
+    event.preventDefault();
+    let [row, column] = [Number(cell.dataset.row), Number(cell.dataset.column)];
+    // pairs that the run does not have are passed over
+    do {
+      row += step[0];
+      column += step[1];
+      const next = grid.current.querySelector<HTMLElement>(
+        `a[data-row="${row}"][data-column="${column}"]`,
+      );
+      if (next) return next.focus();
+    } while (row >= 0 && row < from.length && column >= 0 && column < to.length);
+  };
+  return (
+    <table
+      class="matrix"
+      ref={grid}
+      aria-label="Pairs of layers, shaded by the share of features that match. Arrow keys move."
+      onKeyDown={move}
+      style={{ "--cell": `${size}px` }}
+      data-testid="pair-list"
+    >
+      <thead>
+        <tr>
+          <td />
+          {to.map((name) => (
+            <th key={name} scope="col" class={name === b ? "chosen" : undefined} title={name}>
+              <span>{named || name === b ? run.short(name) : ""}</span>
+            </th>
+          ))}
+        </tr>
+      </thead>
+      <tbody>
+        {from.map((name, row) => (
+          <tr key={name}>
+            <th scope="row" class={name === a ? "chosen" : undefined} title={name}>
+              {named || name === a || row % 5 === 0 ? run.short(name) : ""}
+            </th>
+            {to.map((other, column) => {
+              const pair = run.pair(name, other);
+              if (!pair) return <td key={other} />;
+              const used = pair.summary.features_a - pair.summary.excluded_a;
+              const share = used ? pair.summary.matched / used : 0;
+              const chosen = name === a && other === b;
+              const what =
+                `${name} to ${other}: ${percent(share)} matched, ` +
+                `${count(pair.summary.matched)} of ${count(used)}`;
+              return (
+                <td key={other}>
+                  <a
+                    href={writeHash(changed(state, { view: "pair", a: name, b: other, more: CLEAR }))}
+                    data-row={row}
+                    data-column={column}
+                    class={chosen ? "cell chosen" : "cell"}
+                    aria-current={chosen ? "true" : undefined}
+                    aria-label={what}
+                    title={what}
+                    tabIndex={chosen ? 0 : -1}
+                    style={{ "--share": `${Math.round(100 * Math.sqrt(share))}%` }}
+                    onClick={(event) => {
+                      if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+                      event.preventDefault();
+                      go({ view: "pair", a: name, b: other, more: CLEAR });
+                    }}
+                  />
+                </td>
+              );
+            })}
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+/** What one pair's view says in the URL and another's does not keep. */
+const CLEAR = { pick: null, brush: null };
