@@ -177,7 +177,12 @@ def draw(frame: pl.DataFrame):
     distances = sorted(means["distance"].unique())
     titles = [f"{d} layer{'s' * (d > 1)} apart, {kind}" for kind in KINDS for d in distances]
     figure = make_subplots(
-        len(KINDS), len(distances), subplot_titles=titles, shared_yaxes=True, shared_xaxes=True
+        len(KINDS),
+        len(distances),
+        subplot_titles=titles,
+        shared_yaxes=True,
+        shared_xaxes=True,
+        vertical_spacing=0.12,
     )
     looks = {"fused": BLUE, "pearson": ORANGE, "fixed 0.2": GREY, "fixed 0.8": GREY}
     names = {"fused": "fused", "pearson": "correlation alone", "decoder + encoder": "weights alone"}
@@ -208,7 +213,7 @@ def draw(frame: pl.DataFrame):
     figure.update_xaxes(type="log", tickvals=list(TOKENS), ticktext=["1k", "4k", "16k", "64k"])
     figure.update_xaxes(title_text="tokens to match on", row=len(KINDS))
     figure.update_yaxes(title_text="held-out correlation", col=1)
-    title = "Weights and activations together beat either, at any number of tokens"
+    title = "Together, weights and activations gain from the first thousand tokens on"
     styled(figure, title, "mean correlation of matched features on tokens kept apart", 760)
     return figure.update_layout(legend={**LEGEND_ABOVE, "y": 1.04})
 

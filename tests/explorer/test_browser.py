@@ -119,9 +119,10 @@ def test_a_feature_is_found_and_its_track_followed(page, run):
     page.goto("")
     expect(page.get_by_test_id("overview-column").first).to_be_visible()
     page.keyboard.press("/")
+    expect(page.get_by_test_id("search")).to_be_focused()
     page.keyboard.type(f"{layer}_{first['feature']}")
     page.keyboard.press("Enter")
-    expect(page).to_have_url(re.compile(rf"#/life/{first['layer']}/{first['feature']}"))
+    expect(page).to_have_url(re.compile(rf"#/life/{first['site']}/{first['feature']}"))
     nodes = page.get_by_test_id("track-node")
     expect(nodes).to_have_count(len(track))
     shown = [
@@ -133,17 +134,20 @@ def test_a_feature_is_found_and_its_track_followed(page, run):
     page.get_by_test_id("track-node").first.focus()
     page.keyboard.press("ArrowRight")
     second = track.row(1, named=True)
-    expect(page).to_have_url(re.compile(rf"#/life/{second['layer']}/{second['feature']}"))
+    expect(page).to_have_url(re.compile(rf"#/life/{second['site']}/{second['feature']}"))
     page.reload()
     expect(page.get_by_test_id("track-node")).to_have_count(len(track))
+    # arrows leave no trail of their own: back leads to where the track was come from
     page.go_back()
-    expect(page).to_have_url(re.compile(rf"#/life/{first['layer']}/{first['feature']}"))
+    expect(page.get_by_test_id("overview-column").first).to_be_visible()
+    page.go_forward()
+    expect(page.get_by_test_id("track-node")).to_have_count(len(track))
 
 
 def test_contexts_are_those_of_the_run(page, run):
     first = longest(run).row(0, named=True)
     contexts = run.contexts(first["site"]).filter(feature=first["feature"])["contexts"][0]
-    page.goto(f"#/life/{first['layer']}/{first['feature']}")
+    page.goto(f"#/life/{first['site']}/{first['feature']}")
     panel = page.get_by_test_id("context-panel").first
     expect(panel).to_contain_text(contexts[0]["token"].strip() or contexts[0]["after"].split()[0])
 
