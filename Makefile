@@ -9,7 +9,14 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint const
 demo: $(VENV)/.core
 	$(BIN)/saematch demo
 
+# the explorer's own tests need npm, those in a browser a Chromium: what is not run, is said
 test: $(VENV)/.test
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	    apt-get install -y -qq chromium >/dev/null 2>&1; } || \
+	  echo "no Chromium: the explorer's tests in a browser are skipped"
+	@if command -v npm >/dev/null; then cd web && npm ci --silent --no-fund --no-audit && npm test; \
+	  else echo "no npm: the tests of web/ are not run"; fi
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.lint
@@ -35,4 +42,4 @@ $(VENV)/.lint: $(VENV)/.test
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs web/node_modules
