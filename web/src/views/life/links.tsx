@@ -42,15 +42,17 @@ function Compare({ name, state, go }: { name: string; state: State; go: Go }) {
   return (
     <button
       type="button"
-      class="linklike"
+      class="compare"
       aria-pressed={pressed}
       aria-label={`Compare contexts with ${name}`}
+      title="Show what it fires on beside the feature in focus"
+      data-testid="compare"
       onClick={() => {
         go({ more: { with: pressed ? null : name } });
         if (!pressed) document.getElementById("contexts-title")?.scrollIntoView();
       }}
     >
-      {pressed ? "hide" : "compare"}
+      <span aria-hidden="true">{pressed ? "×" : "⇆"}</span>
     </button>
   );
 }
@@ -89,9 +91,7 @@ function LinkTable(props: {
                   corr.
                 </th>
               )}
-              <th scope="col" class="numeric">
-                contexts
-              </th>
+              <th scope="col" aria-label="compare contexts" />
             </tr>
           </thead>
           <tbody>
