@@ -72,7 +72,7 @@ function Shown(props: {
 }) {
   const { run, data, explorer, state, go, life, track, about, mode } = props;
   const [ref, width] = useWidth<HTMLDivElement>();
-  const walk: Walk = (site, feature) => go({ view: "life", site, feature });
+  const walk: Walk = (site, feature, options) => go({ view: "life", site, feature }, options);
   const layout = useMemo(
     () => (width > 0 ? layoutOf(run, explorer, track, width) : null),
     [track.map((step) => step.node).join(), width],
