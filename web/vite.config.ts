@@ -1,5 +1,5 @@
-import { createReadStream, statSync } from "node:fs";
-import { resolve, sep } from "node:path";
+import { createReadStream, readdirSync, readFileSync, statSync } from "node:fs";
+import { join, resolve, sep } from "node:path";
 import { defineConfig, type Plugin } from "vite";
 
 /** Serves the run directory named by SAEMATCH_RUN at run/, with byte ranges. */
@@ -37,9 +37,34 @@ function serveRun(): Plugin {
   };
 }
 
+/** Writes the licences of all that the page is built of beside it. */
+function licences(): Plugin {
+  return {
+    name: "licences",
+    generateBundle(_, bundle) {
+      const folders = new Set<string>();
+      for (const output of Object.values(bundle)) {
+        if (output.type !== "chunk") continue;
+        for (const id of output.moduleIds) {
+          const found = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(id);
+          if (found) folders.add(found[1]);
+        }
+      }
+      const texts = [...folders].sort().map((folder) => {
+        const { name, version } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+        const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry));
+        if (!file) throw new Error(`${name} has no licence file`);
+        return `${name} ${version}\n\n${readFileSync(join(folder, file), "utf8").trim()}\n`;
+      });
+      const source = texts.join(`\n${"-".repeat(72)}\n\n`);
+      this.emitFile({ type: "asset", fileName: "assets/licences.txt", source });
+    },
+  };
+}
+
 export default defineConfig({
   base: "./",
-  plugins: [serveRun()],
+  plugins: [serveRun(), licences()],
   build: {
     outDir: "../src/saematch/explorer/page",
     emptyOutDir: true,

@@ -187,6 +187,7 @@ export class Explorer {
    * up one by one.
    */
   async track(life: Life, mode: Mode | null): Promise<Life[]> {
+    if (!this.index.mode) return this.matches(life);
     const place = mode ? life.tracks[mode] : undefined;
     if (!place || mode === this.index.mode) return this.lives(life.first, life.first + life.length);
     const frame = await this.reader.read(
@@ -204,6 +205,31 @@ export class Explorer {
       }),
     );
     return steps.map((step, i) => (i ? withLink(step, steps[i - 1]) : step));
+  }
+
+  /** Accepted matches before a feature and after it along the chain, in a run without tracks. */
+  private async matches(life: Life): Promise<Life[]> {
+    const chain = this.index.chain ?? [];
+    const next = async (from: Life, edges: readonly Edge[], step: 1 | -1) => {
+      const site = chain[chain.indexOf(from.site) + step];
+      const edge = edges.find((e) => e.kind === "match" && this.feature(e.other).site === site);
+      if (!chain.includes(from.site) || !edge) return null;
+      const { feature } = this.feature(edge.other);
+      return { life: await this.life(site, feature), edge };
+    };
+    const track = [life];
+    for (let found = await next(life, life.out, 1); found; ) {
+      const { score, p } = found.edge;
+      track.push(withLink({ ...found.life, score, p }, track[track.length - 1]));
+      found = await next(found.life, found.life.out, 1);
+    }
+    for (let found = await next(life, life.in, -1); found; ) {
+      const { score, p } = found.edge;
+      track[0] = withLink({ ...track[0], score, p }, found.life);
+      track.unshift(found.life);
+      found = await next(found.life, found.life.in, -1);
+    }
+    return track;
   }
 
   /** Tokens of the top contexts of all features; read whole once, for searching. */

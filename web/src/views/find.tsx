@@ -14,7 +14,7 @@ import type { ViewProps } from "./view";
 
 /** A list of features: by tokens they fire on, by what they do, sorted. */
 export function Find({ run, explorer, state, go }: ViewProps) {
-  const query = queryOf(state);
+  const query = queryOf(state, explorer.index.mode !== null);
   const orders = useRef(new Map<string, Uint32Array>());
   const found = useLoaded(() => answer(explorer, query, orders.current), [JSON.stringify(query)]);
   const nodes = latest(found);
@@ -95,7 +95,7 @@ function columnsOf(
   state: State,
   go: Go,
 ): ColumnOf<number>[] {
-  return [
+  const columns: ColumnOf<number>[] = [
     {
       key: "feature",
       title: "feature",
@@ -156,6 +156,7 @@ function columnsOf(
       show: (node) => <Cell explorer={explorer} node={node} show={(its) => pValue(its.p)} />,
     },
   ];
+  return columns.filter(({ key }) => key !== "lifespan" || explorer.index.mode !== null);
 }
 
 function Cell(props: {

@@ -84,6 +84,7 @@ function Shown(props: {
       [layout, roomy],
     ),
   );
+  const beside = latest(useLoaded(() => besideOf(run, explorer, state), [state.more.with])) ?? null;
   const partners = latest(useLoaded(() => partnersOf(run, data, explorer, track), [track])) ?? NOBODY;
   return (
     <div class="life" data-testid="view-life">
@@ -114,7 +115,15 @@ function Shown(props: {
       </section>
       <section aria-labelledby="contexts-title">
         <h2 id="contexts-title">What they fire on</h2>
-        <Panels data={data} explorer={explorer} track={track} focus={life.node} walk={walk} />
+        <Panels
+          data={data}
+          explorer={explorer}
+          track={track}
+          focus={life.node}
+          beside={beside}
+          onClose={() => go({ more: { with: null } })}
+          walk={walk}
+        />
       </section>
       <section aria-labelledby="links-title">
         <h2 id="links-title">
@@ -128,6 +137,12 @@ function Shown(props: {
 
 const NOBODY: ReadonlySet<number> = new Set();
 const NAMELESS: ReadonlyMap<number, string | null> = new Map();
+
+/** The feature that the state compares with the one in focus. */
+async function besideOf(run: Run, explorer: Explorer, state: State): Promise<Being | null> {
+  const [, site, feature] = /^(.+)\/(\d+)$/.exec(state.more.with ?? "") ?? [];
+  return site && run.has(site) ? explorer.life(site, Number(feature)) : null;
+}
 
 /** Features that a feature of the track splits into, or that merge into one with it. */
 async function partnersOf(

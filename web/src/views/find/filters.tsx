@@ -44,7 +44,7 @@ export function Filters(props: { run: Run; explorer: Explorer; state: State; go:
   return (
     <aside class="filters" aria-label="Filters">
       {choose("site", "SAE", "all", run.names)}
-      {number("life", "Lives for at least", "1 layer", "1")}
+      {explorer.index.mode && number("life", "Lives for at least", "1 layer", "1")}
       <Field label="Fires on a share of tokens">
         <span class="between">
           {["from", "to"].map((name) => (

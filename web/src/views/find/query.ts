@@ -31,7 +31,8 @@ export interface Query {
   descending: boolean;
 }
 
-export function queryOf(state: State): Query {
+/** The query that a state says. `tracks`: whether features have lifespans. */
+export function queryOf(state: State, tracks = true): Query {
   const { more } = state;
   const number = (name: string) => {
     const value = Number.parseFloat(more[name] ?? "");
@@ -40,7 +41,7 @@ export function queryOf(state: State): Query {
   const [, sign, name] = /^(-?)(.*)$/.exec(more.sort ?? "") ?? [];
   const text = (more.q ?? "").trim();
   const given = SORTS.find((sort) => sort === name);
-  const sort = given && (given !== "relevance" || text) ? given : text ? "relevance" : "lifespan";
+  const sort = given && (given !== "relevance" || text) ? given : text ? "relevance" : tracks ? "lifespan" : "score";
   return {
     text,
     site: more.site ?? null,

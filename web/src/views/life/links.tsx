@@ -1,6 +1,6 @@
 import { useMemo } from "preact/hooks";
 import type { Edge, Explorer, Life } from "../../data/explorer";
-import type { Run } from "../../data/run";
+import { featureName, type Run } from "../../data/run";
 import { figure, pValue } from "../../draw/format";
 import { FeatureChip } from "../../parts/chip";
 import { latest, useLoaded } from "../../parts/use";
@@ -33,6 +33,27 @@ function closest(explorer: Explorer, life: Life): Edge[] {
   const other = (edge: Edge) => Number(edge.kind !== "match");
   return [...life.in].sort(
     (x, y) => other(x) - other(y) || start(y) - start(x) || rank(x) - rank(y) || y.score - x.score,
+  );
+}
+
+/** Shows what a feature fires on beside the one in focus. */
+function Compare({ name, state, go }: { name: string; state: State; go: Go }) {
+  const pressed = state.more.with === name;
+  return (
+    <button
+      type="button"
+      class="compare"
+      aria-pressed={pressed}
+      aria-label={`Compare contexts with ${name}`}
+      title="Show what it fires on beside the feature in focus"
+      data-testid="compare"
+      onClick={() => {
+        go({ more: { with: pressed ? null : name } });
+        if (!pressed) document.getElementById("contexts-title")?.scrollIntoView();
+      }}
+    >
+      <span aria-hidden="true">{pressed ? "×" : "⇆"}</span>
+    </button>
   );
 }
 
@@ -70,6 +91,7 @@ function LinkTable(props: {
                   corr.
                 </th>
               )}
+              <th scope="col" aria-label="compare contexts" />
             </tr>
           </thead>
           <tbody>
@@ -92,6 +114,9 @@ function LinkTable(props: {
                   <td class="numeric">{pValue(Number.isNaN(edge.p) ? edge.sourceP : edge.p)}</td>
                   <td class="numeric">{ranks.join(" · ")}</td>
                   {heard && <td class="numeric">{figure(edge.pearson)}</td>}
+                  <td class="numeric">
+                    <Compare name={featureName(site, feature)} state={state} go={go} />
+                  </td>
                 </tr>
               );
             })}

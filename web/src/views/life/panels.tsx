@@ -1,3 +1,4 @@
+import { Fragment } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Explorer, Life } from "../../data/explorer";
 import type { Data } from "../../data/tables";
@@ -13,8 +14,12 @@ export function Panels(props: {
   explorer: Explorer;
   track: readonly Life[];
   focus: number;
+  /** A feature beside the track that is compared with the one in focus. */
+  beside: Life | null;
+  onClose: () => void;
   walk: Walk;
 }) {
+  const { beside } = props;
   const box = useRef<HTMLDivElement>(null);
   useEffect(() => {
     const strip = box.current;
@@ -26,7 +31,12 @@ export function Panels(props: {
   return (
     <div class="panels" ref={box} role="list" aria-label="Contexts of the features on the track">
       {props.track.map((life) => (
-        <Panel key={life.node} {...props} life={life} chosen={life.node === props.focus} />
+        <Fragment key={life.node}>
+          <Panel {...props} life={life} chosen={life.node === props.focus} />
+          {beside && life.node === props.focus && (
+            <Panel {...props} life={beside} chosen={false} onRemove={props.onClose} />
+          )}
+        </Fragment>
       ))}
     </div>
   );
@@ -37,9 +47,10 @@ function Panel(props: {
   explorer: Explorer;
   life: Life;
   chosen: boolean;
+  onRemove?: () => void;
   walk: Walk;
 }) {
-  const { data, explorer, life, chosen, walk } = props;
+  const { data, explorer, life, chosen, onRemove, walk } = props;
   const [ref, seen] = useSeen<HTMLDivElement>();
   const contexts = useLoaded(
     async () => (seen ? await data.contextsOf(explorer, life.site, life.feature) : undefined),
@@ -48,7 +59,7 @@ function Panel(props: {
   return (
     <div
       ref={ref}
-      class={chosen ? "panel chosen" : "panel"}
+      class={chosen ? "panel chosen" : onRemove ? "panel beside" : "panel"}
       role="listitem"
       aria-current={chosen ? "true" : undefined}
       aria-label={`${life.site} ${life.feature}`}
@@ -58,12 +69,17 @@ function Panel(props: {
         <button type="button" onClick={() => walk(life.site, life.feature)}>
           {life.site} <b>{life.feature}</b>
         </button>
+        {onRemove && (
+          <button type="button" class="close" aria-label="Stop comparing" onClick={onRemove}>
+            ×
+          </button>
+        )}
         <p class="panel-label">
           <bdi>{life.label ?? "–"}</bdi>
         </p>
         <p class="panel-facts">
           fires on {percent(life.frequency)}
-          {!Number.isNaN(life.score) && (
+          {!onRemove && !Number.isNaN(life.score) && (
             <>
               {" "}
               · score {figure(life.score)} · p {pValue(life.p)}

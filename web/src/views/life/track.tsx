@@ -8,9 +8,8 @@ import { useTooltip } from "../../draw/tooltip";
 import { ROOM, type Layout, type LinkMark, type SideMark } from "./layout";
 import { strengthOf } from "./strength";
 
-export interface Walk {
-  (site: string, feature: number, options?: { replace?: boolean }): void;
-}
+/** Goes to a feature; with `replace`, back does not return to the one before. */
+export type Walk = (site: string, feature: number, options?: { replace?: boolean }) => void;
 
 /** The track as a line over the layers, what lies beside it, and what modules write into it. */
 export function Track(props: {
@@ -51,6 +50,7 @@ export function Track(props: {
       if (!mark) return;
       walked.current = true;
       tip.hide();
+      // steps along a track leave no trail in the history
       walk(mark.life.site, mark.life.feature, { replace: true });
     } else if (event.key === "ArrowUp" || event.key === "ArrowDown") {
       event.preventDefault();

@@ -105,6 +105,7 @@ export function River(props: {
             reach={Math.min(REACH, spacing * 0.8)}
             roomy={roomy}
             named={i % Math.ceil(30 / spacing) === 0}
+            last={i === layers.length - 1}
             height={height}
             href={writeHash(changed(state, { view: "find", more: { site: layer.site } }))}
             go={go}
@@ -130,12 +131,13 @@ function Column(props: {
   reach: number;
   roomy: boolean;
   named: boolean;
+  last: boolean;
   height: number;
   href: string;
   go: Go;
   tip: Tip;
 }) {
-  const { run, layer, x, top, bottom, born, dying, reach, roomy, named, height, go, tip } = props;
+  const { run, layer, x, top, bottom, born, dying, reach, roomy, named, last, height, go, tip } = props;
   const name = run.short(layer.site);
   const said = [
     `${count(layer.features)} features`,
@@ -171,7 +173,7 @@ function Column(props: {
         <rect class="bar-hit" x={x - 10} y={top - 8} width={20} height={height - top} />
         <rect class="bar-mark" x={x - BAR / 2} y={top} width={BAR} height={bottom - top} rx={2} />
         {named && (
-          <text class="axis here" x={x} y={height - 22} text-anchor="middle">
+          <text class="axis here" x={x} y={height - 22} text-anchor={last && name.length > 8 ? "end" : "middle"}>
             {name}
           </text>
         )}
