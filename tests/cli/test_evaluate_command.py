@@ -122,7 +122,7 @@ def test_figures_are_drawn_from_it(run, done, tmp_path):
 
 @pytest.mark.parametrize("name", ["resid_post_1", "resid_post_4"])
 def test_figures_of_the_shipped_model_are_near_those_of_its_card(name):
-    """Delta-loss of an SAE's own reconstruction on code, here on a third of the held-out text."""
+    """Delta-loss of an SAE's own reconstruction on code: on a third of the text, within a fifth."""
     from saematch.activations.model import open_model
     from saematch.activations.texts import open_texts, tokenise
     from saematch.evaluation import baselines
@@ -137,7 +137,7 @@ def test_figures_of_the_shipped_model_are_near_those_of_its_card(name):
     (value,) = frame.filter(metric="delta-loss")["value"]
     card = json.loads((saematch.shipped.folder() / "figures.json").read_text())
     expected = card["saes"][name]["delta_loss_code"]
-    assert value == pytest.approx(expected, rel=0.1)
+    assert value == pytest.approx(expected, rel=0.2)
 
 
 def test_sparse_transports_are_evaluated_and_their_edges_kept(tmp_path):

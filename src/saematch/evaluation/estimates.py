@@ -190,7 +190,7 @@ def of_pairing(
 ) -> list[Estimate]:
     """Every estimate that a matching gives, each way of rescaling; variants by the first way."""
     # the pairing's own way may be one of the others that are asked for
-    ways = list(dict.fromkeys(by or pairing.fold for by in carry))
+    ways: list[Fold] = list(dict.fromkeys(by or pairing.fold for by in carry))
     found = [
         carried(pairing, links, by, activation=activation)
         for by in ways
