@@ -12,6 +12,7 @@ from conftest import make_sae, permuted
 from saematch import Run, RunError, SaematchError, match, rescale
 from saematch.evaluation import Options, Pairing, carried, evaluable, evaluate_matchings
 from saematch.evaluation.of_run import chain, evaluate_run
+from saematch.evaluation.splice import batches
 from saematch.evaluation.tally import Ends
 from saematch.flow.layers import Layers
 from small_model import CYCLE, SmallModel, at, examples
@@ -206,6 +207,102 @@ def test_what_is_there_is_not_made_again(saes, tmp_path):
     assert len(fresh) == len(first)
     entry = json.loads((run.path / "run.json").read_text())["evaluation"]
     assert set(entry["texts"]) == {"one"}
+
+
+def test_a_pair_gets_the_chain_that_came_after_it(saes, tmp_path):
+    run = made(saes, tmp_path, [(0, 2)])
+    a, _, c = run.names
+    load = loader(saes)
+    first = evaluate_run(run, SmallModel(), TEXTS, FIT, FEW, load=load)
+    assert first.filter(estimate="composed").is_empty()
+    for i, j in ((0, 1), (1, 2)):
+        run.add_pair(run.names[i], run.names[j], match(saes[i], saes[j]))
+    one = {"one": TEXTS["one"]}
+    again = evaluate_run(run, SmallModel(), one, FIT, FEW, load=load)
+    far = again.filter(a=a, b=c)
+    chained = far.filter(estimate="composed")
+    assert set(chained["texts"]) == {"one"}
+    assert len(far.filter(estimate="drop", metric="delta-loss")) == 2  # one a text set, as before
+    before = first.filter(texts="other")
+    assert far.filter(texts="other").equals(before)
+    begun = []
+    evaluate_run(
+        run, SmallModel(), one, FIT, FEW, load=load, begun=lambda pair, name: begun.append(pair)
+    )
+    assert begun == []
+
+
+def test_a_chain_gets_the_matching_that_came_after_it(saes, tmp_path):
+    run = made(saes, tmp_path, [(0, 1), (1, 2)])
+    one, load = {"one": TEXTS["one"]}, loader(saes)
+    first = evaluate_run(run, SmallModel(), one, FIT, FEW, load=load, reach=2)
+    far = {"a": run.names[0], "b": run.names[2]}
+    assert first.filter(estimate="match", **far).is_empty()
+    run.add_pair(far["a"], far["b"], match(saes[0], saes[2]))
+    again = evaluate_run(run, SmallModel(), one, FIT, FEW, load=load, reach=2)
+    assert set(again.filter(**far)["estimate"]) >= {"match", "composed"}
+
+
+def test_saes_of_one_name_keep_their_own_losses(tmp_path):
+    found = [at(make_sae(seed=seed), layer) for seed, layer in ((0, 0), (1, 1), (2, 1))]
+    sources = ["/d/layer_0/sae", "/d/seed1/layer_1/sae", "/d/seed2/layer_1/sae"]
+    saes = [
+        replace(sae, conventions=replace(sae.conventions, source=source))
+        for sae, source in zip(found, sources, strict=True)
+    ]
+    assert saes[1].name == saes[2].name
+    run = made(saes, tmp_path, [(0, 1), (0, 2)])
+    one = {"one": TEXTS["one"]}
+    table = evaluate_run(run, SmallModel(), one, FIT, FEW, load=loader(saes))
+    own = [figure(table, "encode-decode target", b=run.names[place]) for place in (1, 2)]
+    for place, got in zip((1, 2), own, strict=True):
+        alone = evaluate_matchings(match(saes[0], saes[place]), SmallModel(), one, FIT, FEW)
+        assert got == pytest.approx(figure(alone, "encode-decode target"), abs=1e-6)
+    assert abs(own[0] - own[1]) > 1e-3
+
+
+@pytest.mark.parametrize("dtypes", [("bfloat16", "float32"), ("bfloat16", "bfloat16")])
+def test_what_saes_are_stored_in_does_not_round_hidden_states(saes, tmp_path, dtypes):
+    stored = [
+        sae.to(dtype=getattr(torch, kind)) for sae, kind in zip(saes[:2], dtypes, strict=True)
+    ]
+    read = [sae.to(dtype=torch.float32) for sae in stored]
+    one = {"one": TEXTS["one"]}
+    few = replace(FEW, transports=(4,))
+    run = made(stored, tmp_path, [(0, 1)])
+    table = evaluate_run(run, SmallModel(), one, FIT, few, load=loader(stored))
+    found = match(*stored)
+    direct = evaluate_matchings(found, SmallModel(), one, FIT, FEW)
+    # the same weights held in float32: matches are those of the stored ones
+    same = evaluate_matchings(replace(found, a=read[0], b=read[1]), SmallModel(), one, FIT, FEW)
+    assert direct["value"].to_list() == pytest.approx(same["value"].to_list(), nan_ok=True)
+    mine = table.filter(~pl.col("estimate").str.starts_with("transport"))
+    assert mine["value"].to_list() == pytest.approx(direct["value"].to_list(), abs=1e-5)
+    assert {"transport, k = 4", "transport + error, k = 4"} <= set(table["estimate"])
+
+
+def test_true_hidden_states_are_those_of_the_model(saes):
+    model = SmallModel()
+    a, b = (sae.to(dtype=torch.bfloat16) for sae in saes[:2])
+    ((batch,),) = [list(batches(TEXTS["one"]))]
+    seen = Ends(model, a, b).seen(batch)
+    there = model.run(batch.ids, ["blocks.1.hook_resid_post"])["blocks.1.hook_resid_post"]
+    assert torch.equal(seen.x_b, there[batch.counted])
+
+
+def test_what_the_model_was_opened_in_is_part_of_an_evaluation(saes, tmp_path):
+    run = made(saes, tmp_path, [(0, 1)])
+    one, load = {"one": TEXTS["one"]}, loader(saes)
+    evaluate_run(run, SmallModel(), one, FIT, FEW, load=load)
+    with pytest.raises(RunError, match="dtype is None there, bfloat16 here"):
+        evaluate_run(run, SmallModel(), TEXTS, FIT, FEW, load=load, dtype="bfloat16")
+
+
+def test_ways_of_rescaling_that_come_to_the_same_are_one(saes):
+    ways = replace(FEW, carry=("auto", "threshold", "none", "none"))
+    table = evaluate_matchings(match(saes[0], saes[1]), SmallModel(), TEXTS, FIT, ways)
+    got = table.filter(estimate="match", links="assigned", metric="delta-loss", texts="one")
+    assert got["carry"].to_list() == ["threshold", "none"]
 
 
 def test_an_evaluation_outlives_a_pair_that_is_added(saes, tmp_path):

@@ -86,3 +86,10 @@ def test_no_tokens_no_fit():
     a = make_sae(8, 16)
     with pytest.raises(SaematchError, match="no tokens"):
         Moments(a, a).fit()
+
+
+def test_of_one_example_the_map_is_held_to_the_identity():
+    x, y, _ = data(12, 3.0)
+    fit, _, _ = fitted(x, y, torch.zeros(12, dtype=torch.int64))
+    # nothing can be left out, so that nothing tells a small ridge from a large one
+    assert fit.ridge == max(RIDGES) == 0.1

@@ -55,6 +55,20 @@ def test_carried_draws_delta_loss_and_explained_variance_per_text_set(run, made)
         assert list(trace.x) == ["0→<br>1", "1→<br>2"]
 
 
+def test_saes_of_one_site_are_not_what_the_figures_are_of(run, monkeypatch):
+    table = run.evaluation_table("values")
+    same = table.filter(a=run.names[0], b=run.names[1]).with_columns(
+        skipped=pl.lit(0.0), b=pl.lit("wide")
+    )
+    monkeypatch.setattr(Run, "evaluation_table", lambda self, name: pl.concat([same, table]))
+    found, _ = figures(run, ["carried", "quantiles"])
+    assert list(found["carried"].data[0].x) == ["0→<br>1", "1→<br>2"]
+    assert "one block left out" in found["carried"].layout.title.text
+    assert "wide" not in {
+        trace.name.split("→")[1] for trace in found["quantiles"].data if trace.name
+    }
+
+
 def test_the_title_counts_where_the_estimate_loses(run, made):
     rows = main(run).filter(
         pl.col("skipped") == 1,

@@ -242,3 +242,18 @@ def test_errors_name_what_is_wrong(recovered):
     )
     with pytest.raises(SaematchError, match="writes 25 dimensions"):
         fit_transport(wider, b, table(f), x)
+
+
+def test_edges_to_an_sae_that_is_stored_in_bfloat16():
+    a, b = sae(12, 0), sae(12, 1).to(dtype=torch.bfloat16)
+    f = sources(300)
+    f = torch.nn.functional.pad(f, (0, 12 - f.shape[1]))
+    schedule = Schedule(1, 1, 1)
+    found = fit_transport(a, b, table(f), torch.randn(300, D), k=2, schedule=schedule)
+    edges = found.edges().filter(pl.col("sufficient").is_not_null())
+    assert len(edges)
+    for source, target, weight, enough in edges.select(
+        "source", "target", "weight", "sufficient"
+    ).iter_rows():
+        alone = found.bias[target] + weight * found.source_size[source]
+        assert enough == bool(alone > b.threshold[target].float().clamp(min=0))

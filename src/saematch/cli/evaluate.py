@@ -37,7 +37,9 @@ def evaluate(
     ] = None,
     examples: Annotated[int, typer.Option(min=1, help="Of each text set, drawn at random.")] = 100,
     fit_examples: Annotated[int, typer.Option(min=1, help="To fit on, at most.")] = 200,
-    length: Annotated[int, typer.Option(min=2, help="Tokens of an example, at most.")] = 1024,
+    length: Annotated[
+        int, typer.Option(help="Tokens of an example, BOS included, at most; 3 at least.")
+    ] = 1024,
     quantiles: Annotated[
         str, typer.Option(help="Shares of features that the partial variant sends ahead.")
     ] = "0,0.1,0.25,0.5,0.75,0.9",
@@ -68,7 +70,12 @@ def evaluate(
     resamples: Annotated[int, typer.Option(min=0, help="Of the bootstrap over examples.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the choice of examples and the bootstrap.")] = 0,
     batch_tokens: Annotated[
-        int, typer.Option(min=1, help="Tokens that the model reads at a time.")
+        int,
+        typer.Option(
+            min=1,
+            help="Tokens that the model reads at a time; changes figures only of batchtopk SAEs "
+            "without a threshold.",
+        ),
     ] = 4096,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     dtype: Annotated[
@@ -108,6 +115,7 @@ def evaluate(
             options,
             pairs=chosen,
             model_name=model,
+            dtype=dtype,
             load=lambda name: load(name, device=on),
             batch_tokens=batch_tokens,
             overwrite=overwrite,
@@ -125,28 +133,41 @@ def _texts(
     length: int,
     seed: int,
 ) -> tuple[dict[str, list[ndarray]], tuple[str, list[ndarray]]]:
-    """Token ids of each text set, and of the examples to fit on, which are none of those."""
+    """Token ids of each text set, and of the examples to fit on, which are none of those.
+
+    Examples are told apart by their tokens, so that the same text from another file counts as seen.
+    """
     from saematch.activations.texts import open_texts, tokenise
     from saematch.errors import SaematchError
 
-    drawn = {spec: open_texts(spec, examples, seed) for spec in specs}
-    if len(drawn) < len(specs):
+    if len(set(specs)) < len(specs):
         raise SaematchError("a --text is given twice")
-    reported = {text.source for some in drawn.values() for text in some.texts}
-    more = open_texts(fit, examples + fit_examples, seed).texts
-    apart = [text for text in more if text.source not in reported][:fit_examples]
+    if length < 3:
+        raise SaematchError(
+            f"--length is {length}; an example takes 3 tokens at least: BOS, one whose hidden "
+            "state is replaced, and one that is predicted from it"
+        )
+
+    def ids(spec: str, n: int) -> list[ndarray]:
+        drawn = open_texts(spec, n, seed)
+        found = tokenise(drawn, language.tokenizer, length, language.max_tokens)
+        if not (enough := [example for example in found if len(example) >= 3]):
+            raise SaematchError(f"{spec} has no text of 3 tokens or more, BOS included")
+        return enough
+
+    texts = {spec: ids(spec, examples) for spec in specs}
+    seen = {example.tobytes() for some in texts.values() for example in some}
+    apart = []
+    for example in ids(fit, examples + fit_examples):
+        if example.tobytes() not in seen and len(apart) < fit_examples:
+            seen.add(example.tobytes())
+            apart.append(example)
     if not apart:
         raise SaematchError(
             f"{fit} has no examples left to fit on: all of them are reported on; take fewer "
             "--examples, or another text set with --fit"
         )
-
-    def ids(some) -> list[ndarray]:
-        found = tokenise(some, language.tokenizer, length, language.max_tokens)
-        # one token alone predicts nothing that counts
-        return [example for example in found if len(example) > 2]
-
-    return {spec: ids(some) for spec, some in drawn.items()}, (fit, ids(apart))
+    return texts, (fit, apart)
 
 
 def _edges(text: str | None) -> tuple[int, ...]:

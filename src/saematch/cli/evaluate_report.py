@@ -32,11 +32,10 @@ def show_evaluation(console: Console, run: Run, texts: list[str], fitted: int) -
     """Print what the evaluation of a run has on some text sets; `fitted`: tokens to fit on."""
     from rich.text import Text
 
-    from saematch.evaluation.tables import main_carry
+    from saematch.evaluation.tables import main_carry, nearest
 
     table = main_carry(run.evaluation_table("values"))
     options = (run.evaluation or {})["options"]
-    nearest = table.filter(pl.col("skipped") == pl.col("skipped").min())
     for name in texts:
         here = table.filter(texts=name)
         if not len(here):
@@ -48,7 +47,7 @@ def show_evaluation(console: Console, run: Run, texts: list[str], fitted: int) -
         )
         console.print(Text(head, style="bold"))
         console.print()
-        near = nearest.filter(texts=name)
+        near = nearest(here)
         for shown in (_pairs(here), _estimates(near), _distances(here), _scores(near)):
             if shown is not None:
                 console.print(shown)
@@ -120,15 +119,12 @@ def _estimates(near: pl.DataFrame) -> Table:
     shown.add_column("estimate", overflow="fold")
     for label in ("delta-loss", "explained\nvariance", "worse than\ndrop", "better than\ndrop"):
         shown.add_column(label, justify="right", no_wrap=True)
-    keys = ["estimate", "links", "q", "carry"]
-    rows = near.filter(metric="delta-loss").select(*keys, "main")
-    for row in rows.unique(["estimate", "links", "q", "main"], maintain_order=True).to_dicts():
-        mine = near.filter(
-            pl.col("estimate") == row["estimate"],
-            pl.col("links").eq_missing(pl.lit(row["links"], pl.String)),
-            pl.col("q").eq_missing(pl.lit(row["q"], pl.Float64)),
-            pl.col("main") == row["main"],
-        )
+    # the main way is one row, though pairs may differ in what it is
+    near = near.with_columns(way=pl.when(~pl.col("main")).then("carry"))
+    keys = ["estimate", "links", "q", "main", "way"]
+    rows = near.filter(metric="delta-loss").unique(keys, maintain_order=True)
+    for row in rows.to_dicts():
+        mine = near.filter(*(pl.col(key).eq_missing(pl.lit(row[key])) for key in keys))
         less = mine.filter(metric=LESS)
         shown.add_row(
             label_of(row),
@@ -190,7 +186,8 @@ def label_of(row: dict[str, Any]) -> str:
     from saematch.evaluation.estimates import Estimate
 
     carry = "none" if row["carry"] == "none" else None
-    return Estimate(row["estimate"], lambda seen: seen.x_a, row["links"], row["q"], carry).label
+    said = Estimate(row["estimate"], lambda seen: seen.x_a, row["links"], row["q"], carry).label
+    return said if row["main"] or carry else f"{said}, rescaled by {row['carry']}"
 
 
 def _of(table: pl.DataFrame, estimate: str, links: str | None) -> pl.DataFrame:

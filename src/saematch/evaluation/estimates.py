@@ -189,7 +189,8 @@ def of_pairing(
     activation: tuple[Tensor, Tensor] | None = None,
 ) -> list[Estimate]:
     """Every estimate that a matching gives, each way of rescaling; variants by the first way."""
-    ways = list(carry)
+    # the pairing's own way may be one of the others that are asked for
+    ways: list[Fold] = list(dict.fromkeys(by or pairing.fold for by in carry))
     found = [
         carried(pairing, links, by, activation=activation)
         for by in ways

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -126,11 +126,17 @@ def evaluate_matchings(
     chosen, fitted = options or Options(), fit_texts(texts, fit)
     frames = []
     for m in every:
-        names = (m.a.name, m.b.name)
-        case = Case(names, m.a, m.b, Pairing.of(m), None, m.method.name, m.fold)
+        a, b = single(m.a), single(m.b)
+        pairing = replace(Pairing.of(m), a=a, b=b)
+        case = Case((a.name, b.name), a, b, pairing, None, m.method.name, m.fold)
         for _, frame in evaluated(case, model, texts, list(texts), fitted, chosen, {}, more):
             frames.append(frame)
     return pl.concat(frames) if frames else pl.DataFrame(schema=PAIR_SCHEMA)
+
+
+def single(sae: SAE) -> SAE:
+    """The SAE in float32, which hidden states are read in whatever weights are stored in."""
+    return sae if sae.dtype == torch.float32 else sae.to(dtype=torch.float32)
 
 
 def skipped(a: Site | None, b: Site | None) -> float:
@@ -173,7 +179,7 @@ def evaluated(
         begun(case.names, name)
         examples = texts[name]
         tally = Tally(ends, estimates, case.pairings(), len(examples))
-        tally.count(examples, known.get(name))
+        tally.count(examples, known.get(name), case.names[1])
         frame = tally.frame(Resamples(len(examples), options.resamples, options.seed))
         about = {
             "a": case.names[0],

@@ -17,6 +17,7 @@ from saematch.errors import SaematchError
 from saematch.sae import SAE
 
 FOLDS = 5  # of cross-validation
+CHUNK = 256  # tokens whose activations are summed at a time, in float64
 RIDGES = tuple(10.0**-power for power in range(8, 0, -1))  # in units of the mean variance of x_a
 
 
@@ -57,10 +58,14 @@ class Moments:
             self._cross[fold] += x.T @ y
             self._squares[fold] += y.pow(2).sum()
         for sums, f in zip(self._fired, (f_a, f_b), strict=True):
-            sums += torch.stack([f.double().sum(0), (f != 0).double().sum(0)])
+            for some in f.split(CHUNK):
+                active = (some != 0).sum(0, dtype=torch.float64)
+                sums += torch.stack([some.sum(0, dtype=torch.float64), active])
 
     def fit(self) -> Fit:
         """The ridge of least error on examples left out, and the map with it on all of them.
+
+        Where there is nothing to leave out, as with a single example, the largest.
 
         Raises:
             SaematchError: there are no tokens.
@@ -77,17 +82,18 @@ class Moments:
 
     def _best_ridge(self) -> float:
         gram, cross = self._gram.sum(0), self._cross.sum(0)
-        error = torch.zeros(len(RIDGES), dtype=torch.float64)
+        error, tried = torch.zeros(len(RIDGES), dtype=torch.float64), False
         for fold in range(FOLDS):
             rest = gram - self._gram[fold]
             if self._gram[fold, -1, -1] == 0 or rest[-1, -1] < 1:
                 continue
+            tried = True
             maps = _affine(rest, cross - self._cross[fold], RIDGES)
             for place, (weight, bias) in enumerate(maps):
                 both = torch.cat([weight, bias[None]])
                 inner = 2 * self._cross[fold] - self._gram[fold] @ both
                 error[place] += float(self._squares[fold] - (both * inner).sum())
-        return RIDGES[int(error.argmin())]
+        return RIDGES[int(error.argmin())] if tried else max(RIDGES)
 
 
 def _affine(gram: Tensor, cross: Tensor, ridges: tuple[float, ...]) -> list[tuple[Tensor, Tensor]]:

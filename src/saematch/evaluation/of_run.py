@@ -21,6 +21,7 @@ from saematch.evaluation.evaluate import (
     digest,
     evaluated,
     fit_texts,
+    single,
     skipped,
 )
 from saematch.evaluation.pairing import Pairing
@@ -46,6 +47,7 @@ def evaluate_run(
     pairs: Collection[Names] | None = None,
     reach: float | None = None,
     model_name: str = "",
+    dtype: str | None = None,
     load: Callable[[str], SAE] | None = None,
     batch_tokens: int = 4096,
     overwrite: bool = False,
@@ -56,7 +58,8 @@ def evaluate_run(
     The edges of sparse transports, where they are asked for, are `evaluation/transports.parquet`.
 
     What is there already is not computed again, pair by pair and text set by text set. Two layers
-    or more apart, a chain of neighbours' matchings is evaluated beside the direct one, or alone.
+    or more apart, a chain of neighbours' matchings is evaluated beside the direct one, or alone; a
+    pair that was evaluated before its chain, or its own matching, was there is evaluated again.
 
     Args:
         run: its SAEs are loaded again from where they came from, two at a time.
@@ -68,9 +71,11 @@ def evaluate_run(
         reach: only pairs with at most so many blocks of the model between their sites, and chains
             of that length too.
         model_name: what the model is called.
+        dtype: what its weights are in; none: as they are stored.
         load: how an SAE is loaded by its name; `saematch.load` unless given.
         batch_tokens: tokens that the model reads at a time; does not change figures but for
-            rounding.
+            rounding, and where an SAE is batchtopk without a threshold: that keeps its k features
+            per token on average over what is read together.
         overwrite: discard an evaluation that was made otherwise.
         begun: called before each pair and text set.
 
@@ -80,7 +85,7 @@ def evaluate_run(
     """
     chosen, fitted = options or Options(), fit_texts(texts, fit)
     made = Made(
-        {"model": model_name, "fit": fitted[0], **asdict(chosen)},
+        {"model": model_name, "dtype": dtype, "fit": fitted[0], **asdict(chosen)},
         {name: digest(examples) for name, examples in texts.items()},
         digest(fitted[1]),
     )
@@ -89,18 +94,20 @@ def evaluate_run(
     more = None
     if chosen.transports:
         more = Transports(model, fitted[1], chosen.transports, chosen.seed, batch_tokens)
-    there = set(table.select("a", "b", "texts").unique().iter_rows())
+    there = set(table.select("a", "b", "texts", "estimate").unique().iter_rows())
+    layers = Layers.of(run)
     held = _Held(run, load)
     known: dict[str, Known] = {name: {} for name in texts}
     for names in evaluable(run, reach) if pairs is None else pairs:
-        missing = [name for name in texts if (*names, name) not in there]
+        ways = _ways(run, layers, names)
+        missing = [name for name in texts if any((*names, name, way) not in there for way in ways)]
         if not missing:
             continue
-        case = _case(run, names, held)
+        case = _case(run, layers, names, held)
         for name, frame in evaluated(
             case, model, texts, missing, fitted, chosen, known, more, batch_tokens, begun
         ):
-            table = pl.concat([table, frame])
+            table = pl.concat([_without(table, *names, name), frame])
             if more is not None:
                 others = edges.filter(~((pl.col("a") == names[0]) & (pl.col("b") == names[1])))
                 edges = pl.concat([others, of_pair(more.edges, *names)])
@@ -219,20 +226,30 @@ class _Held:
                 f"{sae.name} has other weights than when {self._run.path} was made: make the run "
                 "again"
             )
-        self._kept[name] = sae
-        return sae
+        self._kept[name] = single(sae)
+        return self._kept[name]
 
 
-def _case(run: Run, names: Names, held: _Held) -> Case:
-    layers = Layers.of(run)
+def _ways(run: Run, layers: Layers, names: Names) -> list[str]:
+    """The estimates that tell of a pair's own matching and of its chain, as far as it has them."""
+    direct, chained = names in layers.pairs, bool(chain(layers, *names))
+    if not direct and not chained:
+        raise RunError(f"{run.path} has no pair {'--'.join(names)}, and no chain that joins them")
+    return ["match"] * direct + ["composed"] * chained
+
+
+def _without(table: pl.DataFrame, a: str, b: str, texts: str) -> pl.DataFrame:
+    """All but what is there of a pair on a text set."""
+    return table.filter((pl.col("a") != a) | (pl.col("b") != b) | (pl.col("texts") != texts))
+
+
+def _case(run: Run, layers: Layers, names: Names, held: _Held) -> Case:
     a, b = held[names[0]], held[names[1]]
     direct = Pairing.read(run, names, a, b) if names in layers.pairs else None
     path, chained = chain(layers, *names), None
     if path:
         steps = [layers.pairs[step] for step in pairwise(path)]
         chained = Pairing.chained(a, b, [(step.target, step.matched) for step in steps])
-    if direct is None and chained is None:
-        raise RunError(f"{run.path} has no pair {'--'.join(names)}, and no chain that joins them")
     summary = run.summaries[names if direct is not None else (path[0], path[1])]
     return Case(names, a, b, direct, chained, summary["method"], summary["fold"])
 

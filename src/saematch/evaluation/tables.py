@@ -5,6 +5,13 @@ from __future__ import annotations
 import polars as pl
 
 
+def nearest(table: pl.DataFrame) -> pl.DataFrame:
+    """The rows of the least distance above 0; of distance 0 where there is no other."""
+    apart = table.filter(pl.col("skipped") > 0)
+    some = apart if len(apart) else table
+    return some.filter(pl.col("skipped") == pl.col("skipped").min())
+
+
 def main_carry(table: pl.DataFrame) -> pl.DataFrame:
     """Adds `main`: whether activations were rescaled in the first way, that of all variants."""
     first = table.filter(estimate="match + error").unique(["a", "b"]).select("a", "b", way="carry")

@@ -84,7 +84,8 @@ class Ends:
                     f"{sae.name} reads {sae.d_in} dimensions, but {site} of this model has "
                     f"{found[site].shape[-1]}: it is an SAE of another model"
                 )
-        x_a, x_b = (batch.values(found[site]).to(self.a.dtype) for site in sites)
+        # as the model has them: what an SAE is stored in must not round the true values
+        x_a, x_b = (batch.values(found[site]) for site in sites)
         return Seen(self.a, self.b, x_a, x_b)
 
     @torch.no_grad()
@@ -120,21 +121,24 @@ class Tally:
         }
 
     @torch.no_grad()
-    def count(self, examples: Sequence[ndarray], known: Known | None = None) -> Tally:
+    def count(
+        self, examples: Sequence[ndarray], known: Known | None = None, target: str = ""
+    ) -> Tally:
         """Run the model over all examples, plain and with each estimate spliced in.
 
         Args:
             examples: token ids of each, BOS first.
             known: losses of other pairs on the same examples, used and added to where an estimate
                 does not depend on A.
+            target: what B is called, as no other SAE is whose losses are in `known`.
         """
         known = {} if known is None else known
         done = set(known)
         for batch in batches(examples, self.ends.a.device, self.ends.batch_tokens):
-            self._count(batch, known, done)
+            self._count(batch, known, done, target)
         return self
 
-    def _count(self, batch: Batch, known: Known, done: set[str]) -> None:
+    def _count(self, batch: Batch, known: Known, done: set[str], target: str) -> None:
         model, site = self.ends.model, self.ends.sites[1]
         seen = self.ends.seen(batch)
         self._tokens[batch.example] = batch.counted.double().sum(1)
@@ -146,15 +150,18 @@ class Tally:
         for place, estimate in enumerate(self.estimates):
             x_hat = estimate.make(seen)
             _add(self._error[place], batch, x_hat - seen.x_b)
-            key = f"{estimate.label} at {site} by {self.ends.b.name}" if estimate.shared else None
+            key = f"{estimate.label} at {site} by {target}" if estimate.shared else None
             self._spliced[place][batch.example] = self._known(
                 key, known, done, batch, lambda x_hat=x_hat: losses(model, batch, site, x_hat)
             )
+        at_a, at_b = seen.f_a != 0, seen.f_b != 0
+        lengths = batch.counted.sum(1).tolist()
         for name, pairing in self.pairings.items():
             source = self._source[name]
-            i, j = seen.f_a[:, source] != 0, seen.f_b[:, pairing.target[source]] != 0
+            i, j = at_a[:, source], at_b[:, pairing.target[source]]
             for sums, active in zip(self._fired[name], (i, j, i & j), strict=True):
-                sums.index_add_(0, batch.token_example, active.double())
+                for example, tokens in zip(batch.example, active.split(lengths), strict=True):
+                    sums[example] += tokens.sum(0, dtype=torch.float64)
 
     def _known(
         self,

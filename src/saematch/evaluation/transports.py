@@ -56,9 +56,7 @@ class Transports:
 
     def __call__(self, a: SAE, b: SAE, fit: Fit) -> list[Estimate]:
         """Two estimates for each k: of features alone, and with A's error carried along."""
-        x_a, x_b, activations = self._seen(a, b)
-        # an SAE that normalises its inputs reads the scale of each token off x_a
-        error = x_a - a.reconstruct(x_a)
+        error, x_b, activations = self._seen(a, b)
         estimates, edges = [], []
         for carried in (False, True):
             more = error if carried else None
@@ -74,17 +72,18 @@ class Transports:
 
     @torch.no_grad()
     def _seen(self, a: SAE, b: SAE) -> tuple[torch.Tensor, torch.Tensor, FeatureActivations]:
+        """On the fit set: A's error, x_b, and what A's features do."""
         ends = Ends(self._model, a, b, self._batch_tokens)
-        x_a, x_b, features = [], [], []
+        error, x_b, features = [], [], []
         for batch in batches(self._examples, a.device, self._batch_tokens):
             seen = ends.seen(batch)
-            x_a.append(seen.x_a)
+            error.append(seen.error)
             x_b.append(seen.x_b)
             features.append(sp.csr_array(seen.f_a.float().cpu().numpy()))
         matrix = sp.csr_array(sp.vstack(features))
         # a fit takes tokens as they come, whichever example they are of
         example = np.zeros(len(matrix.indptr) - 1, np.int32)
-        return torch.cat(x_a), torch.cat(x_b), FeatureActivations(matrix, example)
+        return torch.cat(error), torch.cat(x_b), FeatureActivations(matrix, example)
 
 
 def of_pair(edges: pl.DataFrame, a: str, b: str) -> pl.DataFrame:

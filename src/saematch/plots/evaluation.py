@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from saematch.evaluation.tables import main_carry
+from saematch.evaluation.tables import main_carry, nearest
 from saematch.plots.style import (
     BLUE,
     GREEN,
@@ -44,8 +44,7 @@ METRICS = {"delta-loss": "delta-loss, nats", "explained variance": "explained va
 
 def carried(run: Run) -> dict[str, go.Figure]:
     """Delta-loss and explained variance from layer to layer, a column of panels per text set."""
-    table = _table(run)
-    near = table.filter(pl.col("skipped") == pl.col("skipped").min())
+    near = nearest(_table(run))
     pairs = near.select("a", "b").unique(maintain_order=True).rows()
     label = _labels(near)
     x = [f"{label[a]}→<br>{label[b]}" for a, b in pairs]
@@ -70,8 +69,7 @@ def carried(run: Run) -> dict[str, go.Figure]:
 
 def quantiles(run: Run) -> dict[str, go.Figure]:
     """Delta-loss and explained variance by the share of features that B's decoder writes."""
-    table = _table(run)
-    near = table.filter(pl.col("skipped") == pl.col("skipped").min())
+    near = nearest(_table(run))
     if not len(near.filter(pl.col("estimate") == "partial", pl.col("q").is_not_null())):
         raise Missing("the run's evaluation has no quantiles: `saematch evaluate --quantiles`")
     # all of them is SAE Match itself

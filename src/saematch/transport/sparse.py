@@ -97,7 +97,7 @@ class SparseTransport:
         sufficient: list[bool] | list[None] = [None] * len(source)
         if self.threshold is not None:
             alone = self.bias.cpu().numpy()[target] + weight.data * size
-            above = alone > self.threshold.cpu().numpy()[target]
+            above = alone > self.threshold.float().cpu().numpy()[target]
             sufficient = pl.Series(above).set(pl.Series(np.isnan(size)), None).to_list()
         frame = pl.DataFrame(
             {
