@@ -2,7 +2,7 @@
 
     python -m benchmarks.explorer_page RUN [--shots FOLDER]
 
-Serves the run, opens it in headless Chromium (which must be on the machine), and times what a person
+Serves the run, opens it in headless Chromium (which must be there), and times what a person
 waits for: until the overview stands, and from the click on a found feature until its track and its
 contexts do. Then the other views of the same visit.
 """
