@@ -75,7 +75,7 @@ def compared(near: pl.DataFrame) -> list[str]:
     said = []
     rows = near.filter(pl.col("main"), metric=LESS)
     for label, estimate, links in (
-        ("SAE Match's estimate", "match", "assigned"),
+        ("Carrying along the matches", "match", "assigned"),
         ("Encoding and decoding with A's SAE", "encode-decode source", None),
         ("The least-squares map", "least squares", None),
     ):
