@@ -136,7 +136,8 @@ def distinctive_tokens(members: pl.DataFrame, tokens: pl.DataFrame) -> pl.DataFr
     return (
         counts.join(overall, on="token")
         .with_columns((ratio / spread).alias("z"))
-        .filter(pl.col("z") > 0)
+        # sums come in any order on several threads: what is not above rounding is none
+        .filter(pl.col("z") > 1e-9)
         .sort("community", "z", "token", descending=[False, True, False])
         .select("community", "token", "weight", "z")
     )
