@@ -77,7 +77,7 @@ def test_every_step_along_the_residual_stream_is_matched_and_shown(demo, tmp_pat
     for note in run.notes(*STEPS[0]):
         assert note[:60] in text
     assert "Written to runs/demo" in text
-    for command in ("inspect saematch:resid_post_3", "flow ", "trace runs/flow "):
+    for command in ("inspect saematch:resid_post_3", "flow ", "trace runs/stream "):
         assert f"  saematch {command}" in text
     assert "block 0 rewrites the embedding" in " ".join(text.split())
     assert run.contexts("resid_post_5") is not None

@@ -18,8 +18,8 @@ ABOUT = (
 )
 NEXT = (
     "saematch inspect saematch:resid_post_3",
-    "saematch flow saematch:resid_post_{0-5} --reach 2 --method feature-flow -o runs/flow",
-    "saematch trace runs/flow resid_post_3 100",
+    "saematch flow saematch:resid_post_{0-5} --reach 2 --method feature-flow -o runs/stream",
+    "saematch trace runs/stream resid_post_3 100",
     "saematch match saematch:resid_post_3 saematch:resid_post_3_seed2 "
     "--method paulo-belrose -o runs/seeds",
 )

@@ -96,11 +96,12 @@ def evaluate(
     call again takes up where it stopped; with more texts or pairs it adds those.
     """
     from saematch.checkpoints import load
-    from saematch.cli.work import open_quietly, pick_device
+    from saematch.cli.work import open_quietly, pick_device, warn_unfinished
     from saematch.evaluation import Options, evaluable, evaluate_run
     from saematch.runs import Run
 
     opened, on = Run.open(run), pick_device(device)
+    warn_unfinished(opened, quiet)
     edges = _edges(transport)
     options = Options(tuple(carry.split(",")), _numbers(quantiles), resamples, seed, edges)
     chosen = [_pair(opened, name) for name in pairs] if pairs else evaluable(opened, reach)

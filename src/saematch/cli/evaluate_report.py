@@ -83,7 +83,7 @@ def compared(near: pl.DataFrame) -> list[str]:
         more, less = some.filter(pl.col("low") > 0).height, some.filter(pl.col("high") < 0).height
         said.append(
             f"{label} costs more than leaving the layer out in {more} of {some.height} pairs, less "
-            f"in {less}; in the rest the 95 % interval of the difference has 0."
+            f"in {less}; the 95 % interval of the others contains 0."
         )
     return said
 

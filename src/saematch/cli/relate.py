@@ -44,6 +44,7 @@ def relate(
     from saematch.cli.console import output, progress
     from saematch.cli.heard import Heard
     from saematch.cli.report import show_place
+    from saematch.cli.work import warn_unfinished
     from saematch.errors import RunError
     from saematch.flow.relate import relate as relate_pair
     from saematch.manifest import plain
@@ -52,6 +53,7 @@ def relate(
     run, heard = Run.open(path), Heard(activations)
     if not run.pairs:
         raise RunError(f"{path} has no pairs yet")
+    warn_unfinished(run, quiet)
     asked = plain({**heard.options, "activity": activity, "top_k": top_k})
     if run.relations is not None and not overwrite:
         other = [key for key, value in asked.items() if run.relations.get(key) != value]

@@ -72,6 +72,18 @@ def open_quietly(name: str, device: str, dtype: str | None = None) -> LanguageMo
     return open_model(name, device=device, dtype=None if dtype is None else known[dtype])
 
 
+def warn_unfinished(run: Run, quiet: bool = False) -> None:
+    """Say on stderr that a run was stopped before it was done."""
+    import typer
+
+    if run.finished is None and not quiet:
+        typer.echo(
+            f"Note: {run.path} is unfinished, with {len(run.pairs)} pairs so far: the same "
+            f"saematch {run.manifest['command']} again goes on",
+            err=True,
+        )
+
+
 class Loaded:
     """SAEs by name, loaded when they are asked for; never more than two in memory."""
 
