@@ -56,10 +56,8 @@ def trace(
 ) -> None:
     """Follow a feature backward and forward, with scores, alternatives and top contexts."""
     from saematch.cli.console import output
-    from saematch.cli.work import warn_unfinished
     from saematch.errors import SaematchError
     from saematch.flow.tracing import trace as follow
-    from saematch.runs import Run
 
     if export is None:
         given = {"--node-link": node_link, "--depth": depth, "--max-p": max_p is not None}
@@ -69,7 +67,6 @@ def trace(
         raise SaematchError(f"{export}: the name must end in {', '.join(ENDINGS)}")
     elif node_link and export.suffix != ".json":
         raise SaematchError(f"{export}: --node-link writes JSON, so the name must end in .json")
-    warn_unfinished(Run.open(run))
     found = follow(run, site, feature, contexts=contexts, alternatives=alternatives)
     console = output()
     show_trace(console, found)
