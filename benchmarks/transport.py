@@ -1,17 +1,19 @@
 """What a sparse transport is worth: delta-loss against edges per feature on the shipped SAEs.
 
-    python -m benchmarks.transport --fit mixed --tokens 10000 -o transport.json
+    python -m benchmarks.transport --fit mixed --tokens 61200 -o transport.json
     python -m benchmarks.transport --draw transport.json
 
 For adjacent pairs of the shipped residual SAEs: the model's loss with an estimate of the later
 hidden state spliced in, less its own, in nats per token, BOS neither replaced nor counted.
 Transports are fitted on one text set, or on equal parts of all three (`mixed`), and measured on 40
-other examples of each set. Beside them:
+other examples of each set; with `--valid` on 20 others, kept from the fit, for choosing how to fit.
+Beside them:
 
 - drop: the earlier state stands for the later one;
 - source: so does its reconstruction by its own SAE (encode-decode the current hidden state);
-- target: the later state's own reconstruction, which no transport is expected to beat;
-- least squares: an affine map of the earlier state, fitted on the same tokens.
+- target: the later state's own reconstruction;
+- least squares: an affine map of the earlier state, fitted on the same tokens;
+- least squares, all reaches: the same of the states that a transport's sources are read from.
 """
 
 from __future__ import annotations
@@ -21,152 +23,140 @@ import itertools
 import json
 import time
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import polars as pl
-import scipy.sparse as sp
 import torch
+from numpy import ndarray
 from torch import Tensor
-from transformers import AutoTokenizer, GPT2LMHeadModel
 
 import saematch
 from saematch import SAE, shipped
-from saematch.activations.feature_activations import FeatureActivations
-from saematch.transport import Schedule, fit_transports
+from saematch.activations.model import LanguageModel, open_model
+from saematch.activations.texts import open_texts, tokenise
+from saematch.evaluation.downstream import Predictions
+from saematch.evaluation.estimates import Estimate, Seen, transported
+from saematch.evaluation.splice import batches, losses
+from saematch.evaluation.tally import Ends
+from saematch.evaluation.transports import seen_by
+from saematch.transport import Reach, Schedule, fit_transports
+from saematch.transport.reading import read
 
 KINDS = ("prose", "code", "reference")
-TEST = 40  # the first examples of each set; those after them are for fitting
+TEST, VALID = slice(0, 40), slice(100, 120)  # of each set; the rest is for fitting
+REACHES: tuple[Reach, ...] = get_args(Reach)
 
 
-class Spliced:
-    """The shipped model's residual stream on its texts, and its loss with a state replaced."""
+class Bench:
+    """A pair of SAEs, the shipped model and texts, and the loss with estimates spliced in."""
+
+    def __init__(self, model: LanguageModel, a: SAE, b: SAE, test: slice) -> None:
+        self.ends, self.test = Ends(model, a, b), test
+        self.ids = {
+            kind: tokenise(open_texts(f"saematch:{kind}", n=None), model.tokenizer, 256)
+            for kind in KINDS
+        }
+
+    def fitting(self, fit: str, tokens: int, seed: int) -> list[ndarray]:
+        """Examples to fit on, of one kind or of all alike."""
+        kinds = KINDS if fit == "mixed" else (fit,)
+        last = VALID.start if self.test == VALID else None
+        of = [self.ids[kind][TEST.stop : last] for kind in kinds]
+        n = max(1, round(tokens / 255 / len(kinds)))
+        chosen = [example for some in of for example in some[:n]]
+        order = np.random.default_rng(seed).permutation(len(chosen))
+        return [chosen[place] for place in order]
 
     @torch.no_grad()
-    def __init__(self, names: list[str]):
-        folder = shipped.folder()
-        self.names = names
-        self.model = GPT2LMHeadModel.from_pretrained(folder / "model", dtype=torch.float32).eval()
-        tokenizer = AutoTokenizer.from_pretrained(folder / "model")
-        self.ids, self.states, self.loss = {}, {}, {}
+    def delta(self, estimate: Estimate) -> dict[str, float]:
+        """Delta-loss of each text set, in nats per prediction."""
+        model, site = self.ends.model, self.ends.sites[1]
+        found = {}
         for kind in KINDS:
-            lines = (folder / "texts" / f"{kind}.jsonl").read_text().splitlines()
-            self.ids[kind] = torch.tensor(
-                [
-                    [
-                        tokenizer.bos_token_id,
-                        *tokenizer.encode(
-                            json.loads(line)["text"], truncation=True, max_length=255
-                        ),
-                    ]
-                    for line in lines
-                ]
-            )
-            state = self.model.transformer.wte(self.ids[kind])
-            state = state + self.model.transformer.wpe.weight[: state.shape[1]]
-            states = [state]
-            for block in self.model.transformer.h:
-                states.append(torch.cat([_run(block, part) for part in states[-1].split(40)]))
-            self.states[kind] = states
-            self.loss[kind] = self._loss(kind, len(states) - 1, states[-1][:TEST])
-
-    def at(self, kind: str, name: str, examples: slice) -> Tensor:
-        """`(tokens, d)`: the state at a site, BOS left out."""
-        return self.states[kind][self.names.index(name)][examples, 1:].flatten(0, 1)
-
-    @torch.no_grad()
-    def delta(self, kind: str, name: str, estimate: Tensor) -> float:
-        """Delta-loss over the examples for testing, in nats per token."""
-        place = self.names.index(name)
-        state = self.states[kind][place][:TEST].clone()
-        state[:, 1:] = estimate.view_as(state[:, 1:])
-        return float(self._loss(kind, place, state) - self.loss[kind])
-
-    def _loss(self, kind: str, place: int, state: Tensor) -> Tensor:
-        for block in self.model.transformer.h[place:]:
-            state = _run(block, state)
-        logits = self.model.lm_head(self.model.transformer.ln_f(state[:, 1:-1]))
-        return torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1), self.ids[kind][:TEST, 2:].flatten()
-        )
-
-
-def _run(block: torch.nn.Module, state: Tensor) -> Tensor:
-    out = block(state)
-    return out[0] if isinstance(out, tuple) else out
-
-
-def activations(a: SAE, x: Tensor) -> FeatureActivations:
-    """A's activations on states of examples of one length."""
-    example = np.zeros(len(x), dtype=np.int32)
-    return FeatureActivations(sp.csr_array(a.encode(x).numpy()), example)
+            more, count = 0.0, 0
+            for batch in batches(self.ids[kind][self.test]):
+                x_hat = estimate.make(self.ends.seen(batch))
+                here = losses(model, batch, site, x_hat) - losses(model, batch)
+                more, count = more + float(here.sum()), count + int(batch.predicted.sum())
+            found[kind] = more / count
+        return found
 
 
 def least_squares(x: Tensor, y: Tensor) -> Tensor:
     """`(d + 1, d)`: the affine map from x to y, its last row the bias; hardly any ridge."""
-    x = torch.cat([x, torch.ones(len(x), 1)], 1).double()
+    x = torch.nn.functional.pad(x, (0, 1), value=1.0).double()
     square = x.T @ x
-    square += 1e-6 * square.diagonal().mean() * torch.eye(len(square))
+    square += 1e-4 * square.diagonal()[:-1].mean() * torch.eye(len(square))
     return torch.linalg.solve(square, x.T @ y.double()).float()
 
 
 @torch.no_grad()
+def affine(x: Tensor, example: Tensor, y: Tensor, reaches: tuple[Reach, ...]) -> Estimate:
+    """Least squares on states, those of earlier tokens included."""
+    fitted = least_squares(read(x, example, reaches), y)
+
+    def ahead(seen: Seen) -> Tensor:
+        return read(seen.x_a, seen.example, reaches) @ fitted[:-1] + fitted[-1]
+
+    name = "least squares" if reaches == ("here",) else "least squares, all reaches"
+    return Estimate(name, ahead)
+
+
 def measure(
-    spliced: Spliced, a: str, b: str, fit: str, tokens: int, ks: tuple[int | None, ...], seed: int
+    model: LanguageModel, names: tuple[str, str], options: argparse.Namespace
 ) -> list[dict]:
     """Delta-losses of everything for one pair of SAEs; one row per test set and estimate."""
-    A, B = saematch.load(shipped.path(a)), saematch.load(shipped.path(b))
-    kinds = KINDS if fit == "mixed" else (fit,)
-    length = spliced.ids[kinds[0]].shape[1] - 1
-    last = TEST + max(1, round(tokens / length / len(kinds)))
-    chosen = slice(TEST, last)
-    x_a = torch.cat([spliced.at(kind, a, chosen) for kind in kinds])
-    x_b = torch.cat([spliced.at(kind, b, chosen) for kind in kinds])
-    affine = least_squares(x_a, x_b)
+    A, B = (saematch.load(shipped.path(name)) for name in names)
+    bench = Bench(model, A, B, VALID if options.valid else TEST)
+    examples = bench.fitting(options.fit, options.tokens, options.seed)
+    downstream = Predictions(model, bench.ends.sites[1], examples)
+    error, x_b, activations = seen_by(bench.ends, downstream.read)
+    x_a = torch.cat([bench.ends.seen(batch).x_a for batch in downstream.read])
+    example = torch.from_numpy(activations.example)
+    about = {"pair": " -> ".join(names), "fit": options.fit, "tokens": len(x_a)}
+    about |= {"by": options.by, "reaches": options.reaches, "seed": options.seed}
     rows = []
 
-    def add(estimate: str, k: int | None, values: dict[str, Tensor], **more) -> None:
-        for kind, value in values.items():
-            delta = spliced.delta(kind, b, value)
-            row = {"pair": f"{a} -> {b}", "fit": fit, "tokens": len(x_a), "test": kind}
-            rows.append(row | {"estimate": estimate, "k": k, "delta": delta} | more)
+    def add(estimate: Estimate, k: int | None = None, **more) -> None:
+        for kind, delta in bench.delta(estimate).items():
+            row = {"test": kind, "estimate": estimate.name, "k": k, "delta": delta}
+            rows.append(about | row | more)
 
-    test = {kind: spliced.at(kind, a, slice(0, TEST)) for kind in KINDS}
-    later = {kind: spliced.at(kind, b, slice(0, TEST)) for kind in KINDS}
-    f_test = {kind: A.encode(x) for kind, x in test.items()}
-    error = {kind: x - A.decode(f_test[kind]) for kind, x in test.items()}
-    add("drop", None, test)
-    add("source", None, {kind: A.reconstruct(x) for kind, x in test.items()})
-    add("target", None, {kind: B.reconstruct(x) for kind, x in later.items()})
-    mapped = {kind: x @ affine[:-1] + affine[-1] for kind, x in test.items()}
-    add("least squares", None, mapped)
-    for name in ("features alone", "error carried"):
+    add(Estimate("drop", lambda seen: seen.x_a))
+    add(Estimate("source", lambda seen: seen.reconstruction))
+    add(Estimate("target", lambda seen: seen.b.reconstruct(seen.x_b)))
+    for reaches in (REACHES[:1], REACHES):
+        add(affine(x_a, example, x_b, reaches))
+    for name in options.which.split(","):
         carry = name == "error carried"
         start = time.monotonic()
         found = fit_transports(
             A,
             B,
-            activations(A, x_a),
+            activations,
             x_b,
-            ks=ks,
-            carried=x_a - A.reconstruct(x_a) if carry else None,
-            schedule=Schedule(),
-            seed=seed,
+            ks=[int(k) for k in options.ks.split(",")],
+            carried=error if carry else None,
+            reaches=tuple(options.reaches.split(",")),
+            downstream=downstream if options.by == "predictions" else None,
+            schedule=Schedule(**json.loads(options.schedule)),
+            seed=options.seed,
         )
         seconds = time.monotonic() - start
         for k, transport in found.items():
-            values = {
-                kind: transport.estimate(f, error[kind] if carry else None)
-                for kind, f in f_test.items()
-            }
-            l0 = float((transport.apply(f_test["prose"]) > 0).sum(1).float().mean())
-            add(name, k, values, l0_prose=l0, edges=transport.n_edges, seconds=seconds)
+            edges, loss = transport.n_edges, transport.loss
+            estimate = transported(transport, name, error=carry)
+            add(estimate, k, edges=edges, loss=loss, seconds=seconds)
     return rows
 
 
 def table(rows: list[dict]) -> str:
     """Markdown: a row per pair and estimate, a column per test set."""
     frame = pl.DataFrame(rows, infer_schema_length=None)
-    wide = frame.pivot("test", index=["fit", "tokens", "pair", "estimate", "k"], values="delta")
+    wide = frame.pivot(
+        "test", index=["fit", "tokens", "pair", "estimate", "k", "seconds"], values="delta"
+    )
     config = pl.Config(
         tbl_rows=-1,
         tbl_cols=-1,
@@ -188,7 +178,7 @@ def draw(rows: list[dict]):
     from saematch.plots.style import BLUE, GREEN, GREY, INK, ORANGE, RED, styled
 
     frame = pl.DataFrame(rows, infer_schema_length=None)
-    frame = frame.filter(pl.col("fit") == "mixed").unique(
+    frame = frame.filter(fit="mixed", by="predictions", reaches=",".join(REACHES)).unique(
         ["pair", "estimate", "k", "test"], keep="last", maintain_order=True
     )
     means = frame.group_by("pair", "estimate", "k", maintain_order=True).agg(pl.col("delta").mean())
@@ -264,9 +254,14 @@ def draw(rows: list[dict]):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fit", default="mixed", choices=["mixed", *KINDS])
-    parser.add_argument("--tokens", type=int, default=10_000)
+    parser.add_argument("--tokens", type=int, default=61_200)
     parser.add_argument("--pairs", default="1,2,3,4,5", help="0: resid_pre_0 -> resid_post_0")
-    parser.add_argument("--ks", default="dense,64,32,16,8,4")
+    parser.add_argument("--ks", default="64,32,16,8,4")
+    parser.add_argument("--which", default="features alone,error carried")
+    parser.add_argument("--by", default="predictions", choices=["predictions", "state"])
+    parser.add_argument("--reaches", default=",".join(REACHES))
+    parser.add_argument("--schedule", default="{}", help="what to change of Schedule, as JSON")
+    parser.add_argument("--valid", action="store_true", help="measure on examples for choosing")
     parser.add_argument("--draw", type=Path, help="a figure of these results, and no measuring")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, default=Path("transport.json"))
@@ -275,13 +270,11 @@ def main() -> None:
         rows = json.loads(options.draw.read_text())
         draw(rows).write_image(options.output.with_suffix(".svg"))
         return
-    ks = tuple(None if k == "dense" else int(k) for k in options.ks.split(","))
-    names = shipped.residual_path()
-    pairs = list(itertools.pairwise(names))
-    spliced = Spliced(names)
+    pairs = list(itertools.pairwise(shipped.residual_path()))
+    model = open_model("saematch:model")
     rows = json.loads(options.output.read_text()) if options.output.exists() else []
     for place in map(int, options.pairs.split(",")):
-        new = measure(spliced, *pairs[place], options.fit, options.tokens, ks, options.seed)
+        new = measure(model, pairs[place], options)
         print(table(new), flush=True)
         rows += new
         options.output.write_text(json.dumps(rows, indent=1))

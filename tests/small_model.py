@@ -49,6 +49,20 @@ class SmallModel:
         ).view(ids.shape[0], -1)
         return each if mask is None else each.masked_fill(~mask[:, 1:], torch.nan)
 
+    device = torch.device("cpu")
+
+    def divergence(
+        self, ids: Tensor, mask: Tensor | None, site: str, value: Tensor, where: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        value = value.detach().requires_grad_()
+        own = (self._pass(ids, {})[1] @ self.readout)[where].log_softmax(-1)
+        with torch.enable_grad():
+            put = {site: lambda there, _: there.index_put((where,), value)}
+            new = (self._pass(ids, put)[1] @ self.readout)[where].log_softmax(-1)
+            far = (own.exp() * (own - new)).sum(-1)
+            (slope,) = torch.autograd.grad(far.sum(), value)
+        return far.detach(), slope
+
     def _pass(self, ids: Tensor, replace: Mapping) -> tuple[dict[str, Tensor], Tensor]:
         found: dict[str, Tensor] = {}
 

@@ -252,3 +252,65 @@ def test_what_is_no_language_model_is_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(SaematchError, match=r"pip install 'saematch\[activations\]'"):
         open_model("saematch:model")
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+@pytest.mark.parametrize("site", ["blocks.0.hook_resid_post", "blocks.1.hook_mlp_out", LAST])
+def test_divergence_and_its_slope_are_those_of_the_predictions(name, site):
+    lm, ids = small(name), some_ids(2, 9)
+    mask = torch.arange(9) < torch.tensor([[9], [6]])
+    where = mask.clone()
+    where[:, 0] = False
+    there = lm.run(ids, [site], mask)[site]
+    g = torch.Generator().manual_seed(0)
+    value = there[where] + 0.3 * torch.randn(there[where].shape, generator=g)
+    far, slope = lm.divergence(ids, mask, site, value, where)
+
+    def predictions(value):
+        whole = there.clone()
+        whole[where] = value
+        found = []
+        handle = lm.model.get_output_embeddings().register_forward_hook(
+            lambda _, inputs, logits: found.append(logits)
+        )
+        with handle:
+            lm.losses(ids, mask, replace={site: lambda *_: whole})
+        scores = found[0]
+        if cap := getattr(lm.model.config, "final_logit_softcapping", None):
+            scores = cap * torch.tanh(scores / cap)
+        return scores[where].double().log_softmax(-1)
+
+    own = predictions(there[where])
+
+    def by_hand(value):
+        return (own.exp() * (own - predictions(value))).sum(-1)
+
+    torch.testing.assert_close(far.double(), by_hand(value), atol=1e-5, rtol=1e-3)
+    step = torch.randn(value.shape, generator=g)
+    step /= step.norm()
+    change = (by_hand(value + 0.05 * step).sum() - by_hand(value - 0.05 * step).sum()) / 0.1
+    assert float((slope * step).sum()) == pytest.approx(float(change), rel=0.03, abs=2e-4)
+    unchanged, still = lm.divergence(ids, mask, site, there[where], where)
+    assert unchanged.abs().max() < 1e-5
+    assert still.abs().max() < 1e-4
+
+
+def test_a_divergence_leaves_the_model_as_it_was():
+    lm, ids = small("gpt2"), some_ids()
+    weights = list(lm.model.parameters())
+    weights[0].requires_grad_(False)
+    needed = [weight.requires_grad for weight in weights]
+    before = lm.losses(ids)
+    where = torch.ones_like(ids, dtype=torch.bool)
+    value = lm.run(ids, [LAST])[LAST]
+    try:
+        lm.divergence(ids, None, LAST, 2 * value[where], where)
+        with pytest.raises(SaematchError, match="has layers 0 to 2"):
+            lm.divergence(ids, None, "blocks.99.hook_resid_post", value[where], where)
+        with pytest.raises(RuntimeError):
+            lm.divergence(ids, None, LAST, value[where][1:], where)
+        assert [weight.requires_grad for weight in weights] == needed
+        assert all(weight.grad is None for weight in weights)
+        assert torch.equal(lm.losses(ids), before)
+    finally:
+        weights[0].requires_grad_(True)

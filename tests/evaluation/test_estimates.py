@@ -28,7 +28,9 @@ def pair():
 
 @pytest.fixture
 def seen(pair, inputs):
-    return Seen(pair[0], pair[1], inputs, inputs.flip(0) * 1.1)
+    return Seen(
+        pair[0], pair[1], inputs, inputs.flip(0) * 1.1, torch.zeros(len(inputs), dtype=torch.int64)
+    )
 
 
 def test_baselines_are_what_they_are_called(pair, seen):
@@ -54,7 +56,7 @@ def test_a_planted_permutation_gives_back_what_the_sae_itself_does(activation, i
     # the permutation, found by its own matching: orientation is tested with it
     found = Pairing.of(match(a, b, "sae-match", fold=how))
     assert torch.equal(found.target, CYCLE)
-    seen = Seen(a, b, inputs, inputs)
+    seen = Seen(a, b, inputs, inputs, torch.zeros(len(inputs), dtype=torch.int64))
     itself = a.reconstruct(inputs)
     torch.testing.assert_close(b.reconstruct(inputs), itself, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(carried(found).make(seen), itself, rtol=1e-3, atol=1e-3)
@@ -112,7 +114,7 @@ def test_with_the_error_a_match_is_a_step_from_where_one_is(pair, seen):
 def test_saes_that_normalise_write_in_the_scale_of_what_was_read(inputs):
     a = make_sae(normalisation="layer_norm")
     b = make_sae(seed=1, normalisation="layer_norm")
-    seen = Seen(a, b, inputs, inputs)
+    seen = Seen(a, b, inputs, inputs, torch.zeros(len(inputs), dtype=torch.int64))
     shift, scale = inputs.mean(-1, keepdim=True), inputs.std(-1, keepdim=True)
     by_hand = (seen.f_a @ b.W_dec[CYCLE] + b.b_dec) * scale + shift
     got = carried(pairing(a, b, CYCLE)).make(seen)
@@ -141,11 +143,13 @@ def test_a_chain_is_the_product_of_its_steps(pair):
 
 def test_a_transport_is_anything_that_applies(pair, seen):
     class Twice:
-        def apply(self, f):
+        def apply(self, f, example):
+            assert example is seen.example
             return 2 * f
 
-    got = transported(Twice()).make(seen)
-    torch.testing.assert_close(got, 2 * seen.f_a @ pair[1].W_dec + pair[1].b_dec)
+    alone = 2 * seen.f_a @ pair[1].W_dec + pair[1].b_dec
+    torch.testing.assert_close(transported(Twice()).make(seen), alone)
+    torch.testing.assert_close(transported(Twice(), error=True).make(seen), alone + seen.error)
 
 
 def test_labels_tell_estimates_apart(pair):
@@ -182,6 +186,6 @@ def test_folded_or_not_an_sae_carries_the_same(pair, seen):
     a, b = pair
     found = carried(pairing(a, b, CYCLE, how="threshold")).make(seen)
     one, other = fold(a), fold(b)
-    again = Seen(one, other, seen.x_a, seen.x_b)
+    again = Seen(one, other, seen.x_a, seen.x_b, seen.example)
     folded = carried(pairing(one, other, CYCLE)).make(again)
     torch.testing.assert_close(folded, found, rtol=1e-3, atol=1e-3)

@@ -13,7 +13,9 @@ from saematch.activations.feature_activations import FeatureActivations
 from saematch.transport import Schedule, SparseTransport, fit_transport, fit_transports
 
 D, A, B = 24, 30, 20
-QUICK = Schedule(dense=20, between=10, final=60, batch=500, rate=0.02, dense_rate=0.02, widest=8)
+QUICK = Schedule(between=5, final=20, batch=500, rate=0.02, final_rate=0.02, widest=8)
+SHORT = Schedule(between=1, exchanges=1, final=2, batch=200)
+HERE = ("here",)
 
 
 def sae(d_sae: int, seed: int, activation: str = "jumprelu", name: str = "planted") -> SAE:
@@ -65,6 +67,7 @@ def planted(activation: str = "jumprelu"):
         a=a,
         b=b,
         k=2,
+        reaches=HERE,
         weight=sp.csr_array(W.numpy()),
         bias=bias,
         drive=sp.csr_array(W.numpy()),
@@ -80,7 +83,9 @@ def planted(activation: str = "jumprelu"):
 def recovered():
     truth, W = planted()
     f = sources()
-    found = fit_transport(truth.a, truth.b, table(f), truth.estimate(f), k=2, schedule=QUICK)
+    found = fit_transport(
+        truth.a, truth.b, table(f), truth.estimate(f), k=2, reaches=HERE, schedule=QUICK
+    )
     return truth, W, found
 
 
@@ -136,7 +141,7 @@ def test_other_activations_are_fitted_and_applied(activation):
     truth, _ = planted(activation)
     f = sources(share=0.1)
     x = truth.estimate(f)
-    found = fit_transports(truth.a, truth.b, table(f), x, ks=(8, 2), schedule=QUICK)
+    found = fit_transports(truth.a, truth.b, table(f), x, ks=(8, 2), reaches=HERE, schedule=QUICK)
     start = truth.b.reconstruct(truth.a.decode(f))
     assert (found[8].estimate(f) - x).square().mean() < 0.2 * (start - x).square().mean()
     assert (np.diff(found[8].weight.indptr) <= 8).all()
@@ -152,11 +157,9 @@ def test_what_is_carried_along_is_not_fitted_again():
     f = sources()
     carried = torch.randn(len(f), D, generator=torch.Generator().manual_seed(5))
     x = truth.estimate(f) + carried
-    short = Schedule(dense=2, final=2, batch=500)
-    with_it = fit_transport(
-        truth.a, truth.b, table(f), x, k=2, carried=carried, schedule=short, seed=4
-    )
-    plain = fit_transport(truth.a, truth.b, table(f), x - carried, k=2, schedule=short, seed=4)
+    given = {"k": 2, "schedule": SHORT, "seed": 4}
+    with_it = fit_transport(truth.a, truth.b, table(f), x, carried=carried, **given)
+    plain = fit_transport(truth.a, truth.b, table(f), x - carried, **given)
     assert with_it.carried
     assert not plain.carried
     assert torch.allclose(with_it.bias, plain.bias, atol=1e-2)
@@ -166,9 +169,8 @@ def test_what_is_carried_along_is_not_fitted_again():
 def test_same_seed_same_map():
     truth, _ = planted()
     f = sources(600)
-    short = Schedule(dense=1, final=1, batch=200)
     first, second = (
-        fit_transport(truth.a, truth.b, table(f), truth.estimate(f), k=3, schedule=short, seed=7)
+        fit_transport(truth.a, truth.b, table(f), truth.estimate(f), k=3, schedule=SHORT, seed=7)
         for _ in range(2)
     )
     assert np.array_equal(first.weight.toarray(), second.weight.toarray())
@@ -186,7 +188,7 @@ def test_features_that_never_fire_or_are_excluded_do_no_harm():
     a = dataclasses.replace(truth.a, W_dec=W_dec, exclusions={})
     b = dataclasses.replace(truth.b, W_enc=W_enc, exclusions={})
     x = truth.estimate(f)
-    found = fit_transport(a, b, table(f), x, k=4, schedule=Schedule(dense=2, final=2, batch=200))
+    found = fit_transport(a, b, table(f), x, k=4, reaches=HERE, schedule=SHORT)
     weight = found.weight.toarray()
     assert np.isfinite(weight).all()
     assert not weight[5].any()
@@ -199,20 +201,81 @@ def test_features_that_never_fire_or_are_excluded_do_no_harm():
     )
 
 
-def test_the_dense_start_is_encoding_what_is_decoded():
+def test_edges_from_earlier_tokens_are_recovered():
+    """Features of B that read one source here, one on the token before, one so far."""
     truth, _ = planted()
-    f = sources(300)
-    none = Schedule(dense=0, final=0)
-    found = fit_transport(truth.a, truth.b, table(f), truth.estimate(f), k=None, schedule=none)
-    expected = truth.b.encode(truth.a.decode(f))
-    assert torch.allclose(found.apply(f), expected, atol=1e-4)
+    g = torch.Generator().manual_seed(6)
+    f = sources(4000)
+    example = torch.arange(400).repeat_interleave(10)
+    W = torch.zeros(3 * A, B)
+    for j in range(B):
+        at = torch.randperm(A, generator=g)[:3] + torch.tensor([0, A, 2 * A])
+        W[at, j] = torch.tensor([1.5, 1.4, 3.0])
+    true = dataclasses.replace(
+        truth,
+        reaches=("here", "previous", "so far"),
+        weight=sp.csr_array(W.T.numpy()),
+        bias=torch.full((B,), -0.5),
+    )
+    x = true.estimate(f, example=example)
+    activations = FeatureActivations(table(f).matrix, example.numpy().astype(np.int32))
+    found = fit_transport(truth.a, truth.b, activations, x, k=3, schedule=QUICK)
+    edges = set(found.edges().select("source", "reach", "target").iter_rows())
+    reaches = ("here", "previous", "so far")
+    wanted = {(int(s) % A, reaches[int(s) // A], int(j)) for s, j in W.nonzero()}
+    assert len(edges & wanted) >= 0.9 * len(wanted)
+    alone = fit_transport(truth.a, truth.b, activations, x, k=3, reaches=HERE, schedule=QUICK)
+    assert found.loss < 0.2 * alone.loss
+
+
+def test_examples_do_not_read_one_another(recovered):
+    truth, _, _ = recovered
+    W = sp.csr_array(np.tile(truth.weight.toarray(), 2))
+    both = dataclasses.replace(truth, reaches=("here", "previous"), weight=W)
+    f = sources(12)
+    apart = both.apply(f, example=torch.arange(12))
+    assert torch.equal(apart, both.apply(f[:, None])[:, 0])
+    assert torch.allclose(apart, truth.apply(f), atol=1e-5)
+    assert not torch.allclose(both.apply(f), apart, atol=0.1)
+    halves = both.apply(f, example=torch.arange(12) // 6)
+    assert torch.allclose(halves, both.apply(f.view(2, 6, A)).view(12, B))
+
+
+class Weighed:
+    """A loss that counts one dimension of the hidden state alone, and notes what it was asked."""
+
+    def __init__(self, x, dimension):
+        self.x, self.dimension, self.asked = x, dimension, []
+
+    def batches(self, tokens, random):
+        return np.array_split(random.permutation(len(self.x)), len(self.x) // tokens)
+
+    def slope(self, rows, x_hat):
+        self.asked.append(len(rows))
+        error = torch.zeros_like(x_hat)
+        error[:, self.dimension] = (x_hat - self.x[rows])[:, self.dimension]
+        return float(error.square().sum()), 2 * error
+
+
+def test_the_finish_is_fitted_by_what_comes_downstream():
+    truth, _ = planted()
+    f = sources(1500)
+    x = truth.estimate(f) + torch.randn(1500, D, generator=torch.Generator().manual_seed(8))
+    loss = Weighed(x, dimension=5)
+    given = {"k": 1, "reaches": HERE, "schedule": QUICK}
+    plain = fit_transport(truth.a, truth.b, table(f), x, **given)
+    weighed = fit_transport(truth.a, truth.b, table(f), x, downstream=loss, **given)
+    errors = [(t.estimate(f) - x)[:, 5].square().mean() for t in (weighed, plain)]
+    assert errors[0] < 0.95 * errors[1]
+    assert weighed.loss > plain.loss
+    assert loss.asked == [500] * 3 * QUICK.final
 
 
 def test_applied_to_any_leading_shape(recovered):
     found = recovered[2]
     f = sources(12)
     assert torch.allclose(found.apply(f.view(3, 4, A)).view(12, B), found.apply(f))
-    assert found.apply(f[0]).shape == (B,)
+    assert found.apply(f[:1]).shape == (1, B)
 
 
 def test_errors_name_what_is_wrong(recovered):
@@ -220,8 +283,12 @@ def test_errors_name_what_is_wrong(recovered):
     f = sources(50)
     x = truth.estimate(f)
     a, b = truth.a, truth.b
-    with pytest.raises(SaematchError, match="expected 30 activations"):
+    with pytest.raises(SaematchError, match=r"expected \(tokens, 30\)"):
         found.apply(f[:, :-1])
+    with pytest.raises(SaematchError, match=r"example has shape \(49,\); expected \(50,\)"):
+        found.apply(f, example=torch.zeros(49))
+    with pytest.raises(SaematchError, match="reaches has 'there'"):
+        fit_transport(a, b, table(f), x, reaches=("there",))
     with pytest.raises(SaematchError, match="activations_a has 20 features"):
         fit_transport(a, b, table(f[:, :B]), x)
     with pytest.raises(SaematchError, match="target has shape"):
@@ -248,8 +315,8 @@ def test_edges_to_an_sae_that_is_stored_in_bfloat16():
     a, b = sae(12, 0), sae(12, 1).to(dtype=torch.bfloat16)
     f = sources(300)
     f = torch.nn.functional.pad(f, (0, 12 - f.shape[1]))
-    schedule = Schedule(1, 1, 1)
-    found = fit_transport(a, b, table(f), torch.randn(300, D), k=2, schedule=schedule)
+    x = torch.randn(300, D)
+    found = fit_transport(a, b, table(f), x, k=2, reaches=HERE, schedule=SHORT)
     edges = found.edges().filter(pl.col("sufficient").is_not_null())
     assert len(edges)
     for source, target, weight, enough in edges.select(

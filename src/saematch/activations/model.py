@@ -161,14 +161,50 @@ class LanguageModel:
             SaematchError: a site that the model does not have, or that is not passed; a model
                 without next-token predictions; a new value of another shape.
         """
-        if not self.causal:
-            raise SaematchError(
-                f"{self.name} is no causal language model: only its activations can be had"
-            )
+        self._check_causal()
         with self._changed(replace or {}, read):
             inputs = self._inputs(ids, mask)
             logits = self.model(**inputs).logits
         return _next_token_losses(logits, inputs["input_ids"], inputs["attention_mask"].bool())
+
+    def divergence(
+        self,
+        ids: Int[Tensor, "batch seq"],
+        mask: Bool[Tensor, "batch seq"] | None,
+        site: Site | str,
+        value: Float[Tensor, "tokens d"],
+        where: Bool[Tensor, "batch seq"],
+    ) -> tuple[Float[Tensor, " tokens"], Float[Tensor, "tokens d"]]:
+        """How far predictions move with `value` at a site, and which way that grows.
+
+        Args:
+            ids: token ids, padded on the right.
+            mask: true for tokens.
+            site: where it stands.
+            value: what stands at the tokens that are true in `where`, row by row.
+            where: the tokens to replace; predictions made at them are compared.
+
+        Returns:
+            KL divergence in nats of the predictions at those tokens from the model's own, and the
+            gradient of its sum by `value`, both float32. The model's weights collect none.
+
+        Raises:
+            SaematchError: as of `losses`.
+        """
+        self._check_causal()
+        hook, inputs = self.site(site).hook, self._inputs(ids, mask)
+        value = value.detach().float().requires_grad_()
+
+        def put(there: Tensor, _: Mapping[str, Tensor]) -> Tensor:
+            return there.index_put((where,), value)
+
+        with torch.no_grad():
+            own = self.model(**inputs).logits[where].float().log_softmax(-1)
+        with _constant(self.model), torch.enable_grad(), self._changed({hook: put}, ()):
+            new = self.model(**inputs).logits[where].float().log_softmax(-1)
+            far = (own.exp() * (own - new)).sum(-1)
+            (slope,) = torch.autograd.grad(far.sum(), value)
+        return far.detach(), slope
 
     @contextlib.contextmanager
     def _changed(self, replace: Mapping[str, Replacement], read: Sequence[str]) -> Iterator[None]:
@@ -195,6 +231,12 @@ class LanguageModel:
         if missing:
             raise SaematchError(
                 f"{', '.join(missing)}: no text passes there on its way through {self.name}"
+            )
+
+    def _check_causal(self) -> None:
+        if not self.causal:
+            raise SaematchError(
+                f"{self.name} is no causal language model: only its activations can be had"
             )
 
     def _inputs(self, ids: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
@@ -259,6 +301,19 @@ def prepared(model: PreTrainedModel) -> PreTrainedModel:
     for part in (config, config.get_text_config()):
         part.use_cache = False
     return model.eval()
+
+
+@contextlib.contextmanager
+def _constant(model: nn.Module) -> Iterator[None]:
+    """No gradients of weights meanwhile: they would take memory for nothing."""
+    learnt = [weight for weight in model.parameters() if weight.requires_grad]
+    try:
+        for weight in learnt:
+            weight.requires_grad_(False)
+        yield
+    finally:
+        for weight in learnt:
+            weight.requires_grad_(True)
 
 
 def _located(name: str) -> tuple[str, str | None]:

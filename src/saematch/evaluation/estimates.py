@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Protocol
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from saematch.errors import SaematchError
@@ -44,16 +44,21 @@ ABOUT: dict[str, str] = {
 class Map(Protocol):
     """Anything that turns activations of A's features into activations of B's."""
 
-    def apply(self, f: Float[Tensor, "tokens d_sae_a"], /) -> Float[Tensor, "tokens d_sae_b"]:
-        """Activations `(tokens, d_sae_a)` as `(tokens, d_sae_b)`."""
+    def apply(
+        self, f_a: Float[Tensor, "tokens d_sae_a"], example: Int[Tensor, " tokens"], /
+    ) -> Float[Tensor, "tokens d_sae_b"]:
+        """Activations of B, of tokens that are of those examples, one after the other."""
         ...
 
 
 class Seen:
     """Some tokens at A's site and at B's, and what A's SAE makes of them, made once."""
 
-    def __init__(self, a: SAE, b: SAE, x_a: Tokens, x_b: Tokens) -> None:
+    def __init__(
+        self, a: SAE, b: SAE, x_a: Tokens, x_b: Tokens, example: Int[Tensor, " tokens"]
+    ) -> None:
         self.a, self.b, self.x_a, self.x_b = a, b, x_a, x_b
+        self.example = example  # which each token is of, one after the other
 
     @cached_property
     def f_a(self) -> Float[Tensor, "tokens d_sae_a"]:
@@ -177,9 +182,10 @@ def partial(
     return Estimate(name, make, links, quantile, by or pairing.fold)
 
 
-def transported(transport: Map, name: str = "transport") -> Estimate:
-    """Encode with A, a map between features, decode with B."""
-    return Estimate(name, lambda seen: seen.decoded(transport.apply(seen.f_a)))
+def transported(transport: Map, name: str = "transport", *, error: bool = False) -> Estimate:
+    """Encode with A, a map between features, decode with B; A's error carried along if asked."""
+    make = _with_error(lambda seen: seen.decoded(transport.apply(seen.f_a, seen.example)), error)
+    return Estimate(name, make)
 
 
 def of_pairing(

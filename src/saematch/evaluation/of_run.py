@@ -93,7 +93,7 @@ def evaluate_run(
     edges = made.kept_edges(run, table)
     more = None
     if chosen.transports:
-        more = Transports(model, fitted[1], chosen.transports, chosen.seed, batch_tokens)
+        more = Transports(model, fitted[1], chosen.transports, chosen.seed)
     there = set(table.select("a", "b", "texts", "estimate").unique().iter_rows())
     layers = Layers.of(run)
     held = _Held(run, load)

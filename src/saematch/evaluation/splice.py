@@ -43,6 +43,17 @@ class Model(Protocol):
         """Cross-entropy of each next token in nats, `(batch, seq - 1)` float32."""
         ...
 
+    def divergence(
+        self, ids: Tensor, mask: Tensor | None, site: str, value: Tensor, where: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """KL divergence of each prediction with `value` at `site`, and its slope by `value`."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:

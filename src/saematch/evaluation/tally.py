@@ -86,7 +86,7 @@ class Ends:
                 )
         # as the model has them: what an SAE is stored in must not round the true values
         x_a, x_b = (batch.values(found[site]) for site in sites)
-        return Seen(self.a, self.b, x_a, x_b)
+        return Seen(self.a, self.b, x_a, x_b, batch.token_example)
 
     @torch.no_grad()
     def fit(self, examples: Sequence[ndarray]) -> Fit:

@@ -1,6 +1,15 @@
 """Activations of one SAE's features from those of another, with at most k edges a feature."""
 
-from saematch.transport.fitting import Schedule, fit_transport, fit_transports
+from saematch.transport.fitting import Downstream, Schedule, fit_transport, fit_transports
+from saematch.transport.reading import REACHES, Reach
 from saematch.transport.sparse import SparseTransport
 
-__all__ = ["Schedule", "SparseTransport", "fit_transport", "fit_transports"]
+__all__ = [
+    "REACHES",
+    "Downstream",
+    "Reach",
+    "Schedule",
+    "SparseTransport",
+    "fit_transport",
+    "fit_transports",
+]

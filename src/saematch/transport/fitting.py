@@ -1,57 +1,102 @@
-"""Fitting a sparse transport: which edges, and how strong, so that B's hidden state comes out.
+"""Fitting a sparse transport: which edges, and how strong, so that the model goes on as it would.
 
-Minimised over weights W and biases c, with at most k sources per target, is the error of the
-hidden state, not of each feature on its own, so that what one feature misses another can make good:
+Pre-activations of B's features are a sparse sum over sources, A's features as read here and on
+earlier tokens, `f_b = activation_b(sources @ weight.T + bias)`. Edges are chosen by the error of
+the hidden state that B's decoder makes of them, jointly, so that what one feature misses another
+can make good:
 
-    E = mean over tokens |x_b - carried - b_dec - f_b @ W_dec_b|^2,   f_b = activation_b(f_a W + c)
+    E = sum over tokens |x_b - carried - b_dec - f_b @ W_dec_b|^2
 
-1. **Start** at the virtual weights `W_dec_a @ W_enc_b` and the bias that goes with them: what the
-   residual stream carries over by itself, which is `b.encode(a.decode(f_a))`.
-2. **Fit** by Adam, with the slope `s = 1[pre > t] + 1[|pre - t| < w t / 2] / w` in place of the
-   activation's derivative: the threshold moves activations in and out, which the rectangle kernel
-   of JumpReLU training lets the gradient see.
-3. **Prune** in steps of one half to the k edges per target with the largest saliency
-   `W_ij^2 * mean of (f_i^2 s_j^2)`, and fit again after every step: to second order, with the
-   Gauss-Newton diagonal, the saliency is what the error rises by when an edge is taken away
-   (optimal brain damage). It sees an edge only where its target is active or nearly so, which
-   the size of virtual weights or plain correlation do not.
+1. **Start** from all virtual weights, `W_dec_a @ W_enc_b`: what the residual stream carries over by
+   itself, `b.encode(a.decode(f_a))`. Nothing is known yet of earlier tokens.
+2. **Choose** edges, of all that could be, by what each is worth at its best weight: with the slope
+   and curvature of E along it, `G` and `H`,
+
+       best = weight - G / H,      gain = H best^2 / 2,
+
+   for an edge that is there what E rises by without it, and for one that is not what it falls by
+   with it (to second order, with the Gauss-Newton diagonal: optimal brain damage, and matching
+   pursuit's step). The k edges of largest gain of each target are kept.
+3. **Fit** weights and biases by Adam, with `1[pre > t] + 1[|pre - t| < w t / 2] / w` for the
+   activation's slope: the threshold moves activations in and out, which the rectangle kernel of
+   JumpReLU training lets the gradient see. Where a feature never fires and should, the slope is 1.
+4. **Repeat**, with half as many edges each time, and several times at the number asked for: edges
+   that were worth little are exchanged for others, now that all have fitted weights.
+5. **Finish** with the edges fixed, by what the transport is for: the hidden state, or a loss
+   further down the model, such as the divergence of its predictions.
 
 Sources: virtual weights, Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits";
-optimal brain damage, LeCun, Denker, Solla, NIPS 1989; the kernel, Rajamanoharan et al. 2024, arXiv
-2407.14435; Adam, Kingma and Ba, arXiv 1412.6980.
+optimal brain damage, LeCun, Denker, Solla, NIPS 1989; matching pursuit, Mallat and Zhang 1993; the
+kernel, Rajamanoharan et al. 2024, arXiv 2407.14435; Adam, Kingma and Ba, arXiv 1412.6980.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from jaxtyping import Float
+from numpy import ndarray
 from torch import Tensor
 
 from saematch.activations.feature_activations import FeatureActivations
 from saematch.errors import SaematchError
 from saematch.sae import SAE
+from saematch.transport.edges import Edges
+from saematch.transport.reading import REACHES, Reach, check_reaches, read_sparse
 from saematch.transport.sparse import SparseTransport, as_torch, threshold
 
-CHUNK = 2048  # tokens at a time, where no batch is asked for
+CHUNK = 1024  # tokens at a time, where all edges are looked at
+LOOKED = 16_384  # tokens that edges are chosen on, at most; drawn anew each time
+DENSE = 32  # a table with one value in as many is the faster as a dense matrix
+
+
+class Downstream(Protocol):
+    """What a hidden state is for: a loss of what stands at B's site."""
+
+    def batches(self, tokens: int, random: np.random.Generator) -> Sequence[ndarray]:
+        """Every token once, in random groups of about so many that are read together."""
+        ...
+
+    def slope(
+        self, rows: ndarray, x_hat: Float[Tensor, "rows d_out"]
+    ) -> tuple[float, Float[Tensor, "rows d_out"]]:
+        """The loss with `x_hat` on those tokens, summed over them, and its gradient."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class _HiddenState:
+    """The squared error of the hidden state."""
+
+    x_b: Float[Tensor, "tokens d_out"]
+
+    def batches(self, tokens: int, random: np.random.Generator) -> Sequence[ndarray]:
+        parts = -(-len(self.x_b) // tokens)
+        return np.array_split(random.permutation(len(self.x_b)), parts)
+
+    def slope(self, rows: ndarray, x_hat: Tensor) -> tuple[float, Tensor]:
+        error = x_hat - self.x_b[rows]
+        return float(error.square().sum()), 2 * error
 
 
 @dataclass(frozen=True)
 class Schedule:
     """How long and how fast to fit; an epoch is once over all tokens."""
 
-    dense: int = 4  # epochs with all edges
-    between: int = 2  # epochs after each halving
-    final: int = 8  # epochs at each number of edges that was asked for
+    widest: int = 256  # edges per feature that are fitted first
+    between: int = 2  # epochs after each choice of edges
+    exchanges: int = 3  # times that edges are chosen again at each number asked for
+    final: int = 8  # epochs at the end, with the edges fixed
     batch: int = 1024  # tokens a step
-    rate: float = 0.01  # of Adam, while sparse; falls to 0 in the final epochs
-    dense_rate: float = 0.003
+    rate: float = 0.003  # of Adam
+    final_rate: float = 0.005  # falling to 0
     width: float = 0.5  # of the rectangle kernel, in thresholds
-    widest: int = 128  # edges per feature after the first pruning
+    ridge: float = 0.01  # added to the curvature, in units of its mean over a target's edges
 
 
 def fit_transport(
@@ -60,8 +105,10 @@ def fit_transport(
     activations_a: FeatureActivations,
     target: Float[Tensor, "tokens d_out"],
     *,
-    k: int | None = 32,
+    k: int = 32,
     carried: Float[Tensor, "tokens d_out"] | None = None,
+    reaches: Sequence[Reach] = tuple(REACHES),
+    downstream: Downstream | None = None,
     schedule: Schedule | None = None,
     seed: int = 0,
 ) -> SparseTransport:
@@ -72,16 +119,28 @@ def fit_transport(
         b: the SAE whose features are estimated; in the space that `a` writes to.
         activations_a: what A's features do on the tokens.
         target: raw activations at the site that B writes, on the same tokens.
-        k: the most edges per feature of B; None for all of them.
+        k: the most edges per feature of B.
         carried: what will be added to B's reconstruction, such as A's error `x_a - x_hat_a`.
+        reaches: where features of A are read: "here", on the "previous" token, "so far".
+        downstream: what the finish is fitted by; the hidden state itself unless given.
         schedule: how long and how fast to fit.
         seed: of the order of tokens.
 
     Raises:
-        SaematchError: SAEs or arrays that do not go together, no tokens, or a k below 1.
+        SaematchError: SAEs or arrays that do not go together, no tokens, a k below 1, or an
+            unknown reach.
     """
     found = fit_transports(
-        a, b, activations_a, target, ks=(k,), carried=carried, schedule=schedule, seed=seed
+        a,
+        b,
+        activations_a,
+        target,
+        ks=(k,),
+        carried=carried,
+        reaches=reaches,
+        downstream=downstream,
+        schedule=schedule,
+        seed=seed,
     )
     return found[k]
 
@@ -92,66 +151,79 @@ def fit_transports(
     activations_a: FeatureActivations,
     target: Float[Tensor, "tokens d_out"],
     *,
-    ks: Sequence[int | None] = (None, 64, 32, 16, 8, 4),
+    ks: Sequence[int] = (64, 32, 16, 8, 4),
     carried: Float[Tensor, "tokens d_out"] | None = None,
+    reaches: Sequence[Reach] = tuple(REACHES),
+    downstream: Downstream | None = None,
     schedule: Schedule | None = None,
     seed: int = 0,
-) -> dict[int | None, SparseTransport]:
-    """Transports of several sparsities from one fit, each pruned from the one before; by k.
+) -> dict[int, SparseTransport]:
+    """Transports of several sparsities from one fit, each chosen from the one before; by k.
 
     Arguments and errors are those of `fit_transport`.
     """
     schedule = schedule or Schedule()
     _check(a, b, activations_a, target, carried, ks)
-    fit = _Fit(a, b, activations_a, target, carried, schedule, seed)
-    fit.run(schedule.dense, schedule.dense_rate)
-    found: dict[int | None, SparseTransport] = {}
-    if None in ks:
-        fit.loss = fit.run(schedule.dense, schedule.dense_rate, falling=True)
-        found[None] = fit.result(None)
+    check_reaches(reaches)
+    fit = _Fit(a, b, activations_a, target, carried, tuple(reaches), schedule, seed)
+    found: dict[int, SparseTransport] = {}
     reached = 2 * schedule.widest
-    for k in sorted({k for k in ks if k is not None}, reverse=True):
+    for k in sorted(set(ks), reverse=True):
         while reached // 2 > k:
             reached //= 2
-            fit.prune(reached)
+            fit.choose(reached)
             fit.run(schedule.between, schedule.rate)
         reached = k
-        fit.prune(k)
-        fit.loss = fit.run(schedule.final, schedule.rate, falling=True)
-        found[k] = fit.result(k)
+        for _ in range(1 + schedule.exchanges):
+            fit.choose(k)
+            fit.run(schedule.between, schedule.rate)
+        found[k] = fit.finished(k, downstream)
     return found
 
 
-class _Fit:
-    """Weights in the course of being fitted; dense, with a mask of the edges there are."""
+@dataclass
+class _State:
+    """What is fitted; without edges yet, all virtual weights are there."""
 
-    def __init__(self, a, b, activations_a, target, carried, schedule, seed):
-        self.a, self.b, self.schedule = a, b, schedule
-        self.F = sp.csr_array(activations_a.matrix, dtype=np.float32)
-        self.F.sum_duplicates()
-        self.tokens = activations_a.n_tokens
-        rest = target if carried is None else target - carried
-        self.rest = (rest.to(b.device) - b.b_dec).float()
-        self.carried = carried is not None
+    bias: Float[Tensor, " d_sae_b"]
+    edges: Edges | None = None
+
+
+class _Fit:
+    """Edges and weights in the course of being chosen and fitted."""
+
+    def __init__(self, a, b, activations_a, target, carried, reaches, schedule, seed) -> None:
+        self.a, self.b, self.reaches, self.schedule = a, b, reaches, schedule
+        self.F = read_sparse(activations_a, reaches)
+        self.tokens, self.sources = activations_a.n_tokens, len(reaches) * a.d_sae
+        self.carried = None if carried is None else carried.to(b.device).float()
+        self.x_b = target.to(b.device).float()
         open_a, open_b = (~a.excluded).to(b.device), ~b.excluded
+        self.open_b = open_b
+        self.open_sources = open_a.repeat(len(reaches))
         self.W_dec = torch.where(open_b[:, None], b.W_dec, 0.0).float()
-        W_enc = torch.where(open_b, b.W_enc, 0.0).float()
-        W_dec_a = torch.where(open_a[:, None], a.W_dec.to(b.device), 0.0).float()
-        before = a.b_dec.to(b.device).float()
-        if b.conventions.centred:
-            before = before - b.b_dec.float()
-        self.mask = (open_a[:, None] & open_b).float()
-        self.W = W_dec_a @ W_enc
-        self.bias = torch.where(open_b, before @ W_enc + b.b_enc.float(), 0.0)
+        self.W_enc = torch.where(open_b, b.W_enc, 0.0).float()
+        self.W_dec_a = torch.where(open_a[:, None], a.W_dec.to(b.device), 0.0).float()
+        self.b_dec = b.b_dec.float()
         limit = threshold(b)
         self.threshold = None if limit is None else limit.float()
+        before = a.b_dec.to(b.device).float()
+        if b.conventions.centred:
+            before = before - self.b_dec
+        bias = torch.where(open_b, before @ self.W_enc + b.b_enc.float(), 0.0)
+        self.now = _State(bias)
         self.random = np.random.default_rng(seed)
-        self.loss = float("nan")
+        self.stuck = torch.zeros_like(open_b)
 
-    def forward(self, rows) -> tuple[sp.csr_array, Tensor, Tensor, Tensor]:
-        """Of some tokens: f_a, f_b, the slope of the activation, the error of the state."""
-        f_a = self.F[rows]
-        pre = torch.sparse.mm(as_torch(f_a, self.b.device), self.W).add_(self.bias)
+    def forward(self, rows: ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """Of some tokens: f_b, the slope of the activation, and the estimate of x_b."""
+        edges = self.now.edges
+        if edges is None:
+            here = self._matrix(self._rows(rows)[:, : self.a.d_sae])
+            pre = here @ self.W_dec_a @ self.W_enc
+        else:
+            pre = edges.forward(self.F, rows).to(self.b.device)
+        pre += self.now.bias
         if self.threshold is None:
             f_b = self.b.activate(pre)
             slope = (f_b != 0).float()
@@ -161,86 +233,145 @@ class _Fit:
             width = self.schedule.width
             near = (pre - self.threshold).abs_() < self.threshold * (width / 2)
             slope = gate.add_(near, alpha=1 / width)
-        return f_a, f_b, slope, f_b @ self.W_dec - self.rest[rows]
+        slope.masked_fill_(self.stuck, 1.0)
+        x_hat = f_b @ self.W_dec + self.b_dec
+        return f_b, slope, x_hat if self.carried is None else x_hat + self.carried[rows]
 
     @torch.no_grad()
-    def run(self, epochs: int, rate: float, falling: bool = False) -> float:
-        """Epochs of Adam, its memory new; returns the mean squared error over the last."""
-        tokens = self.tokens
-        steps = -(-tokens // self.schedule.batch)
-        moments = [torch.zeros_like(p) for p in (self.W, self.W, self.bias, self.bias)]
-        squared = float("nan")
+    def choose(self, k: int) -> None:
+        """Keep, of all edges that could be, the k of each target that are worth most."""
+        self._find_stuck()
+        shape = self.sources, self.b.d_sae
+        G, H = (torch.zeros(shape, device=self.b.device) for _ in range(2))
+        for rows in self._some():
+            _, slope, x_hat = self.forward(rows)
+            pull = ((x_hat - self.x_b[rows]) @ self.W_dec.T).mul_(slope)
+            F = self._rows(rows)
+            G += self._matrix(F).T @ pull
+            H += self._matrix(F.power(2)).T @ slope.square_()
+        H *= self.W_dec.square().sum(1)
+        weight = self._weights()
+        ridge = self.schedule.ridge * H.mean(0)
+        best = weight - G / (H + ridge).clamp(min=torch.finfo(H.dtype).tiny)
+        gain = best.square_().mul_(H)
+        gain *= self.open_sources[:, None] & self.open_b
+        kept = gain.topk(min(k, len(gain)), dim=0)
+        mask = torch.zeros_like(gain, dtype=torch.bool).scatter_(0, kept.indices, kept.values > 0)
+        self.now.edges = Edges.of(weight, mask)
+
+    @torch.no_grad()
+    def run(
+        self, epochs: int, rate: float, downstream: Downstream | None = None, falling: bool = False
+    ) -> None:
+        """Epochs of Adam, its memory new; by the hidden state, or by what comes downstream."""
+        edges, bias = self.now.edges, self.now.bias
+        assert edges is not None
+        loss = downstream or _HiddenState(self.x_b)
+        weights, biases = _Adam(edges.weight), _Adam(bias)
         for epoch in range(epochs):
-            squared = 0.0
-            parts = np.array_split(self.random.permutation(tokens), steps)
-            for step, rows in enumerate(parts, epoch * steps):
-                f_a, _, slope, error = self.forward(np.sort(rows))
-                squared += float(error.square().sum()) / tokens
-                pull = (error @ self.W_dec.T).mul_(slope).mul_(2 / len(rows))
-                pull_W = torch.sparse.mm(self._transposed(f_a), pull).mul_(self.mask)
-                now = rate * (1 - step / (epochs * steps)) if falling else rate
-                _adam(self.W, pull_W, moments[0], moments[1], now, step + 1)
-                _adam(self.bias, pull.sum(0), moments[2], moments[3], now, step + 1)
-                self.W *= self.mask
-        return squared
+            batches = loss.batches(self.schedule.batch, self.random)
+            for step, rows in enumerate(batches):
+                done = (epoch + step / len(batches)) / epochs
+                now = rate * (1 - done) if falling else rate
+                _, slope, x_hat = self.forward(rows)
+                _, up = loss.slope(rows, x_hat)
+                pull = (up.to(self.W_dec) @ self.W_dec.T).mul_(slope).div_(len(rows))
+                weights.down(edges.back(self.F, rows, pull), now)
+                biases.down(pull.sum(0), now)
+
+    def finished(self, k: int, downstream: Downstream | None) -> SparseTransport:
+        """The transport of the edges there are, fitted to the end; `now` stays as it was."""
+        edges, schedule = self.now.edges, self.schedule
+        assert edges is not None
+        before, self.now = (
+            self.now,
+            _State(self.now.bias.clone(), replace(edges, weight=edges.weight.clone())),
+        )
+        self.run(schedule.final, schedule.final_rate, downstream, falling=True)
+        found = self._result(k)
+        self.now = before
+        return found
 
     @torch.no_grad()
-    def prune(self, k: int) -> None:
-        """Keep the k edges of each target whose loss would cost most."""
-        if k >= self.a.d_sae:
-            return
-        curvature = torch.zeros_like(self.W)
-        tokens = self.tokens
-        for start in range(0, tokens, CHUNK):
-            f_a, _, slope, _ = self.forward(slice(start, start + CHUNK))
-            curvature += torch.sparse.mm(self._transposed(f_a.power(2)), slope.square_())
-        # where the tokens say nothing of an edge, its virtual weight decides
-        floor = 1e-6 * max(1.0, float(curvature.mean()))
-        saliency = self.W.abs() * (curvature + floor).sqrt() * self.mask
-        kept = saliency.topk(k, dim=0)
-        self.mask = torch.zeros_like(self.mask).scatter_(0, kept.indices, (kept.values > 0).float())
-        self.W *= self.mask
-
-    @torch.no_grad()
-    def result(self, k: int | None) -> SparseTransport:
-        drive = torch.zeros_like(self.W)
-        fired = torch.zeros_like(self.bias)
-        for start in range(0, self.tokens, CHUNK):
-            f_a, f_b, _, _ = self.forward(slice(start, start + CHUNK))
+    def _result(self, k: int) -> SparseTransport:
+        edges = self.now.edges
+        assert edges is not None
+        drive, fired = torch.zeros_like(edges.weight), torch.zeros_like(self.now.bias)
+        error = 0.0
+        for rows in _chunks(self.tokens, CHUNK):
+            f_b, _, x_hat = self.forward(rows)
             active = (f_b != 0).float()
             fired += active.sum(0)
-            drive += torch.sparse.mm(self._transposed(f_a), active)
-        drive = drive * self.W / fired.clamp(min=1)
-        weight = sp.csr_array(self.W.T.contiguous().cpu().numpy())
-        places = weight.tocoo().coords
-        driven = weight.copy()
-        driven.data = drive.T.contiguous().cpu().numpy()[places]
-        count = np.bincount(self.F.indices, minlength=self.a.d_sae)
+            drive += edges.back(self.F, rows, active)
+            error += float((x_hat - self.x_b[rows]).square().sum())
+        drive *= edges.weight / fired.cpu().clamp(min=1)[torch.from_numpy(edges.target).long()]
+        count = np.bincount(self.F.indices, minlength=self.sources)
         total = np.asarray(self.F.sum(axis=0), dtype=np.float32)
         size = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
         return SparseTransport(
             a=self.a,
             b=self.b,
             k=k,
-            weight=weight,
-            bias=self.bias.clone(),
-            drive=driven,
+            reaches=self.reaches,
+            weight=edges.by_target(edges.weight),
+            bias=self.now.bias.clone(),
+            drive=edges.by_target(drive),
             source_size=torch.from_numpy(size.astype(np.float32)).to(self.b.device),
-            carried=self.carried,
+            carried=self.carried is not None,
             tokens=self.tokens,
-            loss=self.loss,
+            loss=error / self.tokens,
         )
 
-    def _transposed(self, f_a: sp.csr_array) -> Tensor:
-        return as_torch(sp.csr_array(f_a.T), self.b.device)
+    @torch.no_grad()
+    def _find_stuck(self) -> None:
+        """Targets that should fire and never do, which no slope would tell."""
+        fires, spoken = (torch.zeros_like(self.open_b) for _ in range(2))
+        for rows in _chunks(self.tokens, CHUNK):
+            spoken |= (self.forward(rows)[0] != 0).any(0)
+            fires |= (self.b.encode(self.x_b[rows].to(self.b.dtype)) != 0).any(0)
+        self.stuck = fires & ~spoken
+
+    def _weights(self) -> Float[Tensor, "sources d_sae_b"]:
+        if self.now.edges is not None:
+            return self.now.edges.dense(self.now.edges.weight, self.b.device)
+        others = (len(self.reaches) - 1) * self.a.d_sae
+        here = self.W_dec_a @ self.W_enc
+        return torch.nn.functional.pad(here, (0, 0, 0, others))
+
+    def _rows(self, rows: ndarray) -> sp.csr_array:
+        return sp.csr_array(self.F[rows])
+
+    def _some(self) -> Iterator[ndarray]:
+        """Tokens to choose by, a chunk at a time."""
+        some = self.random.permutation(self.tokens)[:LOOKED]
+        return iter(np.array_split(np.sort(some), -(-len(some) // CHUNK)))
+
+    def _matrix(self, F: sp.csr_array) -> Tensor:
+        """A table as a matrix, dense or sparse, whichever is the faster."""
+        if F.nnz * DENSE > (len(F.indptr) - 1) * self.sources:
+            return torch.from_numpy(F.toarray()).to(self.b.device)
+        return as_torch(F, self.b.device)
 
 
-def _adam(p: Tensor, pull: Tensor, mean: Tensor, square: Tensor, rate: float, step: int) -> None:
-    first, second = 0.9, 0.98  # forgets sooner than is usual: there are few steps
-    mean.mul_(first).add_(pull, alpha=1 - first)
-    square.mul_(second).addcmul_(pull, pull, value=1 - second)
-    size = square.div(1 - second**step).sqrt_().add_(1e-8)
-    p.addcdiv_(mean, size, value=-rate / (1 - first**step))
+class _Adam:
+    """Adam for one tensor, changed in place; forgets sooner than is usual: there are few steps."""
+
+    FIRST, SECOND = 0.9, 0.98
+
+    def __init__(self, value: Tensor) -> None:
+        self.value, self.steps = value, 0
+        self.mean, self.square = torch.zeros_like(value), torch.zeros_like(value)
+
+    def down(self, slope: Tensor, rate: float) -> None:
+        self.steps += 1
+        self.mean.mul_(self.FIRST).add_(slope, alpha=1 - self.FIRST)
+        self.square.mul_(self.SECOND).addcmul_(slope, slope, value=1 - self.SECOND)
+        size = self.square.div(1 - self.SECOND**self.steps).sqrt_().add_(1e-8)
+        self.value.addcdiv_(self.mean, size, value=-rate / (1 - self.FIRST**self.steps))
+
+
+def _chunks(tokens: int, size: int) -> Iterator[ndarray]:
+    return (np.arange(start, min(start + size, tokens)) for start in range(0, tokens, size))
 
 
 def _check(a, b, activations_a, target, carried, ks) -> None:
@@ -269,5 +400,5 @@ def _check(a, b, activations_a, target, carried, ks) -> None:
             )
     if not activations_a.n_tokens:
         raise SaematchError("activations_a has no tokens to fit on; 10,000 are enough")
-    if not ks or any(k is not None and k < 1 for k in ks):
-        raise SaematchError(f"k is {list(ks)}; each must be 1 or more, or None for all edges")
+    if not ks or any(k < 1 for k in ks):
+        raise SaematchError(f"k is {list(ks)}; each must be 1 or more")

@@ -1,8 +1,9 @@
 """A sparse map from the features of A to those of B, the target's non-linearity included.
 
-    f_b = activation_b(f_a @ weight.T + bias)
+    f_b = activation_b(sources @ weight.T + bias)
 
-Every feature of B reads at most k features of A. A gate is a setting of weights and threshold:
+Every feature of B reads at most k sources: features of A, on the same token or on earlier ones
+(`saematch.transport.reading`). A gate is a setting of weights and threshold:
 where each of two sources alone lifts the target above its threshold, it is an OR; where only both
 together do, an AND.
 """
@@ -15,14 +16,13 @@ import numpy as np
 import polars as pl
 import scipy.sparse as sp
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
 from saematch.errors import SaematchError
 from saematch.sae import SAE
-
-DENSE = 32  # one weight in as many, from which on a dense product is the faster one
+from saematch.transport.reading import Reach, read
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +31,14 @@ class SparseTransport:
 
     a: SAE
     b: SAE
-    k: int | None  # the most edges a feature of B may have; None: any number
-    weight: sp.csr_array  # float32 (d_sae_b, d_sae_a): activation of B per activation of A
+    k: int  # the most edges a feature of B may have
+    reaches: tuple[Reach, ...]  # where features of A are read
+    weight: sp.csr_array  # float32 (d_sae_b, len(reaches) * d_sae_a): activation of B per source's
     bias: Float[Tensor, " d_sae_b"]
-    drive: sp.csr_array  # as weight: mean of weight * f_a over the tokens on which the target fired
-    source_size: Float[Tensor, " d_sae_a"]  # mean activation where active; NaN: never
+    drive: (
+        sp.csr_array
+    )  # as weight: mean of weight * source over the tokens on which the target fired
+    source_size: Float[Tensor, " sources"]  # mean where it is not zero; NaN: never
     carried: bool  # whether it was fitted with something carried along, such as A's error
     tokens: int  # it was fitted on
     loss: float  # mean squared error per token, |x_b - estimate|^2, at the end of the fit
@@ -49,40 +52,57 @@ class SparseTransport:
     def n_edges(self) -> int:
         return int(self.weight.nnz)
 
-    def apply(self, f_a: Float[Tensor, "... d_sae_a"]) -> Float[Tensor, "... d_sae_b"]:
+    def apply(
+        self,
+        f_a: Float[Tensor, "... tokens d_sae_a"],
+        example: Int[Tensor, " tokens"] | None = None,
+    ) -> Float[Tensor, "... tokens d_sae_b"]:
         """Activations of B's features from those of A's.
 
+        Args:
+            f_a: token after token, BOS left out; any dimensions before are of other texts.
+            example: which example each token is of, where several follow one another.
+
         Raises:
-            SaematchError: `f_a` is not of that shape.
+            SaematchError: `f_a` is not of that shape, or `example` not one number for each token.
         """
-        if f_a.ndim == 0 or f_a.shape[-1] != self.a.d_sae:
+        if f_a.ndim < 2 or f_a.shape[-1] != self.a.d_sae:
             raise SaematchError(
-                f"f_a has shape {tuple(f_a.shape)}; expected {self.a.d_sae} activations in its "
-                f"last dimension, one for each feature of {self.a.name}"
+                f"f_a has shape {tuple(f_a.shape)}; expected (tokens, {self.a.d_sae}): for each "
+                f"token one activation of each feature of {self.a.name}"
             )
+        if example is not None and example.shape != f_a.shape[:-1]:
+            raise SaematchError(
+                f"example has shape {tuple(example.shape)}; expected {tuple(f_a.shape[:-1])}, one "
+                "number for each token of a single sequence"
+            )
+        if example is None:
+            number = torch.arange(f_a.shape[:-2].numel(), device=f_a.device)
+            example = number.repeat_interleave(f_a.shape[-2])
         flat = f_a.reshape(-1, self.a.d_sae).to(self.bias.dtype)
-        pre = self._carried_over(flat) + self.bias.to(f_a.device)
+        sources = read(flat, example, self.reaches)
+        weight = as_torch(self.weight, f_a.device, sources.dtype)
+        pre = torch.sparse.mm(weight, sources.T).T + self.bias.to(f_a.device)
         return self.b.activate(pre).reshape(*f_a.shape[:-1], self.b.d_sae)
 
-    def _carried_over(self, f_a: Tensor) -> Tensor:
-        if self.weight.nnz * DENSE > self.a.d_sae * self.b.d_sae:
-            return f_a @ torch.from_numpy(self.weight.toarray()).to(f_a).T
-        return torch.sparse.mm(as_torch(self.weight, f_a.device, f_a.dtype), f_a.T).T
-
     def estimate(
-        self, f_a: Float[Tensor, "... d_sae_a"], carried: Float[Tensor, "... d_out"] | None = None
-    ) -> Float[Tensor, "... d_out"]:
+        self,
+        f_a: Float[Tensor, "... tokens d_sae_a"],
+        carried: Float[Tensor, "... tokens d_out"] | None = None,
+        example: Int[Tensor, " tokens"] | None = None,
+    ) -> Float[Tensor, "... tokens d_out"]:
         """The hidden state at B's site: `b.decode(apply(f_a))`, plus what is carried along.
 
         `carried` is `x_a - a.reconstruct(x_a)` where A's error goes along, as in feature circuits.
         """
-        x_hat = self.b.decode(self.apply(f_a).to(self.b.dtype))
+        x_hat = self.b.decode(self.apply(f_a, example).to(self.b.dtype))
         return x_hat if carried is None else x_hat + carried
 
     def edges(self) -> pl.DataFrame:
         """One row per edge, by target and share.
 
-        Columns: `source` and `target`, feature indices; `weight`; `share`, the edge's part in the
+        Columns: `source` and `target`, feature indices; `reach`, where the source is read;
+        `weight`; `share`, the edge's part in the
         absolute drive of its target over the tokens on which that fired (null: it never fired);
         `sufficient`, whether the source alone, at its mean activation, lifts the target above its
         threshold (null: never active, or B has no thresholds). Two edges that are both sufficient
@@ -90,6 +110,7 @@ class SparseTransport:
         """
         weight = self.weight.tocoo()
         target, source = weight.coords
+        place, feature = np.divmod(source, self.a.d_sae)
         drive = np.abs(self.drive.tocoo().data)
         whole = np.bincount(target, weights=drive, minlength=self.b.d_sae)[target]
         share = np.divide(drive, whole, out=np.full(len(drive), np.nan), where=whole > 0)
@@ -101,8 +122,11 @@ class SparseTransport:
             sufficient = pl.Series(above).set(pl.Series(np.isnan(size)), None).to_list()
         frame = pl.DataFrame(
             {
-                "source": source.astype(np.int32),
+                "source": feature.astype(np.int32),
                 "target": target.astype(np.int32),
+                "reach": pl.Series(place.tolist(), dtype=pl.Int32).replace_strict(
+                    dict(enumerate(self.reaches)), return_dtype=pl.String
+                ),
                 "weight": weight.data,
                 "share": share.astype(np.float32),
                 "sufficient": pl.Series(sufficient, dtype=pl.Boolean),
@@ -112,10 +136,9 @@ class SparseTransport:
         return frame.sort("target", "share", descending=[False, True], nulls_last=True)
 
     def __repr__(self) -> str:
-        most = "any number of" if self.k is None else f"at most {self.k}"
         return (
-            f"SparseTransport({self.a.name} -> {self.b.name}: {self.n_edges:,} edges, {most} "
-            f"a feature, fitted on {self.tokens:,} tokens)"
+            f"SparseTransport({self.a.name} -> {self.b.name}: {self.n_edges:,} edges, at most "
+            f"{self.k} a feature, read {', '.join(self.reaches)}, fitted on {self.tokens:,} tokens)"
         )
 
 

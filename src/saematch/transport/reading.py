@@ -1,0 +1,86 @@
+"""Where in a text features of B read those of A: on the token itself, the one before, all so far.
+
+Attention carries over what earlier tokens hold. A map that reads a token alone cannot know it:
+"previous" is what a head that looks one token back hands on, "so far" what one that looks at all
+tokens alike does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from saematch.activations.feature_activations import FeatureActivations
+from saematch.errors import SaematchError
+
+Reach = Literal["here", "previous", "so far"]
+REACHES: dict[Reach, str] = {
+    "here": "on the token itself",
+    "previous": "on the token before it in the same example; none before the first",
+    "so far": "mean over the tokens of the example up to and with this one",
+}
+
+
+def read(
+    f: Float[Tensor, "tokens d_sae"],
+    example: Int[Tensor, " tokens"] | None,
+    reaches: Sequence[Reach],
+) -> Float[Tensor, "tokens sources"]:
+    """Activations as they are read, `len(reaches) * d_sae` a token, one reach after the other.
+
+    Args:
+        f: activations, example after example, BOS left out.
+        example: which example each token is of; none: all are of one.
+        reaches: any of `REACHES`.
+    """
+    if tuple(reaches) == ("here",):
+        return f
+    lengths = [len(f)]
+    if example is not None:
+        lengths = torch.unique_consecutive(example, return_counts=True)[1].tolist()
+    parts = [_read(part, reaches) for part in f.split(lengths)] if len(f) else []
+    return torch.cat(parts) if parts else f.new_zeros(0, len(reaches) * f.shape[1])
+
+
+def read_sparse(activations: FeatureActivations, reaches: Sequence[Reach]) -> sp.csr_array:
+    """The same of a sparse table, `(tokens, sources)` float32; one example dense at a time."""
+    F = sp.csr_array(activations.matrix, dtype=np.float32)
+    if tuple(reaches) != ("here",):
+        bounds = np.flatnonzero(np.diff(activations.example, prepend=-1, append=-1))
+        parts = [
+            sp.csr_array(_read(torch.from_numpy(F[start:end].toarray()), reaches).numpy())
+            for start, end in pairwise(bounds)
+        ]
+        none = sp.csr_array((0, len(reaches) * activations.d_sae), dtype=np.float32)
+        F = sp.csr_array(sp.vstack([none, *parts]))
+    F.sum_duplicates()
+    return F
+
+
+def check_reaches(reaches: Sequence[Reach]) -> None:
+    """Refuse reaches that there are not, none, or one twice."""
+    unknown = [reach for reach in reaches if reach not in REACHES]
+    if unknown or not reaches or len(set(reaches)) < len(reaches):
+        found = repr(unknown[0]) if unknown else repr(tuple(reaches))
+        raise SaematchError(f"reaches has {found}; it takes any of {', '.join(REACHES)}, each once")
+
+
+def _read(f: Tensor, reaches: Sequence[Reach]) -> Tensor:
+    parts = []
+    for reach in reaches:
+        match reach:
+            case "here":
+                parts.append(f)
+            case "previous":
+                parts.append(torch.nn.functional.pad(f[:-1], (0, 0, 1, 0)))
+            case "so far":
+                count = torch.arange(1, len(f) + 1, dtype=f.dtype, device=f.device)
+                parts.append(f.cumsum(0) / count[:, None])
+    return torch.cat(parts, 1)
