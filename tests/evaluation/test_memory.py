@@ -1,16 +1,17 @@
 """No step makes a table of all tokens and all features where it need not."""
 
+import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from conftest import make_sae
 from saematch import match
+from saematch.evaluation.downstream import Predictions
 from saematch.evaluation.estimates import baselines
 from saematch.evaluation.fits import CHUNK, Moments
 from saematch.evaluation.pairing import Pairing
-from saematch.evaluation.splice import batches
 from saematch.evaluation.tally import Ends, Tally
-from saematch.evaluation.transports import Transports
+from saematch.evaluation.transports import seen_by
 from small_model import SmallModel, at, examples
 
 
@@ -54,15 +55,14 @@ def test_the_error_of_a_transport_is_made_batch_by_batch():
     a, b = at(make_sae(activation="batchtopk"), 0), at(make_sae(seed=1), 1)
     ends = Ends(SmallModel(), a, b, 40)
     texts = examples(30, seed=4)
+    read = Predictions(ends.model, ends.sites[1], texts, 40).read
     with torch.no_grad(), Largest(96) as largest:
-        error, x_b, activations = Transports(ends.model, texts, (4,), 0, 40)._seen(a, b)
+        error, x_b, activations = seen_by(ends, read)
     assert largest.rows[torch.float32] <= 40 < len(error) == len(x_b)
     # a batchtopk SAE without a threshold chooses over a batch: error and activations are of one
     f = torch.from_numpy(activations.matrix.toarray())
     with torch.no_grad():
-        x_a = torch.cat([seen.x_a for seen in _seen(ends, texts)])
+        x_a = torch.cat([ends.seen(batch).x_a for batch in read])
     torch.testing.assert_close(error, x_a - a.decode(f))
-
-
-def _seen(ends: Ends, texts):
-    return [ends.seen(batch) for batch in batches(texts, batch_tokens=40)]
+    lengths = [len(texts[n]) - 1 for batch in read for n in batch.example.tolist()]
+    assert np.bincount(activations.example).tolist() == lengths

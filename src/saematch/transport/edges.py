@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
@@ -29,24 +29,32 @@ class Edges:
 
     @classmethod
     def of(
-        cls, weight: Float[Tensor, "sources targets"], kept: Bool[Tensor, "sources targets"]
+        cls,
+        source: Int[Tensor, " edges"],
+        target: Int[Tensor, " edges"],
+        weight: Float[Tensor, " edges"],
+        shape: tuple[int, int],
     ) -> Edges:
-        """Those of a matrix that are kept."""
-        source, target = kept.nonzero(as_tuple=True)
-        counts = torch.bincount(source, minlength=len(kept))
+        """Edges in any order, of so many sources and targets."""
+        order = (source * shape[1] + target).argsort()
+        counts = torch.bincount(source, minlength=shape[0])
         first = np.concatenate([[0], counts.cumsum(0).cpu().numpy()])
-        values = weight[source, target].float().cpu()
-        return cls(first, target.int().cpu().numpy(), values, kept.shape[1])
+        return cls(first, target[order].int().cpu().numpy(), weight[order].float().cpu(), shape[1])
 
     @property
     def source(self) -> ndarray:
         return np.repeat(np.arange(len(self.first) - 1), np.diff(self.first))
 
-    def dense(self, values: Tensor, device: torch.device) -> Float[Tensor, "sources targets"]:
-        """A value per edge as a matrix, 0 where there is no edge."""
-        whole = torch.zeros(len(self.first) - 1, self.targets, device=device)
-        place = torch.from_numpy(self.source), torch.from_numpy(self.target).long()
-        whole[place[0].to(device), place[1].to(device)] = values.to(whole)
+    def dense(
+        self, values: Tensor, block: slice, device: torch.device
+    ) -> Float[Tensor, "sources block"]:
+        """A value per edge as a matrix, of some targets; 0 where there is no edge."""
+        start, end, _ = block.indices(self.targets)
+        there = (self.target >= start) & (self.target < end)
+        whole = torch.zeros(len(self.first) - 1, end - start, device=device)
+        row = torch.from_numpy(self.source[there]).to(device)
+        column = torch.from_numpy(self.target[there].astype(np.int64) - start).to(device)
+        whole[row, column] = values[torch.from_numpy(there)].to(whole)
         return whole
 
     def by_target(self, values: Tensor) -> sp.csr_array:

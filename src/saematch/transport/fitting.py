@@ -51,6 +51,7 @@ from saematch.transport.reading import REACHES, Reach, check_reaches, read_spars
 from saematch.transport.sparse import SparseTransport, as_torch, threshold
 
 CHUNK = 1024  # tokens at a time, where all edges are looked at
+BLOCK = 2**27  # edges that are looked at together: five float32 matrices of them, 2.5 GB
 LOOKED = 16_384  # tokens that edges are chosen on, at most; drawn anew each time
 DENSE = 32  # a table with one value in as many is the faster as a dense matrix
 
@@ -241,23 +242,34 @@ class _Fit:
     def choose(self, k: int) -> None:
         """Keep, of all edges that could be, the k of each target that are worth most."""
         self._find_stuck()
-        shape = self.sources, self.b.d_sae
-        G, H = (torch.zeros(shape, device=self.b.device) for _ in range(2))
-        for rows in self._some():
+        some = self._some()
+        width = max(1, BLOCK // self.sources)
+        found = [
+            self._worthy(slice(start, start + width), some, k)
+            for start in range(0, self.b.d_sae, width)
+        ]
+        edges = (torch.cat(parts) for parts in zip(*found, strict=True))
+        self.now.edges = Edges.of(*edges, shape=(self.sources, self.b.d_sae))
+
+    def _worthy(self, block: slice, some: ndarray, k: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Source, target and weight of the k edges of some targets that are worth most."""
+        weight, W_dec = self._weights(block), self.W_dec[block]
+        G, H = torch.zeros_like(weight), torch.zeros_like(weight)
+        for rows in np.array_split(some, -(-len(some) // CHUNK)):
             _, slope, x_hat = self.forward(rows)
-            pull = ((x_hat - self.x_b[rows]) @ self.W_dec.T).mul_(slope)
+            slope = slope[:, block]
+            pull = ((x_hat - self.x_b[rows]) @ W_dec.T).mul_(slope)
             F = self._rows(rows)
             G += self._matrix(F).T @ pull
-            H += self._matrix(F.power(2)).T @ slope.square_()
-        H *= self.W_dec.square().sum(1)
-        weight = self._weights()
+            H += self._matrix(F.power(2)).T @ slope.square()
+        H *= W_dec.square().sum(1)
         ridge = self.schedule.ridge * H.mean(0)
-        best = weight - G / (H + ridge).clamp(min=torch.finfo(H.dtype).tiny)
-        gain = best.square_().mul_(H)
-        gain *= self.open_sources[:, None] & self.open_b
-        kept = gain.topk(min(k, len(gain)), dim=0)
-        mask = torch.zeros_like(gain, dtype=torch.bool).scatter_(0, kept.indices, kept.values > 0)
-        self.now.edges = Edges.of(weight, mask)
+        best = weight - G.div_((H + ridge).clamp_(min=torch.finfo(H.dtype).tiny))
+        gain = best.square_().mul_(H).mul_(self.open_sources[:, None] & self.open_b[block])
+        kept = gain.topk(min(k, self.sources), dim=0)
+        place, target = (kept.values > 0).nonzero(as_tuple=True)
+        source = kept.indices[place, target]
+        return source, target + block.start, weight[source, target]
 
     @torch.no_grad()
     def run(
@@ -331,20 +343,19 @@ class _Fit:
             fires |= (self.b.encode(self.x_b[rows].to(self.b.dtype)) != 0).any(0)
         self.stuck = fires & ~spoken
 
-    def _weights(self) -> Float[Tensor, "sources d_sae_b"]:
+    def _weights(self, block: slice) -> Float[Tensor, "sources block"]:
         if self.now.edges is not None:
-            return self.now.edges.dense(self.now.edges.weight, self.b.device)
+            return self.now.edges.dense(self.now.edges.weight, block, self.b.device)
         others = (len(self.reaches) - 1) * self.a.d_sae
-        here = self.W_dec_a @ self.W_enc
+        here = self.W_dec_a @ self.W_enc[:, block]
         return torch.nn.functional.pad(here, (0, 0, 0, others))
 
     def _rows(self, rows: ndarray) -> sp.csr_array:
         return sp.csr_array(self.F[rows])
 
-    def _some(self) -> Iterator[ndarray]:
-        """Tokens to choose by, a chunk at a time."""
-        some = self.random.permutation(self.tokens)[:LOOKED]
-        return iter(np.array_split(np.sort(some), -(-len(some) // CHUNK)))
+    def _some(self) -> ndarray:
+        """Tokens to choose by."""
+        return np.sort(self.random.permutation(self.tokens)[:LOOKED])
 
     def _matrix(self, F: sp.csr_array) -> Tensor:
         """A table as a matrix, dense or sparse, whichever is the faster."""
