@@ -7,7 +7,9 @@ import polars as pl
 import pytest
 from by_hand import layers, pair
 
-from saematch import RunError
+from conftest import make_sae
+from saematch import Run, RunError, match
+from saematch.flow.exports import attribution
 from saematch.flow.graph import FlowGraph
 
 SIZES = {"l0": 3, "l1": 4, "l2": 2}
@@ -102,6 +104,42 @@ def test_unknown_sites_and_features_are_errors(graph):
     for feature in (-1, 4):
         with pytest.raises(RunError, match=f"l1 has no feature {feature}; it has 0 to 3"):
             graph.around("l1", feature)
+
+
+def test_transports_are_edges_weighed_by_their_share(tmp_path):
+    saes = [make_sae(name=name, seed=i) for i, name in enumerate("ab")]
+    run = Run.create(tmp_path / "run", "match", {}, saes)
+    run.add_pair(*run.names, match(*saes))
+    a, b = run.names
+    with pytest.raises(RunError, match="no evaluation table 'transports'"):
+        FlowGraph.of_transports(run, 2)
+    shares = [
+        (2, False, 3, 5, "here", 0.5),
+        (2, False, 3, 5, "previous", 0.25),
+        (2, False, 4, 5, "here", 0.25),
+        (2, False, 3, 6, "so far", 1.0),
+        (2, False, 3, 7, "here", None),  # of a target that never fired
+        (2, True, 9, 9, "here", 1.0),
+        (1, False, 8, 8, "here", 1.0),
+    ]
+    named = ("k", "carried", "source", "target", "reach", "share")
+    table = pl.DataFrame(shares, schema=named, orient="row").with_columns(
+        a=pl.lit(a), b=pl.lit(b), weight=pl.lit(2.0), sufficient=pl.lit(True)
+    )
+    run.add_evaluation({"transports": table}, {"options": {}, "texts": {}, "fit_texts": ""})
+    graph = FlowGraph.of_transports(run, 2)
+    columns = "source_site", "source", "target_site", "target", "kind", "score", "rank"
+    assert rows(graph, *columns, "source_rank") == [
+        (a, 3, b, 6, "transport", 1.0, 1, 1),
+        (a, 3, b, 5, "transport", 0.75, 2, 1),
+        (a, 4, b, 5, "transport", 0.25, 1, 2),
+    ]
+    assert rows(FlowGraph.of_transports(run.path, 2, carried=True), "source") == [(9,)]
+    around = attribution(graph.around(b, 5))
+    weights = sorted(link["weight"] for link in around["links"])
+    assert weights == [0.25, 0.75]
+    with pytest.raises(RunError, match="no transports of 4 edges; it has those of 1, 2"):
+        FlowGraph.of_transports(run, 4)
 
 
 def test_it_agrees_with_a_walk_by_hand_on_a_random_graph():

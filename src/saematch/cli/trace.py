@@ -53,6 +53,14 @@ def trace(
         float | None,
         typer.Option(min=0, max=1, help="The largest p-value of an exported edge."),
     ] = None,
+    transport: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Export what drives what by the sparse transports of so many edges per feature "
+            "that the run was evaluated with, instead of its matches.",
+        ),
+    ] = None,
 ) -> None:
     """Follow a feature backward and forward, with scores, alternatives and top contexts."""
     from saematch.cli.console import output
@@ -60,18 +68,25 @@ def trace(
     from saematch.flow.tracing import trace as follow
 
     if export is None:
-        given = {"--node-link": node_link, "--depth": depth, "--max-p": max_p is not None}
+        given = {
+            "--node-link": node_link,
+            "--depth": depth,
+            "--max-p": max_p is not None,
+            "--transport": transport,
+        }
         for option in (name for name, is_given in given.items() if is_given):
             raise SaematchError(f"{option} is about an export: give --export NAME.json too")
     elif export.suffix not in ENDINGS:
         raise SaematchError(f"{export}: the name must end in {', '.join(ENDINGS)}")
+    elif transport is not None and max_p is not None:
+        raise SaematchError("edges of transports have no p-values: leave out --max-p")
     elif node_link and export.suffix != ".json":
         raise SaematchError(f"{export}: --node-link writes JSON, so the name must end in .json")
     found = follow(run, site, feature, contexts=contexts, alternatives=alternatives)
     console = output()
     show_trace(console, found)
     if export is not None:
-        _export(run, found, export, node_link, depth or DEPTH, max_p)
+        _export(run, found, export, node_link, depth or DEPTH, max_p, transport)
         console.print(f"\nWritten to {export}", soft_wrap=True)
 
 
@@ -239,7 +254,13 @@ def _wrapped(
 
 
 def _export(
-    run: Path, found: Trace, place: Path, node_link: bool, depth: int, max_p: float | None
+    run: Path,
+    found: Trace,
+    place: Path,
+    node_link: bool,
+    depth: int,
+    max_p: float | None,
+    transport: int | None,
 ) -> None:
     from saematch.flow.exports import export
     from saematch.flow.graph import FlowGraph
@@ -247,7 +268,7 @@ def _export(
     from saematch.runs import Run
 
     opened = Run.open(run)
-    graph = FlowGraph.of(opened)
+    graph = FlowGraph.of_transports(opened, transport) if transport else FlowGraph.of(opened)
     if max_p is not None:
         graph = graph.keep(max_p=max_p)
     kind = ENDINGS[place.suffix]

@@ -140,8 +140,9 @@ def attribution(
     `schema_version` 1: `node_id` is `LAYER_FEATURE_COLUMN`, `feature` the Cantor pairing of layer
     and feature. There is no prompt in a flow of features: the columns, which a page labels as its
     tokens, are kinds of site (several where two SAEs share kind and layer). A link weighs the
-    decoder cosine where it is known, else one minus its p-value, else 1. Where no SAE lies beyond
-    layer 0, or not every layer is known, places in order of depth stand for layers, from 1.
+    decoder cosine where it is known, else one minus its p-value, else 1; of a transport its share.
+    Where no SAE lies beyond layer 0, or not every layer is known, places in order of depth stand
+    for layers, from 1.
 
     Args:
         graph: such as a subgraph around a feature; pages become slow beyond some thousand nodes.
@@ -178,7 +179,10 @@ def attribution(
         .select(
             pl.col("node_id").alias("source"),
             pl.col("node_id_to").alias("target"),
-            pl.coalesce("cosine", certainty, pl.lit(1.0)).alias("weight"),
+            pl.when(kind="transport")
+            .then("score")
+            .otherwise(pl.coalesce("cosine", certainty, pl.lit(1.0)))
+            .alias("weight"),
         )
     )
     rows = nodes.select(

@@ -17,7 +17,7 @@ from saematch.runs import Run
 from saematch.sae import Site
 
 # an edge that is several of these is the first of them
-KINDS = ("match", "target", "candidate", "source")
+KINDS = ("match", "target", "candidate", "source", "transport")
 _NUMBERS = ("score", "cosine", "p_value", "source_p_value")
 
 
@@ -29,14 +29,14 @@ class FlowGraph:
 
     The kinds of edges: `match`, an accepted match; `target`, what the assignment gave and was not
     accepted; `candidate`, another of the best targets of a feature of A; `source`, another of the
-    best sources of a feature of B. `table` has one row per edge, by `source` and then `rank`:
+    best sources of a feature of B; `transport`, of a sparse transport. `table` has one row per edge, by `source` and then `rank`:
 
     - `source`, `target`: numbers of nodes;
     - `kind`;
     - `rank`: place of the target among the best of its source, from 1, and `source_rank`: place
       of the source among the best of its target; null where it is not among those kept;
     - `score`, in the units of the run's method, and `cosine` of the decoder rows, null where the
-      run does not tell;
+      run does not tell; of a `transport` (`of_transports`) the share of the target's drive;
     - `p_value` of the score among the targets, `source_p_value` among the sources.
     """
 
@@ -69,6 +69,49 @@ class FlowGraph:
             members=np.concatenate(taking_part).nonzero()[0] if taking_part else np.arange(0),
             table=table.sort("source", "rank", nulls_last=True, maintain_order=True),
         )
+
+    @classmethod
+    def of_transports(cls, run: Run | str | Path, k: int, *, carried: bool = False) -> FlowGraph:
+        """The graph of a run's sparse transports: what drives what, by which share.
+
+        Args:
+            run: evaluated with transports (`saematch evaluate --transport`).
+            k: edges per target, at most: one of the numbers it was evaluated with.
+            carried: of the transports fitted with A's error carried along.
+
+        Returns:
+            Edges of kind `transport`, whose `score` is the source's share of the target's absolute
+            drive, over all that it is read of the text (`saematch.transport.REACHES`); those of
+            targets that never fired are left out.
+
+        Raises:
+            RunError: there is no such run, it was not evaluated with transports, or with other k.
+        """
+        opened = run if isinstance(run, Run) else Run.open(run)
+        layers = Layers.of(opened)
+        table = opened.evaluation_table("transports")
+        found = table.filter(k=k, carried=carried).drop_nulls("share")
+        if found.is_empty():
+            there = ", ".join(map(str, sorted(table["k"].unique())))
+            raise RunError(f"{opened.path} has no transports of {k} edges; it has those of {there}")
+        start = _starts(layers.names, layers.features)
+        ends = [
+            (pl.col(feature) + pl.col(site).replace_strict(start, return_dtype=pl.Int64)).alias(
+                feature
+            )
+            for feature, site in (("source", "a"), ("target", "b"))
+        ]
+        ranks = [
+            pl.col("score").rank("ordinal", descending=True).over(side).cast(pl.Int32).alias(name)
+            for side, name in (("source", "rank"), ("target", "source_rank"))
+        ]
+        sums = found.select(*ends, "share").group_by("source", "target").agg(score=pl.sum("share"))
+        edges = sums.sort("source", "target").with_columns(
+            *ranks, kind=pl.lit("transport", dtype=pl.Enum(KINDS))
+        )
+        empty = pl.DataFrame(schema=_SCHEMA)
+        edges = pl.concat([empty, edges.cast({"score": pl.Float64})], how="diagonal")
+        return replace(cls.of(layers), table=edges.sort("source", "rank"))
 
     def __repr__(self) -> str:
         return f"FlowGraph({len(self.members):,} features, {len(self.table):,} edges)"
