@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import saematch
+from saematch.activations.spread import STRETCH, spread
 from saematch.activations.store import ActivationStore
 from saematch.cli import app
 from saematch.errors import RunError, SaematchError
@@ -87,6 +88,26 @@ def test_match_is_fused_where_there_are_activations(store, tmp_path):
     fewer = ("--activations", store, "--tokens", 500)
     with pytest.raises(RunError, match="activations"):
         call("match", *PAIR, *fewer, "-o", tmp_path / "run")
+
+
+def test_some_tokens_are_of_every_text_and_the_run_tells_which(store, tmp_path):
+    out = tmp_path / "run"
+    call("match", *PAIR, "--activations", store, "--tokens", 500, "-o", out, "-q")
+    heard = Run.open(out).manifest["options"]["activations"]
+    assert (heard["tokens"], heard["of"], heard["stretch"]) == (500, TOKENS, STRETCH)
+    kept = ActivationStore.open(store)
+    some = kept.activations("resid_post_3", heard["tokens"])
+    # six texts of prose, then six of code, of one length
+    np.testing.assert_allclose(np.bincount(some.example // 6), [250, 250], atol=STRETCH)
+    np.testing.assert_array_equal(
+        some.matrix.toarray(),
+        kept.activations("resid_post_3").matrix.toarray()[spread(TOKENS, 500)],
+    )
+    changed = json.loads((out / "run.json").read_text())
+    del changed["options"]["activations"]["stretch"]
+    (out / "run.json").write_text(json.dumps(changed))
+    with pytest.raises(RunError, match="activations"):
+        call("match", *PAIR, "--activations", store, "--tokens", 500, "-o", out)
 
 
 def test_relate_writes_partners_shares_and_gates_beside_the_matches(store, tmp_path):

@@ -26,6 +26,7 @@ from numpy import ndarray
 from saematch.activations.batch import Batch
 from saematch.activations.cache import CACHE, TOKENS, cache_differences, new_cache, read_cache
 from saematch.activations.feature_activations import FeatureActivations
+from saematch.activations.spread import spread
 from saematch.atomic import SUFFIX, sweep, whole
 from saematch.errors import RunError
 from saematch.manifest import now
@@ -224,14 +225,29 @@ class ActivationStore:
             self._save(finished=now())
 
     def activations(self, name: str, tokens: int | None = None) -> FeatureActivations:
-        """All activations of an SAE, or those on the first `tokens`, in memory."""
-        wanted = self.n_tokens if tokens is None else min(tokens, self.n_tokens)
-        parts, left = [], wanted
-        for part in self.shards(name):
-            parts.append(part if part.n_tokens <= left else part.take(slice(0, left)))
-            left -= parts[-1].n_tokens
-            if left <= 0:
-                break
+        """All activations of an SAE, or those on some tokens of all its texts, in memory.
+
+        Args:
+            name: of the SAE.
+            tokens: how many, `saematch.activations.spread` says which: the same for every SAE of
+                the store. Examples keep their numbers. Shards without one of them are not read.
+
+        Raises:
+            RunError: there is no such SAE, or a shard cannot be read.
+            SaematchError: the store has fewer tokens.
+        """
+        every = tokens is None or tokens == self.n_tokens
+        wanted = None if every else spread(self.n_tokens, tokens)
+        parts, first = [], 0
+        for number, shard in enumerate(self.cache["shards"]):
+            last = first + shard["tokens"]
+            if wanted is None:
+                parts.append(self._shard(name, number, first))
+            else:
+                rows = wanted[slice(*np.searchsorted(wanted, [first, last]))] - first
+                if len(rows):
+                    parts.append(self._shard(name, number, first).take(rows))
+            first = last
         if not parts:
             empty = sp.csr_array((0, self.sae(name)["d_sae"]), dtype=np.float32)
             return FeatureActivations(empty, np.zeros(0, np.int32))
@@ -251,23 +267,25 @@ class ActivationStore:
 
     def shards(self, name: str) -> Iterator[FeatureActivations]:
         """The activations of an SAE, one shard at a time."""
-        width, first = self.sae(name)["d_sae"], 0
+        first = 0
         for number, shard in enumerate(self.cache["shards"]):
-            n = shard["tokens"]
-            frame = self._read(self._place(name, number))
-            row = frame["token"].to_numpy().astype(np.int64) - first
-            if len(row) != shard["nonzeros"].get(name) or (
-                len(row) and not 0 <= row[0] <= row[-1] < n
-            ):
-                raise RunError(f"{self._place(name, number)} is not what {CACHE} tells of it")
-            start = np.zeros(n + 1, np.int32 if len(row) < MOST_TOKENS else np.int64)
-            np.cumsum(np.bincount(row, minlength=n), out=start[1:])
-            # copies: polars hands out arrays that cannot be written to
-            index, value = (np.array(frame[column]) for column in ("feature", "value"))
-            matrix = sp.csr_array((value, index, start), shape=(n, width))
-            tokens = self._read(self._place(TOKENS, number), ["example"])
-            yield FeatureActivations(matrix, np.array(tokens["example"]))
-            first += n
+            yield self._shard(name, number, first)
+            first += shard["tokens"]
+
+    def _shard(self, name: str, number: int, first: int) -> FeatureActivations:
+        width, shard = self.sae(name)["d_sae"], self.cache["shards"][number]
+        n = shard["tokens"]
+        frame = self._read(self._place(name, number))
+        row = frame["token"].to_numpy().astype(np.int64) - first
+        if len(row) != shard["nonzeros"].get(name) or (len(row) and not 0 <= row[0] <= row[-1] < n):
+            raise RunError(f"{self._place(name, number)} is not what {CACHE} tells of it")
+        start = np.zeros(n + 1, np.int32 if len(row) < MOST_TOKENS else np.int64)
+        np.cumsum(np.bincount(row, minlength=n), out=start[1:])
+        # copies: polars hands out arrays that cannot be written to
+        index, value = (np.array(frame[column]) for column in ("feature", "value"))
+        matrix = sp.csr_array((value, index, start), shape=(n, width))
+        tokens = self._read(self._place(TOKENS, number), ["example"])
+        return FeatureActivations(matrix, np.array(tokens["example"]))
 
     def token_shards(self) -> Iterator[pl.DataFrame]:
         """The tables `tokens/`, one shard at a time, in the order of `shards`."""
