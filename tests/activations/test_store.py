@@ -61,7 +61,7 @@ def snapshot(path):
 
 
 def test_activations_come_back_as_they_went_in(tmp_path, saes, dense):
-    filled(tmp_path / "store", saes, dense, vocabulary=list("abcdefg"))
+    filled(tmp_path / "store", saes, dense, pieces=lambda ids: ["abcdefg"[i] for i in ids])
     store = ActivationStore.open(tmp_path / "store")
     assert store.finished
     assert (store.n_tokens, store.next_example, store.names) == (120, 12, ["early", "late"])

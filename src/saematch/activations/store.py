@@ -12,7 +12,7 @@ goes on with `next_example`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,8 @@ from saematch.atomic import SUFFIX, sweep, whole
 from saematch.errors import RunError
 from saematch.manifest import now
 from saematch.sae import SAE
+
+PiecesOf = Callable[[list[int]], Sequence[str]]
 
 SHARD_TOKENS = 65_536
 MOST_TOKENS = 2**31 - 1
@@ -57,12 +59,10 @@ class ActivationStore:
     `cache` is the content of cache.json.
     """
 
-    def __init__(
-        self, path: Path, cache: dict[str, Any], vocabulary: Sequence[str] | None = None
-    ) -> None:
+    def __init__(self, path: Path, cache: dict[str, Any], pieces: PiecesOf | None = None) -> None:
         self.path = path
         self.cache = cache
-        self._vocabulary = vocabulary
+        self._pieces = pieces
         self._waiting: list[Batch] = []
 
     @classmethod
@@ -74,7 +74,7 @@ class ActivationStore:
         texts: Mapping[str, Any],
         saes: Mapping[str, SAE],
         options: Mapping[str, Any] | None = None,
-        vocabulary: Sequence[str] | None = None,
+        pieces: PiecesOf | None = None,
         shard_tokens: int = SHARD_TOKENS,
         overwrite: bool = False,
     ) -> ActivationStore:
@@ -86,8 +86,8 @@ class ActivationStore:
             texts: all that tells which texts are read, as plain values.
             saes: the SAEs by name; a name becomes a folder.
             options: whatever else the activations depend on, as plain values.
-            vocabulary: the text of every token id, for the column `piece`; no part of what makes
-                two stores differ.
+            pieces: from the ids of an example's tokens to the text of each, for the column `piece`
+                (`saematch.activations.pieces`); no part of what makes two stores differ.
             shard_tokens: a shard is written once it has as many; whole examples, so it may be more.
             overwrite: discard a store that was made otherwise.
 
@@ -106,7 +106,7 @@ class ActivationStore:
         if existing is not None:
             different = cache_differences(existing, cache)
             if not different and not overwrite:
-                store = cls(path, existing, vocabulary)
+                store = cls(path, existing, pieces)
                 store._keep_what_is_there()
                 return store
             # a store that never got anywhere has nothing to lose
@@ -115,7 +115,7 @@ class ActivationStore:
                     f"{path} holds other activations: {'; '.join(different)}; write elsewhere, or "
                     "overwrite them"
                 )
-        store = cls(path, cache, vocabulary)
+        store = cls(path, cache, pieces)
         # an empty cache.json first: from here on no file of the old store counts
         store._save()
         for folder in {TOKENS, *store.names, *(e["name"] for e in (existing or cache)["saes"])}:
@@ -318,12 +318,15 @@ class ActivationStore:
 
     def _tokens_frame(self, batches: list[Batch], first: int) -> pl.DataFrame:
         ids = np.concatenate([batch.token_id for batch in batches]).astype(np.int32)
-        known = self._vocabulary
-        pieces = [None if known is None else str(known[i]) for i in ids]
+        example = _joined(batches, "example")
+        pieces: list[str | None] = [None] * len(ids)
+        if self._pieces is not None:
+            texts = np.split(ids, np.flatnonzero(np.diff(example)) + 1)
+            pieces = [piece for some in texts for piece in self._pieces(some.tolist())]
         return pl.DataFrame(
             {
                 "token": np.arange(first, first + len(ids), dtype=np.int32),
-                "example": _joined(batches, "example"),
+                "example": example,
                 "position": _joined(batches, "position"),
                 "token_id": ids,
                 "piece": pl.Series(pieces, dtype=pl.String),
