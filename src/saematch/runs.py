@@ -223,7 +223,7 @@ class Run:
         others = [e for e in self.manifest["pairs"] if (e["a"], e["b"]) != (a, b)]
         self._forget("flow", "compare", pairs=others)
         for kind, frame in frames.items():
-            self._write(pair_place(kind, a, b), frame)
+            self.write(pair_place(kind, a, b), frame)
         entry = {
             "a": a,
             "b": b,
@@ -307,6 +307,26 @@ class Run:
             raise RunError(f"{self.path} has no flow table {name!r}; it has {there}")
         return self._read(f"flow/{name}.parquet")
 
+    def write(self, place: str, table: pl.DataFrame | pl.LazyFrame) -> None:
+        """Write a table of the run; one that is not held is written in parts.
+
+        It counts once run.json lists it.
+        """
+        rows = GROUPS.get(place) or GROUPS.get(place.split("/", maxsplit=1)[0], GROUP)
+        with self._writing(place) as partial:
+            if isinstance(table, pl.LazyFrame):
+                table.sink_parquet(partial, row_group_size=rows)
+            else:
+                table.write_parquet(partial, row_group_size=rows)
+
+    def record(self, **entries: Any) -> None:
+        """Put entries into run.json, all at once; one that is None is taken out."""
+        changed = {**self.manifest, **entries}
+        changed = {k: v for k, v in changed.items() if k not in entries or v is not None}
+        if changed != self.manifest:
+            self.manifest = changed
+            self._save()
+
     def finish(self) -> None:
         """Record that all that was asked for is there."""
         if self.manifest["finished"] is None:
@@ -364,7 +384,7 @@ class Run:
             # a summary must never stand beside tables that it was not made of
             self._forget(key)
         for name, table in tables.items():
-            self._write(places[name], table)
+            self.write(places[name], table)
         entry = {"tables": places, **plain(summary)}
         self.manifest = {**self.manifest, "finished": finished, key: entry}
         self._save()
@@ -383,12 +403,7 @@ class Run:
             for kind, frame in (("features", outline.features), ("contexts", outline.contexts)):
                 place = entry[kind]
                 if place and frame is not None and not (self.path / place).is_file():
-                    self._write(place, frame)
-
-    def _write(self, place: str, frame: pl.DataFrame) -> None:
-        with self._writing(place) as partial:
-            rows = GROUPS.get(place) or GROUPS.get(place.split("/", maxsplit=1)[0], GROUP)
-            frame.write_parquet(partial, row_group_size=rows)
+                    self.write(place, frame)
 
     def _save(self) -> None:
         with self._writing(MANIFEST) as partial:

@@ -114,7 +114,8 @@ def test_relate_writes_partners_shares_and_gates_beside_the_matches(store, tmp_p
     out = tmp_path / "run"
     call("flow", *PAIR, "--method", "feature-flow", "-o", out, "-q")
     shown = call("relate", out, "--activations", store).output
-    assert "median best r" in shown
+    assert "best r" in shown
+    assert "the feature of B most like it" in " ".join(shown.split())
     run = Run.open(out)
     assert run.finished
     assert run.relations is not None
@@ -126,6 +127,25 @@ def test_relate_writes_partners_shares_and_gates_beside_the_matches(store, tmp_p
     fired = targets["feature"].to_numpy()
     np.testing.assert_allclose(targets["value"], best[fired], atol=1e-4)
     np.testing.assert_array_equal(targets["a"].unique(), ["resid_post_3"])
+
+
+def test_relate_goes_on_where_it_stopped(store, tmp_path, monkeypatch):
+    from saematch.flow import relate as module
+    from saematch.flow.relating import Relating
+
+    def stopped(*given, **options):
+        raise KeyboardInterrupt
+
+    out = tmp_path / "run"
+    call("flow", *PAIR, "--method", "feature-flow", "-o", out, "-q")
+    with monkeypatch.context() as patch:
+        patch.setattr(Relating, "finish", stopped)
+        assert call("relate", out, "--activations", store, "-q").exit_code != 0
+    assert Run.open(out).relations is None
+    # the pair is there: it is not related again
+    monkeypatch.setattr(module, "relate", stopped)
+    assert call("relate", out, "--activations", store, "-q").exit_code == 0
+    assert Run.open(out).relations_table("passing").height > 0
 
 
 def test_relations_on_other_text_are_kept_unless_asked(store, tmp_path):
