@@ -124,5 +124,5 @@ def test_a_character_of_several_tokens_stands_with_the_last():
 def test_where_no_token_is_put_before_a_text_its_own_first_is_left_out():
     tokenizer = wrapped(llama(), eos_token="<s>")
     (ids,) = tokenise(["the fox"], tokenizer)
-    first = tokenizer.decode(ids[:1].tolist())
-    assert first + "".join(Pieces(tokenizer).of_example(ids[1:].tolist())) == "the fox"
+    pieces = [tokenizer.decode(ids[:1].tolist()), *Pieces(tokenizer).of_example(ids[1:].tolist())]
+    assert "".join(map(str, pieces)) == "the fox"

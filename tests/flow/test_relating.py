@@ -66,18 +66,18 @@ def test_what_was_stopped_goes_on_and_ends_as_if_it_had_not_been(run, relations)
     assert relating.missing == run.pairs
     # the last pair first: the tables are in the order of the run's pairs all the same
     for i in (2, 0):
-        relating.add(*run.pairs[i], relations[i])
+        relating.add(*run.pairs[i], relation=relations[i])
     again = Run.open(run.path)
     assert again.relations is None
     relating = Relating(again, ASKED)
     assert relating.missing == [run.pairs[1]]
-    with pytest.raises(RunError, match="1 pairs are not related yet"):
+    with pytest.raises(RunError, match="no relations of resid_post_1--resid_post_2 yet"):
         relating.finish()
     # a table that is gone is made again
     (run.path / "relations" / "{}--{}.gates.parquet".format(*run.pairs[0])).unlink()
     assert relating.missing == run.pairs[:2]
     for i in (0, 1):
-        relating.add(*run.pairs[i], relations[i])
+        relating.add(*run.pairs[i], relation=relations[i])
     relating.finish()
     done = Run.open(run.path)
     assert done.finished
@@ -93,7 +93,7 @@ def test_what_was_stopped_goes_on_and_ends_as_if_it_had_not_been(run, relations)
 def test_the_same_again_touches_nothing(run, relations):
     relating = Relating(run, ASKED)
     for pair, relation in zip(run.pairs, relations, strict=True):
-        relating.add(*pair, relation)
+        relating.add(*pair, relation=relation)
     relating.finish()
     before = {path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file()}
     again = Relating(Run.open(run.path), ASKED)
@@ -108,15 +108,15 @@ def test_a_pair_that_the_run_gained_is_added_to_those_there(
 ):
     fewer = Run.create(tmp_path / "fewer", "match", {"method": "cosine"}, saes)
     for i in (0, 2):
-        fewer.add_pair(*run.pairs[i], matchings[i])
+        fewer.add_pair(*run.pairs[i], matching=matchings[i])
     relating = Relating(fewer, ASKED)
     for i in (0, 2):
-        relating.add(*run.pairs[i], relations[i])
+        relating.add(*run.pairs[i], relation=relations[i])
     relating.finish()
-    fewer.add_pair(*run.pairs[1], matchings[1])
+    fewer.add_pair(*run.pairs[1], matching=matchings[1])
     relating = Relating(fewer, ASKED)
     assert relating.missing == [run.pairs[1]]
-    relating.add(*run.pairs[1], relations[1])
+    relating.add(*run.pairs[1], relation=relations[1])
     # until they are done the older ones can be read
     assert fewer.relations_table("gates").select("a").n_unique() <= 2
     relating.finish()
@@ -126,12 +126,12 @@ def test_a_pair_that_the_run_gained_is_added_to_those_there(
 
 def test_other_options_are_refused_begun_or_done(run, relations):
     relating = Relating(run, ASKED)
-    relating.add(*run.pairs[0], relations[0])
+    relating.add(*run.pairs[0], relation=relations[0])
     other = {**ASKED, "top_k": 3}
     with pytest.raises(RunError, match="relations with other top_k; discard them with --overwrite"):
         Relating(Run.open(run.path), other)
     for pair, relation in list(zip(run.pairs, relations, strict=True))[1:]:
-        relating.add(*pair, relation)
+        relating.add(*pair, relation=relation)
     relating.finish()
     with pytest.raises(RunError, match="relations with other top_k"):
         Relating(Run.open(run.path), other)
@@ -144,7 +144,7 @@ def test_other_options_are_refused_begun_or_done(run, relations):
 def test_a_run_killed_between_two_tables_ends_right(run, relations, monkeypatch):
     relating = Relating(run, ASKED)
     for pair, relation in zip(run.pairs, relations, strict=True):
-        relating.add(*pair, relation)
+        relating.add(*pair, relation=relation)
     write = Run.write
 
     def stopped(self, place, table):
@@ -178,5 +178,5 @@ def test_run_json_lists_a_pair_after_its_tables(run, relations, monkeypatch):
 
     monkeypatch.setattr(Run, "write", stopped)
     with pytest.raises(KeyboardInterrupt):
-        Relating(run, ASKED).add(*run.pairs[0], relations[0])
+        Relating(run, ASKED).add(*run.pairs[0], relation=relations[0])
     assert "relating" not in json.loads((run.path / "run.json").read_text())

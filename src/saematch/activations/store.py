@@ -236,8 +236,8 @@ class ActivationStore:
             RunError: there is no such SAE, or a shard cannot be read.
             SaematchError: the store has fewer tokens.
         """
-        every = tokens is None or tokens == self.n_tokens
-        wanted = None if every else spread(self.n_tokens, tokens)
+        total = self.n_tokens
+        wanted = None if tokens is None or tokens == total else spread(total, tokens)
         parts, first = [], 0
         for number, shard in enumerate(self.cache["shards"]):
             last = first + shard["tokens"]

@@ -143,7 +143,7 @@ def tokenise(
 
 def head_of(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """What `tokenise` puts before each text: BOS, or else CLS; nothing where there is neither."""
-    first = tokenizer.bos_token_id
+    first: Any = tokenizer.bos_token_id
     first = tokenizer.cls_token_id if first is None else first
     return [] if first is None else [first]
 

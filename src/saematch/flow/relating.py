@@ -70,8 +70,8 @@ class Relating:
         Raises:
             RunError: a pair is missing.
         """
-        if self.missing:
-            raise RunError(f"{self.run.path}: {len(self.missing)} pairs are not related yet")
+        for a, b in self.missing:
+            raise RunError(f"{self.run.path} has no relations of {a}--{b} yet: add them first")
         joined, apart = self._joined, self._apart
         if not apart:
             return
