@@ -126,7 +126,7 @@ def with_threshold(sae, value):
             "match",
             {"method": "flow", "candidates": 9},
             None,
-            "another run: method is cosine there, flow here;",
+            "made otherwise: method is cosine there, flow here;",
         ),
         ("match", {"method": "cosine"}, None, "candidates is 3 there, not set here"),
         ("demo", OPTIONS, None, "made by the command match, not demo"),

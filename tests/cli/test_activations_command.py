@@ -86,7 +86,9 @@ def test_match_is_fused_where_there_are_activations(store, tmp_path):
     np.testing.assert_array_equal(table["target"].fill_null(-1), expected.target)
     # fewer tokens are another run
     fewer = ("--activations", store, "--tokens", 500)
-    with pytest.raises(RunError, match="activations"):
+    told = "activations: of is not set there, 1188 here; activations: stretch is not set there, "
+    told += f"{STRETCH} here; activations: tokens is 1188 there, 500 here"
+    with pytest.raises(RunError, match=told):
         call("match", *PAIR, *fewer, "-o", tmp_path / "run")
 
 
@@ -106,7 +108,7 @@ def test_some_tokens_are_of_every_text_and_the_run_tells_which(store, tmp_path):
     changed = json.loads((out / "run.json").read_text())
     del changed["options"]["activations"]["stretch"]
     (out / "run.json").write_text(json.dumps(changed))
-    with pytest.raises(RunError, match="activations"):
+    with pytest.raises(RunError, match="activations: stretch is not set there, 64 here"):
         call("match", *PAIR, "--activations", store, "--tokens", 500, "-o", out)
 
 

@@ -11,9 +11,7 @@ goes on with `next_example`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +22,12 @@ import scipy.sparse as sp
 from numpy import ndarray
 
 from saematch.activations.batch import Batch
-from saematch.activations.cache import CACHE, TOKENS, cache_differences, new_cache, read_cache
+from saematch.activations.cache import CACHE, LEDGER, TOKENS, new_cache
 from saematch.activations.feature_activations import FeatureActivations
 from saematch.activations.spread import spread
-from saematch.atomic import SUFFIX, sweep, whole
+from saematch.atomic import sweep
 from saematch.errors import RunError
+from saematch.ledger import read_table, writing
 from saematch.manifest import now
 from saematch.sae import SAE
 
@@ -98,27 +97,15 @@ class ActivationStore:
         path = Path(path)
         asked = {**(options or {}), "shard_tokens": int(shard_tokens)}
         cache = new_cache(model, texts, saes, asked)
-        try:
-            existing = _existing(path, overwrite)
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"{path} cannot be a store: {error.strerror}") from error
-        if existing is not None:
-            different = cache_differences(existing, cache)
-            if not different and not overwrite:
-                store = cls(path, existing, pieces)
-                store._keep_what_is_there()
-                return store
-            # a store that never got anywhere has nothing to lose
-            if existing["shards"] and not overwrite:
-                raise RunError(
-                    f"{path} holds other activations: {'; '.join(different)}; write elsewhere, or "
-                    "overwrite them"
-                )
+        there, same = LEDGER.begin(path, cache, overwrite)
+        if there is not None and same:
+            store = cls(path, there, pieces)
+            store._keep_what_is_there()
+            return store
         store = cls(path, cache, pieces)
         # an empty cache.json first: from here on no file of the old store counts
         store._save()
-        for folder in {TOKENS, *store.names, *(e["name"] for e in (existing or cache)["saes"])}:
+        for folder in {TOKENS, *store.names, *(e["name"] for e in (there or cache)["saes"])}:
             store._clean(folder)
         return store
 
@@ -129,10 +116,7 @@ class ActivationStore:
         Raises:
             RunError: there is none, or its cache.json cannot be read.
         """
-        path = Path(path)
-        if not (path / CACHE).is_file():
-            raise RunError(f"{path} is no store of activations: it has no {CACHE}")
-        return cls(path, read_cache(path) or {})
+        return cls(Path(path), LEDGER.open(Path(path)))
 
     @property
     def names(self) -> list[str]:
@@ -275,7 +259,7 @@ class ActivationStore:
     def _shard(self, name: str, number: int, first: int) -> FeatureActivations:
         width, shard = self.sae(name)["d_sae"], self.cache["shards"][number]
         n = shard["tokens"]
-        frame = self._read(self._place(name, number))
+        frame = read_table(self.path / self._place(name, number))
         row = frame["token"].to_numpy().astype(np.int64) - first
         if len(row) != shard["nonzeros"].get(name) or (len(row) and not 0 <= row[0] <= row[-1] < n):
             raise RunError(f"{self._place(name, number)} is not what {CACHE} tells of it")
@@ -284,13 +268,13 @@ class ActivationStore:
         # copies: polars hands out arrays that cannot be written to
         index, value = (np.array(frame[column]) for column in ("feature", "value"))
         matrix = sp.csr_array((value, index, start), shape=(n, width))
-        tokens = self._read(self._place(TOKENS, number), ["example"])
+        tokens = read_table(self.path / self._place(TOKENS, number), ["example"])
         return FeatureActivations(matrix, np.array(tokens["example"]))
 
     def token_shards(self) -> Iterator[pl.DataFrame]:
         """The tables `tokens/`, one shard at a time, in the order of `shards`."""
         for number in range(len(self.cache["shards"])):
-            yield self._read(self._place(TOKENS, number))
+            yield read_table(self.path / self._place(TOKENS, number))
 
     def _write_shard(self) -> None:
         batches, first, number = self._waiting, self.n_tokens, len(self.cache["shards"])
@@ -355,21 +339,12 @@ class ActivationStore:
 
     def _save(self, **changed: Any) -> None:
         cache = {**self.cache, **changed}
-        text = json.dumps(cache, indent=2, ensure_ascii=False, allow_nan=False)
-        with _errors(self.path / CACHE), whole(self.path / CACHE) as partial:
-            partial.write_text(text + "\n", encoding="utf-8")
+        LEDGER.save(self.path, cache)
         self.cache = cache
 
     def _write(self, place: str, frame: pl.DataFrame) -> None:
-        with _errors(self.path / place), whole(self.path / place) as partial:
+        with writing(self.path / place) as partial:
             frame.write_parquet(partial)
-
-    def _read(self, place: str, columns: list[str] | None = None) -> pl.DataFrame:
-        try:
-            return pl.read_parquet(self.path / place, columns=columns)
-        except (OSError, pl.exceptions.PolarsError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise RunError(f"{self.path / place} cannot be read: {reason}") from error
 
 
 def _activations_frame(parts: Sequence[FeatureActivations], first: int) -> pl.DataFrame:
@@ -390,26 +365,3 @@ def _activations_frame(parts: Sequence[FeatureActivations], first: int) -> pl.Da
 
 def _joined(batches: list[Batch], name: str) -> ndarray:
     return np.concatenate([getattr(batch, name) for batch in batches]).astype(np.int32)
-
-
-@contextmanager
-def _errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise RunError(f"{path} cannot be written: {error}") from error
-
-
-def _existing(path: Path, overwrite: bool) -> dict[str, Any] | None:
-    """The content of the store in `path`; none where there is none, or one to be discarded."""
-    if path.exists() and not path.is_dir():
-        raise RunError(f"{path} is a file; a store needs a directory")
-    if not path.is_dir():
-        return None
-    if (path / CACHE).is_file():
-        return read_cache(path, or_none=overwrite)
-    others = sorted(p.name for p in path.iterdir() if not p.name.endswith(SUFFIX))
-    if others:
-        shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
-        raise RunError(f"{path} is no store of activations and not empty ({shown})")
-    return None
