@@ -201,6 +201,29 @@ def test_damage_is_told(tmp_path, saes, dense):
         ActivationStore.open(path)
 
 
+def test_a_shard_of_other_tokens_is_told(tmp_path, saes, dense):
+    path = tmp_path / "store"
+    store = filled(path, saes, dense)
+    place = path / "late" / "00001.parquet"
+    frame = pl.read_parquet(place)
+    for changed in (frame[1:], frame.reverse(), frame.with_columns(pl.col("token") + 40)):
+        changed.write_parquet(place)
+        with pytest.raises(RunError, match=r"late/00001\.parquet is not what cache\.json tells"):
+            store.activations("late")
+
+
+def test_an_sae_is_found_by_its_weights_and_where_it_is_read(tmp_path, saes, dense):
+    store = filled(tmp_path / "store", saes, dense)
+    entry = store.sae("late")
+    assert store.named(entry["checksum"]) == "late"
+    assert store.named(entry["checksum"], entry["hook"]) == "late"
+    told = rf"no activations of late at elsewhere; it has those at {entry['hook']}"
+    with pytest.raises(RunError, match=told):
+        store.named(entry["checksum"], "elsewhere")
+    with pytest.raises(RunError, match="an SAE of these weights; it has those of early, late"):
+        store.named("sha256:0")
+
+
 def test_batches_that_do_not_fit_are_refused(tmp_path, saes, dense):
     store = new(tmp_path / "store", saes)
     store.add(batch(dense, 0, 2))

@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 from numpy import ndarray
 
-from saematch.activations.store import ActivationStore, PiecesOf
+from saematch.activations.shards import PiecesOf
+from saematch.activations.store import ActivationStore
 from saematch.activations.streams import shards_of
 from saematch.assignment.compiled import compiled
 from saematch.errors import SaematchError

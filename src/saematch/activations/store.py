@@ -11,7 +11,7 @@ goes on with `next_example`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,17 +24,21 @@ from numpy import ndarray
 from saematch.activations.batch import Batch
 from saematch.activations.cache import CACHE, LEDGER, TOKENS, new_cache
 from saematch.activations.feature_activations import FeatureActivations
+from saematch.activations.shards import (
+    PiecesOf,
+    activations_table,
+    read_activations,
+    tokens_table,
+)
 from saematch.activations.spread import spread
+from saematch.activations.sums import MOST_TOKENS
 from saematch.atomic import sweep
 from saematch.errors import RunError
 from saematch.ledger import read_table, writing
 from saematch.manifest import now
 from saematch.sae import SAE
 
-PiecesOf = Callable[[list[int]], Sequence[str]]
-
 SHARD_TOKENS = 65_536
-MOST_TOKENS = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -161,12 +165,15 @@ class ActivationStore:
         Raises:
             RunError: it holds none of it.
         """
-        for entry in self.cache["saes"]:
-            if entry["checksum"] == checksum and hook in (None, entry["hook"]):
+        known = [entry for entry in self.cache["saes"] if entry["checksum"] == checksum]
+        for entry in known:
+            if hook in (None, entry["hook"]):
                 return entry["name"]
+        there = f"an SAE of these weights; it has those of {', '.join(self.names)}"
+        if known:
+            there = f"{known[0]['name']} at {hook}; it has those at {known[0]['hook']}"
         raise RunError(
-            f"{self.path} has no activations of an SAE of these weights; it has those of "
-            f"{', '.join(self.names)}: make them with saematch activations"
+            f"{self.path} has no activations of {there}: make them with saematch activations"
         )
 
     def __repr__(self) -> str:
@@ -258,18 +265,14 @@ class ActivationStore:
 
     def _shard(self, name: str, number: int, first: int) -> FeatureActivations:
         width, shard = self.sae(name)["d_sae"], self.cache["shards"][number]
-        n = shard["tokens"]
-        frame = read_table(self.path / self._place(name, number))
-        row = frame["token"].to_numpy().astype(np.int64) - first
-        if len(row) != shard["nonzeros"].get(name) or (len(row) and not 0 <= row[0] <= row[-1] < n):
-            raise RunError(f"{self._place(name, number)} is not what {CACHE} tells of it")
-        start = np.zeros(n + 1, np.int32 if len(row) < MOST_TOKENS else np.int64)
-        np.cumsum(np.bincount(row, minlength=n), out=start[1:])
-        # copies: polars hands out arrays that cannot be written to
-        index, value = (np.array(frame[column]) for column in ("feature", "value"))
-        matrix = sp.csr_array((value, index, start), shape=(n, width))
+        place = self._place(name, number)
+        table = read_table(self.path / place)
         tokens = read_table(self.path / self._place(TOKENS, number), ["example"])
-        return FeatureActivations(matrix, np.array(tokens["example"]))
+        found = read_activations(table, tokens, first, width)
+        told = shard["tokens"], shard["nonzeros"].get(name)
+        if found is None or (found.n_tokens, found.matrix.nnz) != told:
+            raise RunError(f"{place} is not what {CACHE} tells of it")
+        return found
 
     def token_shards(self) -> Iterator[pl.DataFrame]:
         """The tables `tokens/`, one shard at a time, in the order of `shards`."""
@@ -281,10 +284,10 @@ class ActivationStore:
         n = sum(batch.n_tokens for batch in batches)
         if first + n > MOST_TOKENS:
             raise RunError(f"{self.path} cannot hold more than {MOST_TOKENS:,} tokens")
-        self._write(self._place(TOKENS, number), self._tokens_frame(batches, first))
+        self._write(self._place(TOKENS, number), tokens_table(batches, first, self._pieces))
         nonzeros = {}
         for name in self.names:
-            frame = _activations_frame([batch.saes[name] for batch in batches], first)
+            frame = activations_table([batch.saes[name] for batch in batches], first)
             self._write(self._place(name, number), frame)
             nonzeros[name] = frame.height
         entry = {
@@ -299,23 +302,6 @@ class ActivationStore:
         }
         self._save(shards=[*self.cache["shards"], entry])
         self._waiting = []
-
-    def _tokens_frame(self, batches: list[Batch], first: int) -> pl.DataFrame:
-        ids = np.concatenate([batch.token_id for batch in batches]).astype(np.int32)
-        example = _joined(batches, "example")
-        pieces: list[str | None] = [None] * len(ids)
-        if self._pieces is not None:
-            texts = np.split(ids, np.flatnonzero(np.diff(example)) + 1)
-            pieces = [piece for some in texts for piece in self._pieces(some.tolist())]
-        return pl.DataFrame(
-            {
-                "token": np.arange(first, first + len(ids), dtype=np.int32),
-                "example": example,
-                "position": _joined(batches, "position"),
-                "token_id": ids,
-                "piece": pl.Series(pieces, dtype=pl.String),
-            }
-        )
 
     def _keep_what_is_there(self) -> None:
         """Drop shards from the first on that lacks a file; what killed writers left, too."""
@@ -345,23 +331,3 @@ class ActivationStore:
     def _write(self, place: str, frame: pl.DataFrame) -> None:
         with writing(self.path / place) as partial:
             frame.write_parquet(partial)
-
-
-def _activations_frame(parts: Sequence[FeatureActivations], first: int) -> pl.DataFrame:
-    token, feature, value = [], [], []
-    for part in parts:
-        sorted_already = part.matrix.has_sorted_indices
-        matrix = part.matrix if sorted_already else part.matrix.sorted_indices()
-        rows = np.arange(first, first + part.n_tokens, dtype=np.int32)
-        kept = matrix.data != 0
-        token.append(np.repeat(rows, np.diff(matrix.indptr))[kept])
-        feature.append(matrix.indices[kept].astype(np.int32))
-        value.append(matrix.data[kept].astype(np.float32))
-        first += part.n_tokens
-    names = ("token", "feature", "value")
-    columns = zip(names, map(np.concatenate, (token, feature, value)), strict=True)
-    return pl.DataFrame(dict(columns))
-
-
-def _joined(batches: list[Batch], name: str) -> ndarray:
-    return np.concatenate([getattr(batch, name) for batch in batches]).astype(np.int32)
