@@ -64,8 +64,8 @@ def made(folder: Path, layers: int, features: int, reach: int, heard: bool, host
     words = _words(rng)
     topics = rng.integers(0, WORDS, (features, 3))
     for name in called.values():
-        run._write(f"features/{name}.parquet", _features(features, rng))
-        run._write(f"contexts/{name}.parquet", _contexts(words, topics, rng))
+        run.write(f"features/{name}.parquet", _features(features, rng))
+        run.write(f"contexts/{name}.parquet", _contexts(words, topics, rng))
         topics = topics[rng.permutation(features)]
     for (a, b), pair in drawn.pairs.items():
         _add(run, called[a], called[b], pair, rng)
@@ -216,7 +216,7 @@ def _add(run: Run, a: str, b: str, pair: Pair, rng: np.random.Generator) -> None
     )
     frames = {"table": table, "candidates": candidates, "sources": sources, "nulls": nulls}
     for kind, frame in frames.items():
-        run._write(pair_place(kind, a, b), frame)
+        run.write(pair_place(kind, a, b), frame)
     places = {kind: pair_place(kind, a, b) for kind in PAIR_FOLDERS}
     entry = {"a": a, "b": b, **places, "summary": _summary(table), "notes": []}
     run.manifest = {**run.manifest, "pairs": [*run.manifest["pairs"], entry]}

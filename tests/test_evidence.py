@@ -251,3 +251,16 @@ def test_parts_join_and_take():
     np.testing.assert_array_equal(again.matrix.toarray(), one.matrix.toarray())
     with pytest.raises(Exception, match="ascending"):
         FeatureActivations(one.matrix, one.example[::-1])
+
+
+def test_the_numbers_of_examples_change_nothing():
+    # as where some tokens are taken of a store: every other example, say
+    a, b, x, y, _ = planted(noise=0.1, frequent=0.4)
+    views = parse_views("unit-decoder:0.5,unit-encoder:0.5")
+    apart = (
+        dataclasses.replace(x, example=2 * x.example + 1),
+        dataclasses.replace(y, example=2 * y.example + 1),
+    )
+    expected = expectation(a, b, views, (x, y))
+    assert 1 < expected.firings < 1000  # within the limits, so that halves count
+    assert expectation(a, b, views, apart) == expected

@@ -126,7 +126,7 @@ def with_threshold(sae, value):
             "match",
             {"method": "flow", "candidates": 9},
             None,
-            "another run: method is cosine there, flow here;",
+            "made otherwise: method is cosine there, flow here;",
         ),
         ("match", {"method": "cosine"}, None, "candidates is 3 there, not set here"),
         ("demo", OPTIONS, None, "made by the command match, not demo"),
@@ -418,7 +418,7 @@ def test_an_evaluation_that_grows_is_never_lost_on_the_way(tmp_path, monkeypatch
     run = Run.create(tmp_path / "run", "flow", {}, [make_sae()])
     frame = pl.DataFrame({"value": [1.0]})
     run.add_evaluation({"values": frame}, {"options": {"seed": 0}})
-    monkeypatch.setattr(Run, "_write", _full_disk)
+    monkeypatch.setattr(Run, "write", _full_disk)
     with pytest.raises(RunError):
         run.add_evaluation({"values": frame}, {"options": {"seed": 0}, "texts": {}})
     assert Run.open(run.path).evaluation_table("values").equals(frame)

@@ -176,9 +176,9 @@ def _most_alike(
 
 
 def _halves(example: ndarray) -> tuple[ndarray, ndarray]:
-    """Every other example; of one example, its two halves."""
-    odd = example % 2 == 1
-    if odd.all() or not odd.any():
+    """Every other example that is there, whatever its number; of one example, its two halves."""
+    odd = np.cumsum(np.diff(example, prepend=example[:1]) != 0) % 2 == 1
+    if not odd.any():
         odd = np.arange(len(example)) >= len(example) // 2
     return ~odd, odd
 

@@ -6,10 +6,9 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -18,7 +17,7 @@ from torch import Tensor
 
 import saematch
 from saematch.contexts import STATISTICS, features_of
-from saematch.errors import RunError
+from saematch.ledger import Ledger, outside
 from saematch.methods import Method
 from saematch.sae import SAE, Conventions
 
@@ -31,17 +30,6 @@ PAIR_FOLDERS = {
     "candidates": "candidates",
     "sources": "sources",
     "nulls": "nulls",
-}
-_TYPES = {"saematch": str, "command": str, "options": dict, "saes": list, "pairs": list}
-_ENTRIES = {
-    "saes": {"name": str, "checksum": str, "d_sae": int, "features": str},
-    "pairs": {
-        "a": str,
-        "b": str,
-        **dict.fromkeys(PAIR_FOLDERS, str),
-        "summary": dict,
-        "notes": list,
-    },
 }
 _TENSORS = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold", "selection_scale", "W_skip")
 _APPLIED = ("activation", "k", "centred", "normalisation")
@@ -186,11 +174,12 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     for key, what in (("saematch", "made by saematch"), ("command", "made by the command")):
         if there[key] != here[key]:
             found.append(f"{what} {there[key]}, not {here[key]}")
-    keys = sorted({*there["options"], *here["options"]})
+    options = [dict(_flat(manifest["options"])) for manifest in (there, here)]
+    keys = sorted({*options[0], *options[1]})
     if there["options"].get("method") != here["options"].get("method"):
         keys = ["method"]  # its options follow from it
     for key in keys:
-        old, new = there["options"].get(key), here["options"].get(key)
+        old, new = (some.get(key) for some in options)
         if old != new:
             found.append(f"{key} is {_word(old)} there, {_word(new)} here")
     old_saes, new_saes = ([entry["name"] for entry in m["saes"]] for m in (there, here))
@@ -208,52 +197,12 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def read_manifest(path: Path, or_none: bool = False) -> dict[str, Any] | None:
-    """The manifest of the run directory `path`; with `or_none`, none where it is damaged.
-
-    Raises:
-        RunError: run.json is damaged, of another program, or of a later format.
-    """
-    file = path / MANIFEST
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        if or_none:
-            return None
-        raise RunError(f"{file} is damaged ({error}); write elsewhere, or --overwrite") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise RunError(f"{file} is not of saematch: give another directory with -o")
-    if content.get("format_version") != VERSION:
-        raise RunError(
-            f"{file} has format {content.get('format_version')!r}, of another saematch; this one "
-            f"reads {VERSION}"
-        )
-    fault = _fault(content)
-    if fault is None:
-        return content
-    if or_none:
-        return None
-    raise RunError(f"{file} is damaged ({fault}); write elsewhere, or --overwrite")
-
-
 def _fault(content: dict[str, Any]) -> str | None:
-    """What a reader would stumble over; places outside the run's own folders among it."""
-    for key, kind in _TYPES.items():
-        if not isinstance(content.get(key), kind):
-            return f"{key} is missing or no {kind.__name__}"
-    if "finished" not in content:
-        return "finished is missing"
-    for group, keys in _ENTRIES.items():
-        for entry in content[group]:
-            if not isinstance(entry, dict):
-                return f"an entry of {group} is no object"
-            for key, kind in keys.items():
-                if not isinstance(entry.get(key), kind):
-                    return f"{key} of an entry of {group} is missing or no {kind.__name__}"
+    """Places outside the run's own folders, and pairs of SAEs that are not there."""
     known = {entry["name"] for entry in content["saes"]}
     for entry in content["saes"]:
         name = entry["name"]
-        if "/" in name or "\\" in name or name.startswith("."):
+        if outside(name):
             return f"the name {name!r}"
         if entry["features"] != f"features/{name}.parquet" or entry.get("contexts") not in (
             None,
@@ -280,7 +229,38 @@ def plain(value: Any) -> Any:
     return value
 
 
+def _flat(options: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Options within options by both names: what differs is to be told, not all that holds it."""
+    for key, value in options.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{key}: ")
+        else:
+            yield before + key, value
+
+
 def _word(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     return "not set" if value is None else str(value)
+
+
+LEDGER = Ledger(
+    file=MANIFEST,
+    kind="run directory",
+    format=FORMAT,
+    version=VERSION,
+    types={"saematch": str, "command": str, "options": dict, "saes": list, "pairs": list},
+    lists={
+        "saes": {"name": str, "checksum": str, "d_sae": int, "features": str},
+        "pairs": {
+            "a": str,
+            "b": str,
+            **dict.fromkeys(PAIR_FOLDERS, str),
+            "summary": dict,
+            "notes": list,
+        },
+    },
+    results="pairs",
+    differences=differences,
+    fault=_fault,
+)

@@ -18,26 +18,24 @@ the columns.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from saematch.atomic import SUFFIX, sweep, whole
+from saematch.atomic import sweep
 from saematch.errors import RunError
+from saematch.ledger import read_table, writing
 from saematch.manifest import (
+    LEDGER,
     MANIFEST,
     PAIR_FOLDERS,
     Outline,
-    differences,
     new_manifest,
     now,
     pair_place,
     plain,
-    read_manifest,
 )
 from saematch.matching import Matching
 from saematch.naming import names_of
@@ -113,24 +111,12 @@ class Run:
         known = dict(zip(names_of(outlines), outlines, strict=True))
         entries = [outline.named(name) for name, outline in known.items()]
         manifest = new_manifest(command, options, entries)
-        try:
-            existing = _existing(path, overwrite)
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"{path} cannot be a run directory: {error.strerror}") from error
-        if existing is not None:
-            different = differences(existing, manifest)
-            if not different and not overwrite:
-                run = cls(path, existing)
-                run._clean()
-                run._write_features(known)
-                return run
-            # a run that never got anywhere has nothing to lose
-            if existing["pairs"] and not overwrite:
-                raise RunError(
-                    f"{path} holds another run: {'; '.join(different)}; write elsewhere with -o, "
-                    "or discard that run with --overwrite"
-                )
+        there, same = LEDGER.begin(path, manifest, overwrite)
+        if there is not None and same:
+            run = cls(path, there)
+            run._clean()
+            run._write_features(known)
+            return run
         run = cls(path, manifest)
         # an empty manifest first: from here on no file of the old run counts
         run._save()
@@ -145,10 +131,7 @@ class Run:
         Raises:
             RunError: there is none, or its run.json cannot be read.
         """
-        path = Path(path)
-        if not (path / MANIFEST).is_file():
-            raise RunError(f"{path} is no run directory: it has no {MANIFEST}")
-        return cls(path, read_manifest(path) or {})
+        return cls(Path(path), LEDGER.open(Path(path)))
 
     @property
     def names(self) -> list[str]:
@@ -223,7 +206,7 @@ class Run:
         others = [e for e in self.manifest["pairs"] if (e["a"], e["b"]) != (a, b)]
         self._forget("flow", "compare", pairs=others)
         for kind, frame in frames.items():
-            self._write(pair_place(kind, a, b), frame)
+            self.write(pair_place(kind, a, b), frame)
         entry = {
             "a": a,
             "b": b,
@@ -307,6 +290,26 @@ class Run:
             raise RunError(f"{self.path} has no flow table {name!r}; it has {there}")
         return self._read(f"flow/{name}.parquet")
 
+    def write(self, place: str, table: pl.DataFrame | pl.LazyFrame) -> None:
+        """Write a table of the run; one that is not held is written in parts.
+
+        It counts once run.json lists it.
+        """
+        rows = GROUPS.get(place) or GROUPS.get(place.split("/", maxsplit=1)[0], GROUP)
+        with writing(self.path / place) as partial:
+            if isinstance(table, pl.LazyFrame):
+                table.sink_parquet(partial, row_group_size=rows)
+            else:
+                table.write_parquet(partial, row_group_size=rows)
+
+    def record(self, **entries: Any) -> None:
+        """Put entries into run.json, all at once; one that is None is taken out."""
+        changed = {**self.manifest, **entries}
+        changed = {k: v for k, v in changed.items() if k not in entries or v is not None}
+        if changed != self.manifest:
+            self.manifest = changed
+            self._save()
+
     def finish(self) -> None:
         """Record that all that was asked for is there."""
         if self.manifest["finished"] is None:
@@ -364,7 +367,7 @@ class Run:
             # a summary must never stand beside tables that it was not made of
             self._forget(key)
         for name, table in tables.items():
-            self._write(places[name], table)
+            self.write(places[name], table)
         entry = {"tables": places, **plain(summary)}
         self.manifest = {**self.manifest, "finished": finished, key: entry}
         self._save()
@@ -383,32 +386,13 @@ class Run:
             for kind, frame in (("features", outline.features), ("contexts", outline.contexts)):
                 place = entry[kind]
                 if place and frame is not None and not (self.path / place).is_file():
-                    self._write(place, frame)
-
-    def _write(self, place: str, frame: pl.DataFrame) -> None:
-        with self._writing(place) as partial:
-            rows = GROUPS.get(place) or GROUPS.get(place.split("/", maxsplit=1)[0], GROUP)
-            frame.write_parquet(partial, row_group_size=rows)
+                    self.write(place, frame)
 
     def _save(self) -> None:
-        with self._writing(MANIFEST) as partial:
-            text = json.dumps(self.manifest, indent=2, ensure_ascii=False, allow_nan=False)
-            partial.write_text(text + "\n", encoding="utf-8")
-
-    @contextmanager
-    def _writing(self, place: str) -> Iterator[Path]:
-        try:
-            with whole(self.path / place) as partial:
-                yield partial
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise RunError(f"{self.path / place} cannot be written: {error}") from error
+        LEDGER.save(self.path, self.manifest)
 
     def _read(self, place: str) -> pl.DataFrame:
-        try:
-            return pl.read_parquet(self.path / place)
-        except (OSError, pl.exceptions.PolarsError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise RunError(f"{self.path / place} cannot be read: {reason}") from error
+        return read_table(self.path / place)
 
     def _clean(self, everything: bool = False) -> None:
         """Remove what killed writers left; with `everything`, the tables of an earlier run too."""
@@ -429,20 +413,3 @@ def _check_distinct(outlines: Iterable[Outline]) -> None:
                 f"{other.conventions.source} and {outline.conventions.source} are one SAE, the "
                 "same weights of the same site; give it once"
             )
-
-
-def _existing(path: Path, overwrite: bool) -> dict[str, Any] | None:
-    """The manifest of the run in `path`; none where there is none, or one to be discarded."""
-    if path.exists() and not path.is_dir():
-        raise RunError(f"{path} is a file; a run needs a directory: give another with -o")
-    if not path.is_dir():
-        return None
-    if (path / MANIFEST).is_file():
-        return read_manifest(path, or_none=overwrite)
-    others = sorted(p.name for p in path.iterdir() if not p.name.endswith(SUFFIX))
-    if others:
-        shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
-        raise RunError(
-            f"{path} is no run directory and not empty ({shown}): give a new directory with -o"
-        )
-    return None

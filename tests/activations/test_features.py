@@ -15,8 +15,8 @@ LENGTH, EXAMPLES, WIDTH = 20, 12, 8
 WORDS = [f" w{i}" for i in range(40)]
 
 
-def decode(ids: list[int]) -> str:
-    return "".join(WORDS[i] for i in ids)
+def pieces(ids: list[int]) -> list[str]:
+    return [WORDS[i] for i in ids]
 
 
 def store_of(path, dense, ids) -> ActivationStore:
@@ -46,7 +46,7 @@ def ids():
 def test_figures_and_contexts_are_those_of_the_tokens(tmp_path, dense, ids):
     store = store_of(tmp_path / "store", dense, ids)
     sources = [f"text {i}" for i in range(EXAMPLES)]
-    frame = describe_features(store, "only", decode, sources=sources, contexts=3)
+    frame = describe_features(store, "only", pieces, sources=sources, contexts=3)
     assert frame["feature"].to_list() == list(range(WIDTH))
     np.testing.assert_allclose(frame["frequency"], (dense > 0).mean(0), rtol=1e-6)
     np.testing.assert_array_equal(frame["max_activation"], dense.max(0))
@@ -62,15 +62,15 @@ def test_figures_and_contexts_are_those_of_the_tokens(tmp_path, dense, ids):
             assert context.activation == peaks[e].max()
             assert context.source == f"text {e}"
             # twelve tokens before and six after, never of another example
-            assert context.before == decode(row[max(0, at - 12) : at].tolist())
+            assert context.before == "".join(pieces(row[max(0, at - 12) : at].tolist()))
             assert context.token == WORDS[row[at]]
-            assert context.after == decode(row[at + 1 : at + 7].tolist())
+            assert context.after == "".join(pieces(row[at + 1 : at + 7].tolist()))
     assert frame["contexts"][-1].to_list() == []  # never fires
 
 
 def test_the_table_can_lie_beside_an_sae(tmp_path, dense, ids):
     store = store_of(tmp_path / "store", dense, ids)
-    frame = describe_features(store, "only", decode)
+    frame = describe_features(store, "only", pieces)
     frame.write_parquet(tmp_path / "features.parquet")
     again = read_features(tmp_path)
     assert again is not None
@@ -83,7 +83,7 @@ def test_texts_that_repeat_are_one_context(tmp_path, dense):
     ids = np.tile(np.arange(LENGTH), EXAMPLES)
     x = np.zeros_like(dense)
     x[9::LENGTH, 0] = np.arange(1, EXAMPLES + 1)
-    frame = describe_features(store_of(tmp_path / "store", x, ids), "only", decode)
+    frame = describe_features(store_of(tmp_path / "store", x, ids), "only", pieces)
     (context,) = top_contexts(frame, 0, 10)
     assert (context.activation, context.token) == (EXAMPLES, " w9")
 
@@ -92,4 +92,4 @@ def test_an_empty_store_has_no_features_to_tell_of(tmp_path):
     sae = make_sae(d_in=8, d_sae=4)
     store = ActivationStore.create(tmp_path / "s", model="tiny", texts={}, saes={"only": sae})
     with pytest.raises(SaematchError, match="no tokens yet"):
-        describe_features(store, "only", decode)
+        describe_features(store, "only", pieces)

@@ -11,6 +11,7 @@ from conftest import make_sae
 from saematch.activations.batch import Batch
 from saematch.activations.forecast import check_room, forecast, forecast_of
 from saematch.activations.partners import partners
+from saematch.activations.spread import spread
 from saematch.activations.store import ActivationStore
 from saematch.errors import RunError, SaematchError
 
@@ -60,7 +61,7 @@ def snapshot(path):
 
 
 def test_activations_come_back_as_they_went_in(tmp_path, saes, dense):
-    filled(tmp_path / "store", saes, dense, vocabulary=list("abcdefg"))
+    filled(tmp_path / "store", saes, dense, pieces=lambda ids: ["abcdefg"[i] for i in ids])
     store = ActivationStore.open(tmp_path / "store")
     assert store.finished
     assert (store.n_tokens, store.next_example, store.names) == (120, 12, ["early", "late"])
@@ -68,8 +69,6 @@ def test_activations_come_back_as_they_went_in(tmp_path, saes, dense):
         found = store.activations(name)
         np.testing.assert_array_equal(found.matrix.toarray(), x)
         np.testing.assert_array_equal(found.example, np.arange(120) // LENGTH)
-        first = store.activations(name, tokens=55)
-        np.testing.assert_array_equal(first.matrix.toarray(), x[:55])
         assert len(list(store.shards(name))) == 3  # of 40 tokens: two batches reach 30
     # without saematch
     frame = pl.read_parquet(tmp_path / "store/late/*.parquet")
@@ -80,6 +79,31 @@ def test_activations_come_back_as_they_went_in(tmp_path, saes, dense):
     tokens = pl.read_parquet(tmp_path / "store/tokens/*.parquet")
     assert tokens["token"].to_list() == list(range(120))
     assert tokens.row(17) == (17, 1, 8, 3, "d")
+
+
+def test_some_tokens_are_the_same_ones_of_every_sae_with_their_examples(tmp_path, saes, dense):
+    store = filled(tmp_path / "store", saes, dense)
+    places = spread(120, 55)
+    for name, x in dense.items():
+        found = store.activations(name, tokens=55)
+        np.testing.assert_array_equal(found.matrix.toarray(), x[places])
+        np.testing.assert_array_equal(found.example, places // LENGTH)
+    assert store.activations("late", tokens=0).shape == (0, 12)
+    assert store.activations("late", tokens=120).n_tokens == 120
+    with pytest.raises(SaematchError, match="121 tokens of 120: give 0 to 120"):
+        store.activations("late", tokens=121)
+
+
+def test_shards_without_a_wanted_token_are_not_read(tmp_path, saes, dense):
+    path = tmp_path / "store"
+    store = filled(path, saes, dense)
+    # one stretch, in the first of three shards
+    assert spread(120, 5).max() < 40
+    for gone in ("00001", "00002"):
+        (path / "early" / f"{gone}.parquet").unlink()
+    assert store.activations("early", tokens=5).n_tokens == 5
+    with pytest.raises(RunError, match=r"early/00001\.parquet cannot be read"):
+        store.activations("early", tokens=60)
 
 
 def test_statistics_are_the_same_from_disk(tmp_path, saes, dense):
@@ -175,6 +199,29 @@ def test_damage_is_told(tmp_path, saes, dense):
     (path / "cache.json").write_text(json.dumps(content))
     with pytest.raises(RunError, match="elsewhere"):
         ActivationStore.open(path)
+
+
+def test_a_shard_of_other_tokens_is_told(tmp_path, saes, dense):
+    path = tmp_path / "store"
+    store = filled(path, saes, dense)
+    place = path / "late" / "00001.parquet"
+    frame = pl.read_parquet(place)
+    for changed in (frame[1:], frame.reverse(), frame.with_columns(pl.col("token") + 40)):
+        changed.write_parquet(place)
+        with pytest.raises(RunError, match=r"late/00001\.parquet is not what cache\.json tells"):
+            store.activations("late")
+
+
+def test_an_sae_is_found_by_its_weights_and_where_it_is_read(tmp_path, saes, dense):
+    store = filled(tmp_path / "store", saes, dense)
+    entry = store.sae("late")
+    assert store.named(entry["checksum"]) == "late"
+    assert store.named(entry["checksum"], entry["hook"]) == "late"
+    told = rf"no activations of late at elsewhere; it has those at {entry['hook']}"
+    with pytest.raises(RunError, match=told):
+        store.named(entry["checksum"], "elsewhere")
+    with pytest.raises(RunError, match="an SAE of these weights; it has those of early, late"):
+        store.named("sha256:0")
 
 
 def test_batches_that_do_not_fit_are_refused(tmp_path, saes, dense):

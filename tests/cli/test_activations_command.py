@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import saematch
+from saematch.activations.spread import STRETCH, spread
 from saematch.activations.store import ActivationStore
 from saematch.cli import app
 from saematch.errors import RunError, SaematchError
@@ -85,15 +86,38 @@ def test_match_is_fused_where_there_are_activations(store, tmp_path):
     np.testing.assert_array_equal(table["target"].fill_null(-1), expected.target)
     # fewer tokens are another run
     fewer = ("--activations", store, "--tokens", 500)
-    with pytest.raises(RunError, match="activations"):
+    told = "activations: of is not set there, 1188 here; activations: stretch is not set there, "
+    told += f"{STRETCH} here; activations: tokens is 1188 there, 500 here"
+    with pytest.raises(RunError, match=told):
         call("match", *PAIR, *fewer, "-o", tmp_path / "run")
+
+
+def test_some_tokens_are_of_every_text_and_the_run_tells_which(store, tmp_path):
+    out = tmp_path / "run"
+    call("match", *PAIR, "--activations", store, "--tokens", 500, "-o", out, "-q")
+    heard = Run.open(out).manifest["options"]["activations"]
+    assert (heard["tokens"], heard["of"], heard["stretch"]) == (500, TOKENS, STRETCH)
+    kept = ActivationStore.open(store)
+    some = kept.activations("resid_post_3", heard["tokens"])
+    # six texts of prose, then six of code, of one length
+    np.testing.assert_allclose(np.bincount(some.example // 6), [250, 250], atol=STRETCH)
+    np.testing.assert_array_equal(
+        some.matrix.toarray(),
+        kept.activations("resid_post_3").matrix.toarray()[spread(TOKENS, 500)],
+    )
+    changed = json.loads((out / "run.json").read_text())
+    del changed["options"]["activations"]["stretch"]
+    (out / "run.json").write_text(json.dumps(changed))
+    with pytest.raises(RunError, match="activations: stretch is not set there, 64 here"):
+        call("match", *PAIR, "--activations", store, "--tokens", 500, "-o", out)
 
 
 def test_relate_writes_partners_shares_and_gates_beside_the_matches(store, tmp_path):
     out = tmp_path / "run"
     call("flow", *PAIR, "--method", "feature-flow", "-o", out, "-q")
     shown = call("relate", out, "--activations", store).output
-    assert "median best r" in shown
+    assert "best r" in shown
+    assert "the feature of B most like it" in " ".join(shown.split())
     run = Run.open(out)
     assert run.finished
     assert run.relations is not None
@@ -105,6 +129,25 @@ def test_relate_writes_partners_shares_and_gates_beside_the_matches(store, tmp_p
     fired = targets["feature"].to_numpy()
     np.testing.assert_allclose(targets["value"], best[fired], atol=1e-4)
     np.testing.assert_array_equal(targets["a"].unique(), ["resid_post_3"])
+
+
+def test_relate_goes_on_where_it_stopped(store, tmp_path, monkeypatch):
+    from saematch.flow import relate as module
+    from saematch.flow.relating import Relating
+
+    def stopped(*given, **options):
+        raise KeyboardInterrupt
+
+    out = tmp_path / "run"
+    call("flow", *PAIR, "--method", "feature-flow", "-o", out, "-q")
+    with monkeypatch.context() as patch:
+        patch.setattr(Relating, "finish", stopped)
+        assert call("relate", out, "--activations", store, "-q").exit_code != 0
+    assert Run.open(out).relations is None
+    # the pair is there: it is not related again
+    monkeypatch.setattr(module, "relate", stopped)
+    assert call("relate", out, "--activations", store, "-q").exit_code == 0
+    assert Run.open(out).relations_table("passing").height > 0
 
 
 def test_relations_on_other_text_are_kept_unless_asked(store, tmp_path):

@@ -329,7 +329,7 @@ def test_large_tables_come_in_small_groups(tmp_path, monkeypatch):
     frame = pl.DataFrame({"feature": range(20_000)})
     parquet = pytest.importorskip("pyarrow.parquet")
     for place in ("contexts/a.parquet", "flow/edges.parquet", "flow/tracks.parquet", "nulls/a"):
-        run._write(place, frame)
+        run.write(place, frame)
         wanted = GROUPS.get(place) or GROUPS.get(place.split("/")[0], 8192)
         file = parquet.ParquetFile(tmp_path / place)
         sizes = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]

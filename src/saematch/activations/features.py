@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy import ndarray
 
+from saematch.activations.shards import PiecesOf
 from saematch.activations.store import ActivationStore
 from saematch.activations.streams import shards_of
 from saematch.assignment.compiled import compiled
@@ -29,7 +30,7 @@ _CONTEXT = {
 def describe_features(
     store: ActivationStore,
     name: str,
-    decode: Callable[[list[int]], str],
+    pieces: PiecesOf,
     *,
     sources: Sequence[str] | None = None,
     contexts: int = CONTEXTS,
@@ -43,7 +44,7 @@ def describe_features(
     Args:
         store: with activations of the SAE.
         name: of the SAE in the store.
-        decode: the text of token ids, such as a tokenizer's `decode`.
+        pieces: from token ids in a row to the text of each: `saematch.activations.pieces.Pieces`.
         sources: what each example is of, by its number; the name of the texts where not given.
         contexts: to keep per feature.
 
@@ -75,7 +76,7 @@ def describe_features(
     windows, example = _windows(store, chosen)
     name_of = _source_of(store, sources)
     found = [
-        _contexts(decode, windows, example, name_of, rows[i], signed[i], contexts)
+        _contexts(pieces, windows, example, name_of, rows[i], signed[i], contexts)
         for i in range(stream.d_sae)
     ]
     return pl.DataFrame(
@@ -115,7 +116,7 @@ def _source_of(store: ActivationStore, sources: Sequence[str] | None) -> Callabl
 
 
 def _contexts(
-    decode: Callable[[list[int]], str],
+    pieces: PiecesOf,
     windows: ndarray,
     example: ndarray,
     source_of: Callable[[int], str],
@@ -133,8 +134,9 @@ def _contexts(
         if near in seen:
             continue
         seen.add(near)
-        parts = window[:BEFORE], window[BEFORE : BEFORE + 1], window[BEFORE + 1 :]
-        before, token, after = (decode([i for i in p.tolist() if i >= 0]) for p in parts)
+        words = pieces(window[window >= 0].tolist())
+        at = int((window[:BEFORE] >= 0).sum())
+        before, token, after = "".join(words[:at]), words[at], "".join(words[at + 1 :])
         source = source_of(int(example[row]))
         values_of = (before, token, after, value, source)
         kept.append(dict(zip(_CONTEXT, values_of, strict=True)))

@@ -11,9 +11,7 @@ goes on with `next_example`.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,15 +22,23 @@ import scipy.sparse as sp
 from numpy import ndarray
 
 from saematch.activations.batch import Batch
-from saematch.activations.cache import CACHE, TOKENS, cache_differences, new_cache, read_cache
+from saematch.activations.cache import CACHE, LEDGER, TOKENS, new_cache
 from saematch.activations.feature_activations import FeatureActivations
-from saematch.atomic import SUFFIX, sweep, whole
+from saematch.activations.shards import (
+    PiecesOf,
+    activations_table,
+    read_activations,
+    tokens_table,
+)
+from saematch.activations.spread import spread
+from saematch.activations.sums import MOST_TOKENS
+from saematch.atomic import sweep
 from saematch.errors import RunError
+from saematch.ledger import read_table, writing
 from saematch.manifest import now
 from saematch.sae import SAE
 
 SHARD_TOKENS = 65_536
-MOST_TOKENS = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -56,12 +62,10 @@ class ActivationStore:
     `cache` is the content of cache.json.
     """
 
-    def __init__(
-        self, path: Path, cache: dict[str, Any], vocabulary: Sequence[str] | None = None
-    ) -> None:
+    def __init__(self, path: Path, cache: dict[str, Any], pieces: PiecesOf | None = None) -> None:
         self.path = path
         self.cache = cache
-        self._vocabulary = vocabulary
+        self._pieces = pieces
         self._waiting: list[Batch] = []
 
     @classmethod
@@ -73,7 +77,7 @@ class ActivationStore:
         texts: Mapping[str, Any],
         saes: Mapping[str, SAE],
         options: Mapping[str, Any] | None = None,
-        vocabulary: Sequence[str] | None = None,
+        pieces: PiecesOf | None = None,
         shard_tokens: int = SHARD_TOKENS,
         overwrite: bool = False,
     ) -> ActivationStore:
@@ -85,8 +89,8 @@ class ActivationStore:
             texts: all that tells which texts are read, as plain values.
             saes: the SAEs by name; a name becomes a folder.
             options: whatever else the activations depend on, as plain values.
-            vocabulary: the text of every token id, for the column `piece`; no part of what makes
-                two stores differ.
+            pieces: from the ids of an example's tokens to the text of each, for the column `piece`
+                (`saematch.activations.pieces`); no part of what makes two stores differ.
             shard_tokens: a shard is written once it has as many; whole examples, so it may be more.
             overwrite: discard a store that was made otherwise.
 
@@ -97,27 +101,15 @@ class ActivationStore:
         path = Path(path)
         asked = {**(options or {}), "shard_tokens": int(shard_tokens)}
         cache = new_cache(model, texts, saes, asked)
-        try:
-            existing = _existing(path, overwrite)
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"{path} cannot be a store: {error.strerror}") from error
-        if existing is not None:
-            different = cache_differences(existing, cache)
-            if not different and not overwrite:
-                store = cls(path, existing, vocabulary)
-                store._keep_what_is_there()
-                return store
-            # a store that never got anywhere has nothing to lose
-            if existing["shards"] and not overwrite:
-                raise RunError(
-                    f"{path} holds other activations: {'; '.join(different)}; write elsewhere, or "
-                    "overwrite them"
-                )
-        store = cls(path, cache, vocabulary)
+        there, same = LEDGER.begin(path, cache, overwrite)
+        if there is not None and same:
+            store = cls(path, there, pieces)
+            store._keep_what_is_there()
+            return store
+        store = cls(path, cache, pieces)
         # an empty cache.json first: from here on no file of the old store counts
         store._save()
-        for folder in {TOKENS, *store.names, *(e["name"] for e in (existing or cache)["saes"])}:
+        for folder in {TOKENS, *store.names, *(e["name"] for e in (there or cache)["saes"])}:
             store._clean(folder)
         return store
 
@@ -128,10 +120,7 @@ class ActivationStore:
         Raises:
             RunError: there is none, or its cache.json cannot be read.
         """
-        path = Path(path)
-        if not (path / CACHE).is_file():
-            raise RunError(f"{path} is no store of activations: it has no {CACHE}")
-        return cls(path, read_cache(path) or {})
+        return cls(Path(path), LEDGER.open(Path(path)))
 
     @property
     def names(self) -> list[str]:
@@ -176,12 +165,15 @@ class ActivationStore:
         Raises:
             RunError: it holds none of it.
         """
-        for entry in self.cache["saes"]:
-            if entry["checksum"] == checksum and hook in (None, entry["hook"]):
+        known = [entry for entry in self.cache["saes"] if entry["checksum"] == checksum]
+        for entry in known:
+            if hook in (None, entry["hook"]):
                 return entry["name"]
+        there = f"an SAE of these weights; it has those of {', '.join(self.names)}"
+        if known:
+            there = f"{known[0]['name']} at {hook}; it has those at {known[0]['hook']}"
         raise RunError(
-            f"{self.path} has no activations of an SAE of these weights; it has those of "
-            f"{', '.join(self.names)}: make them with saematch activations"
+            f"{self.path} has no activations of {there}: make them with saematch activations"
         )
 
     def __repr__(self) -> str:
@@ -224,14 +216,29 @@ class ActivationStore:
             self._save(finished=now())
 
     def activations(self, name: str, tokens: int | None = None) -> FeatureActivations:
-        """All activations of an SAE, or those on the first `tokens`, in memory."""
-        wanted = self.n_tokens if tokens is None else min(tokens, self.n_tokens)
-        parts, left = [], wanted
-        for part in self.shards(name):
-            parts.append(part if part.n_tokens <= left else part.take(slice(0, left)))
-            left -= parts[-1].n_tokens
-            if left <= 0:
-                break
+        """All activations of an SAE, or those on some tokens of all its texts, in memory.
+
+        Args:
+            name: of the SAE.
+            tokens: how many, `saematch.activations.spread` says which: the same for every SAE of
+                the store. Examples keep their numbers. Shards without one of them are not read.
+
+        Raises:
+            RunError: there is no such SAE, or a shard cannot be read.
+            SaematchError: the store has fewer tokens.
+        """
+        total = self.n_tokens
+        wanted = None if tokens is None or tokens == total else spread(total, tokens)
+        parts, first = [], 0
+        for number, shard in enumerate(self.cache["shards"]):
+            last = first + shard["tokens"]
+            if wanted is None:
+                parts.append(self._shard(name, number, first))
+            else:
+                rows = wanted[slice(*np.searchsorted(wanted, [first, last]))] - first
+                if len(rows):
+                    parts.append(self._shard(name, number, first).take(rows))
+            first = last
         if not parts:
             empty = sp.csr_array((0, self.sae(name)["d_sae"]), dtype=np.float32)
             return FeatureActivations(empty, np.zeros(0, np.int32))
@@ -251,38 +258,36 @@ class ActivationStore:
 
     def shards(self, name: str) -> Iterator[FeatureActivations]:
         """The activations of an SAE, one shard at a time."""
-        width, first = self.sae(name)["d_sae"], 0
+        first = 0
         for number, shard in enumerate(self.cache["shards"]):
-            n = shard["tokens"]
-            frame = self._read(self._place(name, number))
-            row = frame["token"].to_numpy().astype(np.int64) - first
-            if len(row) != shard["nonzeros"].get(name) or (
-                len(row) and not 0 <= row[0] <= row[-1] < n
-            ):
-                raise RunError(f"{self._place(name, number)} is not what {CACHE} tells of it")
-            start = np.zeros(n + 1, np.int32 if len(row) < MOST_TOKENS else np.int64)
-            np.cumsum(np.bincount(row, minlength=n), out=start[1:])
-            # copies: polars hands out arrays that cannot be written to
-            index, value = (np.array(frame[column]) for column in ("feature", "value"))
-            matrix = sp.csr_array((value, index, start), shape=(n, width))
-            tokens = self._read(self._place(TOKENS, number), ["example"])
-            yield FeatureActivations(matrix, np.array(tokens["example"]))
-            first += n
+            yield self._shard(name, number, first)
+            first += shard["tokens"]
+
+    def _shard(self, name: str, number: int, first: int) -> FeatureActivations:
+        width, shard = self.sae(name)["d_sae"], self.cache["shards"][number]
+        place = self._place(name, number)
+        table = read_table(self.path / place)
+        tokens = read_table(self.path / self._place(TOKENS, number), ["example"])
+        found = read_activations(table, tokens, first, width)
+        told = shard["tokens"], shard["nonzeros"].get(name)
+        if found is None or (found.n_tokens, found.matrix.nnz) != told:
+            raise RunError(f"{place} is not what {CACHE} tells of it")
+        return found
 
     def token_shards(self) -> Iterator[pl.DataFrame]:
         """The tables `tokens/`, one shard at a time, in the order of `shards`."""
         for number in range(len(self.cache["shards"])):
-            yield self._read(self._place(TOKENS, number))
+            yield read_table(self.path / self._place(TOKENS, number))
 
     def _write_shard(self) -> None:
         batches, first, number = self._waiting, self.n_tokens, len(self.cache["shards"])
         n = sum(batch.n_tokens for batch in batches)
         if first + n > MOST_TOKENS:
             raise RunError(f"{self.path} cannot hold more than {MOST_TOKENS:,} tokens")
-        self._write(self._place(TOKENS, number), self._tokens_frame(batches, first))
+        self._write(self._place(TOKENS, number), tokens_table(batches, first, self._pieces))
         nonzeros = {}
         for name in self.names:
-            frame = _activations_frame([batch.saes[name] for batch in batches], first)
+            frame = activations_table([batch.saes[name] for batch in batches], first)
             self._write(self._place(name, number), frame)
             nonzeros[name] = frame.height
         entry = {
@@ -297,20 +302,6 @@ class ActivationStore:
         }
         self._save(shards=[*self.cache["shards"], entry])
         self._waiting = []
-
-    def _tokens_frame(self, batches: list[Batch], first: int) -> pl.DataFrame:
-        ids = np.concatenate([batch.token_id for batch in batches]).astype(np.int32)
-        known = self._vocabulary
-        pieces = [None if known is None else str(known[i]) for i in ids]
-        return pl.DataFrame(
-            {
-                "token": np.arange(first, first + len(ids), dtype=np.int32),
-                "example": _joined(batches, "example"),
-                "position": _joined(batches, "position"),
-                "token_id": ids,
-                "piece": pl.Series(pieces, dtype=pl.String),
-            }
-        )
 
     def _keep_what_is_there(self) -> None:
         """Drop shards from the first on that lacks a file; what killed writers left, too."""
@@ -334,61 +325,9 @@ class ActivationStore:
 
     def _save(self, **changed: Any) -> None:
         cache = {**self.cache, **changed}
-        text = json.dumps(cache, indent=2, ensure_ascii=False, allow_nan=False)
-        with _errors(self.path / CACHE), whole(self.path / CACHE) as partial:
-            partial.write_text(text + "\n", encoding="utf-8")
+        LEDGER.save(self.path, cache)
         self.cache = cache
 
     def _write(self, place: str, frame: pl.DataFrame) -> None:
-        with _errors(self.path / place), whole(self.path / place) as partial:
+        with writing(self.path / place) as partial:
             frame.write_parquet(partial)
-
-    def _read(self, place: str, columns: list[str] | None = None) -> pl.DataFrame:
-        try:
-            return pl.read_parquet(self.path / place, columns=columns)
-        except (OSError, pl.exceptions.PolarsError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise RunError(f"{self.path / place} cannot be read: {reason}") from error
-
-
-def _activations_frame(parts: Sequence[FeatureActivations], first: int) -> pl.DataFrame:
-    token, feature, value = [], [], []
-    for part in parts:
-        sorted_already = part.matrix.has_sorted_indices
-        matrix = part.matrix if sorted_already else part.matrix.sorted_indices()
-        rows = np.arange(first, first + part.n_tokens, dtype=np.int32)
-        kept = matrix.data != 0
-        token.append(np.repeat(rows, np.diff(matrix.indptr))[kept])
-        feature.append(matrix.indices[kept].astype(np.int32))
-        value.append(matrix.data[kept].astype(np.float32))
-        first += part.n_tokens
-    names = ("token", "feature", "value")
-    columns = zip(names, map(np.concatenate, (token, feature, value)), strict=True)
-    return pl.DataFrame(dict(columns))
-
-
-def _joined(batches: list[Batch], name: str) -> ndarray:
-    return np.concatenate([getattr(batch, name) for batch in batches]).astype(np.int32)
-
-
-@contextmanager
-def _errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise RunError(f"{path} cannot be written: {error}") from error
-
-
-def _existing(path: Path, overwrite: bool) -> dict[str, Any] | None:
-    """The content of the store in `path`; none where there is none, or one to be discarded."""
-    if path.exists() and not path.is_dir():
-        raise RunError(f"{path} is a file; a store needs a directory")
-    if not path.is_dir():
-        return None
-    if (path / CACHE).is_file():
-        return read_cache(path, or_none=overwrite)
-    others = sorted(p.name for p in path.iterdir() if not p.name.endswith(SUFFIX))
-    if others:
-        shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
-        raise RunError(f"{path} is no store of activations and not empty ({shown})")
-    return None

@@ -127,9 +127,7 @@ def tokenise(
     if length < 2:
         raise SaematchError(f"length={length}: an example needs two tokens, as the first is BOS")
     length = min(length, limit or length, tokenizer.model_max_length or length)
-    first = tokenizer.bos_token_id
-    first = tokenizer.cls_token_id if first is None else first
-    head = [] if first is None else [first]
+    head = head_of(tokenizer)
     examples = []
     for text in texts.texts if isinstance(texts, Texts) else texts:
         ids = tokenizer(
@@ -141,6 +139,13 @@ def tokenise(
         if ids:
             examples.append(np.array([*head, *ids], dtype=np.int64))
     return examples
+
+
+def head_of(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """What `tokenise` puts before each text: BOS, or else CLS; nothing where there is neither."""
+    first: Any = tokenizer.bos_token_id
+    first = tokenizer.cls_token_id if first is None else first
+    return [] if first is None else [first]
 
 
 def digest(examples: Sequence[ndarray]) -> str:

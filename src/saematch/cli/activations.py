@@ -57,6 +57,7 @@ def activations(
     from saematch.activations.cache import CACHE
     from saematch.activations.capturing import notes as notes_of
     from saematch.activations.forecast import check_room, forecast
+    from saematch.activations.pieces import Pieces
     from saematch.activations.store import ActivationStore
     from saematch.activations.texts import digest, open_texts
     from saematch.checkpoints import expand
@@ -100,7 +101,7 @@ def activations(
         },
         saes=called,
         options={"dtype": dtype, "batch_tokens": batch_tokens},
-        vocabulary=_vocabulary(language_model),
+        pieces=Pieces(language_model.tokenizer).of_example,
         overwrite=overwrite,
     )
     _fill(store, language_model, called, ids, quiet)
@@ -119,12 +120,6 @@ def _examples(found: list[Texts], model: LanguageModel, length: int) -> list[nda
         for e in tokenise(some, model.tokenizer, length=length, limit=model.max_tokens):
             every.setdefault(e.tobytes(), e)
     return list(every.values())
-
-
-def _vocabulary(model: LanguageModel) -> list[str]:
-    """The text of every token id."""
-    tokenizer = model.tokenizer
-    return tokenizer.batch_decode([[i] for i in range(len(tokenizer))])
 
 
 def _fill(

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Heard:
-    """A store of activations, of which the SAE's on the first `tokens` are read.
+    """A store of activations, of which those on `tokens` of its tokens are read, all unless given.
 
     Raises:
         RunError: there is no such store, or it is not finished.
@@ -35,9 +35,13 @@ class Heard:
     @property
     def options(self) -> dict[str, Any]:
         """What the activations are of, as plain values, for a run."""
-        cache = self.store.cache
+        from saematch.activations.spread import STRETCH
+
+        cache, total = self.store.cache, self.store.n_tokens
         known = {"model": cache["model"], "dtype": cache["options"].get("dtype")}
-        return {**known, "texts": cache["texts"], "tokens": self.tokens}
+        # with these two any reader finds the same tokens, and a run knows that they are the same
+        some = {} if self.tokens == total else {"of": total, "stretch": STRETCH}
+        return {**known, "texts": cache["texts"], "tokens": self.tokens, **some}
 
     def name_of(self, entry: Mapping[str, Any]) -> str:
         """What the store calls an SAE of a run, given its entry in run.json.

@@ -108,7 +108,11 @@ def matching(
         typer.Option(help="What the features do on text, as saematch activations wrote it."),
     ] = None,
     tokens: Annotated[
-        int | None, typer.Option(min=1, help="How many tokens of it to use: all unless given.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="How many tokens of it to use, from all of its text alike: all unless given.",
+        ),
     ] = None,
 ) -> Asked:
     """What the options of a command ask for.

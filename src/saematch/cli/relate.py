@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    import polars as pl
+    from rich.table import Table
+
+    from saematch.runs import Run
 
 
 def relate(
@@ -27,7 +29,7 @@ def relate(
     ] = 0.0,
     top_k: Annotated[int, typer.Option(min=1, help="Partners per feature and statistic.")] = 5,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Discard relations on other text.")
+        bool, typer.Option("--overwrite", help="Discard the relations there are.")
     ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print nothing but the run directory.")
@@ -37,69 +39,58 @@ def relate(
 
     For each pair and each of Pearson, cosine, sufficiency, necessity, Jaccard and mutual
     information, the best partners of every feature; what share of features passes to the other
-    layer at any cut-off; and features made by two others together. Written beside the matches.
+    layer at any cut-off; and features made by two others together. Written beside the matches,
+    pair by pair: the same call again goes on where it stopped.
     """
-    import polars as pl
-
+    import saematch
     from saematch.cli.console import output, progress
     from saematch.cli.heard import Heard
     from saematch.cli.report import show_place
     from saematch.cli.work import warn_unfinished
     from saematch.errors import RunError
     from saematch.flow.relate import relate as relate_pair
-    from saematch.manifest import plain
+    from saematch.flow.relating import Relating
     from saematch.runs import Run
 
     run, heard = Run.open(path), Heard(activations)
     if not run.pairs:
         raise RunError(f"{path} has no pairs yet")
     warn_unfinished(run, quiet)
-    asked = plain({**heard.options, "activity": activity, "top_k": top_k})
-    if run.relations is not None and not overwrite:
-        other = [key for key, value in asked.items() if run.relations.get(key) != value]
-        if other:
-            raise RunError(
-                f"{path} holds relations with other {', '.join(other)}; discard them with "
-                "--overwrite"
-            )
     names = {name: heard.name_of(run.sae(name)) for name in run.names}
-    found: dict[str, list[pl.DataFrame]] = {}
-    figures = []
+    asked = {**heard.options, "activity": activity, "top_k": top_k}
+    relating = Relating(run, {**asked, "saematch": saematch.__version__}, overwrite)
+    missing = relating.missing
     with progress(quiet) as bar:
-        task = bar.add_task("relating", total=len(run.pairs))
-        for a, b in run.pairs:
+        done = len(run.pairs) - len(missing)
+        task = bar.add_task("relating", total=len(run.pairs), completed=done)
+        for a, b in missing:
             bar.update(task, description=f"relating {a} → {b}")
             streams = (heard.store.stream(names[name]) for name in (a, b))
-            relation = relate_pair(*streams, k=top_k, activity=activity)
-            for name, table in relation.tables.items():
-                pair = pl.lit(a).alias("a"), pl.lit(b).alias("b")
-                found.setdefault(name, []).append(table.select(*pair, pl.all()))
-            figures.append({"a": a, "b": b, **relation.summary})
+            relating.add(a, b, relate_pair(*streams, k=top_k, activity=activity))
             bar.advance(task)
-    tables = {name: pl.concat(frames) for name, frames in found.items()}
-    run.add_relations(tables, {**asked, "pairs": figures})
+    relating.finish()
     if quiet:
         typer.echo(path)
         return
     console = output()
-    console.print(_table(figures, tables["passing"]))
-    console.print(
-        f"on {heard.store.n_tokens:,} tokens; certain gates pass by intervals and lift, those of "
-        "the paper by its rule alone",
-        soft_wrap=True,
-    )
+    console.print(_table(run))
+    console.print()
+    for line in _legend(heard.store.n_tokens):
+        console.print(line, style="dim", highlight=False)
     show_place(console, run)
 
 
-def _table(figures: list[dict[str, Any]], passing: pl.DataFrame):
+def _table(run: Run) -> Table:
     from rich.table import Table
 
-    table = Table(
-        "pair", "median best r", "r ≥ 0.5", "r ≥ 0.9", "AND", "of paper", "OR", "of paper",
-        box=None, pad_edge=False,
-    )  # fmt: skip
-    curves = passing.filter(statistic="pearson")
-    for row in figures:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("A → B", vertical="bottom")
+    for title in ("median\nbest r", "share\nr ≥ 0.5", "share\nr ≥ 0.9"):
+        table.add_column(title, justify="right")
+    for kind in ("AND", "OR"):
+        table.add_column(f"{kind} gates\n(published)", justify="right")
+    curves = run.relations_table("passing").filter(statistic="pearson")
+    for row in (run.relations or {})["pairs"]:
         curve = curves.filter(a=row["a"], b=row["b"])
         at = [curve.filter(cutoff=tau)["passing_forward"].item() for tau in (0.5, 0.9)]
         table.add_row(
@@ -107,9 +98,17 @@ def _table(figures: list[dict[str, Any]], passing: pl.DataFrame):
             "-" if row["median_pearson"] is None else f"{row['median_pearson']:.2f}",
             *("-" if share is None else f"{share:.0%}" for share in at),
             *(
-                str(row[f"{kind}_gates_{rule}"])
+                f"{row[f'{kind}_gates_certain']} ({row[f'{kind}_gates_paper']})"
                 for kind in ("and", "or")
-                for rule in ("certain", "paper")
             ),
         )
     return table
+
+
+def _legend(tokens: int) -> list[str]:
+    return [
+        f"r: correlation of what two features do on {tokens:,} tokens. Best r: of a feature of A "
+        "with the feature of B most like it; share: of A's features whose best r is that much.",
+        "Gates: features of B that fire where two features of A both do (AND) or either does (OR), "
+        "and that the two foretell better than one. In brackets: by the published rule alone.",
+    ]

@@ -140,7 +140,7 @@ def _feature(
 
 def _link(console: Console, step: Step) -> None:
     if step.alternatives:
-        head = f"{INDENT}│ else in {step.alternatives[0].site}: "
+        head = f"{INDENT}│ next best in {step.alternatives[0].site}: "
         _wrapped(console, head, [_short(link) for link in step.alternatives], "dim", bar="│")
     facts = _facts(step.link)
     if step.skipped:
@@ -192,7 +192,7 @@ def _legend(found: Trace) -> list[str]:
             "random directions scores as much."
         ]
     if any(step.alternatives for step in steps):
-        lines.append("else in: what is next best there.")
+        lines.append("next best in: the candidates of that layer after the match, best first.")
     if any(link.kind == "target" for link in ends):
         lines.append("assigned: the target by the method, not accepted as a match.")
     if any(link.taken is not None for link in ends):

@@ -1,0 +1,72 @@
+"""The tables of a shard: activations of one SAE, and the tokens they are on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import polars as pl
+import scipy.sparse as sp
+from numpy import ndarray
+
+from saematch.activations.batch import Batch
+from saematch.activations.feature_activations import FeatureActivations
+
+PiecesOf = Callable[[list[int]], Sequence[str]]
+
+
+def activations_table(parts: Sequence[FeatureActivations], first: int) -> pl.DataFrame:
+    """`token` (from `first` on), `feature`, `value` of parts that follow one another; no zeros."""
+    token, feature, value = [], [], []
+    for part in parts:
+        sorted_already = part.matrix.has_sorted_indices
+        matrix = part.matrix if sorted_already else part.matrix.sorted_indices()
+        rows = np.arange(first, first + part.n_tokens, dtype=np.int32)
+        kept = matrix.data != 0
+        token.append(np.repeat(rows, np.diff(matrix.indptr))[kept])
+        feature.append(matrix.indices[kept].astype(np.int32))
+        value.append(matrix.data[kept].astype(np.float32))
+        first += part.n_tokens
+    names = ("token", "feature", "value")
+    columns = zip(names, map(np.concatenate, (token, feature, value)), strict=True)
+    return pl.DataFrame(dict(columns))
+
+
+def tokens_table(batches: Sequence[Batch], first: int, pieces: PiecesOf | None) -> pl.DataFrame:
+    """`token` (from `first` on), `example`, `position`, `token_id`, `piece` of some batches."""
+    ids, example = _joined(batches, "token_id"), _joined(batches, "example")
+    known: list[str | None] = [None] * len(ids)
+    if pieces is not None:
+        texts = np.split(ids, np.flatnonzero(np.diff(example)) + 1)
+        known = [piece for some in texts for piece in pieces(some.tolist())]
+    return pl.DataFrame(
+        {
+            "token": np.arange(first, first + len(ids), dtype=np.int32),
+            "example": example,
+            "position": _joined(batches, "position"),
+            "token_id": ids,
+            "piece": pl.Series(known, dtype=pl.String),
+        }
+    )
+
+
+def read_activations(
+    table: pl.DataFrame, tokens: pl.DataFrame, first: int, width: int
+) -> FeatureActivations | None:
+    """The activations of both tables of a shard whose first token is `first` in the whole text.
+
+    None where the tokens of the one are not in order or not among those of the other.
+    """
+    row, n = table["token"].to_numpy().astype(np.int64) - first, tokens.height
+    if len(row) and not (row[0] >= 0 and row[-1] < n and (np.diff(row) >= 0).all()):
+        return None
+    start = np.zeros(n + 1, np.int32 if len(row) <= np.iinfo(np.int32).max else np.int64)
+    np.cumsum(np.bincount(row, minlength=n), out=start[1:])
+    # copies: polars hands out arrays that cannot be written to
+    index, value = (np.array(table[column]) for column in ("feature", "value"))
+    matrix = sp.csr_array((value, index, start), shape=(n, width))
+    return FeatureActivations(matrix, np.array(tokens["example"]))
+
+
+def _joined(batches: Sequence[Batch], name: str) -> ndarray:
+    return np.concatenate([getattr(batch, name) for batch in batches]).astype(np.int32)
