@@ -29,7 +29,8 @@ class FlowGraph:
 
     The kinds of edges: `match`, an accepted match; `target`, what the assignment gave and was not
     accepted; `candidate`, another of the best targets of a feature of A; `source`, another of the
-    best sources of a feature of B; `transport`, of a sparse transport. `table` has one row per edge, by `source` and then `rank`:
+    best sources of a feature of B; `transport`, of a sparse transport. `table` has one row per
+    edge, by `source` and then `rank`:
 
     - `source`, `target`: numbers of nodes;
     - `kind`;
