@@ -54,7 +54,8 @@ def evaluate(
     transport: Annotated[
         str | None,
         typer.Option(
-            help="Fit sparse transports too, with at most so many edges per feature, such as 8,32."
+            help="Fit sparse transports too, with at most so many edges per feature, such as 8,32. "
+            "Takes many minutes a pair on a CPU."
         ),
     ] = None,
     pairs: Annotated[
@@ -191,9 +192,13 @@ class _Progress:
         self._bar = progress(quiet)
         self._task = self._bar.add_task("evaluating", total=total)
 
-    def begun(self, pair: tuple[str, str], texts: str) -> None:
-        said = f"{pair[0]} → {pair[1]} on {texts}"
-        self._bar.update(self._task, advance=1, description=said)
+    def begun(self, pair: tuple[str, str], texts: str | None) -> None:
+        said = (
+            f"{pair[0]} → {pair[1]}: fitting"
+            if texts is None
+            else f"{pair[0]} → {pair[1]} on {texts}"
+        )
+        self._bar.update(self._task, advance=int(texts is not None), description=said)
 
     def __enter__(self) -> _Progress:
         self._bar.start()

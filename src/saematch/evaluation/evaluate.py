@@ -163,7 +163,7 @@ def evaluated(
     known: Mapping[str, Known],
     more: More | None,
     batch_tokens: int = 4096,
-    begun: Callable[[Names, str], None] = lambda names, texts: None,
+    begun: Callable[[Names, str | None], None] = lambda names, texts: None,
 ) -> Iterator[tuple[str, pl.DataFrame]]:
     """The table of a pair for each of the wanted text sets."""
     ends = Ends(model, case.a, case.b, batch_tokens)
@@ -172,6 +172,7 @@ def evaluated(
             f"{case.names[0]} does not come before {case.names[1]} in the model: a hidden state "
             "can be carried forward only"
         )
+    begun(case.names, None)
     fit = ends.fit(fitted[1])
     estimates = case.estimates(fit, options, more)
     apart = skipped(case.a.conventions.site, case.b.conventions.site)

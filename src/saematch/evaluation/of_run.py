@@ -51,7 +51,7 @@ def evaluate_run(
     load: Callable[[str], SAE] | None = None,
     batch_tokens: int = 4096,
     overwrite: bool = False,
-    begun: Callable[[Names, str], None] = lambda names, texts: None,
+    begun: Callable[[Names, str | None], None] = lambda names, texts: None,
 ) -> pl.DataFrame:
     """The same of a run's pairs, written with the run as `evaluation/values.parquet`.
 
@@ -77,7 +77,7 @@ def evaluate_run(
             rounding, and where an SAE is batchtopk without a threshold: that keeps its k features
             per token on average over what is read together.
         overwrite: discard an evaluation that was made otherwise.
-        begun: called before each pair and text set.
+        begun: called before each pair is fitted, without a text set, and before each text set.
 
     Raises:
         RunError: the run holds an evaluation that was made otherwise; an SAE is no longer where it
