@@ -11,6 +11,7 @@ import { changed, writeHash, type Go, type State } from "../state";
 import { Filters } from "./find/filters";
 import { answer, queryOf } from "./find/query";
 import type { ViewProps } from "./view";
+import "./find.css";
 
 /** A list of features: by tokens they fire on, by what they do, sorted. */
 export function Find({ run, explorer, state, go }: ViewProps) {

@@ -13,6 +13,7 @@ import { Links } from "./life/links";
 import { Panels } from "./life/panels";
 import { Track, type Walk } from "./life/track";
 import type { ViewProps } from "./view";
+import "./life.css";
 
 const MODE_HINTS: Record<Mode, string> = {
   gaps: "the best set of tracks at once, which may pass over a layer",

@@ -10,6 +10,7 @@ import { Lengths, SurvivalCurves } from "./overview/lifespans";
 import { River } from "./overview/river";
 import { Strips } from "./overview/strips";
 import type { ViewProps } from "./view";
+import "./overview.css";
 
 /** How features flow through the model, in one look. */
 export function Overview({ run, data, explorer, state, go }: ViewProps) {

@@ -7,6 +7,7 @@ import { ContextList } from "../../parts/contexts";
 import { Failure } from "../../parts/notices";
 import { useLoaded } from "../../parts/use";
 import type { Walk } from "./track";
+import "./panels.css";
 
 /** What each feature of the track fires on, side by side, in the order of layers. */
 export function Panels(props: {

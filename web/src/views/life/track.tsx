@@ -7,6 +7,7 @@ import { fitted, level } from "../../draw/path";
 import { useTooltip } from "../../draw/tooltip";
 import { ROOM, type Layout, type LinkMark, type SideMark } from "./layout";
 import { strengthOf } from "./strength";
+import "./track.css";
 
 /** Goes to a feature; with `replace`, back does not return to the one before. */
 export type Walk = (site: string, feature: number, options?: { replace?: boolean }) => void;

@@ -8,6 +8,7 @@ import { count, figure, pValue } from "../../draw/format";
 import { hexbins } from "../../draw/hexbins";
 import { ticked } from "../../draw/ticks";
 import { useWidth } from "../../parts/use";
+import "./plots.css";
 
 const HEIGHT = 340;
 const [TOP, BOTTOM, LEFT, RIGHT] = [14, 38, 46, 12];
