@@ -1,22 +1,28 @@
 """How quickly the explorer shows a run: first view, a click on a feature, bytes and memory.
 
-    python -m benchmarks.explorer_page RUN [--shots FOLDER]
+    python -m benchmarks.explorer_page RUN [--times 7] [--shots FOLDER]
 
-Serves the run, opens it in headless Chromium (which must be there), and times what a person
-waits for: until the overview stands, and from the click on a found feature until its track and its
-contexts do. Then the other views of the same visit.
+Serves the run and opens it in headless Chromium (which must be there), each time in a fresh context
+that has read nothing. Three times are told of each step: from outside, as a script that drives the
+browser sees it; by the page's own clock, from the event to the frame after the last mark; and how
+much of that the page waited for answers. Where the first is much more than the second, the machine
+was busy with other work.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
+import statistics
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
-from saematch.explorer import explore
+from saematch.explorer import Explorer, explore
 
 VIEWS = {
     "overview": ("", "overview-column"),
@@ -25,19 +31,116 @@ VIEWS = {
     "pair": ("#/pair/{site}/{next}", "view-pair"),
     "graph": ("#/graph/{site}/7", "view-graph"),
 }
+# waits in the page itself for the frame in which a mark stands, from the last click or the start
+CLOCK = """
+(() => {
+  let start = 0;
+  addEventListener("click", (event) => (start = event.timeStamp), true);
+  const framed = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  window.until = async (selector) => {
+    while (!document.querySelector(selector)) await framed();
+    await framed();
+    const end = performance.now();
+    const spans = performance.getEntriesByType("resource")
+      .filter((entry) => entry.startTime >= start && entry.startTime < end)
+      .map((entry) => [entry.startTime, Math.min(entry.responseEnd || end, end)])
+      .sort((x, y) => x[0] - y[0]);
+    let [waited, seen] = [0, 0];
+    for (const [from, to] of spans) {
+      waited += Math.max(0, to - Math.max(from, seen));
+      seen = Math.max(seen, to);
+    }
+    return { page: (end - start) / 1000, waited: waited / 1000, requests: spans.length };
+  };
+})();
+"""
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run")
-    parser.add_argument("--shots", type=Path, help="a folder for pictures of every view")
-    options = parser.parse_args()
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    with explore(options.run, open_browser=False) as explorer, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        sizes: list[int] = []
-        page.on("response", lambda r: sizes.append(int(r.headers.get("content-length") or 0)))
+@dataclass(frozen=True)
+class Timed:
+    """Seconds of one step, and its requests."""
+
+    outside: float
+    page: float
+    waited: float
+    requests: int
+
+
+@contextmanager
+def fresh(browser: Browser) -> Iterator[tuple[Page, list[int]]]:
+    """A page that has read nothing, and the sizes of what it reads."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.add_init_script(CLOCK)
+    page = context.new_page()
+    sizes: list[int] = []
+    page.on("response", lambda r: sizes.append(int(r.headers.get("content-length") or 0)))
+    yield page, sizes
+    context.close()
+
+
+def until(page: Page, selector: str, start: float) -> Timed:
+    """Wait for a mark; `start` is when the step began, by this side's clock."""
+    told = page.evaluate("selector => until(selector)", selector)
+    return Timed(time.perf_counter() - start, **told)
+
+
+def first_view(page: Page, url: str) -> Timed:
+    """From the address to the overview."""
+    start = time.perf_counter()
+    page.goto(url, wait_until="commit")
+    return until(page, "[data-testid=overview-column]", start)
+
+
+def clicked(page: Page, row: int) -> tuple[Timed, Timed]:
+    """From a click on a found feature to its track, and to its contexts."""
+    link = page.get_by_test_id("result-row").nth(row).locator("a").first
+    link.wait_for()
+    page.wait_for_load_state("networkidle")
+    start = time.perf_counter()
+    link.click()
+    track = until(page, "[data-testid=track-node]", start)
+    # contexts are read of the panels that are in sight
+    panel = "[data-testid=context-panel][aria-current=true]"
+    page.locator(panel).scroll_into_view_if_needed()
+    return track, until(page, f"{panel} mark", start)
+
+
+def told(name: str, timed: list[Timed]) -> None:
+    """One line: least, median and most of each clock."""
+
+    def spread(values: list[float]) -> str:
+        return f"{min(values):.2f} {statistics.median(values):.2f} {max(values):.2f}"
+
+    clocks = (spread([getattr(each, clock) for each in timed]) for clock in Timed.__annotations__)
+    outside, page, waited, _ = clocks
+    requests = max(each.requests for each in timed)
+    print(f"{name:24s} {outside}   {page}   {waited}   {requests:3d}", flush=True)
+
+
+def repeated(browser: Browser, explorer: Explorer, times: int, place: str) -> None:
+    """First view and clicks, each time anew: least, median, most."""
+    views, tracks, contexts, next_tracks, sizes = [], [], [], [], [0]
+    for turn in range(times):
+        with fresh(browser) as (page, _):
+            views.append(first_view(page, explorer.url))
+        with fresh(browser) as (page, sizes):
+            page.goto(explorer.url + place)
+            track, context = clicked(page, 2 * turn % 10)
+            tracks.append(track)
+            contexts.append(context)
+            page.go_back()
+            next_tracks.append(clicked(page, (2 * turn + 1) % 10)[0])
+    print("seconds: least, median, most   from outside   page's clock   waiting   requests")
+    told("first view", views)
+    told("cold click, track", tracks)
+    told("cold click, contexts", contexts)
+    told("next click, track", next_tracks)
+    print(f"two clicks from {place}: {sum(sizes) / 1e6:.1f} MB", flush=True)
+
+
+def visit(browser: Browser, explorer: Explorer, shots: Path | None) -> None:
+    """All views, one after the other: time, bytes, memory."""
+    with fresh(browser) as (page, sizes):
         names = page.request.get(explorer.url + "run/run.json").json()["flow"]["chain"]
         middle = len(names) // 2
         known = {"site": names[middle], "next": names[middle + 1]}
@@ -48,28 +151,26 @@ def main() -> None:
             seconds = time.perf_counter() - start
             page.wait_for_load_state("networkidle")
             print(f"{view:10s} {seconds:6.2f} s  {(sum(sizes) - before) / 1e6:6.2f} MB", flush=True)
-            if options.shots:
-                options.shots.mkdir(parents=True, exist_ok=True)
-                page.screenshot(path=options.shots / f"{view}.png")
-        page.goto(explorer.url + VIEWS["find"][0])
-        row = page.get_by_test_id("result-row").nth(3)
-        row.wait_for()
-        page.wait_for_load_state("networkidle")
-        for _ in range(2):
-            start = time.perf_counter()
-            page.get_by_test_id("result-row").nth(3).locator("a, button").first.click()
-            page.get_by_test_id("track-node").first.wait_for()
-            track = time.perf_counter() - start
-            # contexts are read of the panels that are in sight
-            panel = page.locator("[data-testid=context-panel][aria-current=true]")
-            panel.scroll_into_view_if_needed()
-            panel.locator("mark").first.wait_for()
-            contexts = time.perf_counter() - start
-            print(f"click      {track:6.2f} s until the track, {contexts:.2f} s until its contexts")
-            page.go_back()
-            row.wait_for()
+            if shots:
+                shots.mkdir(parents=True, exist_ok=True)
+                page.screenshot(path=shots / f"{view}.png")
         heap = page.evaluate("performance.memory.usedJSHeapSize") / 1e6
         print(f"{sum(sizes) / 1e6:.1f} MB in all, {heap:.0f} MB of JavaScript heap")
+
+
+def main() -> None:
+    """Measure a run."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("run")
+    parser.add_argument("--times", type=int, default=7, help="fresh contexts for each figure")
+    parser.add_argument("--shots", type=Path, help="a folder for pictures of every view")
+    options = parser.parse_args()
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    with explore(options.run, open_browser=False) as explorer, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for place in ("#/find", "#/find?q=the"):
+            repeated(browser, explorer, options.times, place)
+        visit(browser, explorer, options.shots)
         browser.close()
 
 

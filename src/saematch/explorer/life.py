@@ -153,8 +153,7 @@ def _table(run: Run, nodes: Nodes) -> pl.DataFrame:
         kind.alias("kind"),
         "rank",
         "source_rank",
-        "score",
-        pl.col("cosine").cast(pl.Float32),
+        pl.col("score", "cosine").cast(pl.Float32),
         "p_value",
         "source_p_value",
     )

@@ -126,10 +126,10 @@ export class Explorer {
 
   /** What a list shows of a feature. */
   async listed(node: number): Promise<Listed> {
-    const names = ["label", "frequency", "lifespan", "score", "p_value"];
-    const frame = await this.row("nodes", names, node);
+    const names = ["frequency", "lifespan", "score", "p_value"];
+    const [frame, label] = await Promise.all([this.row("nodes", names, node), this.label(node)]);
     return {
-      label: frame.texts("label")[0],
+      label,
       lifespan: frame.numbers("lifespan")[0],
       frequency: frame.numbers("frequency")[0],
       score: frame.numbers("score")[0],
@@ -141,12 +141,20 @@ export class Explorer {
   async labels(nodes: readonly number[]): Promise<Map<number, string | null>> {
     const found = new Map<number, string | null>();
     await Promise.all(
-      nodes.map(async (node) => {
-        const frame = await this.row("nodes", ["label"], node);
-        found.set(node, frame.texts("label")[0] ?? null);
-      }),
+      nodes.map(async (node) => found.set(node, await this.label(node))),
     );
     return found;
+  }
+
+  /** Labels of all features of an SAE. */
+  async labelsOf(name: string): Promise<readonly (string | null)[]> {
+    const { start, features } = this.site(name);
+    const rows = [start, start + features] as const;
+    return (await this.reader.read(this.table("labels"), ["label"], {}, rows)).texts("label");
+  }
+
+  private async label(node: number): Promise<string | null> {
+    return (await this.row("labels", ["label"], node)).texts("label")[0] ?? null;
   }
 
   /** Its community, row of its contexts, origin: what the life of a feature does not hold. */

@@ -4,7 +4,6 @@ import {
   differing,
   listed,
   LISTS,
-  loadLabels,
   readBrush,
   sorted,
   type List,
@@ -56,7 +55,7 @@ export function Lists(
   const wanted = there.find((list) => list === state.more.list);
   const list = wanted ?? there[0] ?? "best";
   const known = latest(
-    useLoaded(() => Promise.all([loadLabels(explorer, a), loadLabels(explorer, b)]), [a, b]),
+    useLoaded(() => Promise.all([explorer.labelsOf(a), explorer.labelsOf(b)]), [a, b]),
   );
   const label = (site: string, feature: number) => known?.[site === a ? 0 : 1][feature] ?? null;
   const by = useMemo(() => valuesBy(matches), [matches]);
