@@ -3,10 +3,10 @@
     python -m benchmarks.explorer_page RUN [--times 7] [--shots FOLDER]
 
 Serves the run and opens it in headless Chromium (which must be there), each time in a fresh context
-that has read nothing. Three times are told of each step: from outside, as a script that drives the
-browser sees it; by the page's own clock, from the event to the frame after the last mark; and how
-much of that the page waited for answers. Where the first is much more than the second, the machine
-was busy with other work.
+that has read nothing. Four times are told of each step: from outside, as a script that drives the
+browser sees it; by the page's own clock, from the event to the frame after the last mark; how much
+of that the page waited for answers; and how long a processor worked for the page's main thread. The
+last is the page's own: where the others are much more than it, the machine was busy.
 """
 
 from __future__ import annotations
@@ -63,46 +63,61 @@ class Timed:
     outside: float
     page: float
     waited: float
+    work: float
     requests: int
 
 
+class Tab:
+    """A page that has read nothing, and what it costs."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.sizes: list[int] = []
+        page.on("response", lambda r: self.sizes.append(int(r.headers.get("content-length") or 0)))
+        self._session = page.context.new_cdp_session(page)
+        self._session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def work(self) -> float:
+        """Seconds that a processor worked for the main thread so far."""
+        metrics = self._session.send("Performance.getMetrics")["metrics"]
+        return next(each["value"] for each in metrics if each["name"] == "TaskDuration")
+
+    def until(self, selector: str, start: float, work: float) -> Timed:
+        """Wait for a mark; `start` and `work` are of when the step began."""
+        told = self.page.evaluate("selector => until(selector)", selector)
+        outside = time.perf_counter() - start
+        return Timed(outside, told["page"], told["waited"], self.work() - work, told["requests"])
+
+
 @contextmanager
-def fresh(browser: Browser) -> Iterator[tuple[Page, list[int]]]:
-    """A page that has read nothing, and the sizes of what it reads."""
+def fresh(browser: Browser) -> Iterator[Tab]:
+    """A tab of a browser that was never used."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.add_init_script(CLOCK)
-    page = context.new_page()
-    sizes: list[int] = []
-    page.on("response", lambda r: sizes.append(int(r.headers.get("content-length") or 0)))
-    yield page, sizes
+    yield Tab(context.new_page())
     context.close()
 
 
-def until(page: Page, selector: str, start: float) -> Timed:
-    """Wait for a mark; `start` is when the step began, by this side's clock."""
-    told = page.evaluate("selector => until(selector)", selector)
-    return Timed(time.perf_counter() - start, **told)
-
-
-def first_view(page: Page, url: str) -> Timed:
+def first_view(tab: Tab, url: str) -> Timed:
     """From the address to the overview."""
     start = time.perf_counter()
-    page.goto(url, wait_until="commit")
-    return until(page, "[data-testid=overview-column]", start)
+    tab.page.goto(url, wait_until="commit")
+    return tab.until("[data-testid=overview-column]", start, 0)
 
 
-def clicked(page: Page, row: int) -> tuple[Timed, Timed]:
+def clicked(tab: Tab, row: int) -> tuple[Timed, Timed]:
     """From a click on a found feature to its track, and to its contexts."""
+    page = tab.page
     link = page.get_by_test_id("result-row").nth(row).locator("a").first
     link.wait_for()
     page.wait_for_load_state("networkidle")
-    start = time.perf_counter()
+    start, work = time.perf_counter(), tab.work()
     link.click()
-    track = until(page, "[data-testid=track-node]", start)
+    track = tab.until("[data-testid=track-node]", start, work)
     # contexts are read of the panels that are in sight
     panel = "[data-testid=context-panel][aria-current=true]"
     page.locator(panel).scroll_into_view_if_needed()
-    return track, until(page, f"{panel} mark", start)
+    return track, tab.until(f"{panel} mark", start, work)
 
 
 def told(name: str, timed: list[Timed]) -> None:
@@ -112,25 +127,26 @@ def told(name: str, timed: list[Timed]) -> None:
         return f"{min(values):.2f} {statistics.median(values):.2f} {max(values):.2f}"
 
     clocks = (spread([getattr(each, clock) for each in timed]) for clock in Timed.__annotations__)
-    outside, page, waited, _ = clocks
+    outside, page, waited, work, _ = clocks
     requests = max(each.requests for each in timed)
-    print(f"{name:24s} {outside}   {page}   {waited}   {requests:3d}", flush=True)
+    print(f"{name:21s} {outside}   {page}   {waited}   {work}   {requests:3d}", flush=True)
 
 
 def repeated(browser: Browser, explorer: Explorer, times: int, place: str) -> None:
     """First view and clicks, each time anew: least, median, most."""
     views, tracks, contexts, next_tracks, sizes = [], [], [], [], [0]
     for turn in range(times):
-        with fresh(browser) as (page, _):
-            views.append(first_view(page, explorer.url))
-        with fresh(browser) as (page, sizes):
-            page.goto(explorer.url + place)
-            track, context = clicked(page, 2 * turn % 10)
+        with fresh(browser) as tab:
+            views.append(first_view(tab, explorer.url))
+        with fresh(browser) as tab:
+            tab.page.goto(explorer.url + place)
+            track, context = clicked(tab, 2 * turn % 10)
             tracks.append(track)
             contexts.append(context)
-            page.go_back()
-            next_tracks.append(clicked(page, (2 * turn + 1) % 10)[0])
-    print("seconds: least, median, most   from outside   page's clock   waiting   requests")
+            tab.page.go_back()
+            next_tracks.append(clicked(tab, (2 * turn + 1) % 10)[0])
+            sizes = tab.sizes
+    print("least, median, most s  outside          page's clock     waiting          work")
     told("first view", views)
     told("cold click, track", tracks)
     told("cold click, contexts", contexts)
@@ -140,7 +156,8 @@ def repeated(browser: Browser, explorer: Explorer, times: int, place: str) -> No
 
 def visit(browser: Browser, explorer: Explorer, shots: Path | None) -> None:
     """All views, one after the other: time, bytes, memory."""
-    with fresh(browser) as (page, sizes):
+    with fresh(browser) as tab:
+        page, sizes = tab.page, tab.sizes
         names = page.request.get(explorer.url + "run/run.json").json()["flow"]["chain"]
         middle = len(names) // 2
         known = {"site": names[middle], "next": names[middle + 1]}

@@ -131,6 +131,8 @@ def test_a_life_is_one_range_of_rows(run, read, life, node, index):
     for number, row in enumerate(rows):
         assert node(names[life["site"][row]], life["feature"][row]) == number
         assert life["label"][row] == labels[number]
+        for column in ("origin", "community", "context"):
+            assert life[column][row] == nodes[column][number]
 
 
 def test_the_link_of_a_life_has_the_measures_of_its_pair(run, life, index):

@@ -69,6 +69,10 @@ export interface Life {
   in: Edge[];
   split: number;
   merge: number;
+  /** Code of its origin, its community, row of its contexts. */
+  origin: number | null;
+  community: number | null;
+  context: number | null;
   /** Where the longest track of each mode through it lies in flow/tracks.parquet. */
   tracks: Partial<Record<Mode, { row: number; length: number }>>;
 }
@@ -157,10 +161,10 @@ export class Explorer {
     return (await this.row("labels", ["label"], node)).texts("label")[0] ?? null;
   }
 
-  /** Its community, row of its contexts, origin: what the life of a feature does not hold. */
-  async about(node: number): Promise<Record<string, unknown>> {
-    const frame = await this.row("nodes", ["life", "context", "origin", "community"], node);
-    return frame.row(0);
+  /** Where what a feature fires on stands among the contexts of its SAE; null if nowhere. */
+  async contextRow(node: number): Promise<number | null> {
+    const row = (await this.row("nodes", ["context"], node)).numbers("context")[0];
+    return Number.isNaN(row) ? null : row;
   }
 
   /** One feature. */
@@ -169,9 +173,16 @@ export class Explorer {
     if (feature >= place.features) {
       throw new RunError(`${site} has ${place.features} features, from 0: there is no ${feature}`);
     }
-    const { life } = await this.about(place.start + feature);
-    const row = life as number;
+    const frame = await this.row("nodes", ["life"], place.start + feature);
+    const row = frame.numbers("life")[0];
     return (await this.lives(row, row + 1))[0];
+  }
+
+  /** Reads ahead what `life` needs of a feature that may be opened next. */
+  foresee(node: number): void {
+    const { site, feature } = this.feature(node);
+    // whoever opens it is told what is wrong
+    this.life(site, feature).catch(() => {});
   }
 
   /** Features of some rows of the tables of lives: of a track, as they follow one another. */
@@ -272,6 +283,7 @@ export class Explorer {
 
   private lifeIn(frame: Frame, i: number): Life {
     const number = (name: string) => frame.numbers(name)[i];
+    const known = (name: string) => (Number.isNaN(number(name)) ? null : number(name));
     const site = this.index.sites[number("site")].name;
     const tracks: Life["tracks"] = {};
     for (const mode of this.index.modes) {
@@ -301,6 +313,9 @@ export class Explorer {
       in: edges("in"),
       split: number("split"),
       merge: number("merge"),
+      origin: known("origin"),
+      community: known("community"),
+      context: known("context"),
       tracks,
     };
   }

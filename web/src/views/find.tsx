@@ -52,6 +52,7 @@ export function Find({ run, explorer, state, go }: ViewProps) {
               sort={query.sort}
               descending={query.descending}
               onSort={onSort}
+              onNear={(node) => explorer.foresee(node)}
               onOpen={(node) => go({ view: "life", ...explorer.feature(node) })}
               height={Math.max(360, innerHeight - 260)}
             />

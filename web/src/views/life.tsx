@@ -5,7 +5,7 @@ import type { Data } from "../data/tables";
 import { count, figure, percent } from "../draw/format";
 import { Empty, Failure, Loading } from "../parts/notices";
 import { Segments } from "../parts/segments";
-import { latest, useLoaded, useWidth } from "../parts/use";
+import { latest, useLoaded, usePainted, useWidth } from "../parts/use";
 import { changed, writeHash, type Go, type State } from "../state";
 import { Curves } from "./life/curves";
 import { layoutOf, ROOM } from "./life/layout";
@@ -30,11 +30,7 @@ export function Life(props: ViewProps) {
     if (site === null || feature === null) return null;
     if (!run.has(site)) throw new Error(`The run has no SAE ${site}. It has ${run.names.join(", ")}.`);
     const life = await explorer.life(site, feature);
-    const [track, about] = await Promise.all([
-      explorer.track(life, mode),
-      explorer.about(life.node),
-    ]);
-    return { life, track, about };
+    return { life, track: await explorer.track(life, mode) };
   }, [site, feature, mode]);
   if (site === null || feature === null) return <Start state={state} />;
   if (loaded.status === "error") return <Failure error={loaded.error} />;
@@ -68,10 +64,9 @@ function Shown(props: {
   go: Go;
   life: Being;
   track: Being[];
-  about: Record<string, unknown>;
   mode: Mode | null;
 }) {
-  const { run, data, explorer, state, go, life, track, about, mode } = props;
+  const { run, data, explorer, state, go, life, track, mode } = props;
   const [ref, width] = useWidth<HTMLDivElement>();
   const walk: Walk = (site, feature, options) => go({ view: "life", site, feature }, options);
   const layout = useMemo(
@@ -85,11 +80,13 @@ function Shown(props: {
       [layout, roomy],
     ),
   );
+  // the track is what a person waits for; the tables below it are many more elements
+  const drawn = usePainted(layout !== null);
   const beside = latest(useLoaded(() => besideOf(run, explorer, state), [state.more.with])) ?? null;
   const partners = latest(useLoaded(() => partnersOf(run, data, explorer, track), [track])) ?? NOBODY;
   return (
     <div class="life" data-testid="view-life">
-      <Header {...props} about={about} />
+      <Header {...props} />
       {run.modes.length > 1 && (
         <Segments
           label="Tracks"
@@ -118,7 +115,6 @@ function Shown(props: {
         <h2 id="contexts-title">What they fire on</h2>
         <Panels
           data={data}
-          explorer={explorer}
           track={track}
           focus={life.node}
           beside={beside}
@@ -130,7 +126,7 @@ function Shown(props: {
         <h2 id="links-title">
           All that the run relates to {life.site} {life.feature}
         </h2>
-        <Links run={run} explorer={explorer} life={life} state={state} go={go} />
+        {drawn && <Links run={run} explorer={explorer} life={life} state={state} go={go} />}
       </section>
     </div>
   );
@@ -177,13 +173,12 @@ function Header(props: {
   state: State;
   life: Being;
   track: readonly Being[];
-  about: Record<string, unknown>;
 }) {
-  const { run, explorer, state, life, track, about } = props;
+  const { run, explorer, state, life, track } = props;
   const first = track[0];
   const last = track[track.length - 1];
-  const origin = typeof about.origin === "number" ? explorer.index.origins[about.origin] : null;
-  const community = typeof about.community === "number" ? about.community : null;
+  const origin = life.origin === null ? null : explorer.index.origins[life.origin];
+  const { community } = life;
   const page = neuronpediaOf(run, life);
   // nothing is asked of another host before someone wants it
   const [embedded, setEmbedded] = useState<string | null>(null);
