@@ -2,6 +2,7 @@ import { decompress } from "fzstd";
 import { parquetMetadataAsync, parquetRead, type FileMetaData, type RowGroup } from "hyparquet";
 import { Cache } from "./cache";
 import type { Opener, RemoteFile } from "./files";
+import { RunError } from "./run";
 
 /** Values of one column: numbers (NaN is null), or anything else as it is. */
 export type Column = Float64Array | readonly unknown[];
@@ -211,13 +212,19 @@ async function readColumns(
     const column: Float64Array | unknown[] = numeric.has(name)
       ? new Float64Array(length)
       : new Array(length);
+    let found = 0;
     for (const { at, data } of parts.get(name) ?? []) {
       const count = Math.min(data.length, length - at);
+      found += count;
       if (column instanceof Float64Array) {
         for (let i = 0; i < count; i++) column[at + i] = toNumber(data[i]);
       } else {
         for (let i = 0; i < count; i++) column[at + i] = data[i] ?? null;
       }
+    }
+    // what is missing would pass for null
+    if (found !== length) {
+      throw new RunError(`column ${name} has ${found} of ${length} rows: is its file whole?`);
     }
     columns.set(name, column);
   }
