@@ -34,6 +34,7 @@ export function pValue(value: number | null | undefined): string {
 export function percent(value: number | null | undefined): string {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   const share = 100 * value;
+  if (share > 0 && share < 0.0005) return "< 0.001 %";
   const digits = share === 0 || share >= 9.95 ? 0 : share >= 0.995 ? 1 : share >= 0.0995 ? 2 : 3;
   return `${share.toFixed(digits)} %`;
 }

@@ -189,8 +189,8 @@ function Table(props: ViewProps & { of: readonly Value[]; usual: string | null }
       <VirtualTable<Value>
         label="Figures of the evaluation"
         columns={[
-          { key: "pair", title: "Pair", sorts: true, width: "30%", show: (one) => `${one.a} → ${one.b}` },
-          { key: "texts", title: "Texts", sorts: true, width: "12%", show: (one) => short(one.texts) },
+          { key: "pair", title: "Pair", sorts: true, width: "24%", show: (one) => `${one.a} → ${one.b}` },
+          { key: "texts", title: "Texts", sorts: true, width: "9%", show: (one) => short(one.texts) },
           { key: "estimate", title: "Estimate", sorts: true, show: (one) => nameOf(one, usual) },
           number("skipped", "Left out", (one) => count(one.skipped)),
           number("q", "q", (one) => (Number.isNaN(one.q) ? "" : String(one.q)), "64px"),

@@ -12,7 +12,7 @@ import { layered } from "./layout";
 
 const ROW = 34;
 const [LEFT, BOTTOM] = [14, 14];
-const LEAST = 112; // pixels of a column
+const LEAST = 96; // pixels of a column
 const MOST_WIDE = 280;
 /** Edges drawn. */
 export const MOST = 420;

@@ -40,7 +40,7 @@ export function columnsOf(of: {
       show: (i) => <Named feature={target[i]} label={label(b, target[i])} strong={i === picked} />,
     },
     numeric("score", "Score", (i) => figure(matches.score[i])),
-    { ...numeric("p", "p", (i) => pValue(matches.p[i])), width: "88px" },
+    { ...numeric("p", "p", (i) => pValue(matches.p[i])), width: "5.6em" },
     numeric("cosine", "Cosine", (i) => figure(matches.cosine[i])),
   ];
   if (pearson) {
@@ -69,7 +69,7 @@ function numeric(
   show: (row: number) => string,
   hint?: string,
 ): ColumnOf<number> {
-  return { key, title, numeric: true, sorts: true, width: "68px", hint, show };
+  return { key, title, numeric: true, sorts: true, width: "4.3em", hint, show };
 }
 
 function Named(props: { feature: number; label: string | null; strong: boolean }) {
