@@ -1,9 +1,12 @@
-"""What tests in a browser share: figures as the page writes them, what is in a list, a file saved."""
+"""What tests in a browser share: tabs, figures as the page writes them, lists, saved files."""
 
+import http.server
 import json
 import os
 import re
 import shutil
+import threading
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -23,7 +26,6 @@ MISSING = "no Chromium on this machine (Debian: apt-get install chromium)"
 if CHROMIUM is None and os.environ.get("CI"):
     raise RuntimeError(MISSING)
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
-TEXTS = ("--text", "saematch:prose", "--text", "saematch:code")
 
 
 def figure(value: float | None) -> str:
@@ -90,3 +92,34 @@ def downloaded(page, click) -> Path:
 def downloaded_json(page, click):
     """The same, read."""
     return json.loads(downloaded(page, click).read_text(encoding="utf-8"))
+
+
+def hosted(folder):
+    """As a web host that knows nothing of byte ranges serves it."""
+    quiet = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(quiet, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+def watched(browser, url):
+    """A tab whose faults, dialogs and requests to other hosts fail the test."""
+    context = browser.new_context(base_url=url, viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
+    outside: list[str] = []
+    page.on(
+        "request",
+        lambda sent: (
+            None if sent.url.startswith((url, "data:", "blob:")) else outside.append(sent.url)
+        ),
+    )
+    yield page
+    context.close()
+    assert faults == []
+    assert outside == []

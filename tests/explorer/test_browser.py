@@ -11,6 +11,7 @@ from browsing import figure, longest, needs_browser, p_value
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 pytestmark = needs_browser
+pytest_plugins = ["browser_world"]
 
 
 def names_of(page, testid: str) -> list[tuple[str, int]]:

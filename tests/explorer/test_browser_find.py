@@ -9,6 +9,7 @@ from browsing import cells, figure, needs_browser, numbers, p_value, percent
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 pytestmark = needs_browser
+pytest_plugins = ["browser_world"]
 SITE = "resid_post_3"
 
 

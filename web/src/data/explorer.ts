@@ -3,6 +3,7 @@
 import { FileError, type Opener } from "./files";
 import type { Frame, Reader } from "./parquet";
 import { RunError, type Mode } from "./run";
+import { visible } from "./tokens";
 
 export interface Place {
   name: string;
@@ -154,11 +155,12 @@ export class Explorer {
   async labelsOf(name: string): Promise<readonly (string | null)[]> {
     const { start, features } = this.site(name);
     const rows = [start, start + features] as const;
-    return (await this.reader.read(this.table("labels"), ["label"], {}, rows)).texts("label");
+    const frame = await this.reader.read(this.table("labels"), ["label"], {}, rows);
+    return frame.texts("label").map(shown);
   }
 
   private async label(node: number): Promise<string | null> {
-    return (await this.row("labels", ["label"], node)).texts("label")[0] ?? null;
+    return shown((await this.row("labels", ["label"], node)).texts("label")[0]);
   }
 
   /** Where what a feature fires on stands among the contexts of its SAE; null if nowhere. */
@@ -296,7 +298,7 @@ export class Explorer {
       node: this.node(site, number("feature")),
       site,
       feature: number("feature"),
-      label: frame.texts("label")[i],
+      label: shown(frame.texts("label")[i]),
       frequency: number("frequency"),
       threshold: number("threshold"),
       maxActivation: number("max_activation"),
@@ -349,6 +351,10 @@ function withLink(step: Life, before: Life): Life {
     mse: NaN,
     mseFolded: NaN,
   };
+}
+
+function shown(label: string | null): string | null {
+  return label === null ? null : visible(label);
 }
 
 type RawEdge = Record<string, number | bigint | null>;

@@ -102,7 +102,15 @@ function Drawn(props: ViewProps & { community: Listed | null }) {
   return (
     <>
       <header class="graph-head">
-        <p class="eyebrow">{title}</p>
+        <p class="eyebrow">
+          {community ? (
+            title
+          ) : (
+            <>
+              Around <bdi class="site">{state.site}</bdi> {state.feature}
+            </>
+          )}
+        </p>
         <h1>
           <bdi>{label ?? (community ? "no label" : `feature ${state.feature}`)}</bdi>
         </h1>

@@ -124,7 +124,7 @@ function Shown(props: {
       </section>
       <section aria-labelledby="links-title">
         <h2 id="links-title">
-          All that the run relates to {life.site} {life.feature}
+          All that the run relates to <bdi class="site">{life.site}</bdi> {life.feature}
         </h2>
         {drawn && <Links run={run} explorer={explorer} life={life} state={state} go={go} />}
       </section>
@@ -197,7 +197,7 @@ function Header(props: {
   return (
     <header class="life-head">
       <p class="eyebrow">
-        {life.site} <b>{life.feature}</b>
+        <bdi class="site">{life.site}</bdi> <b>{life.feature}</b>
       </p>
       <h1>
         <bdi>{life.label ?? "No contexts known"}</bdi>

@@ -140,7 +140,7 @@ function PairTable(props: { label: string; pairs: readonly Pair[]; state: State 
             <tr key={`${a}--${b}`} class="match">
               <td>
                 <a href={writeHash(changed(state, { view: "pair", a, b }))}>
-                  {a} → {b}
+                  <bdi class="site">{a}</bdi> → <bdi class="site">{b}</bdi>
                 </a>
               </td>
               <td class="numeric">{count(summary.matched)}</td>

@@ -70,7 +70,7 @@ function OfPair(props: ViewProps & { pair: RunPair }) {
     <div class="pair-main">
       <header class="pair-head">
         <h1>
-          {a} <span aria-label="to">→</span> {b}
+          <bdi class="site">{a}</bdi> <span aria-label="to">→</span> <bdi class="site">{b}</bdi>
         </h1>
         <Figures pair={pair} />
         {pair.notes.map((note) => (

@@ -223,7 +223,7 @@ function Facts({ life, name }: { life: Life; name: string }) {
   return (
     <>
       <p class="tip-title">
-        {life.site} {life.feature}
+        <bdi class="site">{life.site}</bdi> {life.feature}
       </p>
       <p class="tip-label">
         <bdi>{name}</bdi>

@@ -14,7 +14,7 @@ export function Edges({ run, graph, marks }: { run: Run; graph: Neighbourhood; m
     const name = marks.names.get(node) ?? life.label;
     return (
       <span class="named">
-        <span class="muted">{run.short(life.site)}</span>
+        <bdi class="muted">{run.short(life.site)}</bdi>
         <span class="named-number">{life.feature}</span>
         {name && <bdi title={name}>{name}</bdi>}
       </span>

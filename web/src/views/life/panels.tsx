@@ -68,7 +68,7 @@ function Panel(props: {
     >
       <header>
         <button type="button" onClick={() => walk(life.site, life.feature)}>
-          {life.site} <b>{life.feature}</b>
+          <bdi class="site">{life.site}</bdi> <b>{life.feature}</b>
         </button>
         {onRemove && (
           <button type="button" class="close" aria-label="Stop comparing" onClick={onRemove}>

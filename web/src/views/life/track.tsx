@@ -270,7 +270,7 @@ function OfTrack({ life }: { life: Life }) {
   return (
     <>
       <p class="tip-title">
-        {life.site} <b>{life.feature}</b>
+        <bdi class="site">{life.site}</bdi> <b>{life.feature}</b>
       </p>
       <p class="tip-label">
         <bdi>{life.label ?? "no contexts known"}</bdi>
@@ -308,7 +308,7 @@ function OfSide(props: { side: SideMark; label: string | null; partner: boolean 
   return (
     <>
       <p class="tip-title">
-        {side.site} <b>{side.feature}</b>
+        <bdi class="site">{side.site}</bdi> <b>{side.feature}</b>
       </p>
       <p class="tip-label">
         <bdi>{label ?? "…"}</bdi>

@@ -1,11 +1,7 @@
 """A run of the shipped SAEs with all that the page shows, served and exported, in a browser."""
 
-import http.server
-import threading
-from functools import partial
-
 import pytest
-from browsing import CHROMIUM, TEXTS
+from browsing import CHROMIUM, hosted, watched
 from typer.testing import CliRunner
 
 from saematch.cli import app
@@ -13,6 +9,7 @@ from saematch.explorer import explore
 from saematch.explorer.export import export
 from saematch.runs import Run
 
+TEXTS = ("--text", "saematch:prose", "--text", "saematch:code")
 STREAM = [f"saematch:resid_post_{layer}" for layer in range(2, 6)]
 MODULES = ["saematch:attn_out_3", "saematch:mlp_out_3"]
 
@@ -50,16 +47,6 @@ def exported_url(shipped_run, tmp_path_factory):
     yield from hosted(folder)
 
 
-def hosted(folder):
-    """As a web host that knows nothing of byte ranges serves it."""
-    quiet = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(quiet, directory=folder))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
-
-
 # of a module: its event loop would be in the way of other tests
 @pytest.fixture(scope="module")
 def browser():
@@ -75,24 +62,3 @@ def tab(request, browser):
     """A page of the run; nothing may fail in it, and nothing be asked of another host."""
     url = request.getfixturevalue(f"{request.param}_url")
     yield from watched(browser, url)
-
-
-def watched(browser, url):
-    """A tab whose faults, dialogs and requests to other hosts fail the test."""
-    context = browser.new_context(base_url=url, viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(20_000)
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
-    outside: list[str] = []
-    page.on(
-        "request",
-        lambda sent: (
-            None if sent.url.startswith((url, "data:", "blob:")) else outside.append(sent.url)
-        ),
-    )
-    yield page
-    context.close()
-    assert faults == []
-    assert outside == []
