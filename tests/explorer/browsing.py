@@ -25,13 +25,14 @@ CHROMIUM = next(
 MISSING = "no Chromium on this machine (Debian: apt-get install chromium)"
 if CHROMIUM is None and os.environ.get("CI"):
     raise RuntimeError(MISSING)
+NONE, MINUS = "\u2013", "\u2212"  # as the page writes them
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
 
 
 def figure(value: float | None) -> str:
     """A measure to three figures: 0.614, 12.3, 1.2e−5."""
     if value is None:
-        return "–"
+        return NONE
     if value == 0:
         return "0"
     size = abs(value)
@@ -45,7 +46,7 @@ def figure(value: float | None) -> str:
 def p_value(value: float | None) -> str:
     """A p-value: 0.012, 3e−7."""
     if value is None:
-        return "–"
+        return NONE
     return f"{value:.3f}" if value >= 0.001 else _minus(re.sub(r"e-0*", "e-", f"{value:.0e}"))
 
 
@@ -57,7 +58,7 @@ def percent(value: float) -> str:
 
 
 def _minus(text: str) -> str:
-    return text.replace("-", "−")
+    return text.replace("-", MINUS)
 
 
 def cells(page, wanted: int) -> list[list[str]]:

@@ -4,6 +4,7 @@ Over a served run of the shipped SAEs, and over its export as a static site.
 """
 
 import re
+from itertools import pairwise
 
 import pytest
 from browsing import figure, longest, needs_browser, p_value
@@ -43,7 +44,7 @@ def test_the_pairs_of_the_overview_are_those_of_the_run(tab, shipped_run):
     near = tables.first.locator("tbody tr")
     chain = shipped_run.flow["chain"]
     expect(near).to_have_count(len(chain) - 1)
-    for i, (a, b) in enumerate(zip(chain, chain[1:], strict=False)):
+    for i, (a, b) in enumerate(pairwise(chain)):
         summary = shipped_run.summaries[a, b]
         row = near.nth(i).locator("td").all_inner_texts()
         assert row[0] == f"{a} → {b}"

@@ -6,18 +6,19 @@ hold HTML, scripts, what turns the direction of writing, and more than fits.
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
 import pytest
 from browsing import cells, hosted, needs_browser, watched
-from stand_in import write_shipped
 
 import saematch
 from saematch.explorer import explore
 from saematch.explorer.export import export
 from saematch.flow.analysis import analyse
 from saematch.runs import Run
+from stand_in import write_shipped
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
@@ -59,9 +60,7 @@ def hostile(tmp_path_factory) -> Run:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("saematch.runs.names_of", lambda saes: NAMES[: len(saes)])
         run = Run.create(root / "run", "flow", {"method": MODEL}, saes)
-    for (a, x), (b, y) in zip(
-        list(zip(NAMES, saes, strict=True)), list(zip(NAMES, saes, strict=True))[1:], strict=False
-    ):
+    for (a, x), (b, y) in pairwise(zip(NAMES, saes, strict=True)):
         run.add_pair(a, b, saematch.match(x, y, "cosine"))
     analyse(run)
     for sae in run.manifest["saes"]:
@@ -123,8 +122,9 @@ def unharmed(tab) -> None:
             ).length,
             scripts: [...document.scripts].map((one) => one.getAttribute("src")),
             wide: document.documentElement.scrollWidth - innerWidth,
-            tall: Math.max(0, ...[...document.querySelectorAll("main .context, main h1, main tr:not([aria-hidden])")]
-                .map((one) => one.getBoundingClientRect().height)),
+            tall: Math.max(0, ...[...document.querySelectorAll(
+                "main .context, main h1, main tr:not([aria-hidden])"
+            )].map((one) => one.getBoundingClientRect().height)),
         })"""
     )
     assert found["elements"] == 0
@@ -133,8 +133,13 @@ def unharmed(tab) -> None:
     assert found["tall"] < 400
 
 
+def letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text))
+
+
 def feature_of(run: Run, site: str, token: str) -> int:
     contexts = run.contexts(site)
+    assert contexts is not None
     firsts = [row[0]["token"] for row in contexts["contexts"]]
     return int(contexts["feature"][firsts.index(token)])
 
@@ -167,15 +172,14 @@ def test_the_list(tab):
 
 
 @pytest.mark.parametrize("token", TOKENS)
-def test_a_life(tab, hostile, token):
+def test_a_life(tab, hostile, token: str):
     feature = feature_of(hostile, NAMES[0], token)
     at(tab, "life", NAMES[0], feature)
     panel = tab.locator("[data-testid=context-panel][aria-current=true]")
     expect(panel).to_have_attribute("aria-label", f"{NAMES[0]} {feature}")
     shown = panel.locator("mark").first
     expect(shown).to_be_visible()
-    plain = "".join(c for c in SIGNS.get(token, token) if c.isalnum())
-    assert "".join(c for c in shown.inner_text() if c.isalnum()).startswith(plain[:40])
+    assert letters(shown.inner_text()).startswith(letters(SIGNS.get(token, token))[:40])
     unharmed(tab)
 
 
