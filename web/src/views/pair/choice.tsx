@@ -16,7 +16,6 @@ export function Choice({ state, go, matches }: ViewProps & { matches: Matches })
       <h2 id="pair-scatter">
         Pointing and firing
         <small>
-          {" "}
           <i class="key accent" /> matched <i class="key" /> not accepted. Drag to list a part.
         </small>
       </h2>

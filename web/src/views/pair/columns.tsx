@@ -40,7 +40,7 @@ export function columnsOf(of: {
       show: (i) => <Named feature={target[i]} label={label(b, target[i])} strong={i === picked} />,
     },
     numeric("score", "Score", (i) => figure(matches.score[i])),
-    { ...numeric("p", "p", (i) => pValue(matches.p[i])), width: "5.6em" },
+    { ...numeric("p", "p", (i) => pValue(matches.p[i])), width: "6.4em" },
     numeric("cosine", "Cosine", (i) => figure(matches.cosine[i])),
   ];
   if (pearson) {
