@@ -103,6 +103,7 @@ function Values(props: ViewProps & { all: readonly Value[] }) {
         </div>
         <p class="aside">{METRICS[metric]}</p>
       </header>
+      <h2 class="visually-hidden">Estimates by pair</h2>
       <section class="eval-grid" aria-label="Estimates by pair">
         {shown.map(({ a, b }) => (
           <Estimates

@@ -48,6 +48,7 @@ function Start({ state }: { state: State }) {
   const longest = writeHash(changed(state, { view: "find", more: { sort: "lifespan" } }));
   return (
     <div data-testid="view-life">
+      <h1 class="visually-hidden">Life of a feature</h1>
       <Empty title="Whose life?">
         Search for a token that a feature fires on, or for a number such as <code>3_100</code> (press{" "}
         <kbd>/</kbd>), or begin with <a href={longest}>the features that live longest</a>.
