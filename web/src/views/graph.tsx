@@ -58,7 +58,7 @@ export function Graph(props: ViewProps) {
         ) : (
           <>
             <Empty title="No feature is chosen">
-              Choose a community on the left, search a feature and follow “graph” on its page, or
+              Choose a community on the left, search a feature and follow “neighbourhood” on its page, or
               open a graph that was saved here.
             </Empty>
             <p class="open-first">

@@ -110,7 +110,8 @@ export function Drawing(props: DrawingProps) {
               y2={height - 4}
             />
             <text x={LEFT + 2 + column * step} y={18} style={{ fill: LANES[run.lane(site)] }}>
-              {fitted(site, step - 12, 13)}
+              {headed(run, site, step - 12)}
+              <title>{site}</title>
             </text>
           </g>
         ))}
@@ -209,6 +210,11 @@ export function Drawing(props: DrawingProps) {
       {tip.view}
     </div>
   );
+}
+
+/** The name of an SAE, or where it does not fit a short one: the ends of names tell them apart. */
+function headed(run: Run, site: string, width: number): string {
+  return fitted(site, width, 13) === site ? site : fitted(run.short(site), width, 13);
 }
 
 /** Matches stand out, those from one column to the next the most. */
