@@ -64,8 +64,9 @@ def made(folder: Path, layers: int, features: int, reach: int, heard: bool, host
     words = _words(rng)
     topics = rng.integers(0, WORDS, (features, 3))
     for name in called.values():
-        run.write(f"features/{name}.parquet", _features(features, rng))
-        run.write(f"contexts/{name}.parquet", _contexts(words, topics, rng))
+        known = _features(features, rng)
+        run.write(f"features/{name}.parquet", known)
+        run.write(f"contexts/{name}.parquet", _contexts(words, topics, known, rng))
         topics = topics[rng.permutation(features)]
     for (a, b), pair in drawn.pairs.items():
         _add(run, called[a], called[b], pair, rng)
@@ -141,7 +142,9 @@ def _features(features: int, rng: np.random.Generator) -> pl.DataFrame:
     return pl.DataFrame([pl.Series("feature", np.arange(features)), *columns, none])
 
 
-def _contexts(words: pl.Series, topics: ndarray, rng: np.random.Generator) -> pl.DataFrame:
+def _contexts(
+    words: pl.Series, topics: ndarray, known: pl.DataFrame, rng: np.random.Generator
+) -> pl.DataFrame:
     """What features fire on: three words of each, among others."""
     n = len(topics)
     token = np.take_along_axis(topics, rng.integers(0, 3, (n, SHOWN)), axis=1)
@@ -156,16 +159,8 @@ def _contexts(words: pl.Series, topics: ndarray, rng: np.random.Generator) -> pl
         }
     )
     lists = rows.to_struct("contexts").reshape((n, SHOWN)).arr.to_list()
-    return pl.DataFrame(
-        [
-            pl.Series("feature", np.arange(n)),
-            *(
-                pl.Series(name, rng.gamma(4, 2, n), dtype=pl.Float32)
-                for name in ("frequency", "mean_activation", "max_activation")
-            ),
-            lists,
-        ]
-    )
+    statistics = known.select("feature", "frequency", "mean_activation", "max_activation")
+    return statistics.with_columns(lists)
 
 
 def _phrases(words: pl.Series, n: int, rng: np.random.Generator) -> pl.Series:

@@ -1,5 +1,6 @@
-import { createReadStream, readdirSync, readFileSync, statSync } from "node:fs";
-import { join, resolve, sep } from "node:path";
+import { createHash } from "node:crypto";
+import { createReadStream, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join, relative, resolve, sep } from "node:path";
 import { defineConfig, type Plugin } from "vite";
 
 /** Serves the run directory named by SAEMATCH_RUN at run/, with byte ranges. */
@@ -62,9 +63,36 @@ function licences(): Plugin {
   };
 }
 
+/** What the page is made from, besides all of src. */
+const SOURCES = ["index.html", "package-lock.json", "package.json", "tsconfig.json", "vite.config.ts"];
+
+/** Writes digests of the sources and of the page, so that one without the other is noticed. */
+function digests(): Plugin {
+  const within = (folder: string): string[] =>
+    readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => relative(folder, join(entry.parentPath, entry.name)).split(sep).join("/"));
+  // lines may end otherwise in another checkout
+  const text = (place: string) => readFileSync(place, "utf8").replaceAll("\r\n", "\n");
+  const digest = (places: string[], root: string) => {
+    const hash = createHash("sha256");
+    for (const place of places.sort()) hash.update(`${place}\0${text(join(root, place))}\0`);
+    return hash.digest("hex");
+  };
+  return {
+    name: "digests",
+    writeBundle({ dir = "" }) {
+      const sources = [...SOURCES, ...within("src").map((place) => `src/${place}`)];
+      const page = within(dir).filter((place) => place !== "build.json");
+      const entry = { sources: digest(sources, "."), page: digest(page, dir) };
+      writeFileSync(join(dir, "build.json"), JSON.stringify(entry, null, 1) + "\n");
+    },
+  };
+}
+
 export default defineConfig({
   base: "./",
-  plugins: [serveRun(), licences()],
+  plugins: [serveRun(), licences(), digests()],
   build: {
     outDir: "../src/saematch/explorer/page",
     emptyOutDir: true,

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -276,15 +277,37 @@ def test_the_command_exports(run, tmp_path):
     out = tmp_path / "out"
     done = command("--export", out)
     assert done.exit_code == 0, done.output
+    assert done.stderr == MAKING
     total = sum(len(content) for content in tree(out).values())
     assert f"{total / 1e6:,.1f} MB  {len(tree(out))} files in {out}" in done.output
     again = command("--export", out)
     assert isinstance(again.exception, SaematchError)
-    assert command("--export", out, "--overwrite").exit_code == 0
+    replaced = command("--export", out, "--overwrite")
+    assert (replaced.exit_code, replaced.stderr) == (0, "")  # they were made before
     for wrong in (("--overwrite",), ("--export", out, "--port", 8000)):
         assert isinstance(command(*wrong).exception, SaematchError)
 
 
+def test_the_command_shows_how_far_it_is(run, monkeypatch):
+    seen: list[tuple[str, int, int]] = []
+
+    class Bar:
+        def add_task(self, what, total):
+            self.total = total
+            return 0
+
+        def update(self, task, description, completed):
+            seen.append((description, completed, self.total))
+
+    monkeypatch.setattr("saematch.cli.console.progress", lambda: nullcontext(Bar()))
+    monkeypatch.setattr(explorer.Explorer, "wait", lambda _: None)
+    done = CliRunner().invoke(app, ["explore", str(run.path), "--no-browser"])
+    assert done.exit_code == 0, done.output
+    assert [step[0] for step in seen if "lives" in step[0]] == ["lives of features"]
+    assert seen[-1][1] == seen[-1][2] == len(seen) - 1 + len(run.pairs) - 1
+
+
+MAKING = "Making the tables that the page needs, once for this run.\n"
 SERVE = """
 import sys
 from pathlib import Path
@@ -307,4 +330,4 @@ def test_the_command_serves_until_ctrl_c(run, page):
         it.send_signal(signal.SIGINT)
         out, err = it.communicate(timeout=30)
     assert it.returncode == 0
-    assert (out.strip(), err) == ("Stopped.", "")
+    assert (out.strip(), err) == ("Stopped.", MAKING)

@@ -9,7 +9,7 @@ from explored import write_run, write_world
 import saematch
 from saematch.errors import RunError
 from saematch.explorer import tables
-from saematch.explorer.tables import PIECE, digest_of, prepare
+from saematch.explorer.tables import PIECE, ROWS, digest_of, prepare
 from saematch.flow.graph import KINDS, FlowGraph
 from saematch.runs import GROUPS, Run
 
@@ -111,6 +111,8 @@ def test_a_node_is_a_row(run, read, node):
 
 def test_a_life_is_one_range_of_rows(run, read, life, node, index):
     nodes, tracks = read("nodes"), run.flow_table("tracks").filter(mode="gaps")
+    labels = read("labels")["label"]
+    assert labels.drop_nulls().n_unique() > 10
     names = [site["name"] for site in index["sites"]]
     seen = 0
     for _, track in tracks.group_by("track", maintain_order=True):
@@ -128,7 +130,9 @@ def test_a_life_is_one_range_of_rows(run, read, life, node, index):
     assert sorted(rows) == list(range(192))
     for number, row in enumerate(rows):
         assert node(names[life["site"][row]], life["feature"][row]) == number
-        assert life["label"][row] == nodes["label"][number]
+        assert life["label"][row] == labels[number]
+        for column in ("origin", "community", "context"):
+            assert life[column][row] == nodes[column][number]
 
 
 def test_the_link_of_a_life_has_the_measures_of_its_pair(run, life, index):
@@ -167,12 +171,13 @@ def test_every_edge_leaves_one_feature_and_arrives_at_another(run, life, node, i
                 ends = (number, link["other"]) if name == "out" else (link["other"], number)
                 edge = edges[ends]
                 assert KINDS[link["kind"]] == edge["kind"]
-                for column in ("rank", "source_rank", "score", "p_value", "source_p_value"):
+                for column in ("rank", "source_rank", "p_value", "source_p_value"):
                     assert link[column] == edge[column]
-                if edge["cosine"] is None:
-                    assert link["cosine"] is None
-                else:
-                    assert link["cosine"] == pytest.approx(edge["cosine"], rel=1e-6)
+                for column in ("score", "cosine"):
+                    if edge[column] is None:
+                        assert link[column] is None
+                    else:
+                        assert link[column] == pytest.approx(edge[column], rel=1e-6)
                 found.add(ends)
         assert found == set(edges)
 
@@ -278,6 +283,22 @@ def test_tables_are_kept_and_made_anew_when_the_run_changes(tmp_path, monkeypatc
     assert not list(second.folder.parent.glob(".*"))
 
 
+def test_each_step_is_told_once_and_the_last_one_ends_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    run = write_run(tmp_path)
+    told: list[tuple[str, int, int]] = []
+    prepare(run, lambda *step: told.append(step))
+    done = [step[1] for step in told]
+    assert done == sorted(set(done))
+    assert (done[0], done[-1]) == (0, told[-1][2])
+    a, b = run.names[:2]  # all that anything is known of
+    assert f"correlations of {a} and {b}" in [what for what, _, _ in told]
+    assert len({total for _, _, total in told}) == 1
+    told.clear()
+    prepare(run, lambda *step: told.append(step))
+    assert told == []  # nothing is made a second time
+
+
 def test_tables_where_nothing_can_be_kept(tmp_path, monkeypatch):
     (tmp_path / "cache").write_text("a file")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -337,3 +358,13 @@ def test_large_tables_come_in_small_groups(tmp_path, monkeypatch):
         assert sum(sizes) == 20_000
         statistics = file.metadata.row_group(1).column(0).statistics
         assert statistics.min == sizes[0]
+
+
+def test_a_life_is_read_with_the_end_of_its_file_and_one_group(tmp_path, life):
+    """What a click waits for: the list of a file's groups fits what the page reads first."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    piece = pl.concat([life] * (PIECE // len(life) + 1))[:PIECE]
+    piece.write_parquet(tmp_path / "life", row_group_size=ROWS["life"], statistics=False)
+    file = parquet.ParquetFile(tmp_path / "life").metadata
+    assert file.num_row_groups == PIECE // ROWS["life"] > 1
+    assert file.serialized_size < 2**16

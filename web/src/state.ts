@@ -76,6 +76,11 @@ export function changed(state: State, change: Change): State {
   return { ...state, ...change, more };
 }
 
+/** The whole number that a text of the URL says; null where it says none. */
+export function numberOf(text: string | undefined): number | null {
+  return text !== undefined && /^\d+$/.test(text) ? Number(text) : null;
+}
+
 /** Goes to another state. `replace` leaves no entry in the history: for typing and dragging. */
 export type Go = (change: Change, options?: { replace?: boolean }) => void;
 

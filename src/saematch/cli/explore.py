@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from saematch.explorer.tables import Progress
 
 
 def explore(
@@ -50,7 +55,9 @@ def _serve(run: Path, port: int | None, browser: bool) -> None:
     from saematch import explorer
 
     try:
-        with explorer.explore(run, port, open_browser=False) as served:
+        with _told() as progress:
+            served = explorer.explore(run, port, open_browser=False, progress=progress)
+        with served:
             typer.echo(f"{run} is at {served.url} (on this machine; Ctrl-C ends it)")
             if browser and not explorer.show(served.url):
                 typer.echo("No browser could be opened: open the address in one.", err=True)
@@ -59,10 +66,29 @@ def _serve(run: Path, port: int | None, browser: bool) -> None:
         typer.echo("\nStopped.")
 
 
+@contextmanager
+def _told() -> Iterator[Progress]:
+    """Shows how far the tables that the page needs are: of a large run they take a minute."""
+    from saematch.cli.console import progress
+
+    with progress() as bar:
+        task = None
+
+        def tell(what: str, done: int, total: int) -> None:
+            nonlocal task
+            if task is None:  # there is nothing to show where they were made before
+                typer.echo("Making the tables that the page needs, once for this run.", err=True)
+                task = bar.add_task("", total=total)
+            bar.update(task, description=what, completed=done)
+
+        yield tell
+
+
 def _write(run: Path, folder: Path, overwrite: bool) -> None:
     from saematch.explorer import export
 
-    written = export(run, folder, overwrite)
+    with _told() as progress:
+        written = export(run, folder, overwrite, progress)
     parts: dict[str, int] = {}
     for place, size in written.sizes.items():
         part = "/".join(place.split("/")[:2]) if place.startswith("run/") else "the page"

@@ -12,7 +12,7 @@ from pathlib import Path
 from saematch.explorer.export import Exported, export
 from saematch.explorer.places import PAGE, Places
 from saematch.explorer.server import HOST, Server
-from saematch.explorer.tables import Made, prepare
+from saematch.explorer.tables import Made, Progress, prepare
 from saematch.runs import Run
 
 __all__ = ["Explorer", "Exported", "explore", "export"]
@@ -76,6 +76,7 @@ def explore(
     port: int | None = None,
     open_browser: bool | None = None,
     height: int = HEIGHT,
+    progress: Progress | None = None,
 ) -> Explorer:
     """Serve a page on which the run is explored, on 127.0.0.1, until `stop` or the program's end.
 
@@ -87,6 +88,7 @@ def explore(
         port: unless given, a free one.
         open_browser: unless given, outside of a notebook, where the page is shown inline.
         height: of the page in a notebook, in pixels.
+        progress: called with what is being made, steps done, and of how many, while tables are.
 
     Raises:
         RunError: there is no such run, or its tables cannot be read.
@@ -95,7 +97,7 @@ def explore(
     run = run if isinstance(run, Run) else Run.open(run)
     places = Places(PAGE, run.path, run.path)
     places.check()
-    made = prepare(run)
+    made = prepare(run, progress)
     explorer = Explorer(run, made, port, height)
     if open_browser or (open_browser is None and not _in_notebook()):
         show(explorer.url)

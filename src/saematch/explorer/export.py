@@ -15,7 +15,7 @@ import saematch
 from saematch.atomic import SUFFIX
 from saematch.errors import RunError, SaematchError
 from saematch.explorer.places import MADE, PAGE, RUN, Places
-from saematch.explorer.tables import digest_of, prepare
+from saematch.explorer.tables import Progress, digest_of, prepare
 from saematch.manifest import MANIFEST, PAIR_FOLDERS
 from saematch.runs import Run
 
@@ -39,7 +39,12 @@ class Exported:
         return sum(self.sizes.values())
 
 
-def export(run: Run | str | Path, folder: str | Path, overwrite: bool = False) -> Exported:
+def export(
+    run: Run | str | Path,
+    folder: str | Path,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Exported:
     """Write the page, a run's own files and the tables made for the page.
 
     Only what run.json lists is taken from the run, and no symbolic links. A new folder appears
@@ -50,6 +55,7 @@ def export(run: Run | str | Path, folder: str | Path, overwrite: bool = False) -
         run: a run or its directory.
         folder: a new or empty folder, or with `overwrite` an earlier export.
         overwrite: replace an earlier export.
+        progress: called with what is being made, steps done, and of how many, while tables are.
 
     Raises:
         RunError: there is no such run, one of its tables is missing or a link, or it changed in the
@@ -62,7 +68,7 @@ def export(run: Run | str | Path, folder: str | Path, overwrite: bool = False) -
     places = Places(PAGE, run.path, run.path)
     places.check()
     digest = digest_of(run)
-    made = prepare(run)
+    made = prepare(run, progress)
     partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}{SUFFIX}")
     try:
         partial.mkdir(parents=True)

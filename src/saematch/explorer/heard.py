@@ -31,21 +31,23 @@ class Heard:
     run: Run
     nodes: Nodes
     pearson: pl.DataFrame  # source, target, pearson
-    pairs: tuple[tuple[str, str], ...]  # that any are known of
+    pairs: tuple[tuple[str, str], ...]  # matched ones that any are known of
 
     def of_pairs(self) -> Iterator[tuple[tuple[str, str], pl.DataFrame]]:
         """For each matched pair, `pearson` of each feature of A and its target, in order."""
-        done = set(self.run.pairs)
         for a, b in self.pairs:
-            if (a, b) in done:
-                pair = self.run.pair(a, b).select(
-                    (pl.col("feature") + self.nodes.starts[a]).alias("source"),
-                    (pl.col("target") + self.nodes.starts[b]).alias("target"),
-                )
-                known = pair.join(
-                    self.pearson, on=["source", "target"], how="left", maintain_order="left"
-                )
-                yield (a, b), known.select(STATISTIC)
+            pair = self.run.pair(a, b).select(
+                (pl.col("feature") + self.nodes.starts[a]).alias("source"),
+                (pl.col("target") + self.nodes.starts[b]).alias("target"),
+            )
+            of = self.pearson.filter(pl.col("source").is_between(*self._ends(a), closed="left"))
+            known = pair.join(of, on=["source", "target"], how="left", maintain_order="left")
+            yield (a, b), known.select(STATISTIC)
+
+    def _ends(self, name: str) -> tuple[int, int]:
+        """The first node of an SAE, and the one after its last."""
+        start = self.nodes.starts[name]
+        return start, start + self.nodes.layers.features[name]
 
 
 def ranges(run: Run) -> pl.DataFrame:
@@ -96,7 +98,8 @@ def correlations(run: Run, nodes: Nodes) -> Heard:
             )
         )
     pearson = pl.concat(parts).unique(["source", "target"], keep="first", maintain_order=True)
-    return Heard(run, nodes, pearson, tuple(pairs))
+    done = set(run.pairs)
+    return Heard(run, nodes, pearson, tuple(pair for pair in pairs if pair in done))
 
 
 def _scan(run: Run, table: str) -> pl.LazyFrame | None:

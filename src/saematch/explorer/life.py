@@ -52,6 +52,7 @@ def life(run: Run, nodes: Nodes, pearson: pl.DataFrame) -> pl.DataFrame:
     )
     frame = frame.join(pearson, on=["source", "target"], how="left", maintain_order="left")
     others = [*_rows(nodes), *_edges(run, nodes, pearson), *_groups(nodes)]
+    others += [nodes.origins(), nodes.communities()]
     for other in others:
         frame = frame.join(
             other, left_on="target", right_on="node", how="left", maintain_order="left"
@@ -74,6 +75,9 @@ def life(run: Run, nodes: Nodes, pearson: pl.DataFrame) -> pl.DataFrame:
         pl.col("out", "in").fill_null([]),
         "split",
         "merge",
+        "origin",
+        "community",
+        "context",
     )
 
 
@@ -153,8 +157,7 @@ def _table(run: Run, nodes: Nodes) -> pl.DataFrame:
         kind.alias("kind"),
         "rank",
         "source_rank",
-        "score",
-        pl.col("cosine").cast(pl.Float32),
+        pl.col("score", "cosine").cast(pl.Float32),
         "p_value",
         "source_p_value",
     )

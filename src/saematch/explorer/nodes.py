@@ -155,7 +155,7 @@ class Nodes:
             ).alias("node"),
         )
         frame = self.features
-        for other in (rows, self._targets(), self._communities(), self._origins(), self._spans()):
+        for other in (rows, self._targets(), self.communities(), self.origins(), self._spans()):
             frame = frame.join(other, on="node", how="left", maintain_order="left")
         return frame.select(
             "label",
@@ -196,7 +196,8 @@ class Nodes:
             )
         return pl.concat(parts)
 
-    def _communities(self) -> pl.DataFrame:
+    def communities(self) -> pl.DataFrame:
+        """`node`, `community`, of the features that are in one."""
         table = self.flow_table("communities")
         if not len(table):
             return pl.DataFrame(schema={"node": pl.Int64, "community": pl.Int32})
@@ -207,7 +208,8 @@ class Nodes:
             .select(self.number("site", "feature").alias("node"), "community")
         )
 
-    def _origins(self) -> pl.DataFrame:
+    def origins(self) -> pl.DataFrame:
+        """`node`, `origin` (code), of the features that have one."""
         table = self.flow_table("origins")
         if not len(table):
             return pl.DataFrame(schema={"node": pl.Int64, "origin": pl.Int32})

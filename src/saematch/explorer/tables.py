@@ -5,6 +5,7 @@ They are made when a run is first explored or exported, and looked up by row num
     index.json                 SAEs in order of depth, codes, which of the tables there are
     pairs.parquet              one row per pair: how many features match, split, merge, end, begin
     nodes.parquet              one row per feature of every SAE, for search and lists
+    labels.parquet             what each of them is called
     life/NUMBER.parquet        one row per feature, in the order of tracks, with its edges
     vocabulary.parquet         the tokens of top contexts
     postings.parquet           which features fire on each
@@ -26,7 +27,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,15 @@ from saematch.manifest import MANIFEST
 from saematch.runs import Run
 
 INDEX = "index.json"
-FORMAT, VERSION = "saematch explorer", 1
-# rows that are read together: a life is in one group or two, a column is read whole
-ROWS = {"nodes": 4096, "life": 512, "vocabulary": 65536, "postings": 8192}
-# rows of a file of lives: the list of groups of one file with all would be larger than a life
-PIECE = 16384
+FORMAT, VERSION = "saematch explorer", 2
+# rows that are read together, and decoded: a life is in one group or two, a column is read whole
+ROWS = {"nodes": 4096, "labels": 1024, "life": 128, "vocabulary": 65536, "postings": 8192}
+# rows of a file of lives: the list of its groups comes with the end of the file, of which the page
+# reads 64 KiB at once
+PIECE = 2048
 CORRELATION, LIFE = PIECES
+# called with what is being made, how many steps are done, and of how many
+Progress = Callable[[str, int, int], None]
 DAY = 86400.0  # seconds; tables of an older state of a run that nobody opened for that long go
 
 
@@ -68,8 +72,12 @@ class Made:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def prepare(run: Run) -> Made:
+def prepare(run: Run, progress: Progress | None = None) -> Made:
     """The tables of a run: those beside it, those in the cache, or new ones.
+
+    Args:
+        run: to be explored.
+        progress: told of each step, where new ones are made.
 
     Raises:
         RunError: a table of the run cannot be read.
@@ -89,10 +97,10 @@ def prepare(run: Run) -> Made:
         partial.mkdir()
     except OSError:
         folder = Path(tempfile.mkdtemp(prefix="saematch-explorer-"))
-        make(run, folder, digest)
+        make(run, folder, digest, progress)
         return Made(folder, temporary=True)
     try:
-        make(run, partial, digest)
+        make(run, partial, digest, progress)
         shutil.rmtree(place, ignore_errors=True)  # damaged
         partial.rename(place)
     except BaseException:
@@ -103,8 +111,14 @@ def prepare(run: Run) -> Made:
     return Made(place)
 
 
-def make(run: Run, folder: Path, digest: str) -> None:
+def make(run: Run, folder: Path, digest: str, progress: Progress | None = None) -> None:
     """Write all tables of a run to an empty folder, `index.json` last.
+
+    Args:
+        run: that they are of.
+        folder: an empty one.
+        digest: of its run.json.
+        progress: told of each step.
 
     Raises:
         RunError: a table of the run cannot be read, or one of these not be written.
@@ -113,7 +127,7 @@ def make(run: Run, folder: Path, digest: str) -> None:
     there: dict[str, str] = {}
     counts: dict[str, int] = {}
     try:
-        for name, frame in _frames(run, nodes):
+        for name, frame in _frames(run, nodes, progress or _silent):
             place = folder / f"{name}.parquet"
             place.parent.mkdir(exist_ok=True)
             rows = ROWS.get(name.split("/")[0], 4096)
@@ -147,21 +161,53 @@ def digest_of(run: Run) -> str:
         raise RunError(f"{run.path / MANIFEST} cannot be read: {error.strerror}") from error
 
 
-def _frames(run: Run, nodes: Nodes) -> Iterator[tuple[str, pl.DataFrame]]:
+def _frames(run: Run, nodes: Nodes, progress: Progress) -> Iterator[tuple[str, pl.DataFrame]]:
+    files = -(-nodes.total // PIECE)
+    steps = _Steps(progress, total=len(run.pairs) + files + 4)
+    steps.next("pairs")
     yield "pairs", overview(run, nodes)
     spans = ranges(run)
     if len(spans):
         yield "relations", spans
+    steps.next("correlations")
     heard = correlations(run, nodes)
     for (a, b), frame in heard.of_pairs():
+        steps.next(f"correlations of {a} and {b}")
         yield f"{CORRELATION}/{a}--{b}", frame
+    steps.skip(len(run.pairs) - len(heard.pairs))
+    steps.next("tracks")
     lives = life(run, nodes, heard.pearson)
     for number, piece in enumerate(lives.iter_slices(PIECE)):
+        steps.next("lives of features")
         yield f"{LIFE}/{number:05}", piece
-    yield "nodes", nodes.table(lives)
+    steps.next("tokens")
+    table = nodes.table(lives)
+    yield "labels", table.select("label")
+    yield "nodes", table.drop("label")
     vocabulary, postings = words(nodes.tokens)
     yield "vocabulary", vocabulary
     yield "postings", postings
+    progress("done", steps.total, steps.total)
+
+
+@dataclass
+class _Steps:
+    progress: Progress
+    total: int
+    done: int = -1
+
+    def next(self, what: str) -> None:
+        """Tell that the step before is done, and what this one makes."""
+        self.done += 1
+        self.progress(what, max(self.done, 0), self.total)
+
+    def skip(self, steps: int) -> None:
+        """Count steps for which there is nothing to make."""
+        self.done += steps
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """Tells nobody."""
 
 
 def _are_of(folder: Path, digest: str) -> bool:

@@ -1,6 +1,7 @@
 /** Communities without their members, and the members of one: of many there are too many to read. */
 
 import type { Data, Feature } from "./tables";
+import { visible } from "./tokens";
 
 export interface Listed {
   community: number;
@@ -20,7 +21,7 @@ export async function listCommunities(data: Data): Promise<Listed[]> {
     community: community[i],
     size: size[i],
     sites: sites[i],
-    label: label[i],
+    label: label[i] === null ? null : visible(label[i]),
   }));
 }
 

@@ -3,6 +3,9 @@
 import { FileError, type Opener } from "./files";
 import type { Frame, Reader } from "./parquet";
 import { RunError, type Mode } from "./run";
+import { lifeOf, shown, withLink, type Edge, type Life } from "./life";
+
+export type { Edge, Life } from "./life";
 
 export interface Place {
   name: string;
@@ -29,48 +32,6 @@ export interface Index {
   /** Lives lie in files of so many rows. */
   life: { rows: number; files: number };
   tables: Record<string, string>;
-}
-
-/** An edge of a feature in the flow graph; NaN where a figure is not known. */
-export interface Edge {
-  /** Number of the other feature. */
-  other: number;
-  kind: "match" | "target" | "candidate" | "source";
-  rank: number;
-  sourceRank: number;
-  score: number;
-  cosine: number;
-  p: number;
-  sourceP: number;
-  pearson: number;
-}
-
-/** A feature with all that is drawn of it; NaN and null are what is not known. */
-export interface Life {
-  node: number;
-  site: string;
-  feature: number;
-  label: string | null;
-  frequency: number;
-  threshold: number;
-  maxActivation: number;
-  /** Row of its track's first feature in the tables of lives, and how many it has. */
-  first: number;
-  length: number;
-  /** Of the link that leads to it on its track. */
-  score: number;
-  p: number;
-  cosine: number;
-  encoderCosine: number;
-  mse: number;
-  mseFolded: number;
-  pearson: number;
-  out: Edge[];
-  in: Edge[];
-  split: number;
-  merge: number;
-  /** Where the longest track of each mode through it lies in flow/tracks.parquet. */
-  tracks: Partial<Record<Mode, { row: number; length: number }>>;
 }
 
 /** A column of all features by number; NaN is what is not known. */
@@ -126,10 +87,10 @@ export class Explorer {
 
   /** What a list shows of a feature. */
   async listed(node: number): Promise<Listed> {
-    const names = ["label", "frequency", "lifespan", "score", "p_value"];
-    const frame = await this.row("nodes", names, node);
+    const names = ["frequency", "lifespan", "score", "p_value"];
+    const [frame, label] = await Promise.all([this.row("nodes", names, node), this.label(node)]);
     return {
-      label: frame.texts("label")[0],
+      label,
       lifespan: frame.numbers("lifespan")[0],
       frequency: frame.numbers("frequency")[0],
       score: frame.numbers("score")[0],
@@ -141,18 +102,27 @@ export class Explorer {
   async labels(nodes: readonly number[]): Promise<Map<number, string | null>> {
     const found = new Map<number, string | null>();
     await Promise.all(
-      nodes.map(async (node) => {
-        const frame = await this.row("nodes", ["label"], node);
-        found.set(node, frame.texts("label")[0] ?? null);
-      }),
+      nodes.map(async (node) => found.set(node, await this.label(node))),
     );
     return found;
   }
 
-  /** Its community, row of its contexts, origin: what the life of a feature does not hold. */
-  async about(node: number): Promise<Record<string, unknown>> {
-    const frame = await this.row("nodes", ["life", "context", "origin", "community"], node);
-    return frame.row(0);
+  /** Labels of all features of an SAE. */
+  async labelsOf(name: string): Promise<readonly (string | null)[]> {
+    const { start, features } = this.site(name);
+    const rows = [start, start + features] as const;
+    const frame = await this.reader.read(this.table("labels"), ["label"], {}, rows);
+    return frame.texts("label").map(shown);
+  }
+
+  private async label(node: number): Promise<string | null> {
+    return shown((await this.row("labels", ["label"], node)).texts("label")[0]);
+  }
+
+  /** Where what a feature fires on stands among the contexts of its SAE; null if nowhere. */
+  async contextRow(node: number): Promise<number | null> {
+    const row = (await this.row("nodes", ["context"], node)).numbers("context")[0];
+    return Number.isNaN(row) ? null : row;
   }
 
   /** One feature. */
@@ -161,9 +131,16 @@ export class Explorer {
     if (feature >= place.features) {
       throw new RunError(`${site} has ${place.features} features, from 0: there is no ${feature}`);
     }
-    const { life } = await this.about(place.start + feature);
-    const row = life as number;
+    const frame = await this.row("nodes", ["life"], place.start + feature);
+    const row = frame.numbers("life")[0];
     return (await this.lives(row, row + 1))[0];
+  }
+
+  /** Reads ahead what `life` needs of a feature that may be opened next. */
+  foresee(node: number): void {
+    const { site, feature } = this.feature(node);
+    // whoever opens it is told what is wrong
+    this.life(site, feature).catch(() => {});
   }
 
   /** Features of some rows of the tables of lives: of a track, as they follow one another. */
@@ -176,7 +153,7 @@ export class Explorer {
       files.push(this.reader.read(place, undefined, {}, range));
     }
     return (await Promise.all(files)).flatMap((frame) =>
-      Array.from({ length: frame.length }, (_, i) => this.lifeIn(frame, i)),
+      Array.from({ length: frame.length }, (_, i) => lifeOf(frame, i, this.index)),
     );
   }
 
@@ -261,41 +238,6 @@ export class Explorer {
   private row(table: string, columns: readonly string[], row: number): Promise<Frame> {
     return this.reader.read(this.table(table), columns, {}, [row, row + 1]);
   }
-
-  private lifeIn(frame: Frame, i: number): Life {
-    const number = (name: string) => frame.numbers(name)[i];
-    const site = this.index.sites[number("site")].name;
-    const tracks: Life["tracks"] = {};
-    for (const mode of this.index.modes) {
-      const row = number(`${mode}_row`);
-      if (!Number.isNaN(row)) tracks[mode] = { row, length: number(`${mode}_length`) };
-    }
-    const edges = (name: string) =>
-      ((frame.values(name)[i] ?? []) as RawEdge[]).map((edge) => edgeOf(edge, this.index.kinds));
-    return {
-      node: this.node(site, number("feature")),
-      site,
-      feature: number("feature"),
-      label: frame.texts("label")[i],
-      frequency: number("frequency"),
-      threshold: number("threshold"),
-      maxActivation: number("max_activation"),
-      first: number("first"),
-      length: number("length"),
-      score: number("score"),
-      p: number("p_value"),
-      cosine: number("decoder_cosine"),
-      encoderCosine: number("encoder_cosine"),
-      mse: number("decoder_mse"),
-      mseFolded: number("decoder_mse_folded"),
-      pearson: number("pearson"),
-      out: edges("out"),
-      in: edges("in"),
-      split: number("split"),
-      merge: number("merge"),
-      tracks,
-    };
-  }
 }
 
 /** The tables of a run for this page. */
@@ -314,33 +256,3 @@ export async function openExplorer(open: Opener, reader: Reader): Promise<Explor
 }
 
 const PREPARE = "`saematch explore RUN`, with or without --export, makes them";
-
-/** The measures of a link that is not the one of its own track's mode: those its edge has. */
-function withLink(step: Life, before: Life): Life {
-  const edge = step.in.find((known) => known.other === before.node);
-  return {
-    ...step,
-    cosine: edge?.cosine ?? NaN,
-    pearson: edge?.pearson ?? NaN,
-    encoderCosine: NaN,
-    mse: NaN,
-    mseFolded: NaN,
-  };
-}
-
-type RawEdge = Record<string, number | bigint | null>;
-
-function edgeOf(edge: RawEdge, kinds: readonly string[]): Edge {
-  const number = (name: string) => (edge[name] === null ? NaN : Number(edge[name]));
-  return {
-    other: number("other"),
-    kind: kinds[number("kind")] as Edge["kind"],
-    rank: number("rank"),
-    sourceRank: number("source_rank"),
-    score: number("score"),
-    cosine: number("cosine"),
-    p: number("p_value"),
-    sourceP: number("source_p_value"),
-    pearson: number("pearson"),
-  };
-}

@@ -30,7 +30,8 @@ export function overHttp(base: string, fetcher: typeof fetch = fetch): Opener {
     const get = async (range: string): Promise<Response> => {
       let response: Response;
       try {
-        response = await fetcher(url, { headers: { Range: range } });
+        // Chromium's cache gives parts of a file one after the other, and now and then an empty one
+        response = await fetcher(url, { headers: { Range: range }, cache: "no-store" });
       } catch {
         throw new FileError(path, 0, `${path} cannot be reached: is the server still running?`);
       }
@@ -40,8 +41,16 @@ export function overHttp(base: string, fetcher: typeof fetch = fetch): Opener {
       }
       return response;
     };
+    const bodyOf = async (response: Response): Promise<ArrayBuffer> => {
+      const body = await response.arrayBuffer();
+      const [, first, last] = /(\d+)-(\d+)\//.exec(response.headers.get("Content-Range") ?? "") ?? [];
+      if (response.status === 206 && body.byteLength !== Number(last) - Number(first) + 1) {
+        throw new FileError(path, response.status, `${path} came cut short: reload the page`);
+      }
+      return body;
+    };
     const response = await get(`bytes=-${TAIL}`);
-    const tail = await response.arrayBuffer();
+    const tail = await bodyOf(response);
     const total = response.status === 206 ? totalOf(response) : tail.byteLength;
     const from = total - tail.byteLength;
     let transferred = tail.byteLength;
@@ -55,7 +64,7 @@ export function overHttp(base: string, fetcher: typeof fetch = fetch): Opener {
         end = Math.min(end, total);
         if (start >= from) return tail.slice(start - from, end - from);
         const part = await get(`bytes=${start}-${end - 1}`);
-        const body = await part.arrayBuffer();
+        const body = await bodyOf(part);
         transferred += body.byteLength;
         return part.status === 206 ? body : body.slice(start, end);
       },

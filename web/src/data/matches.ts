@@ -66,18 +66,6 @@ async function loadPearson(
   return frame.numbers("pearson");
 }
 
-/** Labels of all features of an SAE. */
-export async function loadLabels(
-  explorer: Explorer,
-  name: string,
-): Promise<readonly (string | null)[]> {
-  const { start, features } = explorer.site(name);
-  const table = explorer.index.tables["nodes"];
-  if (!table) return [];
-  const rows = [start, start + features] as const;
-  return (await explorer.reader.read(table, ["label"], {}, rows)).texts("label");
-}
-
 /** Lists of matches. */
 export const LISTS = ["best", "worst", "missed", "apart", "alike", "second", "differ", "brush"] as const;
 export type List = (typeof LISTS)[number];

@@ -1,60 +1,15 @@
 import { decompress } from "fzstd";
 import { parquetMetadataAsync, parquetRead, type FileMetaData, type RowGroup } from "hyparquet";
 import { Cache } from "./cache";
+import { Frame, toNumber, type Column } from "./frame";
 import type { Opener, RemoteFile } from "./files";
+import { RunError } from "./run";
 
-/** Values of one column: numbers (NaN is null), or anything else as it is. */
-export type Column = Float64Array | readonly unknown[];
+export { Frame, type Column } from "./frame";
 
 /** The value that a column must have, or one of `in`, or the range that it must lie in. */
 export type Condition = number | string | { from: number; to: number } | { in: readonly string[] };
 export type Where = Readonly<Record<string, Condition>>;
-
-/** Rows of a table, by column. */
-export class Frame {
-  constructor(
-    readonly length: number,
-    private readonly columns: ReadonlyMap<string, Column>,
-  ) {}
-
-  has(name: string): boolean {
-    return this.columns.has(name);
-  }
-
-  /** A column of numbers; NaN is null. */
-  numbers(name: string): Float64Array {
-    const column = this.columns.get(name);
-    if (column instanceof Float64Array) return column;
-    // a column that is null throughout has no type to go by
-    return column ? Float64Array.from(column as unknown[], toNumber) : new Float64Array(this.length).fill(NaN);
-  }
-
-  texts(name: string): readonly (string | null)[] {
-    return (this.columns.get(name) ?? new Array(this.length).fill(null)) as (string | null)[];
-  }
-
-  flags(name: string): readonly (boolean | null)[] {
-    return (this.columns.get(name) ?? new Array(this.length).fill(null)) as (boolean | null)[];
-  }
-
-  values(name: string): readonly unknown[] {
-    return (this.columns.get(name) ?? new Array(this.length).fill(null)) as unknown[];
-  }
-
-  get names(): string[] {
-    return [...this.columns.keys()];
-  }
-
-  /** One row as an object; NaN becomes null. */
-  row(index: number): Record<string, unknown> {
-    const row: Record<string, unknown> = {};
-    for (const [name, column] of this.columns) {
-      const value = column[index];
-      row[name] = Number.isNaN(value) ? null : value;
-    }
-    return row;
-  }
-}
 
 interface Part {
   length: number;
@@ -211,13 +166,19 @@ async function readColumns(
     const column: Float64Array | unknown[] = numeric.has(name)
       ? new Float64Array(length)
       : new Array(length);
+    let found = 0;
     for (const { at, data } of parts.get(name) ?? []) {
       const count = Math.min(data.length, length - at);
+      found += count;
       if (column instanceof Float64Array) {
         for (let i = 0; i < count; i++) column[at + i] = toNumber(data[i]);
       } else {
         for (let i = 0; i < count; i++) column[at + i] = data[i] ?? null;
       }
+    }
+    // what is missing would pass for null
+    if (found !== length) {
+      throw new RunError(`column ${name} has ${found} of ${length} rows: is its file whole?`);
     }
     columns.set(name, column);
   }
@@ -313,8 +274,4 @@ function sizeOf(group: RowGroup, name: string, length: number): number {
     .reduce((sum, c) => sum + Number(c.meta_data?.total_uncompressed_size ?? 0), 0);
   // decoded: 8 bytes a number; texts and structs take about twice what they are in the file
   return Math.max(8 * length, 2 * raw);
-}
-
-function toNumber(value: unknown): number {
-  return value === null || value === undefined ? NaN : Number(value);
 }

@@ -114,11 +114,14 @@ export class Data {
 
   /** What a feature fires on; null where the run does not know. */
   async contextsOf(explorer: Explorer, site: string, feature: number): Promise<Contexts | null> {
+    return this.contextsAt(site, await explorer.contextRow(explorer.node(site, feature)));
+  }
+
+  /** What the feature of a row of an SAE's contexts fires on. */
+  async contextsAt(site: string, row: number | null): Promise<Contexts | null> {
     const place = this.run.sae(site).contexts;
-    if (!place) return null;
-    const { context } = await explorer.about(explorer.node(site, feature));
-    if (typeof context !== "number") return null;
-    const frame = await this.reader.read(place, undefined, {}, [context, context + 1]);
+    if (!place || row === null) return null;
+    const frame = await this.reader.read(place, undefined, {}, [row, row + 1]);
     return {
       frequency: frame.numbers("frequency")[0],
       mean: frame.numbers("mean_activation")[0],

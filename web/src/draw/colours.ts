@@ -27,7 +27,7 @@ export function resolved(variable: string): string {
 
 /** Opacity by a score between what chance reaches and 1: faint, never invisible. */
 export function opacityOf(score: number, chance = 0): number {
-  if (Number.isNaN(score)) return 0.25;
+  if (Number.isNaN(score)) return 0.3;
   const share = (score - chance) / Math.max(1e-9, 1 - chance);
-  return 0.22 + 0.78 * Math.max(0, Math.min(1, share));
+  return 0.3 + 0.7 * Math.max(0, Math.min(1, share));
 }

@@ -7,6 +7,11 @@ export function count(value: number | null | undefined): string {
   return value === null || value === undefined || Number.isNaN(value) ? "–" : thousands(value);
 }
 
+/** A number of things: 1 edge, 12 edges. */
+export function several(number: number, what: string): string {
+  return `${count(number)} ${what}${number === 1 ? "" : "s"}`;
+}
+
 /** A measure to three figures: 0.614, 12.3, 1.2e−5. */
 export function figure(value: number | null | undefined): string {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
@@ -29,6 +34,7 @@ export function pValue(value: number | null | undefined): string {
 export function percent(value: number | null | undefined): string {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   const share = 100 * value;
+  if (share > 0 && share < 0.0005) return "< 0.001 %";
   const digits = share === 0 || share >= 9.95 ? 0 : share >= 0.995 ? 1 : share >= 0.0995 ? 2 : 3;
   return `${share.toFixed(digits)} %`;
 }

@@ -27,6 +27,8 @@ export function VirtualTable<Row>(props: {
   descending?: boolean;
   onSort?: (key: string) => void;
   onOpen?: (row: Row) => void;
+  /** A row that is pointed at: it may be opened next. */
+  onNear?: (row: Row) => void;
   height?: number;
   testid?: string;
 }) {
@@ -127,6 +129,7 @@ export function VirtualTable<Row>(props: {
                 class={index === active ? "active" : undefined}
                 aria-rowindex={index + 2}
                 data-testid="result-row"
+                onPointerEnter={() => props.onNear?.(value)}
                 onClick={() => {
                   setActive(index);
                   props.onOpen?.(value);

@@ -52,3 +52,22 @@ export function useWidth<E extends Element>() {
   }, []);
   return [ref, width] as const;
 }
+
+/** Whether something has been painted: true from the frame after `there` first is. */
+export function usePainted(there: boolean): boolean {
+  const [painted, set] = useState(false);
+  useEffect(() => {
+    if (!there) return;
+    const frame = requestAnimationFrame(() => set(true));
+    return () => cancelAnimationFrame(frame);
+  }, [there]);
+  return painted;
+}
+
+/** Resolves when the browser has nothing more urgent to do. */
+export function idle(): Promise<void> {
+  return new Promise((done) => {
+    if (typeof requestIdleCallback === "function") requestIdleCallback(() => done(), { timeout: 400 });
+    else setTimeout(done, 50);
+  });
+}

@@ -103,6 +103,7 @@ function Values(props: ViewProps & { all: readonly Value[] }) {
         </div>
         <p class="aside">{METRICS[metric]}</p>
       </header>
+      <h2 class="visually-hidden">Estimates by pair</h2>
       <section class="eval-grid" aria-label="Estimates by pair">
         {shown.map(({ a, b }) => (
           <Estimates
@@ -189,8 +190,8 @@ function Table(props: ViewProps & { of: readonly Value[]; usual: string | null }
       <VirtualTable<Value>
         label="Figures of the evaluation"
         columns={[
-          { key: "pair", title: "Pair", sorts: true, width: "30%", show: (one) => `${one.a} → ${one.b}` },
-          { key: "texts", title: "Texts", sorts: true, width: "12%", show: (one) => short(one.texts) },
+          { key: "pair", title: "Pair", sorts: true, width: "24%", show: (one) => `${one.a} → ${one.b}` },
+          { key: "texts", title: "Texts", sorts: true, width: "9%", show: (one) => short(one.texts) },
           { key: "estimate", title: "Estimate", sorts: true, show: (one) => nameOf(one, usual) },
           number("skipped", "Left out", (one) => count(one.skipped)),
           number("q", "q", (one) => (Number.isNaN(one.q) ? "" : String(one.q)), "64px"),

@@ -11,6 +11,7 @@ import { changed, writeHash, type Go, type State } from "../state";
 import { Filters } from "./find/filters";
 import { answer, queryOf } from "./find/query";
 import type { ViewProps } from "./view";
+import "./find.css";
 
 /** A list of features: by tokens they fire on, by what they do, sorted. */
 export function Find({ run, explorer, state, go }: ViewProps) {
@@ -51,6 +52,7 @@ export function Find({ run, explorer, state, go }: ViewProps) {
               sort={query.sort}
               descending={query.descending}
               onSort={onSort}
+              onNear={(node) => explorer.foresee(node)}
               onOpen={(node) => go({ view: "life", ...explorer.feature(node) })}
               height={Math.max(360, innerHeight - 260)}
             />

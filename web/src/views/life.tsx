@@ -5,7 +5,7 @@ import type { Data } from "../data/tables";
 import { count, figure, percent } from "../draw/format";
 import { Empty, Failure, Loading } from "../parts/notices";
 import { Segments } from "../parts/segments";
-import { latest, useLoaded, useWidth } from "../parts/use";
+import { latest, useLoaded, usePainted, useWidth } from "../parts/use";
 import { changed, writeHash, type Go, type State } from "../state";
 import { Curves } from "./life/curves";
 import { layoutOf, ROOM } from "./life/layout";
@@ -13,6 +13,7 @@ import { Links } from "./life/links";
 import { Panels } from "./life/panels";
 import { Track, type Walk } from "./life/track";
 import type { ViewProps } from "./view";
+import "./life.css";
 
 const MODE_HINTS: Record<Mode, string> = {
   gaps: "the best set of tracks at once, which may pass over a layer",
@@ -29,11 +30,7 @@ export function Life(props: ViewProps) {
     if (site === null || feature === null) return null;
     if (!run.has(site)) throw new Error(`The run has no SAE ${site}. It has ${run.names.join(", ")}.`);
     const life = await explorer.life(site, feature);
-    const [track, about] = await Promise.all([
-      explorer.track(life, mode),
-      explorer.about(life.node),
-    ]);
-    return { life, track, about };
+    return { life, track: await explorer.track(life, mode) };
   }, [site, feature, mode]);
   if (site === null || feature === null) return <Start state={state} />;
   if (loaded.status === "error") return <Failure error={loaded.error} />;
@@ -51,6 +48,7 @@ function Start({ state }: { state: State }) {
   const longest = writeHash(changed(state, { view: "find", more: { sort: "lifespan" } }));
   return (
     <div data-testid="view-life">
+      <h1 class="visually-hidden">Life of a feature</h1>
       <Empty title="Whose life?">
         Search for a token that a feature fires on, or for a number such as <code>3_100</code> (press{" "}
         <kbd>/</kbd>), or begin with <a href={longest}>the features that live longest</a>.
@@ -67,10 +65,9 @@ function Shown(props: {
   go: Go;
   life: Being;
   track: Being[];
-  about: Record<string, unknown>;
   mode: Mode | null;
 }) {
-  const { run, data, explorer, state, go, life, track, about, mode } = props;
+  const { run, data, explorer, state, go, life, track, mode } = props;
   const [ref, width] = useWidth<HTMLDivElement>();
   const walk: Walk = (site, feature, options) => go({ view: "life", site, feature }, options);
   const layout = useMemo(
@@ -84,11 +81,13 @@ function Shown(props: {
       [layout, roomy],
     ),
   );
+  // the track is what a person waits for; the tables below it are many more elements
+  const drawn = usePainted(layout !== null);
   const beside = latest(useLoaded(() => besideOf(run, explorer, state), [state.more.with])) ?? null;
   const partners = latest(useLoaded(() => partnersOf(run, data, explorer, track), [track])) ?? NOBODY;
   return (
     <div class="life" data-testid="view-life">
-      <Header {...props} about={about} />
+      <Header {...props} />
       {run.modes.length > 1 && (
         <Segments
           label="Tracks"
@@ -117,7 +116,6 @@ function Shown(props: {
         <h2 id="contexts-title">What they fire on</h2>
         <Panels
           data={data}
-          explorer={explorer}
           track={track}
           focus={life.node}
           beside={beside}
@@ -127,9 +125,9 @@ function Shown(props: {
       </section>
       <section aria-labelledby="links-title">
         <h2 id="links-title">
-          All that the run relates to {life.site} {life.feature}
+          All that the run relates to <bdi class="site">{life.site}</bdi> {life.feature}
         </h2>
-        <Links run={run} explorer={explorer} life={life} state={state} go={go} />
+        {drawn && <Links run={run} explorer={explorer} life={life} state={state} go={go} />}
       </section>
     </div>
   );
@@ -176,13 +174,12 @@ function Header(props: {
   state: State;
   life: Being;
   track: readonly Being[];
-  about: Record<string, unknown>;
 }) {
-  const { run, explorer, state, life, track, about } = props;
+  const { run, explorer, state, life, track } = props;
   const first = track[0];
   const last = track[track.length - 1];
-  const origin = typeof about.origin === "number" ? explorer.index.origins[about.origin] : null;
-  const community = typeof about.community === "number" ? about.community : null;
+  const origin = life.origin === null ? null : explorer.index.origins[life.origin];
+  const { community } = life;
   const page = neuronpediaOf(run, life);
   // nothing is asked of another host before someone wants it
   const [embedded, setEmbedded] = useState<string | null>(null);
@@ -201,7 +198,7 @@ function Header(props: {
   return (
     <header class="life-head">
       <p class="eyebrow">
-        {life.site} <b>{life.feature}</b>
+        <bdi class="site">{life.site}</bdi> <b>{life.feature}</b>
       </p>
       <h1>
         <bdi>{life.label ?? "No contexts known"}</bdi>

@@ -1,6 +1,6 @@
 import type { Explorer } from "../data/explorer";
-import type { Mode, Run } from "../data/run";
-import { count, figure, percent } from "../draw/format";
+import type { Mode, Pair, Run } from "../data/run";
+import { count, figure, percent, several } from "../draw/format";
 import { Empty, Failure, Loading } from "../parts/notices";
 import { Segments } from "../parts/segments";
 import { latest, useLoaded, useWidth } from "../parts/use";
@@ -10,6 +10,7 @@ import { Lengths, SurvivalCurves } from "./overview/lifespans";
 import { River } from "./overview/river";
 import { Strips } from "./overview/strips";
 import type { ViewProps } from "./view";
+import "./overview.css";
 
 /** How features flow through the model, in one look. */
 export function Overview({ run, data, explorer, state, go }: ViewProps) {
@@ -100,13 +101,28 @@ function Head({ run, explorer, mode }: { run: Run; explorer: Explorer; mode: Mod
 }
 
 function Pairs({ run, state }: { run: Run; state: State }) {
-  const neighbours = new Set(run.steps.map(({ a, b }) => `${a}--${b}`));
-  const rows = [...run.pairs].sort(
-    (p, q) => Number(neighbours.has(`${q.a}--${q.b}`)) - Number(neighbours.has(`${p.a}--${p.b}`)),
+  const steps = new Set(run.steps.map(({ a, b }) => `${a}--${b}`));
+  const adjacent = ({ a, b }: Pair) => steps.has(`${a}--${b}`);
+  const [near, far] = [run.pairs.filter(adjacent), run.pairs.filter((pair) => !adjacent(pair))];
+  if (!near.length) return <PairTable label="Pairs of SAEs" pairs={far} state={state} />;
+  return (
+    <>
+      <PairTable label="Pairs of neighbours" pairs={near} state={state} />
+      {far.length > 0 && (
+        <details class="further">
+          <summary>{several(far.length, "pair")} of other layers and modules</summary>
+          <PairTable label="Other pairs" pairs={far} state={state} />
+        </details>
+      )}
+    </>
   );
+}
+
+function PairTable(props: { label: string; pairs: readonly Pair[]; state: State }) {
+  const { label, pairs, state } = props;
   return (
     <div class="wide-table">
-      <table class="plain pairs" aria-label="Pairs of SAEs" data-testid="overview-pairs">
+      <table class="plain pairs" aria-label={label} data-testid="overview-pairs">
         <thead>
           <tr>
             <th scope="col">pair</th>
@@ -120,11 +136,11 @@ function Pairs({ run, state }: { run: Run; state: State }) {
           </tr>
         </thead>
         <tbody>
-          {rows.map(({ a, b, summary }) => (
-            <tr key={`${a}--${b}`} class={neighbours.has(`${a}--${b}`) ? "match" : undefined}>
+          {pairs.map(({ a, b, summary }) => (
+            <tr key={`${a}--${b}`} class="match">
               <td>
                 <a href={writeHash(changed(state, { view: "pair", a, b }))}>
-                  {a} → {b}
+                  <bdi class="site">{a}</bdi> → <bdi class="site">{b}</bdi>
                 </a>
               </td>
               <td class="numeric">{count(summary.matched)}</td>

@@ -60,7 +60,7 @@ export function Estimates(props: {
             return (
               <g key={name} class={`estimate ${kind}`}>
                 <text x={NAMES - 14} y={middle(row) + 4} text-anchor="end">
-                  {fitted(name, NAMES - 18)}
+                  {fitted(name, NAMES, 10.6)}
                 </text>
                 {its.map((value) => {
                   const at = texts.indexOf(value.texts);

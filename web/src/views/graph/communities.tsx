@@ -25,13 +25,17 @@ export function CommunityList(props: {
       key: "label",
       title: "Tokens that set it apart",
       show: (one) => (
-        <bdi class={one.community === chosen ? "named strong" : "named"}>
-          {one.label ?? <span class="muted">no label: no contexts</span>}
-        </bdi>
+        <span class={one.community === chosen ? "named strong" : "named"}>
+          {one.label === null ? (
+            <span class="muted">no label: no contexts</span>
+          ) : (
+            <bdi title={one.label}>{one.label}</bdi>
+          )}
+        </span>
       ),
     },
-    { key: "size", title: "Features", numeric: true, width: "80px", show: (one) => count(one.size) },
-    { key: "sites", title: "Layers", numeric: true, width: "70px", show: (one) => count(one.sites) },
+    { key: "size", title: "Features", numeric: true, width: "5.2em", show: (one) => count(one.size) },
+    { key: "sites", title: "Layers", numeric: true, width: "4.4em", show: (one) => count(one.sites) },
   ];
   return (
     <div class="communities">

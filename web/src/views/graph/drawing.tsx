@@ -12,7 +12,7 @@ import { layered } from "./layout";
 
 const ROW = 34;
 const [LEFT, BOTTOM] = [14, 14];
-const LEAST = 112; // pixels of a column
+const LEAST = 96; // pixels of a column
 const MOST_WIDE = 280;
 /** Edges drawn. */
 export const MOST = 420;
@@ -110,7 +110,8 @@ export function Drawing(props: DrawingProps) {
               y2={height - 4}
             />
             <text x={LEFT + 2 + column * step} y={18} style={{ fill: LANES[run.lane(site)] }}>
-              {fitted(site, step - 12, 13)}
+              {headed(run, site, step - 12)}
+              <title>{site}</title>
             </text>
           </g>
         ))}
@@ -211,6 +212,11 @@ export function Drawing(props: DrawingProps) {
   );
 }
 
+/** The name of an SAE, or where it does not fit a short one: the ends of names tell them apart. */
+function headed(run: Run, site: string, width: number): string {
+  return fitted(site, width, 13) === site ? site : fitted(run.short(site), width, 13);
+}
+
 /** Matches stand out, those from one column to the next the most. */
 function classOf(link: Link, placed: ReadonlyMap<number, { column: number }>): string | undefined {
   if (link.kind !== "match") return undefined;
@@ -223,7 +229,7 @@ function Facts({ life, name }: { life: Life; name: string }) {
   return (
     <>
       <p class="tip-title">
-        {life.site} {life.feature}
+        <bdi class="site">{life.site}</bdi> {life.feature}
       </p>
       <p class="tip-label">
         <bdi>{name}</bdi>

@@ -91,7 +91,9 @@ function LinkTable(props: {
                   corr.
                 </th>
               )}
-              <th scope="col" aria-label="compare contexts" />
+              <th scope="col">
+                <span class="visually-hidden">compare contexts</span>
+              </th>
             </tr>
           </thead>
           <tbody>

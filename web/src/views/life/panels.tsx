@@ -1,17 +1,17 @@
 import { Fragment } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { Explorer, Life } from "../../data/explorer";
+import type { Life } from "../../data/explorer";
 import type { Data } from "../../data/tables";
 import { figure, percent, pValue } from "../../draw/format";
 import { ContextList } from "../../parts/contexts";
 import { Failure } from "../../parts/notices";
-import { useLoaded } from "../../parts/use";
+import { idle, useLoaded } from "../../parts/use";
 import type { Walk } from "./track";
+import "./panels.css";
 
 /** What each feature of the track fires on, side by side, in the order of layers. */
 export function Panels(props: {
   data: Data;
-  explorer: Explorer;
   track: readonly Life[];
   focus: number;
   /** A feature beside the track that is compared with the one in focus. */
@@ -44,18 +44,19 @@ export function Panels(props: {
 
 function Panel(props: {
   data: Data;
-  explorer: Explorer;
   life: Life;
   chosen: boolean;
   onRemove?: () => void;
   walk: Walk;
 }) {
-  const { data, explorer, life, chosen, onRemove, walk } = props;
+  const { data, life, chosen, onRemove, walk } = props;
   const [ref, seen] = useSeen<HTMLDivElement>();
-  const contexts = useLoaded(
-    async () => (seen ? await data.contextsOf(explorer, life.site, life.feature) : undefined),
-    [life.node, seen],
-  );
+  const contexts = useLoaded(async () => {
+    if (!seen) return undefined;
+    // those of the feature in focus are read first
+    if (!chosen && !onRemove) await idle();
+    return data.contextsAt(life.site, life.context);
+  }, [life.node, seen]);
   return (
     <div
       ref={ref}
@@ -67,7 +68,7 @@ function Panel(props: {
     >
       <header>
         <button type="button" onClick={() => walk(life.site, life.feature)}>
-          {life.site} <b>{life.feature}</b>
+          <bdi class="site">{life.site}</bdi> <b>{life.feature}</b>
         </button>
         {onRemove && (
           <button type="button" class="close" aria-label="Stop comparing" onClick={onRemove}>

@@ -7,6 +7,8 @@ import { fitted, level } from "../../draw/path";
 import { useTooltip } from "../../draw/tooltip";
 import { ROOM, type Layout, type LinkMark, type SideMark } from "./layout";
 import { strengthOf } from "./strength";
+import { OfSide, OfTrack } from "./tips";
+import "./track.css";
 
 /** Goes to a feature; with `replace`, back does not return to the one before. */
 export type Walk = (site: string, feature: number, options?: { replace?: boolean }) => void;
@@ -261,86 +263,5 @@ function Side(props: {
         </text>
       )}
     </g>
-  );
-}
-
-function OfTrack({ life }: { life: Life }) {
-  const born = Number.isNaN(life.score);
-  return (
-    <>
-      <p class="tip-title">
-        {life.site} <b>{life.feature}</b>
-      </p>
-      <p class="tip-label">
-        <bdi>{life.label ?? "no contexts known"}</bdi>
-      </p>
-      {born ? (
-        <p class="tip-note">here the track starts</p>
-      ) : (
-        <Facts
-          facts={[
-            ["score", figure(life.score)],
-            ["p-value", pValue(life.p)],
-            ["cosine", figure(life.cosine)],
-            ["correlation", figure(life.pearson)],
-          ]}
-        />
-      )}
-    </>
-  );
-}
-
-function OfSide(props: { side: SideMark; label: string | null; partner: boolean }) {
-  const { side, label, partner } = props;
-  const { edge, of } = side;
-  const forward = side.kind === "target";
-  const its = `${of.site} ${of.feature}`;
-  const why = partner
-    ? forward
-      ? `splits off from ${its}`
-      : `merges into ${its}`
-    : forward
-      ? `another ${edge.kind} of ${its}`
-      : side.kind === "writer"
-        ? `what a module writes, near ${its}`
-        : `another ${edge.kind === "candidate" ? "feature near" : "source of"} ${its}`;
-  return (
-    <>
-      <p class="tip-title">
-        {side.site} <b>{side.feature}</b>
-      </p>
-      <p class="tip-label">
-        <bdi>{label ?? "…"}</bdi>
-      </p>
-      <p class="tip-note">{why}</p>
-      <Facts
-        facts={[
-          ["score", figure(edge.score)],
-          ["p-value", pValue(Number.isNaN(edge.p) ? edge.sourceP : edge.p)],
-          ["rank", `${rank(edge.rank)} forward, ${rank(edge.sourceRank)} back`],
-          ["cosine", figure(edge.cosine)],
-          ["correlation", figure(edge.pearson)],
-        ]}
-      />
-    </>
-  );
-}
-
-function rank(value: number): string {
-  return Number.isNaN(value) ? "–" : String(value);
-}
-
-function Facts({ facts }: { facts: readonly (readonly [string, string])[] }) {
-  return (
-    <dl class="tip-facts">
-      {facts
-        .filter(([, value]) => value !== "–")
-        .map(([name, value]) => (
-          <>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </>
-        ))}
-    </dl>
   );
 }

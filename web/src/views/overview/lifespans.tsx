@@ -78,7 +78,7 @@ export function Lengths({ figures, width }: { figures: Figures; width: number })
       >
         {lengths.map(({ steps, tracks }, i) => (
           <g key={steps} transform={`translate(0,${i * row})`}>
-            {(row > 13 || i % 2 === 0) && (
+            {(row > 13 || (i % 2 === 0 && i < lengths.length - 2) || i === lengths.length - 1) && (
               <text class="axis" x={78} y={row / 2 + 4} text-anchor="end">
                 {steps + 1} {steps ? "layers" : "layer"}
               </text>
@@ -91,7 +91,7 @@ export function Lengths({ figures, width }: { figures: Figures; width: number })
               height={row * 0.7}
               rx={2}
             />
-            {row > 13 && (
+            {(row > 13 || i === 0 || i === lengths.length - 1) && (
               <text class="axis" x={98 + x(tracks)} y={row / 2 + 4}>
                 {count(tracks)} <tspan class="share">{percent(tracks / total)}</tspan>
               </text>

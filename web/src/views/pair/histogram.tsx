@@ -6,6 +6,7 @@ import type { Frame } from "../../data/parquet";
 import { count, figure } from "../../draw/format";
 import { ticked } from "../../draw/ticks";
 import { useWidth } from "../../parts/use";
+import "./plots.css";
 
 const HEIGHT = 232;
 const [TOP, BOTTOM, SIDE] = [26, 34, 10];

@@ -2,6 +2,7 @@ import { useRef } from "preact/hooks";
 import type { Run } from "../../data/run";
 import { count, percent } from "../../draw/format";
 import { changed, writeHash, type Go, type State } from "../../state";
+import "./matrix.css";
 
 /** All pairs of the run, A down and B across, shaded by the share of A's features that match. */
 export function Matrix(props: { run: Run; a: string; b: string; state: State; go: Go }) {

@@ -8,9 +8,10 @@ import { count, figure, pValue } from "../../draw/format";
 import { hexbins } from "../../draw/hexbins";
 import { ticked } from "../../draw/ticks";
 import { useWidth } from "../../parts/use";
+import "./plots.css";
 
-const HEIGHT = 340;
-const [TOP, BOTTOM, LEFT, RIGHT] = [14, 38, 46, 12];
+const HEIGHT = 356;
+const [TOP, BOTTOM, LEFT, RIGHT] = [30, 38, 46, 12];
 const MANY = 20_000; // points beyond which they are counted in hexagons
 const NEAR = 12; // pixels within which a point is pointed at
 
@@ -149,7 +150,7 @@ export function Scatter(props: {
             <text class="title" x={width - RIGHT} y={HEIGHT - 4} text-anchor="end">
               cosine of decoders →
             </text>
-            <text class="title" x={LEFT + 4} y={TOP + 2}>
+            <text class="title" x={4} y={12}>
               ↑ {axes.yTitle}
             </text>
           </g>
@@ -217,10 +218,13 @@ export function BrushFields(props: {
   );
   return (
     <div class="brush-fields" role="group" aria-label="Part of the scatter that is listed">
-      <span>cosine</span>
-      {field("x", 0, "least cosine")}–{field("x", 1, "largest cosine")}
-      <span>{axes.yName}</span>
-      {field("y", 0, `least ${axes.yName}`)}–{field("y", 1, `largest ${axes.yName}`)}
+      <span class="between-fields">
+        cosine {field("x", 0, "least cosine")}–{field("x", 1, "largest cosine")}
+      </span>
+      <span class="between-fields">
+        {axes.yName} {field("y", 0, `least ${axes.yName}`)}–
+        {field("y", 1, `largest ${axes.yName}`)}
+      </span>
       {brush && (
         <button type="button" class="button" onClick={() => props.onBrush(null)}>
           Clear

@@ -1,5 +1,6 @@
 import type { Frame } from "../../data/parquet";
 import { count, percent } from "../../draw/format";
+import "./ways.css";
 
 /** Where the way over the layers between and the direct match lead, as shares of A's features. */
 export function Ways(props: { composition: Frame | null; a: string; b: string; steps: number }) {

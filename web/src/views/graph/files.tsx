@@ -1,0 +1,71 @@
+import { attribution } from "../../data/attribution";
+import { saved, type Marks } from "../../data/marks";
+import type { Neighbourhood } from "../../data/neighbourhood";
+import type { ViewProps } from "../view";
+import { OpenFile } from "./open";
+import { pngOf, save, svgText } from "./save";
+
+/** What of the graph can be kept: as a file to open again, a picture, an attribution graph. */
+export function Files(
+  props: ViewProps & {
+    graph: Neighbourhood;
+    marks: Marks;
+    svg: { current: SVGSVGElement | null };
+    title: string;
+    note: string | null;
+    onNote: (note: string | null) => void;
+  },
+) {
+  const { run, explorer, state, graph, marks, svg, title, onNote } = props;
+  const slug = title.replace(/[^A-Za-z0-9_-]+/g, "-").toLowerCase();
+  const asAttribution = () => {
+    const content = attribution(explorer.index.sites, graph.nodes, graph.links, {
+      slug,
+      title: state.feature === null ? title : `${state.site} #${state.feature}`,
+      version: run.manifest.saematch,
+      marks,
+    });
+    save(`${slug}.json`, JSON.stringify(content));
+  };
+  const asFile = () => {
+    const { site, feature, more } = state;
+    save(`${slug}.graph.json`, saved(run, explorer, { site, feature, more, marks }));
+  };
+  const asPicture = (png: boolean) => {
+    if (!svg.current) return;
+    if (!png) return save(`${slug}.svg`, svgText(svg.current, title), "image/svg+xml");
+    pngOf(svg.current, title).then(
+      (blob) => save(`${slug}.png`, blob),
+      (error: Error) => onNote(error.message),
+    );
+  };
+  return (
+    <section class="files">
+      <h2>Keep</h2>
+      <div class="chosen-do">
+        <button type="button" class="button" onClick={asFile}>
+          Save
+        </button>
+        <OpenFile {...props} />
+        <button type="button" class="button" onClick={() => asPicture(false)}>
+          SVG
+        </button>
+        <button type="button" class="button" onClick={() => asPicture(true)}>
+          PNG
+        </button>
+        <button
+          type="button"
+          class="button"
+          title="What circuit-tracer and Neuronpedia open"
+          onClick={asAttribution}
+          disabled={!graph.nodes.length}
+        >
+          Attribution graph
+        </button>
+      </div>
+      <p class="aside" role="status">
+        {props.note ?? "Pins, names and groups are in the address of this page too."}
+      </p>
+    </section>
+  );
+}
