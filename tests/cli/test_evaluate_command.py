@@ -143,7 +143,7 @@ def test_figures_of_the_shipped_model_are_near_those_of_its_card(name):
 def test_sparse_transports_are_evaluated_and_their_edges_kept(tmp_path):
     a, b = (saematch.load(f"saematch:resid_post_{layer}") for layer in (3, 4))
     run = Run.create(tmp_path / "run", "match", {}, [a, b])
-    run.add_pair(*run.names, saematch.match(a, b, "feature-flow", null="none"))
+    run.add_pair(run.names[0], run.names[1], saematch.match(a, b, "feature-flow", null="none"))
     given = (run.path, *MODEL, "--text", "saematch:prose", "--transport", "4")
     found = called(*given)
     assert found.exit_code == 0, found.output

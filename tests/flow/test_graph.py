@@ -109,8 +109,8 @@ def test_unknown_sites_and_features_are_errors(graph):
 def test_transports_are_edges_weighed_by_their_share(tmp_path):
     saes = [make_sae(name=name, seed=i) for i, name in enumerate("ab")]
     run = Run.create(tmp_path / "run", "match", {}, saes)
-    run.add_pair(*run.names, match(*saes))
     a, b = run.names
+    run.add_pair(a, b, match(*saes))
     with pytest.raises(RunError, match="no evaluation table 'transports'"):
         FlowGraph.of_transports(run, 2)
     shares = [

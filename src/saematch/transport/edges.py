@@ -1,7 +1,7 @@
 """Sparse edges from sources to targets, and what they carry forward and back, token by token.
 
-Few sources are active on a token and few edges leave each: going along those costs a hundredth of
-a product with the weights as a matrix.
+Few sources are active on a token and few edges leave each: going along those takes far fewer
+products than the weights as a matrix.
 """
 
 from __future__ import annotations
