@@ -146,6 +146,11 @@ def test_exports(run, longest, tmp_path):
     assert made["metadata"]["prompt"] == f"resid_post_1 #{longest}"
     shown(run, f"1_{longest}", "--export", place, "--node-link", "--max-p", "1e-9")
     assert {edge["p_value"] <= 1e-9 for edge in json.loads(place.read_text())["edges"]} == {True}
+    links = len(json.loads(place.read_text())["edges"])
+    assert links > 0
+    assert f"{links:,} edges of matches and candidates around resid_post_1 #{longest}" in shown(
+        run, f"1_{longest}", "--export", place, "--node-link", "--max-p", "1e-9"
+    )
     shown(run, f"1_{longest}", "--export", tmp_path / "around.graphml")
     assert "<graphml" in (tmp_path / "around.graphml").read_text()
 
@@ -156,6 +161,8 @@ def test_exports(run, longest, tmp_path):
         (["resid_post_9", "1"], "the run has no SAE 'resid_post_9'; it has resid_post_1"),
         (["post_3", "1"], "no SAE 'post_3'; did you mean resid_post_3? It has resid_post_1"),
         (["1_2", "--node-link"], "--node-link is about an export: give --export"),
+        (["1_2", "--transport", "4"], "--transport is about an export: give --export"),
+        (["1_2", "-e", "x.json", "--transport", "4"], "no sparse transports: saematch evaluate"),
         (["1_2", "--depth", "2"], "--depth is about an export: give --export"),
         (["1_2", "--max-p", "0"], "--max-p is about an export: give --export"),
         (["1_2", "--node-link", "-e", "x.graphml"], "x.graphml: --node-link writes JSON"),

@@ -302,6 +302,8 @@ def test_errors_name_what_is_wrong(recovered):
         found.apply(f, example=torch.zeros(49))
     with pytest.raises(SaematchError, match="reaches has 'there'"):
         fit_transport(a, b, table(f), x, reaches=("there",))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(SaematchError, match="activations_a is a Tensor; give FeatureActivations"):
+        fit_transport(a, b, f, x)  # pyright: ignore[reportArgumentType]
     with pytest.raises(SaematchError, match="activations_a has 20 features"):
         fit_transport(a, b, table(f[:, :B]), x)
     with pytest.raises(SaematchError, match="target has shape"):

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from saematch.runs import Run
 
 TEXTS = (
-    "Where texts come from: saematch:prose, saematch:code, saematch:reference, openwebtext, "
+    "Where texts come from: saematch:prose, saematch:code, saematch:reference, all of these "
+    "by saematch:texts, openwebtext, "
     "wikitext, github, hub:NAME, a file or a folder; give several."
 )
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from saematch.contexts import Context
+    from saematch.flow.graph import FlowGraph
     from saematch.flow.tracing import Link, Step, Trace
 
 INDENT = "  "
@@ -82,12 +83,20 @@ def trace(
         raise SaematchError("edges of transports have no p-values: leave out --max-p")
     elif node_link and export.suffix != ".json":
         raise SaematchError(f"{export}: --node-link writes JSON, so the name must end in .json")
+    depth = depth or DEPTH
+    graph = None if export is None else _graph(run, max_p, transport)
     found = follow(run, site, feature, contexts=contexts, alternatives=alternatives)
     console = output()
     show_trace(console, found)
-    if export is not None:
-        _export(run, found, export, node_link, depth or DEPTH, max_p, transport)
-        console.print(f"\nWritten to {export}", soft_wrap=True)
+    if export is not None and graph is not None:
+        around = graph.around(found.site, found.feature, forward=depth, backward=depth)
+        _export(run, found, export, node_link, around)
+        what = "matches and candidates" if transport is None else f"transports, k = {transport}"
+        console.print(
+            f"\nWritten to {export}: {len(around.table):,} edges of {what} around "
+            f"{found.site} #{found.feature}",
+            soft_wrap=True,
+        )
 
 
 def show_trace(console: Console, found: Trace) -> None:
@@ -253,29 +262,25 @@ def _wrapped(
     console.print(Text(line, style=style))
 
 
-def _export(
-    run: Path,
-    found: Trace,
-    place: Path,
-    node_link: bool,
-    depth: int,
-    max_p: float | None,
-    transport: int | None,
-) -> None:
-    from saematch.flow.exports import export
+def _graph(run: Path, max_p: float | None, transport: int | None) -> FlowGraph:
     from saematch.flow.graph import FlowGraph
+
+    if transport is not None:
+        return FlowGraph.of_transports(run, transport)
+    graph = FlowGraph.of(run)
+    return graph if max_p is None else graph.keep(max_p=max_p)
+
+
+def _export(run: Path, found: Trace, place: Path, node_link: bool, around: FlowGraph) -> None:
+    from saematch.flow.exports import export
     from saematch.flow.tokens import feature_labels, top_tokens
     from saematch.runs import Run
 
-    opened = Run.open(run)
-    graph = FlowGraph.of_transports(opened, transport) if transport else FlowGraph.of(opened)
-    if max_p is not None:
-        graph = graph.keep(max_p=max_p)
     kind = ENDINGS[place.suffix]
     export(
-        graph.around(found.site, found.feature, forward=depth, backward=depth),
+        around,
         place,
         "node-link" if node_link and kind == "attribution" else kind,
-        labels=feature_labels(top_tokens(opened)),
+        labels=feature_labels(top_tokens(Run.open(run))),
         title=f"{found.site} #{found.feature}",
     )

@@ -89,6 +89,11 @@ class FlowGraph:
             RunError: there is no such run, it was not evaluated with transports, or with other k.
         """
         opened = run if isinstance(run, Run) else Run.open(run)
+        if "transports" not in (opened.evaluation or {}).get("tables", {}):
+            raise RunError(
+                f"{opened.path} has no sparse transports: saematch evaluate {opened.path} ... "
+                f"--transport {k} fits them"
+            )
         layers = Layers.of(opened)
         table = opened.evaluation_table("transports")
         found = table.filter(k=k, carried=carried).drop_nulls("share")

@@ -398,6 +398,11 @@ def _check(a, b, activations_a, target, carried, ks) -> None:
             f"{b.name} {'has ' if b.W_skip is not None else ''}{what}: its reconstruction needs "
             "B's own input, which a transport is to do without"
         )
+    if not isinstance(activations_a, FeatureActivations):
+        raise SaematchError(
+            f"activations_a is a {type(activations_a).__name__}; give FeatureActivations(matrix, "
+            "example): a scipy csr_array (tokens, d_sae) and the example that each token is of"
+        )
     if activations_a.d_sae != a.d_sae:
         raise SaematchError(
             f"activations_a has {activations_a.d_sae} features, {a.name} {a.d_sae}: give those of a"
