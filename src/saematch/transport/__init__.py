@@ -1,6 +1,7 @@
 """Activations of one SAE's features from those of another, with at most k edges a feature."""
 
-from saematch.transport.fitting import Downstream, Schedule, fit_transport, fit_transports
+from saematch.transport.downstream import Downstream
+from saematch.transport.fitting import Schedule, fit_transport, fit_transports
 from saematch.transport.reading import REACHES, Reach
 from saematch.transport.sparse import SparseTransport
 

@@ -34,7 +34,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -46,6 +45,8 @@ from torch import Tensor
 from saematch.activations.feature_activations import FeatureActivations
 from saematch.errors import SaematchError
 from saematch.sae import SAE
+from saematch.transport.adam import Adam
+from saematch.transport.downstream import Downstream, HiddenState
 from saematch.transport.edges import Edges
 from saematch.transport.reading import REACHES, Reach, check_reaches, read_sparse
 from saematch.transport.sparse import SparseTransport, as_torch, threshold
@@ -54,35 +55,6 @@ CHUNK = 1024  # tokens at a time, where all edges are looked at
 BLOCK = 2**27  # edges that are looked at together: five float32 matrices of them, 2.5 GB
 LOOKED = 16_384  # tokens that edges are chosen on, at most; drawn anew each time
 DENSE = 32  # a table with one value in as many is the faster as a dense matrix
-
-
-class Downstream(Protocol):
-    """What a hidden state is for: a loss of what stands at B's site."""
-
-    def batches(self, tokens: int, random: np.random.Generator) -> Sequence[ndarray]:
-        """Every token once, in random groups of about so many that are read together."""
-        ...
-
-    def slope(
-        self, rows: ndarray, x_hat: Float[Tensor, "rows d_out"]
-    ) -> tuple[float, Float[Tensor, "rows d_out"]]:
-        """The loss with `x_hat` on those tokens, summed over them, and its gradient."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class _HiddenState:
-    """The squared error of the hidden state."""
-
-    x_b: Float[Tensor, "tokens d_out"]
-
-    def batches(self, tokens: int, random: np.random.Generator) -> Sequence[ndarray]:
-        parts = -(-len(self.x_b) // tokens)
-        return np.array_split(random.permutation(len(self.x_b)), parts)
-
-    def slope(self, rows: ndarray, x_hat: Tensor) -> tuple[float, Tensor]:
-        error = x_hat - self.x_b[rows]
-        return float(error.square().sum()), 2 * error
 
 
 @dataclass(frozen=True)
@@ -278,8 +250,8 @@ class _Fit:
         """Epochs of Adam, its memory new; by the hidden state, or by what comes downstream."""
         edges, bias = self.now.edges, self.now.bias
         assert edges is not None
-        loss = downstream or _HiddenState(self.x_b)
-        weights, biases = _Adam(edges.weight), _Adam(bias)
+        loss = downstream or HiddenState(self.x_b)
+        weights, biases = Adam(edges.weight), Adam(bias)
         for epoch in range(epochs):
             batches = loss.batches(self.schedule.batch, self.random)
             for step, rows in enumerate(batches):
@@ -362,23 +334,6 @@ class _Fit:
         if F.nnz * DENSE > (len(F.indptr) - 1) * self.sources:
             return torch.from_numpy(F.toarray()).to(self.b.device)
         return as_torch(F, self.b.device)
-
-
-class _Adam:
-    """Adam for one tensor, changed in place; forgets sooner than is usual: there are few steps."""
-
-    FIRST, SECOND = 0.9, 0.98
-
-    def __init__(self, value: Tensor) -> None:
-        self.value, self.steps = value, 0
-        self.mean, self.square = torch.zeros_like(value), torch.zeros_like(value)
-
-    def down(self, slope: Tensor, rate: float) -> None:
-        self.steps += 1
-        self.mean.mul_(self.FIRST).add_(slope, alpha=1 - self.FIRST)
-        self.square.mul_(self.SECOND).addcmul_(slope, slope, value=1 - self.SECOND)
-        size = self.square.div(1 - self.SECOND**self.steps).sqrt_().add_(1e-8)
-        self.value.addcdiv_(self.mean, size, value=-rate / (1 - self.FIRST**self.steps))
 
 
 def _chunks(tokens: int, size: int) -> Iterator[ndarray]:
