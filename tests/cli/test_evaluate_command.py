@@ -205,15 +205,15 @@ def empty(tmp_path):
 def test_a_text_set_of_pairs_further_apart_alone_is_reported(empty):
     table = report_table(("x", "y", 1.0, "one"), ("x", "z", 2.0, "other"))
     said = shown(table, empty, ["one", "other"])
-    assert "median over the 1 pairs one block apart" in said
-    assert "median over the 1 pairs 2 blocks apart" in said
+    assert "Every estimate, of the pair one block apart" in said
+    assert "Every estimate, of the pair 2 blocks apart" in said
 
 
 def test_saes_of_one_site_are_not_the_nearest(empty):
     table = report_table(("x", "x_wide", 0.0, "one"), ("x", "y", 1.0, "one"))
-    assert "median over the 1 pairs one block apart" in shown(table, empty, ["one"])
+    assert "Every estimate, of the pair one block apart" in shown(table, empty, ["one"])
     alone = table.filter(pl.col("skipped") == 0)
-    assert "median over the 1 pairs 0 blocks apart" in shown(alone, empty, ["one"])
+    assert "Every estimate, of the pair 0 blocks apart" in shown(alone, empty, ["one"])
 
 
 def test_every_way_of_rescaling_has_a_row_of_its_own(empty):

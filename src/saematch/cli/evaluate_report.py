@@ -81,9 +81,10 @@ def compared(near: pl.DataFrame) -> list[str]:
     ):
         some = _of(rows, estimate, links)
         more, less = some.filter(pl.col("low") > 0).height, some.filter(pl.col("high") < 0).height
+        rest = "" if more + less == some.height else "; the 95 % interval of the others contains 0"
         said.append(
-            f"{label} costs more than leaving the layer out in {more} of {some.height} pairs, less "
-            f"in {less}; the 95 % interval of the others contains 0."
+            f"{label} costs more than leaving the layer out in {more} of {some.height} "
+            f"{'pair' if some.height == 1 else 'pairs'}, less in {less}{rest}."
         )
     return said
 
@@ -112,7 +113,8 @@ def _estimates(near: pl.DataFrame) -> Table:
     count = near.select("a", "b").unique().height
     apart = near["skipped"][0]
     shown = new_table(
-        f"Every estimate, median over the {count} pairs {_blocks(apart)} apart",
+        f"Every estimate, {'of the pair' if count == 1 else f'median over the {count} pairs'} "
+        f"{_blocks(apart)} apart",
         "Worse and better than drop: pairs where the 95 % interval of the difference is above, "
         "below 0.",
     )
