@@ -52,6 +52,7 @@ def exported_url(shipped_run, tmp_path_factory):
 def browser():
     sync_api = pytest.importorskip("playwright.sync_api")
     with sync_api.sync_playwright() as playwright:
+        sync_api.expect.set_options(timeout=20_000)  # machines may be busy
         made = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield made
         made.close()

@@ -62,9 +62,9 @@ def _minus(text: str) -> str:
 
 
 def cells(page, wanted: int) -> list[list[str]]:
-    """The texts of the first rows of the list that is shown, by column."""
+    """The texts of the first rows of the list that is shown, by column, once they are read."""
     rows = page.get_by_test_id("result-row")
-    # rows come into being as they come into sight
+    page.locator("[aria-busy=true]").first.wait_for(state="detached")
     return [
         [" ".join(cell.split()) for cell in rows.nth(i).locator("td").all_inner_texts()]
         for i in range(wanted)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.filesize import decimal
+
 from saematch.contexts import features_of
 from saematch.errors import RunError
 from saematch.sae import SAE
@@ -34,7 +36,7 @@ class Forecast:
         return sum(self.sizes.values())
 
     def __str__(self) -> str:
-        return f"{self.bytes / 1e9:,.2f} GB for {self.tokens:,} tokens"
+        return f"{decimal(self.bytes)} for {self.tokens:,} tokens"
 
 
 def forecast(saes: Mapping[str, SAE], tokens: int) -> Forecast:
@@ -78,7 +80,7 @@ def check_room(path: str | Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise RunError(
-            f"{path}: about {needed / 1e9:,.1f} GB are needed and {free / 1e9:,.1f} GB are free; "
+            f"{path}: about {decimal(needed)} are needed and {decimal(free)} are free; "
             "take fewer tokens or SAEs, or another disk"
         )
 

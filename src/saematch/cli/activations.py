@@ -144,6 +144,7 @@ def _fill(
 
 
 def _report(store: ActivationStore) -> None:
+    from rich.filesize import decimal
     from rich.table import Table
 
     from saematch.cli.console import output
@@ -156,5 +157,5 @@ def _report(store: ActivationStore) -> None:
         table.add_row(name, f"{width:,}", f"{l0:.1f}", f"{(counts == 0).mean():.1%}")
     console.print(table)
     console.print(
-        f"{store.n_tokens:,} tokens, {store.bytes / 1e6:,.0f} MB in {store.path}", soft_wrap=True
+        f"{store.n_tokens:,} tokens, {decimal(store.bytes)} in {store.path}", soft_wrap=True
     )

@@ -109,6 +109,8 @@ def evaluate(
     chosen = [_pair(opened, name) for name in pairs] if pairs else evaluable(opened, reach)
     language = open_quietly(model, on, dtype)
     texts, fitted = _texts(language, text, fit or text[0], examples, fit_examples, length, seed)
+    if edges and not quiet:
+        _warn_few(sum(len(ids) - 1 for ids in fitted[1]))
     with _Progress(len(chosen) * len(texts), quiet) as progress:
         evaluate_run(
             opened,
@@ -182,6 +184,17 @@ def _edges(text: str | None) -> tuple[int, ...]:
         raise SaematchError(
             f"--transport is {text!r}; give numbers of edges per feature, such as 8,32"
         ) from error
+
+
+def _warn_few(tokens: int) -> None:
+    from saematch.transport.fitting import ENOUGH
+
+    if tokens < ENOUGH:
+        typer.echo(
+            f"Note: transports are fitted on {tokens:,} tokens, which are few; give {ENOUGH:,} or "
+            "more by --fit-examples, --length, or a larger text set with --fit",
+            err=True,
+        )
 
 
 class _Progress:

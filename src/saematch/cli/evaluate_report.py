@@ -56,9 +56,10 @@ def show_evaluation(console: Console, run: Run, texts: list[str], fitted: int) -
             console.print(Text(said))
         console.print()
     fit = options["fit"]
+    what = f"least squares{', mean and transports' if options['transports'] else ' and mean'}"
     console.print(
         Text(
-            f"- {options['model']}; least squares and mean were fitted on {fitted:,} tokens of "
+            f"- {options['model']}; {what} were fitted on {fitted:,} tokens of "
             f"{fit}, none of them among those above; 95 % intervals are over examples"
         )
     )

@@ -51,6 +51,7 @@ from saematch.transport.edges import Edges
 from saematch.transport.reading import REACHES, Reach, check_reaches, read_sparse
 from saematch.transport.sparse import SparseTransport, as_torch, threshold
 
+ENOUGH = 10_000  # tokens to fit on; with fewer, edges are chosen by chance
 CHUNK = 1024  # tokens at a time, where all edges are looked at
 BLOCK = 2**27  # edges that are looked at together: five float32 matrices of them, 2.5 GB
 LOOKED = 16_384  # tokens that edges are chosen on, at most; drawn anew each time
@@ -370,6 +371,6 @@ def _check(a, b, activations_a, target, carried, ks) -> None:
                 f"token of activations_a, in the space that {b.name} writes"
             )
     if not activations_a.n_tokens:
-        raise SaematchError("activations_a has no tokens to fit on; 10,000 are enough")
+        raise SaematchError(f"activations_a has no tokens to fit on; give {ENOUGH:,} or more")
     if not ks or any(k < 1 for k in ks):
         raise SaematchError(f"k is {list(ks)}; each must be 1 or more")

@@ -9,29 +9,30 @@ export type Loaded<T> =
 /**
  * The value that `load` promises; loads anew when an entry of `on` changes.
  *
- * While it loads, `last` is the value before, so that a view need not go blank.
+ * While it loads, `last` is the value before, so that a view need not go blank. What was
+ * loaded for other entries is never given as the value of these, not even for one frame.
  */
 export function useLoaded<T>(load: () => Promise<T>, on: readonly unknown[]): Loaded<T> {
-  const [loaded, set] = useState<Loaded<T>>({ status: "loading" });
+  const [held, set] = useState<{ on: readonly unknown[]; loaded: Loaded<T> } | null>(null);
   const last = useRef<T | undefined>(undefined);
   useEffect(() => {
     let current = true;
-    set({ status: "loading", last: last.current });
     load().then(
       (value) => {
         last.current = value;
-        if (current) set({ status: "ready", value });
+        if (current) set({ on, loaded: { status: "ready", value } });
       },
       (error: unknown) => {
         const known = error instanceof Error ? error : new Error(String(error));
-        if (current) set({ status: "error", error: known });
+        if (current) set({ on, loaded: { status: "error", error: known } });
       },
     );
     return () => {
       current = false;
     };
   }, on);
-  return loaded;
+  const fresh = held !== null && on.every((entry, i) => Object.is(entry, held.on[i]));
+  return fresh ? held.loaded : { status: "loading", last: last.current };
 }
 
 /** The value, or the one before while another loads. */

@@ -34,7 +34,7 @@ export function Find({ run, explorer, state, go }: ViewProps) {
       {exact.length > 0 && <Exact exact={exact} state={state} go={go} />}
       <div class="find-body">
         <Filters run={run} explorer={explorer} state={state} go={go} />
-        <section aria-label="Results">
+        <section aria-label="Results" aria-busy={found.status === "loading"}>
           {found.status === "error" && <Failure error={found.error} />}
           {!nodes && found.status === "loading" && <Loading what="the features" />}
           {nodes && (
@@ -168,5 +168,7 @@ function Cell(props: {
 }) {
   const { explorer, node, show } = props;
   const its = useLoaded(() => explorer.listed(node), [node]);
-  return <>{its.status === "ready" ? show(its.value) : ""}</>;
+  if (its.status === "ready") return <>{show(its.value)}</>;
+  if (its.status === "loading") return <span aria-busy={true} />;
+  return <span title={its.error.message}>not read</span>;
 }
