@@ -5,9 +5,9 @@
 
 For adjacent pairs of the shipped residual SAEs: the model's loss with an estimate of the later
 hidden state spliced in, less its own, in nats per token, BOS neither replaced nor counted.
-Transports are fitted on one text set, or on equal parts of all three (`mixed`), and measured on 40
-other examples of each set; with `--valid` on 20 others, kept from the fit, for choosing how to fit.
-Beside them:
+Transports are fitted on one text set, on equal parts of all three (`mixed`), or on what the model
+writes itself (`written`), and measured on 40 other examples of each set; with `--valid` on 20
+others, kept from the fit, for choosing how to fit. Beside them:
 
 - drop: the earlier state stands for the later one;
 - source: so does its reconstruction by its own SAE (encode-decode the current hidden state);
@@ -35,6 +35,7 @@ import saematch
 from saematch import SAE, shipped
 from saematch.activations.model import LanguageModel, open_model
 from saematch.activations.texts import open_texts, tokenise
+from saematch.activations.writing import WRITTEN, write
 from saematch.evaluation.downstream import Predictions
 from saematch.evaluation.estimates import Estimate, Seen, transported
 from saematch.evaluation.splice import batches, losses
@@ -52,14 +53,16 @@ class Bench:
     """A pair of SAEs, the shipped model and texts, and the loss with estimates spliced in."""
 
     def __init__(self, model: LanguageModel, a: SAE, b: SAE, test: slice) -> None:
-        self.ends, self.test = Ends(model, a, b), test
+        self.model, self.ends, self.test = model, Ends(model, a, b), test
         self.ids = {
             kind: tokenise(open_texts(f"saematch:{kind}", n=None), model.tokenizer, 256)
             for kind in KINDS
         }
 
     def fitting(self, fit: str, tokens: int, seed: int) -> list[ndarray]:
-        """Examples to fit on, of one kind or of all alike."""
+        """Examples to fit on, of one kind, of all alike, or the model's own."""
+        if fit == WRITTEN:
+            return write(self.model, max(1, round(tokens / 255)), 256, seed)
         kinds = KINDS if fit == "mixed" else (fit,)
         last = VALID.start if self.test == VALID else None
         of = [self.ids[kind][TEST.stop : last] for kind in kinds]
@@ -254,7 +257,7 @@ def draw(rows: list[dict]):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--fit", default="mixed", choices=["mixed", *KINDS])
+    parser.add_argument("--fit", default="mixed", choices=["mixed", WRITTEN, *KINDS])
     parser.add_argument("--tokens", type=int, default=61_200)
     parser.add_argument("--pairs", default="1,2,3,4,5", help="0: resid_pre_0 -> resid_post_0")
     parser.add_argument("--ks", default="64,32,16,8,4")

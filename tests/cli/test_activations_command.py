@@ -52,6 +52,21 @@ def test_writes_what_the_features_do(store):
     assert any(json.loads(line)["text"].startswith(head) for line in texts)
 
 
+def test_the_model_may_write_the_text(tmp_path):
+    given = (*PAIR, "--model", "saematch:model", "--text", "saematch:code", "--text", "written")
+    shown = call("activations", *given, "--examples", 3, "--length", 40, "-o", tmp_path / "acts")
+    assert "6 examples" in shown.output
+    store = ActivationStore.open(tmp_path / "acts")
+    tokens = pl.concat(store.token_shards())
+    assert tokens.group_by("example").len().sort("example")["len"].to_list() == [39] * 6
+    texts = (saematch.shipped.folder() / "texts" / "code.jsonl").read_text()
+    heads = ["".join(tokens.filter(example=place)["piece"][:12]) for place in range(6)]
+    known = [json.dumps(head)[1:-1] in texts for head in heads]
+    assert known == [True] * 3 + [False] * 3
+    with pytest.raises(SaematchError, match="of written text say how many"):
+        call("activations", *given, "--examples", 0, "-o", tmp_path / "other")
+
+
 def test_takes_up_where_it_stopped_and_keeps_other_activations(store):
     before = os.stat(store / "resid_post_3" / "00000.parquet").st_mtime_ns
     capture(store)

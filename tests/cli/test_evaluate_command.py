@@ -87,6 +87,21 @@ def test_examples_to_fit_on_are_none_of_those_reported_on(run, done):
     assert not seen & {ids.tobytes() for ids in fitted}
 
 
+def test_what_the_model_writes_is_fitted_on(tmp_path):
+    a, b = (saematch.load(f"saematch:resid_post_{layer}") for layer in (3, 4))
+    run = Run.create(tmp_path / "run", "match", {}, [a, b])
+    run.add_pair(run.names[0], run.names[1], saematch.match(a, b, "feature-flow", null="none"))
+    given = (run.path, *MODEL, "--text", "saematch:prose", "--fit", "written")
+    found = called(*given)
+    assert found.exit_code == 0, found.output
+    assert "fitted on 152 tokens of written" in " ".join(found.output.split())
+    table = Run.open(run.path).evaluation_table("values")
+    assert set(table["fit"]) == {"written"}
+    # the same call again writes the same text, so that nothing is made anew or refused
+    assert called(*given).exit_code == 0
+    assert Run.open(run.path).evaluation_table("values").equals(table)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from saematch.activations.store import ActivationStore as ActivationStore
     from saematch.activations.texts import open_texts as open_texts
     from saematch.activations.texts import tokenise as tokenise
+    from saematch.activations.writing import write as write
 
 # resolved on first use: views, which everything rests on, need the first alone
 _PUBLIC = {
@@ -23,6 +24,7 @@ _PUBLIC = {
     "open_model": "model",
     "open_texts": "texts",
     "tokenise": "texts",
+    "write": "writing",
 }
 
 __all__ = sorted(_PUBLIC)  # noqa: PLE0605  # pyright: ignore[reportUnsupportedDunderAll]

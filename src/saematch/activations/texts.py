@@ -8,6 +8,8 @@ A specification is one of
   `,revision=R` behind it as needed: `hub:stas/openwebtext-10k,split=train`;
 - a file or a folder of files: `.txt` (one text a file; with `,by=paragraphs` one a paragraph, as
   blank lines part them), `.jsonl` or `.parquet` (one text a row, in `text` or `,column=C`).
+
+Text that the model writes itself is `saematch.activations.write`.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 SAES = "SAEs of one model, in any order: names, patterns or a folder, as for saematch flow."
 TEXTS = (
     "What to read, again for more: saematch:texts (or prose, code, reference), openwebtext, "
-    "wikitext, github, hub:NAME, a .txt, .jsonl or .parquet file, or a folder of them."
+    "wikitext, github, hub:NAME, a .txt, .jsonl or .parquet file, or a folder of them; written: by "
+    "the model itself."
 )
 
 
@@ -60,9 +61,10 @@ def activations(
     from saematch.activations.pieces import Pieces
     from saematch.activations.store import ActivationStore
     from saematch.activations.texts import digest, open_texts
+    from saematch.activations.writing import WRITTEN
     from saematch.checkpoints import expand
     from saematch.cli.console import output
-    from saematch.cli.work import load_all, open_quietly, pick_device
+    from saematch.cli.work import load_all, open_quietly, pick_device, written
     from saematch.errors import SaematchError
     from saematch.naming import names_of
 
@@ -71,13 +73,19 @@ def activations(
     for given, what in ((names, "SAE"), (text, "text")):
         if twice := next((some for some in given if given.count(some) > 1), None):
             raise SaematchError(f"the {what} {twice} is given twice")
+    if WRITTEN in text and not examples:
+        raise SaematchError(
+            "--examples 0 takes all texts that there are; of written text say how many"
+        )
     loaded = load_all(names, on, quiet)
     called = dict(zip(names_of(loaded), loaded, strict=True))
-    found = [open_texts(spec, n=examples or None, seed=seed) for spec in text]
+    found = [open_texts(spec, n=examples or None, seed=seed) for spec in text if spec != WRITTEN]
     language_model = open_quietly(model, on, dtype)
-    ids = _examples(found, language_model, length)
     # what cannot be captured is no reason to touch the folder
     language_model.hooks_of(called)
+    ids = _examples(found, language_model, length)
+    if WRITTEN in text:
+        ids += written(language_model, examples, length, seed, quiet)
     tokens = sum(len(e) - 1 for e in ids)
     expected = forecast(called, tokens)
     if not quiet:

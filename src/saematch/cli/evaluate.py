@@ -32,8 +32,9 @@ def evaluate(
     fit: Annotated[
         str | None,
         typer.Option(
-            help="What least squares and the mean are fitted on, apart from the examples that are "
-            "reported on; the first --text unless given."
+            help="What least squares, the mean and transports are fitted on, apart from the "
+            "examples that are reported on; the first --text unless given. written is what the "
+            "model writes itself."
         ),
     ] = None,
     examples: Annotated[int, typer.Option(min=1, help="Of each text set, drawn at random.")] = 100,
@@ -108,7 +109,9 @@ def evaluate(
     options = Options(tuple(carry.split(",")), _numbers(quantiles), resamples, seed, edges)
     chosen = [_pair(opened, name) for name in pairs] if pairs else evaluable(opened, reach)
     language = open_quietly(model, on, dtype)
-    texts, fitted = _texts(language, text, fit or text[0], examples, fit_examples, length, seed)
+    texts, fitted = _texts(
+        language, text, fit or text[0], examples, fit_examples, length, seed, quiet
+    )
     if edges and not quiet:
         _warn_few(sum(len(ids) - 1 for ids in fitted[1]))
     with _Progress(len(chosen) * len(texts), quiet) as progress:
@@ -137,12 +140,15 @@ def _texts(
     fit_examples: int,
     length: int,
     seed: int,
+    quiet: bool = False,
 ) -> tuple[dict[str, list[ndarray]], tuple[str, list[ndarray]]]:
     """Token ids of each text set, and of the examples to fit on, which are none of those.
 
     Examples are told apart by their tokens, so that the same text from another file counts as seen.
     """
     from saematch.activations.texts import open_texts, tokenise
+    from saematch.activations.writing import WRITTEN
+    from saematch.cli.work import written
     from saematch.errors import SaematchError
 
     if len(set(specs)) < len(specs):
@@ -154,6 +160,8 @@ def _texts(
         )
 
     def ids(spec: str, n: int) -> list[ndarray]:
+        if spec == WRITTEN:
+            return written(language, n, length, seed, quiet)
         drawn = open_texts(spec, n, seed)
         found = tokenise(drawn, language.tokenizer, length, language.max_tokens)
         if not (enough := [example for example in found if len(example) >= 3]):

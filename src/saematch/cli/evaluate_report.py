@@ -56,7 +56,7 @@ def show_evaluation(console: Console, run: Run, texts: list[str], fitted: int) -
             console.print(Text(said))
         console.print()
     fit = options["fit"]
-    what = f"least squares{', mean and transports' if options['transports'] else ' and mean'}"
+    what = f"least squares{', mean and transports' if options.get('transports') else ' and mean'}"
     console.print(
         Text(
             f"- {options['model']}; {what} were fitted on {fitted:,} tokens of "

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from numpy import ndarray
     from torch import Tensor
 
     from saematch.activations.model import LanguageModel
@@ -70,6 +71,16 @@ def open_quietly(name: str, device: str, dtype: str | None = None) -> LanguageMo
     except ImportError:
         pass  # open_model says what to install
     return open_model(name, device=device, dtype=None if dtype is None else known[dtype])
+
+
+def written(model: LanguageModel, n: int, length: int, seed: int, quiet: bool) -> list[ndarray]:
+    """Token ids of `n` examples that a model writes, with a bar."""
+    from saematch.activations.writing import write
+    from saematch.cli.console import progress
+
+    with progress(quiet) as bar:
+        task = bar.add_task(f"{model.name} writes", total=n)
+        return write(model, n, length, seed, done=lambda k: bar.update(task, completed=k))
 
 
 def warn_unfinished(run: Run, quiet: bool = False) -> None:
