@@ -10,7 +10,8 @@ counts where it fired on ten held-out tokens; one without a target, or whose tar
 there, counts as 0. All is repeated for one-to-one and many-to-one, and for pairs of layers 1, 3 and
 5 apart. `fixed` is `fused` without its shrinkage: a fixed share of correlation, the rest cosines,
 however often a feature fired; `fixed best` takes at each number of tokens the share that does best
-on the very held-out tokens it is scored on, which no method can know.
+on the very held-out tokens it is scored on, which no method can know. With `--written` the tokens
+to match on are those of text that the model writes itself; those held out are the same.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from saematch import SAE, shipped
 from saematch.activations import FeatureActivations
 from saematch.activations.capturing import capture
 from saematch.activations.feature_activations import joined
-from saematch.activations.model import open_model
+from saematch.activations.model import LanguageModel, open_model
 from saematch.activations.texts import open_texts, tokenise
+from saematch.activations.writing import write
 from saematch.methods import Method
 from saematch.views import View
 
@@ -79,29 +81,25 @@ class HeldOut:
 
 
 def rows(
-    pair: tuple[str, str], saes: dict[str, SAE], acts: dict[str, FeatureActivations], held: int
+    pair: tuple[str, str],
+    saes: dict[str, SAE],
+    seen: dict[str, FeatureActivations],
+    unseen: dict[str, FeatureActivations],
 ) -> Iterator[dict]:
     a, b = pair
-    seen, unseen = (
-        {n: _part(acts[n], part) for n in pair} for part in (slice(held), slice(held, None))
-    )
     judge = HeldOut(unseen[a], unseen[b])
     for kind in KINDS:
         for name, method in by_weights(kind).items():
             found = saematch.match(saes[a], saes[b], method, null="none")
             yield {"kind": kind, "tokens": 0, "method": name, "r": judge.score(_target(found))}
         for tokens in TOKENS:
-            given = tuple(seen[n].take(slice(tokens)) for n in pair)
+            given = seen[a].take(slice(tokens)), seen[b].take(slice(tokens))
             for name, method in by_activations(kind).items():
                 found = saematch.match(
                     saes[a], saes[b], method, null="none", candidates=1, activations=given
                 )
                 score = judge.score(_target(found))
                 yield {"kind": kind, "tokens": tokens, "method": name, "r": score}
-
-
-def _part(some: FeatureActivations, part: slice) -> FeatureActivations:
-    return some.take(part)
 
 
 def _target(found: saematch.Matching) -> ndarray:
@@ -112,6 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--examples", type=int, default=360)
     parser.add_argument("--distances", type=int, nargs="*", default=DISTANCES)
+    parser.add_argument("--written", action="store_true", help="match on the model's own text")
     parser.add_argument("--out", help="a Parquet file for every pair's figures")
     parser.add_argument("--draw", nargs=2, help="such a file, and the figure to draw of it")
     options = parser.parse_args()
@@ -125,20 +124,31 @@ def main() -> None:
     examples = tokenise(texts, model.tokenizer, limit=model.max_tokens)
     # prose, code and reference mixed
     order = np.random.default_rng(0).permutation(len(examples))[: options.examples]
-    batches = list(capture(model, saes, [examples[i] for i in order]))
-    acts = {name: _whole([batch.saes[name] for batch in batches]) for name in names}
+    acts = activations(model, saes, [examples[i] for i in order])
     held = min(max(TOKENS), acts[names[0]].n_tokens * 7 // 10)
-    print(f"{held:,} tokens to match on, {acts[names[0]].n_tokens - held:,} held out\n")
+    seen = {name: some.take(slice(held)) for name, some in acts.items()}
+    unseen = {name: some.take(slice(held, None)) for name, some in acts.items()}
+    if options.written:
+        seen = activations(model, saes, write(model, held // 255 + 1, 256))
+    about = "of the model's own " * options.written
+    print(f"{held:,} {about}tokens to match on, {unseen[names[0]].n_tokens:,} held out\n")
     found = []
     for distance in options.distances:
         for a, b in zip(names, names[distance:], strict=False):
-            for row in rows((a, b), saes, acts, held):
+            for row in rows((a, b), saes, seen, unseen):
                 found.append({"distance": distance, "pair": f"{a}--{b}", **row})
             print(f"{a} -> {b}", flush=True)
     frame = pl.DataFrame(found)
     if options.out:
         frame.write_parquet(options.out)
     report(frame)
+
+
+def activations(
+    model: LanguageModel, saes: dict[str, SAE], examples: Sequence[ndarray]
+) -> dict[str, FeatureActivations]:
+    batches = list(capture(model, saes, examples))
+    return {name: _whole([batch.saes[name] for batch in batches]) for name in saes}
 
 
 def _whole(parts: Sequence[FeatureActivations]) -> FeatureActivations:

@@ -19,6 +19,7 @@ from saematch.activations.texts import head_of
 from saematch.errors import SaematchError
 
 WRITTEN = "written"  # the name of such text, where a text set is asked for
+MOST = 64  # examples side by side: predictions of each take a float per token that there is
 
 
 @torch.no_grad()
@@ -59,7 +60,7 @@ def write(
     first = head or [model.tokenizer.eos_token_id]
     if first[0] is None:
         raise SaematchError(f"{model.name} has neither BOS nor EOS to begin a text with")
-    at_once = max(1, batch_tokens // length)
+    at_once = max(1, min(MOST, batch_tokens // length))
     random = torch.Generator(model.device).manual_seed(seed)
     written: list[ndarray] = []
     while len(written) < examples:
