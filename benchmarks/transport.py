@@ -34,8 +34,8 @@ from torch import Tensor
 import saematch
 from saematch import SAE, shipped
 from saematch.activations.model import LanguageModel, open_model
-from saematch.activations.texts import open_texts, tokenise
-from saematch.activations.writing import WRITTEN, write
+from saematch.activations.texts import WRITTEN, open_texts, tokenise
+from saematch.activations.writing import write
 from saematch.evaluation.downstream import Predictions
 from saematch.evaluation.estimates import Estimate, Seen, transported
 from saematch.evaluation.splice import batches, losses

@@ -87,6 +87,10 @@ def test_shipped_texts_are_read_by_kind_and_together():
     assert len(open_texts("saematch:texts", n=None).texts) == 360
     with pytest.raises(SaematchError, match="ships saematch:prose, saematch:code"):
         open_texts("saematch:poems")
+    with pytest.raises(SaematchError, match="is text that a model makes: saematch"):
+        open_texts("written")
+    with pytest.raises(SaematchError, match=r"nor one of .*, written; a data set on the Hugging"):
+        open_texts("wrtten")
 
 
 def test_a_choice_is_random_without_repeats_and_the_same_for_one_seed():

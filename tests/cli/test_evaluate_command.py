@@ -169,6 +169,8 @@ def test_sparse_transports_are_evaluated_and_their_edges_kept(tmp_path):
         assert name in found.output
     assert "Note: transports are fitted on 152 tokens, which are few; give 10,000" in found.stderr
     assert "mean and transports were fitted on 152 tokens" in " ".join(found.output.split())
+    said = " ".join(found.output.split())
+    assert "Transport, k = 4 costs more than leaving the layer out in" in said
     edges = run.evaluation_table("transports")
     assert set(edges["carried"]) == {True, False}
     degrees = edges.group_by("carried", "target").len()["len"]

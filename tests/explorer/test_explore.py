@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 from explored import ask, write_page, write_run
+from rich.filesize import decimal
 from typer.testing import CliRunner
 
 import saematch
@@ -279,7 +280,8 @@ def test_the_command_exports(run, tmp_path):
     assert done.exit_code == 0, done.output
     assert done.stderr == MAKING
     total = sum(len(content) for content in tree(out).values())
-    assert f"{total / 1e6:,.1f} MB  {len(tree(out))} files in {out}" in done.output
+    assert f"{decimal(total)}  {len(tree(out))} files in {out}" in done.output
+    assert f"saematch explore {out}/run" in done.output
     again = command("--export", out)
     assert isinstance(again.exception, SaematchError)
     replaced = command("--export", out, "--overwrite")

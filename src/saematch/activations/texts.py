@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 SHIPPED = ("prose", "code", "reference")
 _KINDS = (*SHIPPED, "texts")
+WRITTEN = "written"  # by the model itself (saematch.activations.writing), where texts are asked for
 BUFFER = 10_000  # rows of a streamed data set that are shuffled together
 _CONVERTED = "refs/convert/parquet"  # where the hub keeps what a loading script used to make
 _KEYS = ("config", "split", "column", "revision", "by")
@@ -189,8 +190,12 @@ def _local(spec: _Spec) -> Iterator[Text]:
         for file in files:
             yield from _rows(file, str(file.relative_to(path)), spec)
         return
+    if spec.where == WRITTEN and not path.is_file():
+        raise SaematchError(
+            f"{WRITTEN} is text that a model makes: saematch.activations.write(model, examples)"
+        )
     if not path.is_file():
-        named = (*_PRESETS, *(shipped.PREFIX + kind for kind in _KINDS))
+        named = (*_PRESETS, *(shipped.PREFIX + kind for kind in _KINDS), WRITTEN)
         raise SaematchError(
             f"{spec.where}: no such file or folder, nor one of {', '.join(named)}; a data set on "
             f"the Hugging Face hub is named hub:{spec.where}"

@@ -18,7 +18,6 @@ from saematch.activations.model import LanguageModel
 from saematch.activations.texts import head_of
 from saematch.errors import SaematchError
 
-WRITTEN = "written"  # the name of such text, where a text set is asked for
 MOST = 64  # examples side by side: predictions of each take a float per token that there is
 
 

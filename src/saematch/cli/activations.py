@@ -33,7 +33,13 @@ def activations(
     examples: Annotated[
         int, typer.Option(min=0, help="Texts drawn at random from each; 0 for all.")
     ] = 100,
-    length: Annotated[int, typer.Option(min=2, help="Tokens of an example, at most.")] = 1024,
+    length: Annotated[
+        int,
+        typer.Option(
+            min=2,
+            help="Tokens of an example, BOS included, at most; the model's own limit holds too.",
+        ),
+    ] = 1024,
     seed: Annotated[int, typer.Option(help="Of the random draw.")] = 0,
     batch_tokens: Annotated[
         int, typer.Option(min=1, help="Tokens that the model reads at once.")
@@ -60,8 +66,7 @@ def activations(
     from saematch.activations.forecast import check_room, forecast
     from saematch.activations.pieces import Pieces
     from saematch.activations.store import ActivationStore
-    from saematch.activations.texts import digest, open_texts
-    from saematch.activations.writing import WRITTEN
+    from saematch.activations.texts import WRITTEN, digest, open_texts
     from saematch.checkpoints import expand
     from saematch.cli.console import output
     from saematch.cli.work import load_all, open_quietly, pick_device, written

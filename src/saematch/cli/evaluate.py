@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TEXTS = (
     "Where texts come from: saematch:prose, saematch:code, saematch:reference, all of these "
     "by saematch:texts, openwebtext, "
-    "wikitext, github, hub:NAME, a file or a folder; give several."
+    "wikitext, github, hub:NAME, a file or a folder, or written, by the model itself; give several."
 )
 
 
@@ -146,8 +146,7 @@ def _texts(
 
     Examples are told apart by their tokens, so that the same text from another file counts as seen.
     """
-    from saematch.activations.texts import open_texts, tokenise
-    from saematch.activations.writing import WRITTEN
+    from saematch.activations.texts import WRITTEN, open_texts, tokenise
     from saematch.cli.work import written
     from saematch.errors import SaematchError
 
@@ -200,7 +199,7 @@ def _warn_few(tokens: int) -> None:
     if tokens < ENOUGH:
         typer.echo(
             f"Note: transports are fitted on {tokens:,} tokens, which are few; give {ENOUGH:,} or "
-            "more by --fit-examples, --length, or a larger text set with --fit",
+            "more by --fit-examples, --length, or another --fit",
             err=True,
         )
 

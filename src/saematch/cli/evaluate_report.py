@@ -75,10 +75,12 @@ def compared(near: pl.DataFrame) -> list[str]:
     """In words: in how many pairs the main estimates cost more than leaving the layer out."""
     said = []
     rows = near.filter(pl.col("main"), metric=LESS)
+    fitted = rows.filter(pl.col("estimate").str.starts_with("transport"))["estimate"]
     for label, estimate, links in (
         ("Carrying along the matches", "match", "assigned"),
         ("Encoding and decoding with A's SAE", "encode-decode source", None),
         ("The least-squares map", "least squares", None),
+        *((name.capitalize(), name, None) for name in fitted.unique(maintain_order=True)),
     ):
         some = _of(rows, estimate, links)
         more, less = some.filter(pl.col("low") > 0).height, some.filter(pl.col("high") < 0).height
@@ -96,8 +98,10 @@ def _pairs(here: pl.DataFrame) -> Table | None:
     kept = [entry for entry in MAIN if len(_of(losses, *entry[1:]))]
     shown = new_table(
         "Delta-loss in nats, with the estimate of B's hidden state in place of the true one",
-        "drop: A's hidden state. beyond chance: matches beyond chance by B's decoder, the other "
-        "features by A's. composed: matches of neighbours, chained.",
+        "drop: A's hidden state. beyond chance: the partial variant, matches beyond chance by B's "
+        "decoder, the other features by A's."
+        + " composed: matches of neighbours, chained."
+        * any(e == "composed" for _, e, _ in kept),
     )
     shown.add_column("A → B", overflow="fold")
     for label, *_ in kept:

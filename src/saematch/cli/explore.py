@@ -85,6 +85,8 @@ def _told() -> Iterator[Progress]:
 
 
 def _write(run: Path, folder: Path, overwrite: bool) -> None:
+    from rich.filesize import decimal
+
     from saematch.explorer import export
 
     with _told() as progress:
@@ -94,5 +96,6 @@ def _write(run: Path, folder: Path, overwrite: bool) -> None:
         part = "/".join(place.split("/")[:2]) if place.startswith("run/") else "the page"
         parts[part] = parts.get(part, 0) + size
     for part, size in sorted(parts.items(), key=lambda item: -item[1]):
-        typer.echo(f"{size / 1e6:10,.1f} MB  {part}")
-    typer.echo(f"{written.size / 1e6:10,.1f} MB  {len(written.sizes):,} files in {written.folder}")
+        typer.echo(f"{decimal(size):>12}  {part}")
+    typer.echo(f"{decimal(written.size):>12}  {len(written.sizes):,} files in {written.folder}")
+    typer.echo(f"Any web host serves them; on this machine: saematch explore {written.folder}/run")

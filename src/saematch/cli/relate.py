@@ -106,9 +106,17 @@ def _table(run: Run) -> Table:
 
 
 def _legend(tokens: int) -> list[str]:
+    from saematch.transport.fitting import ENOUGH
+
+    few = (
+        "These are few tokens: features that fire once or twice, on the same ones, correlate by "
+        f"chance. {ENOUGH:,} or more tell more."
+    )
     return [
         f"r: correlation of what two features do on {tokens:,} tokens. Best r: of a feature of A "
-        "with the feature of B most like it; share: of A's features whose best r is that much.",
+        "with the feature of B most like it; share: of A's features that fired whose best r is "
+        "that much.",
+        *([few] if tokens < ENOUGH else []),
         "Gates: features of B that fire where two features of A both do (AND) or either does (OR), "
         "and that the two foretell better than one. In brackets: by the published rule alone.",
     ]
