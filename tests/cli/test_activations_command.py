@@ -133,6 +133,7 @@ def test_relate_writes_partners_shares_and_gates_beside_the_matches(store, tmp_p
     shown = call("relate", out, "--activations", store).output
     assert "best r" in shown
     assert "the feature of B most like it" in " ".join(shown.split())
+    assert "few tokens" in shown
     run = Run.open(out)
     assert run.finished
     assert run.relations is not None
