@@ -1,7 +1,7 @@
 """A run of the shipped SAEs with all that the page shows, served and exported, in a browser."""
 
 import pytest
-from browsing import CHROMIUM, hosted, watched
+from browsing import CHROMIUM, PATIENCE, hosted, watched
 from typer.testing import CliRunner
 
 from saematch.cli import app
@@ -52,7 +52,7 @@ def exported_url(shipped_run, tmp_path_factory):
 def browser():
     sync_api = pytest.importorskip("playwright.sync_api")
     with sync_api.sync_playwright() as playwright:
-        sync_api.expect.set_options(timeout=20_000)  # machines may be busy
+        sync_api.expect.set_options(timeout=1000 * PATIENCE)
         made = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield made
         made.close()

@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import threading
+import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +27,7 @@ CHROMIUM = next(
 MISSING = "no Chromium on this machine (Debian: apt-get install chromium)"
 if CHROMIUM is None and os.environ.get("CI"):
     raise RuntimeError(MISSING)
+PATIENCE = 20  # seconds: machines may be busy
 NONE, MINUS = "\u2013", "\u2212"  # as the page writes them
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
 
@@ -61,10 +64,23 @@ def _minus(text: str) -> str:
     return text.replace("-", MINUS)
 
 
+def becomes(page, read: Callable[[], object], wanted: object) -> None:
+    """What is read from a page is `wanted`, now or soon: a page draws in its own time."""
+    patience = time.monotonic() + PATIENCE
+    while (found := read()) != wanted and time.monotonic() < patience:
+        page.wait_for_timeout(50)
+    assert found == wanted
+
+
+def settled(page) -> None:
+    """Waits until the page says of nothing any more that it is being read."""
+    page.locator("[aria-busy=true]").first.wait_for(state="detached")
+
+
 def cells(page, wanted: int) -> list[list[str]]:
     """The texts of the first rows of the list that is shown, by column, once they are read."""
     rows = page.get_by_test_id("result-row")
-    page.locator("[aria-busy=true]").first.wait_for(state="detached")
+    settled(page)
     return [
         [" ".join(cell.split()) for cell in rows.nth(i).locator("td").all_inner_texts()]
         for i in range(wanted)
@@ -109,7 +125,7 @@ def watched(browser, url):
     """A tab whose faults, dialogs and requests to other hosts fail the test."""
     context = browser.new_context(base_url=url, viewport={"width": 1280, "height": 900})
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(1000 * PATIENCE)
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))

@@ -4,7 +4,7 @@ import re
 
 import polars as pl
 import pytest
-from browsing import cells, figure, needs_browser, numbers, p_value, percent
+from browsing import cells, figure, needs_browser, numbers, p_value, percent, settled
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
@@ -37,6 +37,7 @@ def features(shipped_run) -> pl.DataFrame:
 
 
 def shown(page) -> int:
+    settled(page)
     return numbers(page.get_by_test_id("found").inner_text())[0]
 
 

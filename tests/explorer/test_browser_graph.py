@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import polars as pl
 import pytest
-from browsing import cells, downloaded, downloaded_json, longest, needs_browser, numbers
+from browsing import becomes, cells, downloaded, downloaded_json, longest, needs_browser, numbers
 
 from saematch.flow import FlowGraph
 from saematch.flow.exports import attribution
@@ -39,9 +39,8 @@ def graph(shipped_run) -> FlowGraph:
 
 def opened(tab, centre, more: str = ""):
     tab.goto(f"#/graph/{centre[0]}/{centre[1]}{more}")
-    nodes = tab.get_by_test_id("graph-node")
-    expect(nodes.first).to_be_visible()
-    return nodes
+    expect(tab.get_by_text(re.compile(r"^\d+ features, \d+ edge"))).to_be_visible()
+    return tab.get_by_test_id("graph-node")
 
 
 def features(nodes) -> set[tuple[str, int]]:
@@ -59,17 +58,18 @@ def test_a_neighbourhood_is_that_of_the_graph(tab, graph, centre, steps, p):
     near = graph.keep(max_p=p).around(*centre, forward=steps, backward=steps)
     wanted = set(near.nodes().select(pl.col("site").cast(pl.String), "feature").iter_rows())
     expect(nodes).to_have_count(len(wanted))
-    assert features(nodes) == wanted
+    becomes(tab, lambda: features(nodes), wanted)
     expect(tab.get_by_text(f"{len(wanted)} features, {len(near.table)} edge")).to_be_visible()
 
 
 def test_matches_alone(tab, graph, centre):
     nodes = opened(tab, centre)
-    before = nodes.count()
+    whole = graph.keep(max_p=0.001).around(*centre, forward=2, backward=2)
+    expect(nodes).to_have_count(len(whole.members))
     tab.get_by_role("radio", name="Matches alone").check(force=True)
     near = graph.keep(kinds=["match"], max_p=0.001).around(*centre, forward=2, backward=2)
     expect(nodes).to_have_count(len(near.members))
-    assert len(near.members) <= before
+    assert len(near.members) <= len(whole.members)
     expect(tab).to_have_url(re.compile("edges=match"))
 
 
@@ -207,7 +207,7 @@ def test_communities_are_those_of_the_table(tab, shipped_run):
     expect(tab).to_have_url(re.compile(f"community={first['community']}"))
     nodes = tab.get_by_test_id("graph-node")
     expect(nodes).to_have_count(first["size"])
-    assert features(nodes) == {(m["site"], m["feature"]) for m in first["members"]}
+    becomes(tab, lambda: features(nodes), {(m["site"], m["feature"]) for m in first["members"]})
     word = first["label"].split(",")[0]
     tab.get_by_label("Filter communities by token").fill(word)
     kept = table.filter(pl.col("label").str.to_lowercase().str.contains(word.lower(), literal=True))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from browsing import cells, hosted, needs_browser, watched
+from browsing import becomes, cells, hosted, needs_browser, watched
 
 import saematch
 from saematch.explorer import explore
@@ -115,22 +115,18 @@ def at(tab, view: str, *places: object, **more: object) -> None:
 def unharmed(tab) -> None:
     """Nothing of the run has become an element, and nothing is wider than the window."""
     tab.wait_for_load_state("networkidle")
-    found = tab.evaluate(
-        """() => ({
-            elements: document.querySelectorAll(
-                "main img, main script, header img, [onerror], [onload], [onclick], main i b"
-            ).length,
-            scripts: [...document.scripts].map((one) => one.getAttribute("src")),
-            wide: document.documentElement.scrollWidth - innerWidth,
-            tall: Math.max(0, ...[...document.querySelectorAll(
-                "main .context, main h1, main tr:not([aria-hidden])"
-            )].map((one) => one.getBoundingClientRect().height)),
-        })"""
-    )
-    assert found["elements"] == 0
-    assert [script.split("/")[-1] for script in found["scripts"]] == ["explorer.js"]
-    assert found["wide"] <= 0
-    assert found["tall"] < 400
+    measured = """() => ({
+        elements: document.querySelectorAll(
+            "main img, main script, header img, [onerror], [onload], [onclick], main i b"
+        ).length,
+        scripts: [...document.scripts].map((one) => one.getAttribute("src").split("/").pop()),
+        wide: document.documentElement.scrollWidth > innerWidth,
+        tall: [...document.querySelectorAll(
+            "main .context, main h1, main tr:not([aria-hidden])"
+        )].some((one) => one.getBoundingClientRect().height >= 400),
+    })"""
+    wanted = {"elements": 0, "scripts": ["explorer.js"], "wide": False, "tall": False}
+    becomes(tab, lambda: tab.evaluate(measured), wanted)
 
 
 def letters(text: str) -> str:
@@ -201,18 +197,15 @@ def test_a_name_that_turns_the_writing_does_not_turn_what_follows(tab, hostile):
     at(tab, "life", NAMES[1], pair["target"])
     number = tab.locator(".life-head .eyebrow b")
     expect(number).to_have_text(str(pair["target"]))
-    name = tab.locator(".life-head .eyebrow")
-    left = tab.evaluate(
-        """() => {
-            const number = document.querySelector(".life-head .eyebrow b");
-            const range = document.createRange();
-            range.selectNodeContents(number.parentElement);
-            range.setEndBefore(number);
-            const ends = [...range.getClientRects()].map((rect) => rect.right);
-            return number.getBoundingClientRect().left - Math.max(...ends);
-        }"""
-    )
-    assert left >= -1, name.inner_html()
+    right_of_name = """() => {
+        const number = document.querySelector(".life-head .eyebrow b");
+        const range = document.createRange();
+        range.selectNodeContents(number.parentElement);
+        range.setEndBefore(number);
+        const ends = [...range.getClientRects()].map((rect) => rect.right);
+        return number.getBoundingClientRect().left - Math.max(...ends) >= -1;
+    }"""
+    becomes(tab, lambda: tab.evaluate(right_of_name), True)
 
 
 def test_a_pair(tab, hostile):

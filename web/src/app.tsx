@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useCallback, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { openExplorer, type Explorer } from "./data/explorer";
 import { overHttp } from "./data/files";
 import { Reader } from "./data/parquet";
@@ -43,7 +43,8 @@ export function App() {
   const [state, setState] = useState<State>(() => readHash(location.hash));
   const current = useRef(state);
   current.current = state;
-  useEffect(() => {
+  // before the first frame, so that no change of the address is missed
+  useLayoutEffect(() => {
     const follow = () => setState(readHash(location.hash));
     addEventListener("hashchange", follow);
     addEventListener("popstate", follow);
@@ -67,7 +68,7 @@ export function App() {
   const theme = useTheme(state.more.theme, (theme) => go({ more: { theme } }, { replace: true }));
   const run = opened.status === "ready" ? opened.value.run : null;
   const { view: Shown, title } = PAGES[state.view];
-  useEffect(() => {
+  useLayoutEffect(() => {
     const of = state.feature !== null ? `${state.site} ${state.feature} · ` : "";
     document.title = `${of}${title}${run?.model ? ` · ${run.model}` : ""} · saematch`;
   }, [state, run]);
@@ -143,7 +144,7 @@ function skip(event: Event) {
 
 /** `/` goes to the search box, Escape leaves it. */
 function useSlash(search: { current: HTMLInputElement | null }) {
-  useEffect(() => {
+  useLayoutEffect(() => {
     const onKeyDown = (event: KeyboardEvent) => {
       const target = event.target as HTMLElement;
       const typing = target.matches("input, textarea, select, [contenteditable]");

@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 
 /** Light or dark, as the URL says or else the system; the switch that changes it. */
 export function useTheme(chosen: string | undefined, choose: (theme: string) => void) {
@@ -10,7 +10,8 @@ export function useTheme(chosen: string | undefined, choose: (theme: string) => 
     return () => query.removeEventListener("change", follow);
   }, []);
   const theme = chosen === "dark" || chosen === "light" ? chosen : dark ? "dark" : "light";
-  useEffect(() => {
+  // while it renders, not after: what is drawn on the page below takes its colours from there
+  useMemo(() => {
     document.documentElement.dataset.theme = theme;
   }, [theme]);
   const other = theme === "dark" ? "light" : "dark";

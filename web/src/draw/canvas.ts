@@ -1,4 +1,4 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 /** A canvas of a size in CSS pixels, sharp on any screen; drawn again when `on` changes. */
 export function useCanvas(
@@ -8,7 +8,7 @@ export function useCanvas(
   on: readonly unknown[],
 ) {
   const ref = useRef<HTMLCanvasElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const canvas = ref.current;
     const context = canvas?.getContext("2d");
     if (!canvas || !context || width <= 0) return;

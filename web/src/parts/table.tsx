@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 
 /** A column of a table of `Row`s. */
 export interface ColumnOf<Row> {
@@ -36,7 +36,7 @@ export function VirtualTable<Row>(props: {
   const [top, setTop] = useState(0);
   const [active, setActive] = useState(0);
   const box = useRef<HTMLDivElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     setActive(0);
     if (box.current) box.current.scrollTop = 0;
   }, [props.sort, props.descending, count]);

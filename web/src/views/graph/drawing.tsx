@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Ref } from "preact";
 import type { Life } from "../../data/explorer";
 import type { Marks } from "../../data/marks";
@@ -51,7 +51,7 @@ export function Drawing(props: DrawingProps) {
   const height = TOP + layout.rows * ROW + BOTTOM;
   const x = (node: number) => LEFT + 8 + (layout.placed.get(node)?.column ?? 0) * step;
   const y = (node: number) => TOP + ((layout.placed.get(node)?.row ?? 0) + 0.5) * ROW;
-  useEffect(() => {
+  useLayoutEffect(() => {
     const box = scroll.current;
     if (!box || centre === null || !layout.placed.has(centre)) return;
     box.scrollLeft = x(centre) - box.clientWidth / 2;

@@ -1,5 +1,5 @@
 import { Fragment } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Life } from "../../data/explorer";
 import type { Data } from "../../data/tables";
 import { figure, percent, pValue } from "../../draw/format";
@@ -21,7 +21,7 @@ export function Panels(props: {
 }) {
   const { beside } = props;
   const box = useRef<HTMLDivElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const strip = box.current;
     const panel = strip?.querySelector<HTMLElement>("[aria-current]");
     if (!strip || !panel) return;

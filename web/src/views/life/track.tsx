@@ -1,4 +1,4 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Explorer, Life } from "../../data/explorer";
 import type { Run } from "../../data/run";
 import { LANES, LANE_NAMES } from "../../draw/colours";
@@ -31,7 +31,7 @@ export function Track(props: {
   const spacing =
     layout.columns.length > 1 ? layout.columns[1].x - layout.columns[0].x : layout.width;
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     // the keyboard's focus goes along with the walk, but is not taken from elsewhere
     if (!walked.current) return;
     walked.current = false;

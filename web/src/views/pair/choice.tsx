@@ -24,7 +24,7 @@ export function Choice({ state, go, matches }: ViewProps & { matches: Matches })
         axes={axes}
         brush={brush}
         picked={numberOf(state.more.pick)}
-        theme={document.documentElement.dataset.theme + (state.more.theme ?? "")}
+        theme={document.documentElement.dataset.theme ?? ""}
         onPick={(row) => go({ more: { pick: row } })}
         onBrush={(next, done) =>
           go(
