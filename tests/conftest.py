@@ -4,8 +4,13 @@ import warnings
 
 import pytest
 import torch
+from hypothesis import settings
 
 from saematch import SAE, Conventions, Site
+
+# the same examples every time, on a machine however slow
+settings.register_profile("saematch", deadline=None, derandomize=True)
+settings.load_profile("saematch")
 
 
 def make_sae(

@@ -82,7 +82,7 @@ def test_relative_activity_is_strict():
     assert sums.a.active[0] == 2
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.integers(1, 99), st.sampled_from([0.0, 0.2]))
 def test_two_runs_merged_are_one_over_both(seed, at, share):
     x, y = (activations(dense_of(100, 6, seed + i, signs=True)) for i in range(2))

@@ -125,13 +125,13 @@ matrices = st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 3)).fl
 )
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(matrices)
 def test_optimal_for_any_small_problem(parts):
     check(assign(*parts), dense(*parts))
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30)
 @given(matrices, st.randoms(use_true_random=False))
 def test_order_and_side_do_not_matter(parts, random):
     x, y, a, b = parts

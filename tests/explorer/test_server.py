@@ -70,7 +70,7 @@ def test_every_answer_keeps_other_sites_out(port):
         assert "access-control-allow-origin" not in got.headers
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_range_is_a_slice_of_the_file(table, port, data):
     address, content = table
@@ -215,7 +215,7 @@ def test_links_and_strays_are_not_listed(world):
     assert not any(place.startswith("run/evaluation") for place in places)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     parts=st.lists(
         st.sampled_from(
