@@ -379,7 +379,7 @@ def _learned(
     assert one is not None
     assert other is not None
     found = expectation(a, b, method.views, (one, other))
-    return found.method(method), (str(found),)
+    return found.method(method), (f"{a.name} → {b.name}: {found}",)
 
 
 def _p_values(chance: Chance | None, scores: Tensor) -> Tensor:

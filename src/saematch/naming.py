@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Protocol
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Protocol
 
-from saematch.sae import Conventions
+if TYPE_CHECKING:
+    from saematch.sae import Conventions
 
+LISTED = 20  # names in an error
 LONGEST = 60  # two of them and an ending stay below the 255 bytes of a file name
 
 
@@ -37,6 +40,20 @@ def names_of(saes: Sequence[Named]) -> list[str]:
                 # a source that says the site itself needs it only once
                 names[i] = apart if apart.startswith(name) else _safe(f"{name}_{apart}")
     return _numbered(names)
+
+
+def names_there(missed: str, names: Sequence[str], verb: str = "has") -> str:
+    """For an error: which names there are, and which of them a missed one may have meant.
+
+    That is the name most like it among those with the same numbers: `it has a_1, a_2`, `did you
+    mean a_1? It has a_1, a_2`.
+    """
+    shown = ", ".join(names[:LISTED])
+    if len(names) > LISTED:
+        shown += f", ... ({len(names)} in all)"
+    alike = [name for name in names if re.findall(r"\d+", name) == re.findall(r"\d+", missed)]
+    meant = get_close_matches(missed, alike, n=1)
+    return f"did you mean {meant[0]}? It {verb} {shown}" if meant else f"it {verb} {shown}"
 
 
 def _alone(sae: Named) -> str:

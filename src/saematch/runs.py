@@ -38,7 +38,7 @@ from saematch.manifest import (
     plain,
 )
 from saematch.matching import Matching
-from saematch.naming import names_of
+from saematch.naming import names_of, names_there
 from saematch.sae import SAE
 
 FOLDERS = (
@@ -165,7 +165,7 @@ class Run:
         for entry in self.manifest["saes"]:
             if entry["name"] == name:
                 return entry
-        raise RunError(f"{self.path} has no SAE {name!r}; it has {', '.join(self.names)}")
+        raise RunError(f"{self.path} has no SAE {name!r}; {names_there(name, self.names)}")
 
     def same_weights(self, a: str, b: str) -> bool:
         """Whether two SAEs of the run are one and the same."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from saematch.errors import CheckpointError
+from saematch.naming import names_there
 
 PREFIX = "saematch:"
 RESIDUAL = ("resid_pre_0", *(f"resid_post_{layer}" for layer in range(6)))
@@ -39,7 +40,9 @@ def path(name: str, root: Path | None = None) -> Path:
             "wheel or from the whole repository"
         )
     if name not in known:
-        raise CheckpointError(f"saematch ships no SAE {name!r}; it ships {', '.join(known)}")
+        raise CheckpointError(
+            f"saematch ships no SAE {name!r}; {names_there(name, known, 'ships')}"
+        )
     return (root or folder()) / "saes" / name
 
 

@@ -197,6 +197,27 @@ def test_dark_and_light(tab):
     expect(page).to_have_css("background-color", paper)
 
 
+def test_what_is_being_typed_stays_when_the_page_is_drawn_anew(tab, shipped_run):
+    feature = longest(shipped_run).row(1, named=True)
+    tab.goto(f"#/graph/{feature['site']}/{feature['feature']}?theme=light")
+    node = f"[data-testid=graph-node][aria-label^='{feature['site']} {feature['feature']},']"
+    tab.locator(node).click()
+    fields = [
+        (tab.get_by_test_id("search"), "impo"),
+        (tab.get_by_label(f"Name of {feature['site']} {feature['feature']}"), "a na"),
+        (tab.get_by_label("score from"), "0.1"),
+    ]
+    for field, text in fields:
+        expect(field).to_have_value("")
+        field.press_sequentially(text)
+        theme = tab.locator("html").get_attribute("data-theme")
+        other = "dark" if theme == "light" else "light"
+        # from without, as by the browser's own buttons
+        tab.evaluate(f"location.hash = location.hash.replace('{theme}', '{other}')")
+        expect(tab.locator("html")).to_have_attribute("data-theme", other)
+        expect(field).to_have_value(text)
+
+
 def test_what_is_not_there_is_said(tab):
     tab.goto("#/life/resid_post_3/999999")
     expect(tab.get_by_role("alert")).to_contain_text("resid_post_3 has 1536 features")

@@ -2,10 +2,11 @@ import { useCallback, useLayoutEffect, useMemo, useRef, useState } from "preact/
 import { openExplorer, type Explorer } from "./data/explorer";
 import { overHttp } from "./data/files";
 import { Reader } from "./data/parquet";
-import { parseFeature, Run } from "./data/run";
+import { Run } from "./data/run";
 import { Data } from "./data/tables";
 import { Failure, Loading } from "./parts/notices";
 import { useLoaded } from "./parts/use";
+import { Search } from "./search";
 import { changed, readHash, writeHash, type Change, type State, type ViewName } from "./state";
 import { useTheme } from "./theme";
 import { Evaluation } from "./views/evaluation";
@@ -63,8 +64,6 @@ export function App() {
     setState(next);
   }, []);
   const opened = useLoaded(() => openRun("run/"), []);
-  const search = useRef<HTMLInputElement>(null);
-  useSlash(search);
   const theme = useTheme(state.more.theme, (theme) => go({ more: { theme } }, { replace: true }));
   const run = opened.status === "ready" ? opened.value.run : null;
   const { view: Shown, title } = PAGES[state.view];
@@ -94,30 +93,7 @@ export function App() {
             </a>
           ))}
         </nav>
-        <form
-          role="search"
-          onSubmit={(event) => {
-            event.preventDefault();
-            const text = search.current?.value.trim() ?? "";
-            const exact = run ? parseFeature(run, text) : [];
-            if (exact.length) go({ view: "life", ...exact[0] });
-            else go({ view: "find", more: { q: text } });
-            search.current?.blur();
-          }}
-        >
-          <input
-            ref={search}
-            type="search"
-            placeholder="Token, or 3_100"
-            aria-label="Search features by token, label or number"
-            aria-keyshortcuts="/"
-            autocomplete="off"
-            spellcheck={false}
-            data-testid="search"
-            value={state.more.q ?? ""}
-          />
-          <kbd aria-hidden="true">/</kbd>
-        </form>
+        <Search run={run} asked={state.more.q ?? ""} go={go} />
         {theme}
       </header>
       <main id="main" tabIndex={-1}>
@@ -140,23 +116,4 @@ function skip(event: Event) {
   // the hash holds the state, so that it cannot name a place on the page
   event.preventDefault();
   document.getElementById("main")?.focus();
-}
-
-/** `/` goes to the search box, Escape leaves it. */
-function useSlash(search: { current: HTMLInputElement | null }) {
-  useLayoutEffect(() => {
-    const onKeyDown = (event: KeyboardEvent) => {
-      const target = event.target as HTMLElement;
-      const typing = target.matches("input, textarea, select, [contenteditable]");
-      if (event.key === "/" && !typing && !event.metaKey && !event.ctrlKey && !event.altKey) {
-        event.preventDefault();
-        search.current?.focus();
-        search.current?.select();
-      } else if (event.key === "Escape" && target === search.current) {
-        search.current?.blur();
-      }
-    };
-    addEventListener("keydown", onKeyDown);
-    return () => removeEventListener("keydown", onKeyDown);
-  }, []);
 }

@@ -36,6 +36,7 @@ from saematch.atomic import sweep
 from saematch.errors import RunError
 from saematch.ledger import read_table, writing
 from saematch.manifest import now
+from saematch.naming import names_there
 from saematch.sae import SAE
 
 SHARD_TOKENS = 65_536
@@ -155,7 +156,7 @@ class ActivationStore:
         for entry in self.cache["saes"]:
             if entry["name"] == name:
                 return entry
-        raise RunError(f"{self.path} has no SAE {name!r}; it has {', '.join(self.names)}")
+        raise RunError(f"{self.path} has no SAE {name!r}; {names_there(name, self.names)}")
 
     def named(self, checksum: str, hook: str | None = None) -> str:
         """What the store calls the SAE of that checksum (`saematch.manifest.checksum`).

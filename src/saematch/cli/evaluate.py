@@ -231,13 +231,14 @@ class _Progress:
 
 def _pair(run: Run, name: str) -> tuple[str, str]:
     from saematch.errors import RunError
+    from saematch.naming import names_there
 
     a, _, b = name.partition("--")
     for one in (a, b):
         if one not in run.names:
             raise RunError(
-                f"--pairs {name}: {run.path} has no SAE {one!r}; it has {', '.join(run.names)}, "
-                "and a pair is two of them, A--B"
+                f"--pairs {name}: {run.path} has no SAE {one!r}; "
+                f"{names_there(one, run.names)}, and a pair is two of them, A--B"
             )
     return a, b
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +13,10 @@ import polars as pl
 from saematch.contexts import Context, top_contexts
 from saematch.errors import RunError
 from saematch.flow.layers import STREAM, Layers, Pair
+from saematch.naming import names_there
 from saematch.runs import Run
 
 SKIPS = 1  # layers in a row that a way may leave out where they have no match
-NAMES = 12  # listed in an error
 Cuts = Mapping[tuple[str, str], float | None]  # by pair: the largest p-value of a match
 
 
@@ -172,13 +171,9 @@ def find(layers: Layers, site: str, feature: int | None = None) -> tuple[str, in
 def _site(layers: Layers, site: str) -> str:
     if site in layers.names:
         return site
-    shown = ", ".join(layers.names[:NAMES])
-    if len(layers.names) > NAMES:
-        shown += f", ... ({len(layers.names)} in all)"
+    known = names_there(site, layers.names)
     if not site.isdecimal():
-        meant = _meant(site, layers.names)
-        hint = f"did you mean {meant}? It has" if meant else "it has"
-        raise RunError(f"the run has no SAE {site!r}; {hint} {shown}")
+        raise RunError(f"the run has no SAE {site!r}; {known}")
     residual = [
         name
         for name in layers.streams.get(STREAM, ())
@@ -192,13 +187,7 @@ def _site(layers: Layers, site: str) -> str:
         return residual[0]
     if residual:
         raise RunError(f"layer {site} has several SAEs, name one: {', '.join(residual)}")
-    raise RunError(f"the run has no SAE of the residual stream at layer {site}; it has {shown}")
-
-
-def _meant(site: str, names: tuple[str, ...]) -> str | None:
-    """The name that is most like `site`, of those with the same numbers."""
-    alike = [name for name in names if re.findall(r"\d+", name) == re.findall(r"\d+", site)]
-    return next(iter(get_close_matches(site, alike, n=1)), None)
+    raise RunError(f"the run has no SAE of the residual stream at layer {site}; {known}")
 
 
 def _neighbours(layers: Layers, site: str, ahead: bool) -> list[str]:

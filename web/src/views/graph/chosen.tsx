@@ -1,6 +1,7 @@
 import { grouped, named, pinned, type Marks } from "../../data/marks";
 import type { Neighbourhood } from "../../data/neighbourhood";
 import { FeatureChip } from "../../parts/chip";
+import { Field } from "../../parts/field";
 import { changed, writeHash } from "../../state";
 import type { ViewProps } from "../view";
 
@@ -42,13 +43,13 @@ export function Chosen(
               go={go}
               href={writeHash(changed(state, { view: "life", site: life.site, feature: life.feature }))}
             />
-            <input
+            <Field
               class="filter"
-              aria-label={`Name of ${life.site} ${life.feature}`}
+              label={`Name of ${life.site} ${life.feature}`}
               placeholder="Name it"
               maxLength={200}
               value={marks.names.get(life.node) ?? ""}
-              onChange={(event) => mark(named(marks, life.node, event.currentTarget.value))}
+              onDone={({ value }) => mark(named(marks, life.node, value))}
             />
           </li>
         ))}

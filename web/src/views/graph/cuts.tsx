@@ -2,6 +2,7 @@ import type { Listed } from "../../data/communities";
 import type { Reach } from "../../data/neighbourhood";
 import type { Run } from "../../data/run";
 import { pValue } from "../../draw/format";
+import { Field } from "../../parts/field";
 import { Segments } from "../../parts/segments";
 import type { ViewProps } from "../view";
 
@@ -42,12 +43,11 @@ export function Cuts(props: ViewProps & { reach: Reach; community: Listed | null
       </label>
       <label>
         score from
-        <input
+        <Field
           type="number"
-          step="any"
           placeholder="any"
           value={state.more.score ?? ""}
-          onChange={(event) => set({ score: event.currentTarget.value })}
+          onDone={({ value }) => set({ score: value })}
         />
       </label>
       <Segments

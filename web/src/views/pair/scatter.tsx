@@ -7,6 +7,7 @@ import { resolved } from "../../draw/colours";
 import { count, figure, pValue } from "../../draw/format";
 import { hexbins } from "../../draw/hexbins";
 import { ticked } from "../../draw/ticks";
+import { Field } from "../../parts/field";
 import { useWidth } from "../../parts/use";
 import "./plots.css";
 
@@ -201,14 +202,12 @@ export function BrushFields(props: {
   };
   const of = { x: brush?.x ?? whole(axes.x), y: brush?.y ?? whole(axes.y) };
   const field = (axis: "x" | "y", end: 0 | 1, label: string) => (
-    <input
+    <Field
       type="number"
-      step="any"
-      aria-label={label}
+      label={label}
       value={brush ? Number(of[axis][end].toPrecision(4)) : ""}
       placeholder={figure(of[axis][end])}
-      onChange={(event) => {
-        const value = event.currentTarget.valueAsNumber;
+      onDone={({ valueAsNumber: value }) => {
         if (Number.isNaN(value)) return props.onBrush(null);
         const next: [number, number] = [...of[axis]];
         next[end] = value;
