@@ -420,7 +420,7 @@ def test_an_evaluation_that_grows_is_never_lost_on_the_way(tmp_path, monkeypatch
     run.add_evaluation({"values": frame}, {"options": {"seed": 0}})
     monkeypatch.setattr(Run, "write", _full_disk)
     with pytest.raises(RunError):
-        run.add_evaluation({"values": frame}, {"options": {"seed": 0}, "texts": {}})
+        run.add_evaluation({"values": frame}, {"options": {"seed": 0}, "texts": {}}, grows=True)
     assert Run.open(run.path).evaluation_table("values").equals(frame)
 
 

@@ -238,15 +238,16 @@ class Run:
         self._add("relations", tables, summary)
 
     def add_evaluation(
-        self, tables: Mapping[str, pl.DataFrame], summary: Mapping[str, Any]
+        self,
+        tables: Mapping[str, pl.DataFrame],
+        summary: Mapping[str, Any],
+        grows: bool = False,
     ) -> None:
         """The same of an evaluation: `evaluation/NAME.parquet`.
 
-        It stays when a pair is added: what it says of the pairs there were remains true. Of the
-        same options it grows row by row, and what is there already is not lost on the way.
+        It stays when a pair is added: what it says of the pairs there were remains true. One that
+        `grows` has all the rows that are there, and those are not lost on the way.
         """
-        there = self.evaluation
-        grows = there is not None and there.get("options") == plain(summary.get("options"))
         self._add("evaluation", tables, summary, grows=grows)
 
     @property

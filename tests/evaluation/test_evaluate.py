@@ -209,6 +209,28 @@ def test_what_is_there_is_not_made_again(saes, tmp_path):
     assert set(entry["texts"]) == {"one"}
 
 
+def test_transports_are_added_to_what_is_there(saes, tmp_path):
+    run = made(saes, tmp_path, [(0, 1), (1, 2)])
+    load = loader(saes)
+    first = evaluate_run(run, SmallModel(), TEXTS, FIT, FEW, load=load)
+    few = replace(FEW, transports=(4,))
+    pair = run.pairs[:1]
+    table = evaluate_run(run, SmallModel(), TEXTS, FIT, few, load=load, pairs=pair)
+    is_new = pl.col("estimate").str.starts_with("transport")
+    key = ["a", "b", "texts", "estimate", "links", "carry", "q", "metric"]
+    assert table.filter(~is_new).sort(key).equals(first.sort(key))
+    added = table.filter(is_new)
+    assert added.select("a", "b").unique().rows() == pair
+    assert set(added["texts"]) == set(TEXTS)
+    assert run.evaluation is not None
+    assert run.evaluation["options"]["transports"] == [4]
+    assert set(run.evaluation_table("transports")["k"]) == {4}
+    both = evaluate_run(run, SmallModel(), TEXTS, FIT, few, load=load)
+    assert both.filter(is_new).select("a", "b").unique().height == 2
+    with pytest.raises(RunError, match=r"transports is \[4\] there, \[\] here"):
+        evaluate_run(run, SmallModel(), TEXTS, FIT, FEW, load=load)
+
+
 def test_a_pair_gets_the_chain_that_came_after_it(saes, tmp_path):
     run = made(saes, tmp_path, [(0, 2)])
     a, _, c = run.names

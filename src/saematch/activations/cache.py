@@ -59,7 +59,8 @@ def cache_differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list
     """What makes two stores hold different things, in words; none where they hold the same."""
 
     def asked(content: Mapping[str, Any]) -> dict[str, Any]:
-        options = {**content["options"], **{k: content[k] for k in ("texts", "model")}}
+        texts = {key: value for key, value in content["texts"].items() if key != "digest"}
+        options = {**content["options"], "texts": texts, "model": content["model"]}
         kept = {key: content[key] for key in ("saematch", "saes")}
         return {**kept, "command": "activations", "options": options}
 
@@ -68,7 +69,11 @@ def cache_differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list
         for old, new in zip(there["saes"], here["saes"], strict=False)
         if old["name"] == new["name"] and old["hook"] != new["hook"]
     ]
-    return differences(asked(there), asked(here)) + moved
+    found = differences(asked(there), asked(here)) + moved
+    # what follows from another option is said by that alone
+    if not found and there["texts"].get("digest") != here["texts"].get("digest"):
+        found.append("the same texts have other tokens there")
+    return found
 
 
 def _fault(content: dict[str, Any]) -> str | None:

@@ -96,7 +96,8 @@ def evaluate(
     SAE Match's estimate of a later hidden state (encode, permute, rescale, decode) takes the place
     of the true one, beside leaving the layers out, encoding and decoding, and a least-squares map.
     Delta-loss, explained variance and matching scores, with 95 % intervals over examples. The same
-    call again takes up where it stopped; with more texts or pairs it adds those.
+    call again takes up where it stopped; with more texts, more pairs or a first --transport it adds
+    those.
     """
     from saematch.checkpoints import load
     from saematch.cli.work import open_quietly, pick_device, warn_unfinished

@@ -9,13 +9,16 @@ import polars as pl
 from saematch.cli.report import new_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
     from rich.table import Table
 
     from saematch.runs import Run
 
 # what is shown pair by pair: heading, estimate, links
-MAIN = (
+Entry = tuple[str, str, str | None]
+MAIN: tuple[Entry, ...] = (
     ("drop", "drop", None),
     ("least\nsquares", "least squares", None),
     ("encode-\ndecode B", "encode-decode target", None),
@@ -101,7 +104,8 @@ def _pairs(here: pl.DataFrame) -> Table | None:
         "drop: A's hidden state. beyond chance: the partial variant, matches beyond chance by B's "
         "decoder, the other features by A's."
         + " composed: matches of neighbours, chained."
-        * any(e == "composed" for _, e, _ in kept),
+        * any(e == "composed" for _, e, _ in kept)
+        + _widest(losses, kept),
     )
     shown.add_column("A → B", overflow="fold")
     for label, *_ in kept:
@@ -111,6 +115,13 @@ def _pairs(here: pl.DataFrame) -> Table | None:
         cells = [_first(_of(pair, *entry[1:])) for entry in kept]
         shown.add_row(f"{a} → {b}", *cells)
     return shown
+
+
+def _widest(losses: pl.DataFrame, kept: Sequence[Entry]) -> str:
+    """How wide the intervals of what is shown are; nothing where there are none."""
+    some = pl.concat([_of(losses, *entry[1:]) for entry in kept])
+    most = (some["high"] - some["low"]).fill_nan(None).max()
+    return "" if most is None else f" 95 % intervals over examples: at most {most:.3f} wide."
 
 
 def _estimates(near: pl.DataFrame) -> Table:

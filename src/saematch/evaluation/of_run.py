@@ -27,7 +27,7 @@ from saematch.evaluation.evaluate import (
 from saematch.evaluation.pairing import Pairing
 from saematch.evaluation.splice import Model
 from saematch.evaluation.tally import Known
-from saematch.evaluation.transports import EDGES_SCHEMA, Transports, of_pair
+from saematch.evaluation.transports import EDGES_SCHEMA, Transports, name_of, of_pair
 from saematch.flow.layers import Layers, depth
 from saematch.manifest import checksum
 from saematch.runs import Run
@@ -59,7 +59,8 @@ def evaluate_run(
 
     What is there already is not computed again, pair by pair and text set by text set. Two layers
     or more apart, a chain of neighbours' matchings is evaluated beside the direct one, or alone; a
-    pair that was evaluated before its chain, or its own matching, was there is evaluated again.
+    pair that was evaluated before its chain, its own matching, or any transports were there is
+    evaluated again.
 
     Args:
         run: its SAEs are loaded again from where they came from, two at a time.
@@ -91,15 +92,15 @@ def evaluate_run(
     )
     table = made.kept(run, overwrite)
     edges = made.kept_edges(run, table)
-    more = None
-    if chosen.transports:
-        more = Transports(model, fitted[1], chosen.transports, chosen.seed)
+    ks = chosen.transports
+    more = Transports(model, fitted[1], ks, chosen.seed) if ks else None
+    fits = [name_of(k, carried) for k in ks for carried in (False, True)]
     there = set(table.select("a", "b", "texts", "estimate").unique().iter_rows())
     layers = Layers.of(run)
     held = _Held(run, load)
     known: dict[str, Known] = {name: {} for name in texts}
     for names in evaluable(run, reach) if pairs is None else pairs:
-        ways = _ways(run, layers, names)
+        ways = [*_ways(run, layers, names), *fits]
         missing = [name for name in texts if any((*names, name, way) not in there for way in ways)]
         if not missing:
             continue
@@ -188,13 +189,16 @@ class Made:
         used = {name: known[name] for name in table["texts"].unique() if name in known}
         used[texts] = self.digests[texts]
         fitted = {"fit_texts": self.fit_digest}
-        run.add_evaluation(tables, {"options": self.options, "texts": used, **fitted})
+        summary = {"options": self.options, "texts": used, **fitted}
+        there = run.evaluation
+        grows = there is not None and not self._differences(there)
+        run.add_evaluation(tables, summary, grows=grows)
 
     def _differences(self, there: Mapping[str, Any]) -> list[str]:
         found = [
             f"{key} is {there['options'].get(key)} there, {value} here"
             for key, value in _listed(self.options).items()
-            if there["options"].get(key) != value
+            if there["options"].get(key) != value and not self._adds(key, there)
         ]
         for name, value in self.digests.items():
             if there["texts"].get(name, value) != value:
@@ -202,6 +206,10 @@ class Made:
         if not found and there["fit_texts"] != self.fit_digest:
             found.append("it was fitted on other examples")
         return found
+
+    def _adds(self, key: str, there: Mapping[str, Any]) -> bool:
+        """Whether this makes the first transports, beside which all that is there stays true."""
+        return key == "transports" and not there["options"].get(key)
 
 
 class _Held:

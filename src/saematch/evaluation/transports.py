@@ -33,6 +33,11 @@ EDGES_SCHEMA = {
 }
 
 
+def name_of(k: int, carried: bool) -> str:
+    """What the estimate by a transport is called."""
+    return f"transport{' + error' * carried}, k = {k}"
+
+
 class Transports:
     """Fits transports of several sparsities for each pair it is asked for, and keeps their edges.
 
@@ -69,8 +74,7 @@ class Transports:
                 seed=self._seed,
             )
             for k in self._ks:
-                name = f"transport{' + error' * carried}, k = {k}"
-                estimates.append(transported(found[k], name, error=carried))
+                estimates.append(transported(found[k], name_of(k, carried), error=carried))
                 named = {"k": pl.lit(k), "carried": pl.lit(carried)}
                 edges.append(found[k].edges().with_columns(**named))
         self.edges = pl.concat(edges)
