@@ -96,7 +96,9 @@ def test_what_the_model_writes_is_fitted_on(tmp_path):
     found = called(*given)
     assert found.exit_code == 0, found.output
     assert "fitted on 152 tokens of written" in " ".join(found.output.split())
-    assert re.search(r"intervals over examples: at most 0\.\d+ wide", " ".join(found.output.split()))
+    assert re.search(
+        r"intervals over examples: at most 0\.\d+ wide", " ".join(found.output.split())
+    )
     table = Run.open(run.path).evaluation_table("values")
     assert set(table["fit"]) == {"written"}
     # the same call again writes the same text, so that nothing is made anew or refused

@@ -11,6 +11,7 @@ import torch
 from saematch import SAE, Conventions, SaematchError
 from saematch.activations.feature_activations import FeatureActivations
 from saematch.transport import Schedule, SparseTransport, fit_transport, fit_transports
+from saematch.transport.reading import REACHES
 from saematch.transport.sparse import threshold
 
 D, A, B = 24, 30, 20
@@ -203,29 +204,28 @@ def test_features_that_never_fire_or_are_excluded_do_no_harm():
 
 
 def test_edges_from_earlier_tokens_are_recovered():
-    """Features of B that read one source here, one on the token before, one so far."""
+    """Features of B that read a source here, one on the token before, one lately, one so far."""
     truth, _ = planted()
     g = torch.Generator().manual_seed(6)
-    f = sources(4000)
-    example = torch.arange(400).repeat_interleave(10)
-    W = torch.zeros(3 * A, B)
+    f = sources(8000)
+    example = torch.arange(100).repeat_interleave(80)
+    W = torch.zeros(4 * A, B)
     for j in range(B):
-        at = torch.randperm(A, generator=g)[:3] + torch.tensor([0, A, 2 * A])
-        W[at, j] = torch.tensor([1.5, 1.4, 3.0])
+        at = torch.randperm(A, generator=g)[:4] + torch.tensor([0, A, 2 * A, 3 * A])
+        W[at, j] = torch.tensor([1.5, 1.4, 3.0, 5.0])  # means vary less
     true = dataclasses.replace(
         truth,
-        reaches=("here", "previous", "so far"),
+        reaches=tuple(REACHES),
         weight=sp.csr_array(W.T.numpy()),
         bias=torch.full((B,), -0.5),
     )
     x = true.estimate(f, example=example)
     activations = FeatureActivations(table(f).matrix, example.numpy().astype(np.int32))
-    found = fit_transport(truth.a, truth.b, activations, x, k=3, schedule=QUICK)
+    found = fit_transport(truth.a, truth.b, activations, x, k=4, schedule=QUICK)
     edges = set(found.edges().select("source", "reach", "target").iter_rows())
-    reaches = ("here", "previous", "so far")
-    wanted = {(int(s) % A, reaches[int(s) // A], int(j)) for s, j in W.nonzero()}
+    wanted = {(int(s) % A, tuple(REACHES)[int(s) // A], int(j)) for s, j in W.nonzero()}
     assert len(edges & wanted) >= 0.9 * len(wanted)
-    alone = fit_transport(truth.a, truth.b, activations, x, k=3, reaches=HERE, schedule=QUICK)
+    alone = fit_transport(truth.a, truth.b, activations, x, k=4, reaches=HERE, schedule=QUICK)
     assert found.loss < 0.2 * alone.loss
 
 

@@ -103,8 +103,7 @@ def _pairs(here: pl.DataFrame) -> Table | None:
         "Delta-loss in nats, with the estimate of B's hidden state in place of the true one",
         "drop: A's hidden state. beyond chance: the partial variant, matches beyond chance by B's "
         "decoder, the other features by A's."
-        + " composed: matches of neighbours, chained."
-        * any(e == "composed" for _, e, _ in kept)
+        + " composed: matches of neighbours, chained." * any(e == "composed" for _, e, _ in kept)
         + _widest(losses, kept),
     )
     shown.add_column("A → B", overflow="fold")

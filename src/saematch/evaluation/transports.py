@@ -26,7 +26,7 @@ EDGES_SCHEMA = {
     "carried": pl.Boolean,  # fitted for use with A's error carried along
     "source": pl.Int32,
     "target": pl.Int32,
-    "reach": pl.String,  # where the source is read: here, previous, so far
+    "reach": pl.String,  # where the source is read: here, previous, recent, so far
     "weight": pl.Float32,
     "share": pl.Float32,
     "sufficient": pl.Boolean,

@@ -95,7 +95,8 @@ def fit_transport(
         target: raw activations at the site that B writes, on the same tokens.
         k: the most edges per feature of B.
         carried: what will be added to B's reconstruction, such as A's error `x_a - x_hat_a`.
-        reaches: where features of A are read: "here", on the "previous" token, "so far".
+        reaches: where features of A are read: "here", on the "previous" token, on "recent" ones,
+            "so far".
         downstream: what the finish is fitted by; the hidden state itself unless given.
         schedule: how long and how fast to fit.
         seed: of the order of tokens.

@@ -1,8 +1,8 @@
-"""Where in a text features of B read those of A: on the token itself, the one before, all so far.
+"""Where in a text features of B read those of A: on the token itself, or on those before it.
 
 Attention carries over what earlier tokens hold. A map that reads a token alone cannot know it:
-"previous" is what a head that looks one token back hands on, "so far" what one that looks at all
-tokens alike does.
+"previous" is what a head that looks one token back hands on, "recent" what one that looks at the
+last few does, the latest most, "so far" what one that looks at all tokens alike does.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from torch import Tensor
 from saematch.activations.feature_activations import FeatureActivations
 from saematch.errors import SaematchError
 
-Reach = Literal["here", "previous", "so far"]
+FADING = 0.75  # a token counts for so much of the one after it, where recent ones are read
+LAST = 16  # recent tokens, this one included: the farthest counts for a hundredth of this one
+Reach = Literal["here", "previous", "recent", "so far"]
 REACHES: dict[Reach, str] = {
     "here": "on the token itself",
     "previous": "on the token before it in the same example; none before the first",
+    "recent": f"mean over the last {LAST} tokens, each counting {FADING:g} of the one after it",
     "so far": "mean over the tokens of the example up to and with this one",
 }
 
@@ -80,7 +83,16 @@ def _read(f: Tensor, reaches: Sequence[Reach]) -> Tensor:
                 parts.append(f)
             case "previous":
                 parts.append(torch.nn.functional.pad(f[:-1], (0, 0, 1, 0)))
+            case "recent":
+                parts.append(_fading(len(f)).to(f) @ f)
             case "so far":
                 count = torch.arange(1, len(f) + 1, dtype=f.dtype, device=f.device)
                 parts.append(f.cumsum(0) / count[:, None])
     return torch.cat(parts, 1)
+
+
+def _fading(tokens: int) -> Float[Tensor, "tokens tokens"]:
+    """How much each token counts for each, where recent ones are read; rows sum to 1."""
+    age = torch.arange(tokens)[:, None] - torch.arange(tokens)
+    weight = torch.where((age >= 0) & (age < LAST), FADING ** age.double(), 0.0)
+    return weight / weight.sum(1, keepdim=True)
