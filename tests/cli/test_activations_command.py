@@ -182,7 +182,7 @@ def test_a_text_that_changed_is_other_text(tmp_path):
     text.write_text("The quick brown fox jumps over the lazy dog.\n" * 3)
     call("activations", *given)
     text.write_text("import numpy as np\n" * 5)
-    with pytest.raises(RunError, match="same texts have other tokens there"):
+    with pytest.raises(RunError, match="the texts have other tokens there"):
         call("activations", *given)
 
 

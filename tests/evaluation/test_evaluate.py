@@ -227,8 +227,46 @@ def test_transports_are_added_to_what_is_there(saes, tmp_path):
     assert set(run.evaluation_table("transports")["k"]) == {4}
     both = evaluate_run(run, SmallModel(), TEXTS, FIT, few, load=load)
     assert both.filter(is_new).select("a", "b").unique().height == 2
-    with pytest.raises(RunError, match=r"transports is \[4\] there, \[\] here"):
+    assert run.evaluation_table("transports").select("a", "b").unique().height == 2
+    begun = []
+    again = evaluate_run(
+        run, SmallModel(), TEXTS, FIT, few, load=load, begun=lambda *call: begun.append(call)
+    )
+    assert not begun
+    assert again.equals(both)
+    asked = r"transports is \[4\] there, \[\] here; ask for the same transports"
+    with pytest.raises(RunError, match=asked):
         evaluate_run(run, SmallModel(), TEXTS, FIT, FEW, load=load)
+
+
+@pytest.mark.parametrize("last", ["transports", "values"])
+def test_transports_that_a_killed_call_left_half_written_are_made_again(
+    saes, tmp_path, monkeypatch, last
+):
+    run = made(saes, tmp_path, [(0, 1)])
+    load, one = loader(saes), {"one": TEXTS["one"]}
+    few = replace(FEW, transports=(4,))
+    first = evaluate_run(run, SmallModel(), one, FIT, FEW, load=load)
+    write = Run.write
+
+    def killed(self, place, table):
+        write(self, place, table)
+        if place.endswith(f"{last}.parquet"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_run(run, SmallModel(), one, FIT, few, load=load)
+    monkeypatch.undo()
+    run = Run.open(run.path)
+    assert run.evaluation is not None
+    assert run.evaluation["options"]["transports"] == []
+    others = replace(FEW, transports=(8,))
+    table = evaluate_run(run, SmallModel(), one, FIT, others, load=load)
+    assert set(run.evaluation_table("transports")["k"]) == {8}
+    is_new = pl.col("estimate").str.starts_with("transport")
+    assert set(table.filter(is_new)["estimate"]) == {"transport, k = 8", "transport + error, k = 8"}
+    assert table.filter(~is_new).height == first.height
 
 
 def test_a_pair_gets_the_chain_that_came_after_it(saes, tmp_path):

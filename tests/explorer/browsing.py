@@ -66,8 +66,16 @@ def _minus(text: str) -> str:
 
 def becomes(page, read: Callable[[], object], wanted: object) -> None:
     """What is read from a page is `wanted`, now or soon: a page draws in its own time."""
-    patience = time.monotonic() + PATIENCE
-    while (found := read()) != wanted and time.monotonic() < patience:
+    last = time.monotonic() + PATIENCE
+    while True:
+        try:
+            found = read()
+        except IndexError:  # a list that is shorter yet than what is looked for
+            if time.monotonic() > last:
+                raise
+        else:
+            if found == wanted or time.monotonic() > last:
+                break
         page.wait_for_timeout(50)
     assert found == wanted
 

@@ -212,7 +212,7 @@ def test_what_is_being_typed_stays_when_the_page_is_drawn_anew(tab, shipped_run)
         field.press_sequentially(text)
         theme = tab.locator("html").get_attribute("data-theme")
         other = "dark" if theme == "light" else "light"
-        # from without, as by the browser's own buttons
+        # from outside, as by the browser's own buttons
         tab.evaluate(f"location.hash = location.hash.replace('{theme}', '{other}')")
         expect(tab.locator("html")).to_have_attribute("data-theme", other)
         expect(field).to_have_value(text)

@@ -76,7 +76,7 @@ def test_filters_keep_what_fulfils_them(tab, features, filters, kept):
     expect(tab.get_by_test_id("found")).to_contain_text(f"{len(wanted):,} of ")
     tab.get_by_role("button", name="Clear filters").click()
     expect(tab.get_by_test_id("found")).not_to_contain_text(f"{len(wanted):,} of ")
-    assert "site=" not in tab.url
+    expect(tab).not_to_have_url(re.compile("site="))
 
 
 def test_origin_and_community(tab, features, shipped_run):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from browsing import becomes, cells, hosted, needs_browser, watched
+from browsing import becomes, cells, hosted, needs_browser, settled, watched
 
 import saematch
 from saematch.explorer import explore
@@ -115,6 +115,7 @@ def at(tab, view: str, *places: object, **more: object) -> None:
 def unharmed(tab) -> None:
     """Nothing of the run has become an element, and nothing is wider than the window."""
     tab.wait_for_load_state("networkidle")
+    settled(tab)
     measured = """() => ({
         elements: document.querySelectorAll(
             "main img, main script, header img, [onerror], [onload], [onclick], main i b"

@@ -129,7 +129,7 @@ def test_a_part_of_the_scatter_is_listed(tab, heard):
 def test_dragging_over_the_scatter_lists_what_lies_there(tab, heard):
     tab.goto(f"#/pair/{A}/{B}")
     box = tab.locator(".scatter canvas")
-    expect(box).to_be_visible()
+    expect(tab.locator(".scatter svg")).to_be_visible()  # its width is known
     settled(tab)
     box.scroll_into_view_if_needed()
     at = box.bounding_box()

@@ -99,7 +99,7 @@ def test_keep(graph):
 
 
 def test_unknown_sites_and_features_are_errors(graph):
-    with pytest.raises(RunError, match="no SAE 'l9'; there are l0, l1, l2"):
+    with pytest.raises(RunError, match="no SAE 'l9'; it has l0, l1, l2"):
         graph.around("l9", 0)
     for feature in (-1, 4):
         with pytest.raises(RunError, match=f"l1 has no feature {feature}; it has 0 to 3"):

@@ -1,19 +1,17 @@
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 
 /** Light or dark, as the URL says or else the system; the switch that changes it. */
 export function useTheme(chosen: string | undefined, choose: (theme: string) => void) {
   const query = matchMedia("(prefers-color-scheme: dark)");
   const [dark, setDark] = useState(query.matches);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const follow = () => setDark(query.matches);
     query.addEventListener("change", follow);
     return () => query.removeEventListener("change", follow);
   }, []);
   const theme = chosen === "dark" || chosen === "light" ? chosen : dark ? "dark" : "light";
   // while it renders, not after: what is drawn on the page below takes its colours from there
-  useMemo(() => {
-    document.documentElement.dataset.theme = theme;
-  }, [theme]);
+  document.documentElement.dataset.theme = theme;
   const other = theme === "dark" ? "light" : "dark";
   return (
     <button

@@ -72,7 +72,7 @@ def cache_differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list
     found = differences(asked(there), asked(here)) + moved
     # what follows from another option is said by that alone
     if not found and there["texts"].get("digest") != here["texts"].get("digest"):
-        found.append("the same texts have other tokens there")
+        found.append("the texts have other tokens there")
     return found
 
 

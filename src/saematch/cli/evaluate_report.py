@@ -143,8 +143,9 @@ def _estimates(near: pl.DataFrame) -> Table:
     for row in rows.to_dicts():
         mine = near.filter(*(pl.col(key).eq_missing(pl.lit(row[key])) for key in keys))
         less = mine.filter(metric=LESS)
+        some = mine.filter(metric="delta-loss").height
         shown.add_row(
-            label_of(row),
+            label_of(row) + f" ({some} of the pairs)" * (some < count),
             _number(_median(mine, "delta-loss"), ".3f"),
             _number(_median(mine, "explained variance"), ".3f"),
             f"{less.filter(pl.col('low') > 0).height}" if len(less) else "",

@@ -32,6 +32,7 @@ from saematch.flow.layers import Layers, depth
 from saematch.manifest import checksum
 from saematch.runs import Run
 from saematch.sae import SAE
+from saematch.transport.reading import REACHES
 
 TABLE = "values"
 EDGES = "transports"
@@ -85,8 +86,9 @@ def evaluate_run(
             was, or has other weights; a pair is neither matched nor joined by a chain.
     """
     chosen, fitted = options or Options(), fit_texts(texts, fit)
+    read = {"reaches": tuple(REACHES)} if chosen.transports else {}
     made = Made(
-        {"model": model_name, "dtype": dtype, "fit": fitted[0], **asdict(chosen)},
+        {"model": model_name, "dtype": dtype, "fit": fitted[0], **asdict(chosen), **read},
         {name: digest(examples) for name, examples in texts.items()},
         digest(fitted[1]),
     )
@@ -112,7 +114,8 @@ def evaluate_run(
             if more is not None:
                 others = edges.filter(~((pl.col("a") == names[0]) & (pl.col("b") == names[1])))
                 edges = pl.concat([others, of_pair(more.edges, *names)])
-            made.write(run, {TABLE: table, EDGES: edges}, name)
+            # edges first: a pair counts as done by its values
+            made.write(run, {EDGES: edges, TABLE: table}, name)
     return table
 
 
@@ -172,7 +175,11 @@ class Made:
                 f"{run.path} holds an evaluation that was made otherwise: {'; '.join(different)}; "
                 "discard it with --overwrite (overwrite=True)"
             )
-        return run.evaluation_table(TABLE)
+        table = run.evaluation_table(TABLE)
+        if not there["options"].get("transports"):
+            # what a call that was killed left of its transports
+            table = table.filter(~pl.col("estimate").str.starts_with("transport"))
+        return table
 
     def kept_edges(self, run: Run, table: pl.DataFrame) -> pl.DataFrame:
         """The edges of the transports that the kept table is of."""
@@ -203,13 +210,15 @@ class Made:
         for name, value in self.digests.items():
             if there["texts"].get(name, value) != value:
                 found.append(f"{name} has other examples there")
+        if found and not self.options["transports"] and there["options"].get("transports"):
+            found.append("ask for the same transports to add to it")
         if not found and there["fit_texts"] != self.fit_digest:
             found.append("it was fitted on other examples")
         return found
 
     def _adds(self, key: str, there: Mapping[str, Any]) -> bool:
         """Whether this makes the first transports, beside which all that is there stays true."""
-        return key == "transports" and not there["options"].get(key)
+        return key in ("transports", "reaches") and not there["options"].get("transports")
 
 
 class _Held:

@@ -13,6 +13,7 @@ from numpy import ndarray
 
 from saematch.errors import RunError
 from saematch.flow.layers import Layers, Pair
+from saematch.naming import names_there
 from saematch.runs import Run
 from saematch.sae import Site
 
@@ -134,7 +135,7 @@ class FlowGraph:
             RunError: there is no such SAE, or it has no such feature.
         """
         if site not in self.starts:
-            raise RunError(f"there is no SAE {site!r}; there are {', '.join(self.names)}")
+            raise RunError(f"the graph has no SAE {site!r}; {names_there(site, self.names)}")
         if not 0 <= feature < self.features[site]:
             last = self.features[site] - 1
             raise RunError(f"{site} has no feature {feature}; it has 0 to {last}")

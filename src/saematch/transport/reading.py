@@ -21,7 +21,7 @@ from saematch.activations.feature_activations import FeatureActivations
 from saematch.errors import SaematchError
 
 FADING = 0.75  # a token counts for so much of the one after it, where recent ones are read
-LAST = 16  # recent tokens, this one included: the farthest counts for a hundredth of this one
+LAST = 16  # recent tokens, this one included: the farthest counts for a seventy-fifth of this one
 Reach = Literal["here", "previous", "recent", "so far"]
 REACHES: dict[Reach, str] = {
     "here": "on the token itself",
@@ -84,15 +84,16 @@ def _read(f: Tensor, reaches: Sequence[Reach]) -> Tensor:
             case "previous":
                 parts.append(torch.nn.functional.pad(f[:-1], (0, 0, 1, 0)))
             case "recent":
-                parts.append(_fading(len(f)).to(f) @ f)
+                parts.append(_recent(f))
             case "so far":
                 count = torch.arange(1, len(f) + 1, dtype=f.dtype, device=f.device)
                 parts.append(f.cumsum(0) / count[:, None])
     return torch.cat(parts, 1)
 
 
-def _fading(tokens: int) -> Float[Tensor, "tokens tokens"]:
-    """How much each token counts for each, where recent ones are read; rows sum to 1."""
-    age = torch.arange(tokens)[:, None] - torch.arange(tokens)
-    weight = torch.where((age >= 0) & (age < LAST), FADING ** age.double(), 0.0)
-    return weight / weight.sum(1, keepdim=True)
+def _recent(f: Tensor) -> Tensor:
+    total, weight = torch.zeros_like(f), f.new_zeros(len(f), 1)
+    for age in range(min(LAST, len(f))):
+        total[age:] += FADING**age * f[: len(f) - age]
+        weight[age:] += FADING**age
+    return total / weight

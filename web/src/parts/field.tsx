@@ -2,7 +2,7 @@ import type { TargetedEvent } from "preact";
 import { useState } from "preact/hooks";
 
 /**
- * A field that is heard when it is left, or Enter pressed.
+ * A field that is heard when it is left, or when Enter is pressed.
  *
  * What is being typed stays, however often the page around it is drawn meanwhile.
  */
@@ -25,6 +25,8 @@ export function Field(props: {
       setTyped(null);
       onDone(event.currentTarget);
     },
+    // one that is as it was before is left without a change
+    onBlur: () => setTyped(null),
   };
   return type === "number" ? (
     <input {...its} type="number" step="any" aria-label={label} />

@@ -3,7 +3,7 @@ import type { ComponentChildren } from "preact";
 /** Says that something is on its way; appears only after a moment, so that it does not flash. */
 export function Loading({ what }: { what: string }) {
   return (
-    <p class="notice loading" role="status">
+    <p class="notice loading" role="status" aria-busy={true}>
       Reading {what} …
     </p>
   );

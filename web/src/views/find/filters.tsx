@@ -9,7 +9,7 @@ export function Filters(props: { run: Run; explorer: Explorer; state: State; go:
   const set = (name: string) => (value: string) =>
     go({ more: { [name]: value } }, { replace: true });
   const number = (name: string, label: string, placeholder: string, step = "any") => (
-    <Field label={label}>
+    <Labelled label={label}>
       <input
         type="number"
         step={step}
@@ -19,10 +19,10 @@ export function Filters(props: { run: Run; explorer: Explorer; state: State; go:
         data-testid={`filter-${name}`}
         onInput={(event) => set(name)(event.currentTarget.value)}
       />
-    </Field>
+    </Labelled>
   );
   const choose = (name: string, label: string, any: string, values: readonly string[]) => (
-    <Field label={label}>
+    <Labelled label={label}>
       <select
         value={more[name] ?? ""}
         data-testid={`filter-${name}`}
@@ -35,7 +35,7 @@ export function Filters(props: { run: Run; explorer: Explorer; state: State; go:
           </option>
         ))}
       </select>
-    </Field>
+    </Labelled>
   );
   const active = ["site", "life", "from", "to", "score", "p", "origin", "community"].filter(
     (name) => more[name],
@@ -45,7 +45,7 @@ export function Filters(props: { run: Run; explorer: Explorer; state: State; go:
     <aside class="filters" aria-label="Filters">
       {choose("site", "SAE", "all", run.names)}
       {explorer.index.mode && number("life", "Lives for at least", "1 layer", "1")}
-      <Field label="Fires on a share of tokens">
+      <Labelled label="Fires on a share of tokens">
         <span class="between">
           {["from", "to"].map((name) => (
             <input
@@ -62,7 +62,7 @@ export function Filters(props: { run: Run; explorer: Explorer; state: State; go:
             />
           ))}
         </span>
-      </Field>
+      </Labelled>
       {number("score", "Score to the next at least", "any")}
       {number("p", "p-value at most", "1")}
       {origins.length > 0 && choose("origin", "Origin", "any", origins)}
@@ -80,7 +80,7 @@ export function Filters(props: { run: Run; explorer: Explorer; state: State; go:
   );
 }
 
-function Field({ label, children }: { label: string; children: preact.ComponentChildren }) {
+function Labelled({ label, children }: { label: string; children: preact.ComponentChildren }) {
   return (
     <label class="field">
       <span>{label}</span>
