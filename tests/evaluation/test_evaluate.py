@@ -234,7 +234,7 @@ def test_transports_are_added_to_what_is_there(saes, tmp_path):
     )
     assert not begun
     assert again.equals(both)
-    asked = r"transports is \[4\] there, \[\] here; ask for the same transports"
+    asked = r"transports is \[4\] there, \[\] here; ask for its transports to add to it, or"
     with pytest.raises(RunError, match=asked):
         evaluate_run(run, SmallModel(), TEXTS, FIT, FEW, load=load)
 

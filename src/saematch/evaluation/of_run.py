@@ -171,9 +171,11 @@ class Made:
         if there is None or (overwrite and self._differences(there)):
             return pl.DataFrame(schema=PAIR_SCHEMA)
         if different := self._differences(there):
+            fewer = there["options"].get("transports") and not self.options["transports"]
             raise RunError(
                 f"{run.path} holds an evaluation that was made otherwise: {'; '.join(different)}; "
-                "discard it with --overwrite (overwrite=True)"
+                + "ask for its transports to add to it, or " * bool(fewer)
+                + "discard it with --overwrite (overwrite=True)"
             )
         table = run.evaluation_table(TABLE)
         if not there["options"].get("transports"):
@@ -210,8 +212,6 @@ class Made:
         for name, value in self.digests.items():
             if there["texts"].get(name, value) != value:
                 found.append(f"{name} has other examples there")
-        if found and not self.options["transports"] and there["options"].get("transports"):
-            found.append("ask for the same transports to add to it")
         if not found and there["fit_texts"] != self.fit_digest:
             found.append("it was fitted on other examples")
         return found
