@@ -1,10 +1,10 @@
 """Files of others and the parsers that read them, behind one boundary.
 
 A parser meets bytes that its authors never thought of, and raises what they never thought of: a
-recursion too deep, an assertion, a Rust panic. Every call of one (JSON, Parquet, safetensors, torch,
-zip, transformers) stands in `parsing`, which makes one line of whatever comes, so that no reader
-keeps a list of exceptions. Only regular files are opened (`regular`): a pipe or a device would be
-waited for, or read, for ever.
+recursion too deep, an assertion, a Rust panic. Every call of one (JSON, Parquet, safetensors,
+torch, zip, transformers) stands in `parsing`, which makes one line of whatever comes, so that no
+reader keeps a list of exceptions. Only regular files are opened (`regular`): a pipe or a device
+would be waited for, or read, for ever.
 """
 
 from __future__ import annotations
@@ -178,10 +178,23 @@ def read_parquet(
         if missing:
             has = ", ".join(there) or "none"
             raise error(f"{label}: no column {', '.join(missing)}; it has {has}")
+        # names, text and lengths are checked here: polars takes Arrow's word for them
+        for field in file.schema_arrow:
+            _check_names(field)
         table = file.read(columns=None if columns is None else [*columns])
-        found = pl.from_arrow(table)
+        table.validate(full=True)
+        found = pl.from_arrow(table.replace_schema_metadata(None))
     assert isinstance(found, pl.DataFrame)
     return found
+
+
+def _check_names(field: Any) -> None:
+    """Raise where the name of a column, or what is noted of it, is not UTF-8."""
+    _ = field.name  # decoded when it is asked for
+    for word in (field.metadata or {}).items():
+        b" ".join(word).decode()
+    for i in range(field.type.num_fields):
+        _check_names(field.type.field(i))
 
 
 def _is_panic(raised: BaseException) -> bool:
