@@ -188,6 +188,27 @@ def read_parquet(
     return found
 
 
+def scan_parquet(
+    path: Path, *, label: object = None, error: type[SaematchError] = SaematchError
+) -> pl.LazyFrame:
+    """A Parquet table too large to hold, gone through once to see that polars can read it.
+
+    Raises:
+        SaematchError: as `read_parquet`.
+    """
+    import polars as pl
+    import pyarrow.parquet as pq
+
+    label = path if label is None else label
+    regular(path, label, error)
+    with parsing(label, "a Parquet table", error), pq.ParquetFile(path) as file:
+        for field in file.schema_arrow:
+            _check_names(field)
+        for batch in file.iter_batches():
+            batch.validate(full=True)
+        return pl.scan_parquet(path)
+
+
 def _check_names(field: Any) -> None:
     """Raise where the name of a column, or what is noted of it, is not UTF-8."""
     _ = field.name  # decoded when it is asked for

@@ -58,9 +58,9 @@ def relate(
     warn_unfinished(run, quiet)
     names = {name: heard.name_of(run.sae(name)) for name in run.names}
     asked = {**heard.options, "activity": activity, "top_k": top_k}
-    relating = Relating(run, {**asked, "saematch": saematch.__version__}, overwrite)
-    missing = relating.missing
-    with progress(quiet) as bar:
+    with run.writing(), progress(quiet) as bar:
+        relating = Relating(run, {**asked, "saematch": saematch.__version__}, overwrite)
+        missing = relating.missing
         done = len(run.pairs) - len(missing)
         task = bar.add_task("relating", total=len(run.pairs), completed=done)
         for a, b in missing:
@@ -68,7 +68,7 @@ def relate(
             streams = (heard.store.stream(names[name]) for name in (a, b))
             relating.add(a, b, relate_pair(*streams, k=top_k, activity=activity))
             bar.advance(task)
-    relating.finish()
+        relating.finish()
     if quiet:
         typer.echo(path)
         return
