@@ -292,11 +292,13 @@ def test_figures_of_old_texts_never_pass_for_those_of_new_ones(saes, tmp_path, m
     assert len(seen) >= min(event, 5)
     texts = {"one": TEXTS["one"], "other": examples(8, seed=9)}
     right = evaluate_matchings(match(saes[0], saes[1]), model, texts, FIT, FEW)
-    try:
+    told = ((Run.open(run.path).evaluation or {}).get("texts")) or {}
+    if "other" in told and event > 4:  # its values are there too
+        with pytest.raises(RunError, match="other has other examples there"):
+            evaluate_run(Run.open(run.path), model, texts, FIT, FEW, load=load)
+        evaluate_run(Run.open(run.path), model, texts, FIT, FEW, load=load, overwrite=True)
+    else:
         evaluate_run(Run.open(run.path), model, texts, FIT, FEW, load=load)
-    except RunError as refused:
-        assert "other has other examples there" in str(refused)
-        table = evaluate_run(Run.open(run.path), model, texts, FIT, FEW, load=load, overwrite=True)
     there = Run.open(run.path)
     table = there.evaluation_table("values")
     assert set((there.evaluation or {})["texts"]) == set(texts)
