@@ -53,7 +53,7 @@ def test_a_table_of_another_form_is_named_with_what_is_wrong(tmp_path, change, w
 
 def test_a_damaged_table_is_an_error_of_one_line(tmp_path):
     (tmp_path / "features.parquet").write_bytes(b"PAR1 not at all")
-    with pytest.raises(CheckpointError, match="not a readable Parquet file"):
+    with pytest.raises(CheckpointError, match=r"features\.parquet: truncated, corrupt or not a Parquet"):
         read_features(tmp_path)
 
 
@@ -62,5 +62,8 @@ def test_a_table_of_more_features_than_the_sae_has_is_refused(tmp_path):
     folder = shipped.path("resid_post_1", root)
     assert features_of(saematch.load(folder)).height == 20  # pyright: ignore[reportOptionalMemberAccess]
     sidecar(list(range(21))).write_parquet(folder / "features.parquet")
-    with pytest.raises(CheckpointError, match="features 0 to 20, but the SAE has 20"):
+    with pytest.raises(CheckpointError, match="21 rows, expected 20 at most"):
+        features_of(saematch.load(folder))
+    sidecar(list(range(21)))[15:].write_parquet(folder / "features.parquet")
+    with pytest.raises(CheckpointError, match="features 15 to 20, but the SAE has 20"):
         features_of(saematch.load(folder))

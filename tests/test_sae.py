@@ -82,7 +82,7 @@ def test_unusable_features_are_excluded_with_their_reason():
     W_dec[3] = 0
     W_enc[:, 5] = 0
     b_enc[7] = float("nan")
-    frequency = torch.rand(sae.d_sae) + 0.1
+    frequency = torch.rand(sae.d_sae) * 0.9 + 0.1
     frequency[11] = 0
     bad = dataclasses.replace(sae, W_dec=W_dec, W_enc=W_enc, b_enc=b_enc, frequency=frequency)
     where = {reason: mask.nonzero().flatten().tolist() for reason, mask in bad.exclusions.items()}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from saematch.sae import Conventions
 
+_FILES = ("params.npz", "params.safetensors", "sae_weights.safetensors", "sae.safetensors", "ae.pt")
 LISTED = 20  # names in an error
 LONGEST = 60  # two of them and an ending stay below the 255 bytes of a file name
 
@@ -57,21 +58,38 @@ def names_there(missed: str, names: Sequence[str], verb: str = "has") -> str:
 
 
 def _alone(sae: Named) -> str:
-    site, end = _site(sae), _safe(re.split(r"[/\\:]", sae.conventions.source)[-1])
+    site, words = _site(sae), _words(sae)
+    end = _safe(words[-1])
     # resid_post_3_wide tells more than resid_post_3
-    return end if site and end.startswith(site) else site or _safe(sae.name)
+    if site and end.startswith(site):
+        return end
+    # the end of a path is all that tells SAEs of no site apart
+    return site or _safe("_".join(words[-2:]) if len(words) < len(_parts(sae)) else sae.name)
 
 
 def _site(sae: Named) -> str | None:
     site = sae.conventions.site
-    if site is None or site.layer is None or site.kind == "other":
+    if site is None or site.layer is None:
         return None
+    if site.kind == "other":
+        # of a path that states a layer alone
+        return site.hook if site.hook == f"layer_{site.layer}" else None
     return f"{site.kind}_{site.layer}"
+
+
+def _parts(sae: Named) -> list[str]:
+    return re.split(r"[/\\:]", sae.conventions.source)
+
+
+def _words(sae: Named) -> list[str]:
+    """The parts of a source, without the file where all files of its format are called so."""
+    parts = _parts(sae)
+    return parts[:-1] if len(parts) > 1 and parts[-1] in _FILES else parts
 
 
 def _apart(saes: list[Named]) -> list[str]:
     """The parts of each SAE's source that the others do not have at the same place."""
-    parts = [re.split(r"[/\\:]", sae.conventions.source) for sae in saes]
+    parts = [_words(sae) for sae in saes]
     width = max(map(len, parts))
     padded = [[""] * (width - len(p)) + p for p in parts]
     differs = [len({p[place] for p in padded}) > 1 for place in range(width)]
