@@ -53,7 +53,9 @@ def test_a_table_of_another_form_is_named_with_what_is_wrong(tmp_path, change, w
 
 def test_a_damaged_table_is_an_error_of_one_line(tmp_path):
     (tmp_path / "features.parquet").write_bytes(b"PAR1 not at all")
-    with pytest.raises(CheckpointError, match=r"features\.parquet: truncated, corrupt or not a Parquet"):
+    with pytest.raises(
+        CheckpointError, match=r"features\.parquet: truncated, corrupt or not a Parquet"
+    ):
         read_features(tmp_path)
 
 

@@ -72,8 +72,7 @@ def _site(sae: Named) -> str | None:
     if site is None or site.layer is None:
         return None
     if site.kind == "other":
-        # of a path that states a layer alone
-        return site.hook if site.hook == f"layer_{site.layer}" else None
+        return site.hook if site.layer_alone else None
     return f"{site.kind}_{site.layer}"
 
 

@@ -46,6 +46,11 @@ class Site:
         """What an SAE must share with another to be compared: the residual stream is one."""
         return "residual stream" if self.kind in RESIDUAL else self.kind
 
+    @property
+    def layer_alone(self) -> bool:
+        """Whether no more than the layer is known, from a path such as `layer_12`."""
+        return self.hook == f"layer_{self.layer}"
+
     def __str__(self) -> str:
         return self.hook
 

@@ -82,7 +82,7 @@ class Checkpoint:
         """The one number that tensor `name` holds."""
         return self.tensors.number(name)
 
-    def whole(self, what: str, value: object) -> int:
+    def whole(self, what: str, value: Any) -> int:
         """A count that a tensor or config holds as `value`: whole, and 1 at least."""
         whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
         if not whole or isinstance(value, bool) or value < 1:

@@ -56,6 +56,5 @@ def one_place(given: Site, own: Site) -> bool:
     """Whether a given site is the one that an SAE names itself, as far as it does."""
     if given.hook == own.hook:
         return True
-    # of a path such as layer_12 no more is known
-    kinds = {given.kind, own.kind} - ({"other"} if own.hook == f"layer_{own.layer}" else set())
-    return given.layer == own.layer and len(kinds) == 1 and kinds != {"other"}
+    same_kind = given.kind == own.kind != "other"
+    return given.layer == own.layer and (own.layer_alone or same_kind)

@@ -30,6 +30,7 @@ PREFERRED = (
 )
 CONFIGS = ("cfg.json", "config.json", "hyperparams.json", "activation_scaler.json")
 BESIDE = ("sparsity.safetensors", "activation_whitening.safetensors")
+_LONGEST = 4096  # letters of a path
 _BESIDE = tuple(Path(name).stem for name in BESIDE)
 # of training runs: never an SAE's own weights, though its state dict may be called that
 _OTHER = re.compile("|".join((r"state(?!_?dict)", "optimizer", "scheduler", *_BESIDE)))
@@ -109,6 +110,8 @@ def locate(name: str, revision: str | None = None) -> Location:
     """
     if plain_text(name) != name:
         raise CheckpointError(f"{plain_text(name)}: a name that is not UTF-8; rename it")
+    if len(name) > _LONGEST:
+        raise CheckpointError(f"{name[:60]}...: a name of {len(name):,} letters; it is {FORMS}")
     local = _local(name)
     if local is not None:
         source, inner = local

@@ -40,7 +40,7 @@ def joined(weights: Sequence[str], files: Sequence[str]) -> list[str]:
     found: dict[str, None] = {}
     for name in weights:
         shard = _SHARD.fullmatch(name)
-        index = shard and shard["stem"] + shard["suffix"] + INDEX
+        index = shard["stem"] + shard["suffix"] + INDEX if shard else ""
         found[index if index in files else name] = None
     return list(found)
 

@@ -101,7 +101,7 @@ class Tensors:
             CheckpointError: its bytes are damaged, it is complex, or holds no or several numbers.
         """
         shape, stored = self.shape(name), self.dtype(name)
-        if math.prod(shape) != 1 or stored.startswith("complex"):
+        if math.prod(shape) != 1 or stored == "bool" or stored.startswith("complex"):
             raise CheckpointError(
                 f"{self.label}: {name} has shape {shape} and dtype {stored}; expected one number"
             )
