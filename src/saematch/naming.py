@@ -58,13 +58,12 @@ def names_there(missed: str, names: Sequence[str], verb: str = "has") -> str:
 
 
 def _alone(sae: Named) -> str:
-    site, words = _site(sae), _words(sae)
-    end = _safe(words[-1])
+    site, end = _site(sae), _safe(_words(sae)[-1])
     # resid_post_3_wide tells more than resid_post_3
     if site and end.startswith(site):
         return end
-    # the end of a path is all that tells SAEs of no site apart
-    return site or _safe("_".join(words[-2:]) if len(words) < len(_parts(sae)) else sae.name)
+    folder, _, file = sae.name.rpartition("/")
+    return site or _safe(folder if folder and file in _FILES else sae.name)
 
 
 def _site(sae: Named) -> str | None:
@@ -76,13 +75,9 @@ def _site(sae: Named) -> str | None:
     return f"{site.kind}_{site.layer}"
 
 
-def _parts(sae: Named) -> list[str]:
-    return re.split(r"[/\\:]", sae.conventions.source)
-
-
 def _words(sae: Named) -> list[str]:
     """The parts of a source, without the file where all files of its format are called so."""
-    parts = _parts(sae)
+    parts = re.split(r"[/\\:]", sae.conventions.source)
     return parts[:-1] if len(parts) > 1 and parts[-1] in _FILES else parts
 
 

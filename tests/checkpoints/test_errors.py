@@ -306,6 +306,8 @@ def test_whose_format_a_file_was_taken_for(load, random, tmp_path):
     assert torch.equal(sae.W_enc, turned["W_enc"].T)
     assert torch.equal(sae.W_dec, turned["W_dec"].T)
     assert any(note.startswith("read by names and shapes alone") for note in sae.conventions.notes)
+    np.savez(tmp_path / "params.npz", **turned, threshold=random(D_SAE))
+    _refused(load, tmp_path / "params.npz", "read as gemma_scope", "W_enc has shape (40, 12)")
     torch.save(turned, tmp_path / "layer3.sae.pt")
     _refused(load, tmp_path / "layer3.sae.pt", "Qwen Scope", "without its k")
 

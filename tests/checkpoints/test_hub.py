@@ -1,6 +1,7 @@
 """Names on the hub, against a local cache made by hand, with the hub offline."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 from huggingface_hub.errors import HfHubHTTPError
+from safetensors.torch import save_file
 
 import saematch
 from saematch.checkpoints import saelens_registry
@@ -279,3 +281,18 @@ def test_a_reference_does_not_lead_out_of_the_cache(cache, load, tmp_path):
         (root / "refs" / "main").write_text(reference)
         with pytest.raises(CheckpointError, match="not in the local cache"):
             load(f"{GEMMA}/{INNER}")
+
+
+def test_shards_are_fetched_with_their_index(cache, load):
+    arrays = {k: torch.from_numpy(v) for k, v in random_arrays(D_IN, D_SAE, 6).items()}
+    folder = cache.folder("someone/saes") / "layer_3"
+    folder.mkdir()
+    names = [f"model-0000{n}-of-00002.safetensors" for n in (1, 2)]
+    placed = {name: names[name in ("W_dec", "b_dec")] for name in arrays}
+    for name in names:
+        save_file({k: v for k, v in arrays.items() if placed[k] == name}, folder / name)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": placed}))
+    sae = load("someone/saes/layer_3")
+    assert torch.equal(sae.W_enc, arrays["W_enc"])
+    assert torch.equal(sae.W_dec, arrays["W_dec"])
+    assert sae.conventions.source == "someone/saes/layer_3"

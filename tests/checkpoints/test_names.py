@@ -60,6 +60,7 @@ def test_hub_names(name, parts):
         ),
         ("huggingface.co/o/r/tree/main/x%3Av1#top", HubName("o/r", None, "x:v1")),
         ("https://huggingface.co/o/r/a/b", HubName("o/r", None, "a/b")),
+        ("https://hf.co/o/r/tree/refs%2Fpr%2F1/a", HubName("o/r", "refs/pr/1", "a")),
         ("hf://o/r@0a1b/a/b", HubName("o/r", "0a1b", "a/b")),
         ("hf://models/o/r/a", HubName("o/r", None, "a")),
         ("o/r/a", None),
@@ -69,6 +70,16 @@ def test_hub_names(name, parts):
 )
 def test_addresses(address, parts):
     assert parse_address(address) == parts
+    # what a run keeps of it loads it again
+    assert parts is None or parse_hub(str(parts)) == parts
+
+
+@pytest.mark.parametrize(
+    "pattern", ["x{0-9999999999}", "{0-999}/{0-999}", "{1-" + "9" * 5000 + "}"]
+)
+def test_patterns_of_too_many_names_are_refused(pattern):
+    with pytest.raises(CheckpointError, match="more than 100,000 names|too long"):
+        saematch.expand(pattern)
 
 
 def test_braces_in_names_that_exist_are_their_own(tmp_path):

@@ -43,6 +43,7 @@ class Checkpoint:
     facts: Facts = field(default_factory=Facts)
     beside: Mapping[str, Path] = field(default_factory=dict)  # optional files that were found
     asked: str | Site | None = None  # the site that the user gave, before what files say
+    family: str = ""  # whose format it was taken for
     notes: list[str] = field(default_factory=list)
 
     def has(self, *names: str) -> bool:
@@ -53,7 +54,8 @@ class Checkpoint:
         return self.tensors.path.name
 
     def error(self, found: str, expected: str) -> CheckpointError:
-        return CheckpointError(f"{self.tensors.label}: {found}; expected {expected}")
+        taken = f" (read as {self.family})" if self.family else ""
+        return CheckpointError(f"{self.tensors.label}{taken}: {found}; expected {expected}")
 
     def note(self, text: str) -> None:
         """Records a guess or a warning, to be shown with the SAE."""

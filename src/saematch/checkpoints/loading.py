@@ -75,7 +75,9 @@ def load(
     say = "its tensors or its config are not those that its format has"
     try:
         with parsing(tensors.label, error=CheckpointError, say=say):
-            sae = FAMILIES.identify(checkpoint).read(checkpoint)
+            family = FAMILIES.identify(checkpoint)
+            checkpoint.family = family.name
+            sae = family.read(checkpoint)
     except CheckpointError:
         raise
     except SaematchError as error:

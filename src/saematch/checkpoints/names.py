@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ FORMS = (
     "(gemma-scope-2b-pt-res-canonical:layer_12/width_16k/canonical), or saematch:NAME "
     "(saematch:resid_post_3)"
 )
+MOST_NAMES = 100_000
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _HUB = re.compile(
     r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[^/]+))?(?:/(?P<inner>.+))?"
@@ -36,7 +38,7 @@ class HubName:
     inner: str = ""
 
     def __str__(self) -> str:
-        revision = f"@{self.revision}" if self.revision else ""
+        revision = "@" + self.revision.replace("/", "%2F") if self.revision else ""
         return f"{self.repo}{revision}" + (f"/{self.inner}" if self.inner else "")
 
 
@@ -45,7 +47,8 @@ def parse_hub(name: str) -> HubName | None:
     found = _HUB.fullmatch(name.strip("/"))
     if found is None:
         return None
-    return HubName(found["repo"], found["revision"], (found["inner"] or "").strip("/"))
+    revision = found["revision"] and unquote(found["revision"])
+    return HubName(found["repo"], revision, (found["inner"] or "").strip("/"))
 
 
 def parse_address(name: str) -> HubName | None:
@@ -63,7 +66,7 @@ def parse_address(name: str) -> HubName | None:
     found = None
     if page is not None:
         rest = re.split(r"[?#]", page["rest"])[0].strip("/")
-        found = parse_hub(unquote(rest))
+        found = parse_hub(rest)
         if (parts := _PAGE.fullmatch(rest)) is not None:
             repo, revision, inner = (part and unquote(part) for part in parts.groups())
             found = HubName(repo, None if revision == "main" else revision, inner or "")
@@ -83,7 +86,8 @@ def expand_braces(pattern: str) -> list[str]:
     Braces in the part of a path that is there on disk are its own.
 
     Raises:
-        CheckpointError: an unbalanced brace, an empty item or a range that runs backwards.
+        CheckpointError: an unbalanced brace, an empty item, a range that runs backwards, or more
+            than `MOST_NAMES` names.
     """
     there, pattern = _there(pattern)
     pieces = _BRACES.split(pattern)
@@ -92,6 +96,8 @@ def expand_braces(pattern: str) -> list[str]:
     choices = [
         [piece] if i % 2 == 0 else _choices(piece, pattern) for i, piece in enumerate(pieces)
     ]
+    if math.prod(map(len, choices)) > MOST_NAMES:
+        raise CheckpointError(f"{pattern}: it stands for more than {MOST_NAMES:,} names")
     return ["".join((there, *parts)) for parts in itertools.product(*choices)]
 
 
@@ -114,6 +120,8 @@ def _choices(inside: str, pattern: str) -> list[str]:
                 raise CheckpointError(f"{pattern}: nothing between the braces or commas")
             found.append(item.strip())
             continue
+        if len(span[2]) > len(str(MOST_NAMES)):
+            raise CheckpointError(f"{pattern}: the range {item.strip()[:40]} is too long")
         first, last = int(span[1]), int(span[2])
         if last < first:
             raise CheckpointError(f"{pattern}: the range {item.strip()} runs backwards")
