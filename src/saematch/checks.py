@@ -82,7 +82,7 @@ def _check_activation(sae: SAE) -> None:
         return
     if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= sae.d_sae:
         raise SaematchError(
-            f"{sae.name}: k is {str(k)[:40]}, expected a whole number from 1 to its {sae.d_sae:,} "
+            f"{sae.name}: k is {k!r:.40}, expected a whole number from 1 to its {sae.d_sae:,} "
             "features"
         )
     if kind == "groupmax" and sae.d_sae % k:
@@ -126,4 +126,4 @@ def _check_words(sae: SAE) -> None:
     }
     for what, word in words.items():
         if word is not None and not isinstance(word, str):
-            raise SaematchError(f"{sae.name}: {what} is {str(word)[:40]}, expected its name")
+            raise SaematchError(f"{sae.name}: {what} is {word!r:.40}, expected its name")

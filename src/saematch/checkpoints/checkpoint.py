@@ -15,7 +15,7 @@ from saematch.checkpoints.given_site import filled, one_place
 from saematch.checkpoints.sites import guess_site, hook_name, parse_hook
 from saematch.checkpoints.tensors import Tensors
 from saematch.errors import CheckpointError
-from saematch.foreign import plain_text
+from saematch.foreign import one_line, plain_text
 from saematch.sae import Conventions, Site
 
 
@@ -55,7 +55,9 @@ class Checkpoint:
 
     def error(self, found: str, expected: str) -> CheckpointError:
         taken = f" (read as {self.family})" if self.family else ""
-        return CheckpointError(f"{self.tensors.label}{taken}: {found}; expected {expected}")
+        return CheckpointError(
+            one_line(f"{self.tensors.label}{taken}: {found}; expected {expected}")
+        )
 
     def note(self, text: str) -> None:
         """Records a guess or a warning, to be shown with the SAE."""
@@ -88,7 +90,7 @@ class Checkpoint:
         """A count that a tensor or config holds as `value`: whole, and 1 at least."""
         whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
         if not whole or isinstance(value, bool) or value < 1:
-            raise self.error(f"{what} is {str(value)[:40]}", "a whole number, 1 or more")
+            raise self.error(f"{what} is {value!r:.40}", "a whole number, 1 or more")
         return int(value)
 
     def zeros(self, size: int) -> Tensor:
@@ -138,6 +140,7 @@ class Checkpoint:
         known = {"model": self.facts.model, "neuronpedia_id": self.facts.neuronpedia_id}
         for name, fact in known.items():
             values[name] = fact or self._word(name, values.get(name))
+        values["architecture"] = self._word("architecture", values.get("architecture")) or ""
         if values.get("k") is not None:
             values["k"] = self.whole("k", values["k"])
         values["site"] = self._placed(values.get("site"))

@@ -17,7 +17,7 @@ from saematch.checkpoints.sites import natural_key, parse_hook
 from saematch.checkpoints.sources import HubSource, LocalSource, ShippedSource, Source
 from saematch.checkpoints.tensors import SUFFIXES, Tensors
 from saematch.errors import CheckpointError
-from saematch.foreign import plain_text, read_json
+from saematch.foreign import one_line, read_json
 
 PREFERRED = (
     "sae_weights.safetensors",
@@ -108,8 +108,10 @@ def locate(name: str, revision: str | None = None) -> Location:
     Raises:
         CheckpointError: nothing is there, or more than one SAE; what there is, is listed.
     """
-    if plain_text(name) != name:
-        raise CheckpointError(f"{plain_text(name)}: a name that is not UTF-8; rename it")
+    if (shown := one_line(name)) != name:
+        raise CheckpointError(
+            f"{shown[:200]}: a name with control characters, or not in UTF-8; rename it"
+        )
     if len(name) > _LONGEST:
         raise CheckpointError(f"{name[:60]}...: a name of {len(name):,} letters; it is {FORMS}")
     local = _local(name)

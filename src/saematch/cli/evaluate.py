@@ -112,8 +112,8 @@ def evaluate(
     chosen = [_pair(opened, name) for name in pairs] if pairs else evaluable(opened, reach)
     if not chosen:
         raise RunError(
-            f"{opened.path} has no pair to evaluate: two SAEs of one stream whose layers are known; "
-            "where files do not say it, match them again with --site"
+            f"{opened.path} has no pair to evaluate: two SAEs of one stream whose layers are "
+            "known; where files do not say it, match them again with --site"
         )
     language = open_quietly(model, on, dtype)
     texts, fitted = _texts(
