@@ -103,7 +103,7 @@ def test_tensors_that_are_not_dense_are_refused_by_their_kind(load, weights, tmp
 def test_negated_and_transposed_views_are_read_as_the_numbers_that_they_are(
     load, weights, tmp_path
 ):
-    negated = torch._neg_view(weights["b_enc"])
+    negated = torch._neg_view(weights["b_enc"])  # pyright: ignore[reportPrivateImportUsage]
     turned = weights["W_enc"].T.contiguous().T
     torch.save({**weights, "b_enc": negated, "W_enc": turned}, tmp_path / "a.pt")
     _same(load(tmp_path / "a.pt"), {**weights, "b_enc": -weights["b_enc"]})

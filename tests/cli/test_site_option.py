@@ -23,6 +23,10 @@ def call(*arguments: object):
     return result
 
 
+def save_npz(path, arrays):
+    np.savez(path, **arrays)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """SAEs of the shipped model in the layout of Gemma Scope: the paths state layers alone."""
@@ -34,7 +38,7 @@ def folder(tmp_path_factory):
         path.mkdir(parents=True)
         arrays = {"W_enc": sae.W_enc[:, :64], "W_dec": sae.W_dec[:64], "b_enc": sae.b_enc[:64]}
         arrays |= {"b_dec": sae.b_dec, "threshold": sae.threshold[:64]}
-        np.savez(path / "params.npz", **{name: value.numpy() for name, value in arrays.items()})
+        save_npz(path / "params.npz", {name: value.numpy() for name, value in arrays.items()})
     return root
 
 

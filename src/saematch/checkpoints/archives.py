@@ -52,7 +52,8 @@ class SafetensorsFile:
             for name in file.keys():  # noqa: SIM118
                 view = file.get_slice(name)
                 self.shapes[name] = tuple(view.get_shape())
-                self.dtypes[name] = _SAFETENSORS_DTYPES.get(view.get_dtype(), view.get_dtype())
+                stored = str(view.get_dtype())
+                self.dtypes[name] = _SAFETENSORS_DTYPES.get(stored, stored)
 
     def read(self, name: str) -> Tensor:
         with safe_open(self._path, framework="pt", device="cpu") as file:
