@@ -102,11 +102,11 @@ def expand(pattern: str | Path) -> list[str]:
     """The names that a pattern stands for, in order; a plain name stands for itself.
 
     `layer_{0-25}/...` counts, `{a,b,c}` lists, and several braces multiply; those in the name of a
-    file or folder that is there are its own. A local folder that
-    holds SAEs in its subfolders, and is none itself, stands for those, by layer.
+    file or folder that is there are its own. A local folder that holds SAEs in its subfolders, and
+    is none itself, stands for those, by layer.
 
     Raises:
-        CheckpointError: braces that do not pair up, or hold nothing.
+        CheckpointError: braces that do not pair up, or hold nothing or too much.
     """
     names = []
     for name in expand_braces(str(pattern)):

@@ -64,14 +64,14 @@ def alias(hub: HubName) -> Entry | None:
     return None
 
 
-def is_release(name: str) -> bool:
-    """Whether SAELens is installed and has a release of this name."""
-    return available() and name in _releases(name)
-
-
 def available() -> bool:
     """Whether SAELens is installed."""
     return importlib.util.find_spec("sae_lens") is not None
+
+
+def is_release(name: str) -> bool:
+    """Whether SAELens is installed and has a release of this name."""
+    return available() and name in _releases(name)
 
 
 def _entry(name: str, release: dict[str, Any], entry: dict[str, Any]) -> Entry:
