@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saematch.checkpoints.sites import layer_of, parse_hook
+from saematch.checkpoints.sites import guess_site, parse_hook
 from saematch.errors import CheckpointError, SaematchError
 from saematch.sae import Site
 
@@ -29,7 +29,7 @@ def filled(asked: str | Site, own: Site | None, path: str, label: str) -> Site:
     Args:
         asked: the site; a hook in any library's words, such as `blocks.{layer}.hook_resid_post`.
         own: the site that the SAE names itself.
-        path: where it lies; the innermost folder or file that states a layer tells it.
+        path: where it lies; it may state the layer.
         label: how errors name the SAE.
 
     Raises:
@@ -38,7 +38,7 @@ def filled(asked: str | Site, own: Site | None, path: str, label: str) -> Site:
     hook = asked if isinstance(asked, str) else asked.hook
     if _LAYER not in hook:
         return parse_hook(hook) if isinstance(asked, str) else asked
-    stated = [own and own.layer, *map(layer_of, reversed(path.split("/")))]
+    stated = [site.layer for site in (own, guess_site(path)) if site is not None]
     layer = next((n for n in stated if n is not None), None)
     if layer is None:
         raise CheckpointError(
