@@ -15,6 +15,7 @@ import polars as pl
 
 from saematch import shipped
 from saematch.errors import CheckpointError
+from saematch.foreign import parsing, read_parquet
 from saematch.sae import SAE
 
 FILE = "features.parquet"
@@ -52,7 +53,7 @@ def features_of(sae: SAE) -> pl.DataFrame | None:
         CheckpointError: as `read_features`, or it speaks of features that the SAE does not have.
     """
     folder = folder_of(sae)
-    frame = None if folder is None else read_features(folder)
+    frame = None if folder is None else read_features(folder, sae.d_sae)
     if frame is not None and frame.height:
         low, high = frame["feature"].min(), frame["feature"].max()
         if low < 0 or high >= sae.d_sae:  # pyright: ignore[reportOptionalOperand, reportOperatorIssue]
@@ -62,27 +63,22 @@ def features_of(sae: SAE) -> pl.DataFrame | None:
     return frame
 
 
-def read_features(folder: str | Path) -> pl.DataFrame | None:
+def read_features(folder: str | Path, most: int | None = None) -> pl.DataFrame | None:
     """The table of an SAE's folder; None where the folder holds none.
 
+    Args:
+        folder: beside the weights.
+        most: how many features there are; a table of more rows is not read.
+
     Raises:
-        CheckpointError: it cannot be read, lacks a column, has one of another type, or repeats a
-            feature.
+        CheckpointError: it cannot be read, lacks a column, has one of another type or with values
+            that cannot be, repeats a feature, or has more than `most` rows.
     """
     path = Path(folder) / FILE
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
-    try:
-        frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path}: not a readable Parquet file ({reason})") from error
     wanted = ["feature", *STATISTICS, "contexts"]
-    missing = [name for name in wanted if name not in frame.columns]
-    if missing:
-        raise CheckpointError(
-            f"{path}: no column {', '.join(missing)}; it has {', '.join(frame.columns) or 'none'}"
-        )
+    frame = read_parquet(path, wanted, error=CheckpointError, most_rows=most)
     for name, fits, expected in (
         ("feature", frame.schema["feature"].is_integer(), "integers"),
         *((name, frame.schema[name].is_numeric(), "numbers") for name in STATISTICS),
@@ -94,9 +90,12 @@ def read_features(folder: str | Path) -> pl.DataFrame | None:
             )
     if frame["feature"].null_count() or frame["feature"].is_duplicated().any():
         raise CheckpointError(f"{path}: column feature has gaps or repeats a feature")
-    return frame.select(wanted).with_columns(
-        pl.col("feature").cast(pl.Int64), pl.col(*STATISTICS).cast(pl.Float32)
-    )
+    with parsing(path, error=CheckpointError, say="a value that cannot be"):
+        frame = frame.select(wanted).with_columns(
+            pl.col("feature").cast(pl.Int64), pl.col(*STATISTICS).cast(pl.Float32)
+        )
+    _check_values(frame, path)
+    return frame
 
 
 def top_contexts(frame: pl.DataFrame, feature: int, n: int = 3) -> list[Context]:
@@ -108,6 +107,18 @@ def top_contexts(frame: pl.DataFrame, feature: int, n: int = 3) -> list[Context]
         for c in found[:n]
         if c is not None
     ]
+
+
+def _check_values(frame: pl.DataFrame, path: Path) -> None:
+    """Refuse numbers that no statistic can be; what is not known is null."""
+    shown = frame["contexts"].explode().drop_nulls().struct.field("activation")
+    for name, values in ((name, frame[name]) for name in STATISTICS):
+        if not values.drop_nulls().is_finite().all():
+            raise CheckpointError(f"{path}: column {name} has NaN or infinite values")
+    if not shown.drop_nulls().cast(pl.Float64).is_finite().all():
+        raise CheckpointError(f"{path}: column contexts has NaN or infinite activations")
+    if not frame["frequency"].drop_nulls().is_between(0, 1 + 1e-5).all():
+        raise CheckpointError(f"{path}: column frequency has values that are no shares, 0 to 1")
 
 
 def _are_contexts(kind: pl.DataType) -> bool:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 JSON_BYTES = 1 << 28  # of a JSON file, at most: lists of many thousand pairs stay far below
 _LFS = b"version https://git-lfs.github.com/spec/"
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_BREAKING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _ESCAPED = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -59,7 +60,7 @@ def parsing(
     except BaseException as raised:
         if not isinstance(raised, Exception) and not _is_panic(raised):
             raise
-        raise error(f"{plain_text(str(label))}: {said} ({reason(raised)})") from raised
+        raise error(f"{one_line(str(label))}: {said} ({reason(raised)})") from raised
 
 
 def reason(raised: BaseException) -> str:
@@ -86,7 +87,7 @@ def regular(
         SaematchError: of the kind `error`: there is no such file; it is a folder, pipe or device;
             or it is the pointer that Git LFS leaves in the place of a large file.
     """
-    label = plain_text(str(path if label is None else label))
+    label = one_line(str(path if label is None else label))
     try:
         found = path.stat()
     except FileNotFoundError as missing:
@@ -146,6 +147,11 @@ def parse_json(text: str) -> Any:
 def plain_text(text: str) -> str:
     """Text that can be written in UTF-8: halves of surrogate pairs become U+FFFD."""
     return _SURROGATE.sub("\ufffd", text)
+
+
+def one_line(text: str) -> str:
+    """Text for a message: what would break its line, or cannot be written, becomes U+FFFD."""
+    return _BREAKING.sub("\ufffd", text)
 
 
 def read_parquet(

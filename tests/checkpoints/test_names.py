@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import saematch
-from saematch.checkpoints.names import HubName, parse_hub
+from saematch.checkpoints.names import HubName, parse_address, parse_hub
 from saematch.checkpoints.registry import Family, Registry
 from saematch.checkpoints.sites import guess_site, natural_key, parse_hook
 from saematch.errors import CheckpointError
@@ -45,6 +45,56 @@ def test_braces_that_say_nothing_are_refused(pattern):
 )
 def test_hub_names(name, parts):
     assert parse_hub(name) == parts
+
+
+@pytest.mark.parametrize(
+    ("address", "parts"),
+    [
+        ("https://huggingface.co/o/r", HubName("o/r")),
+        ("https://huggingface.co/o/r/", HubName("o/r")),
+        ("https://huggingface.co/o/r/tree/main/a/b", HubName("o/r", None, "a/b")),
+        ("http://www.huggingface.co/o/r/blob/v1.0/a/b.npz", HubName("o/r", "v1.0", "a/b.npz")),
+        (
+            "https://hf.co/o/r/resolve/main/a%20b/c.pt?download=true",
+            HubName("o/r", None, "a b/c.pt"),
+        ),
+        ("huggingface.co/o/r/tree/main/x%3Av1#top", HubName("o/r", None, "x:v1")),
+        ("https://huggingface.co/o/r/a/b", HubName("o/r", None, "a/b")),
+        ("https://hf.co/o/r/tree/refs%2Fpr%2F1/a", HubName("o/r", "refs/pr/1", "a")),
+        ("hf://o/r@0a1b/a/b", HubName("o/r", "0a1b", "a/b")),
+        ("hf://models/o/r/a", HubName("o/r", None, "a")),
+        ("o/r/a", None),
+        ("release:id", None),
+        ("C:\\o\\r", None),
+    ],
+)
+def test_addresses(address, parts):
+    assert parse_address(address) == parts
+    # what a run keeps of it loads it again
+    assert parts is None or parse_hub(str(parts)) == parts
+
+
+@pytest.mark.parametrize(
+    "pattern", ["x{0-9999999999}", "{0-999}/{0-999}", "{1-" + "9" * 5000 + "}"]
+)
+def test_patterns_of_too_many_names_are_refused(pattern):
+    with pytest.raises(CheckpointError, match=r"more than 100,000 names|too long"):
+        saematch.expand(pattern)
+
+
+def test_braces_in_names_that_exist_are_their_own(tmp_path):
+    folder = tmp_path / "sweep{lr,l1}"
+    for name in ("layer_0", "layer_1"):
+        (folder / name).mkdir(parents=True)
+    assert saematch.expand(folder / "layer_{0-1}") == [
+        f"{folder}/layer_0",
+        f"{folder}/layer_1",
+    ]
+    assert saematch.expand(folder / "layer_0") == [f"{folder}/layer_0"]
+    odd = tmp_path / "a}b{"
+    odd.mkdir()
+    assert saematch.expand(odd) == [str(odd)]
+    assert saematch.expand(tmp_path / "x{0-1}") == [f"{tmp_path}/x0", f"{tmp_path}/x1"]
 
 
 @pytest.mark.parametrize(

@@ -82,12 +82,13 @@ class LanguageModel:
         """
         hooks = {}
         for name, sae in saes.items():
-            if sae.conventions.site is None:
+            site = sae.conventions.site
+            if site is None or site.layer_alone:
                 raise SaematchError(
-                    f"{name}: where it reads is not known; give its Conventions a site, such as "
-                    "Site('blocks.0.hook_resid_post', 'resid_post', 0)"
+                    f"{name}: where it reads is not known; say it with --site "
+                    "'blocks.{layer}.hook_resid_post' on the command line, site= in saematch.load"
                 )
-            hooks[name] = sae.conventions.site.hook
+            hooks[name] = site.hook
         values = self.run(torch.zeros(1, 1), sorted(set(hooks.values()))) if hooks else {}
         for name, sae in saes.items():
             width = values[hooks[name]].shape[-1]

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from saematch.errors import SaematchError
 from saematch.sae import SAE, Conventions
 
 
@@ -26,8 +27,16 @@ class Weights:
 
         W_enc' = factor W_enc, W_dec' = W_dec / factor_out, b_dec' = b_dec / factor_out; features
         keep their scale. `factor_out` is `factor` unless the output has a scale of its own.
+
+        Raises:
+            SaematchError: a factor that is not above 0.
         """
         factor_out = factor if factor_out is None else factor_out
+        for scale in (factor, factor_out):
+            if not 0 < scale < float("inf"):
+                raise SaematchError(
+                    f"an input or output scale of {scale:.6g}, expected a finite number above 0"
+                )
         self.W_enc = self.W_enc * factor
         self.W_dec = self.W_dec / factor_out
         self.b_dec = self.b_dec / factor_out

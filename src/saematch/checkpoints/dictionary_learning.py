@@ -56,7 +56,7 @@ def read(checkpoint: Checkpoint) -> SAE:
             "a JumpAutoEncoder, which adds its jump to active features", "a JumpReLU SAE"
         )
     weights, centred, activation = _weights(checkpoint)
-    k = int(checkpoint.scalar("k")) if checkpoint.has("k") else None
+    k = checkpoint.scalar("k") if checkpoint.has("k") else None
     if activation == "topk":
         activation = _top_k(checkpoint, weights, word)
     factor = checkpoint.number(checkpoint.tensors.extras, "norm_factor")

@@ -101,7 +101,7 @@ def assemble(
             family,
             stored,
             activation=word,
-            k=int(config["top_k"]) if "topk" in word else None,
+            k=config["top_k"] if "topk" in word else None,
             centred=bool(config.get("apply_decoder_bias_to_pre_encoder", False)),
             normalisation=normalisation,
             norm_factor=factor,

@@ -27,7 +27,7 @@ def read(checkpoint: Checkpoint) -> SAE:
         raise checkpoint.error(
             f"activation {word!r} {dict(state)}", "'ReLU', or 'TopK' with ReLU after it"
         )
-    k = int(state["k"]) if word == "TopK" else None
+    k = state["k"] if word == "TopK" else None
     if k:
         checkpoint.note(
             "inputs are layer-normalised per token: weights of different layers are not in one "

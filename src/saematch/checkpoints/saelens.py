@@ -78,7 +78,7 @@ def read(checkpoint: Checkpoint) -> SAE:
             NAME,
             "W_dec",
             activation=activation,
-            k=int(k) if k and "topk" in architecture else None,
+            k=k if k and "topk" in architecture else None,
             centred=centred,
             normalisation=normalisation,
             denormalised=not transcodes,

@@ -69,6 +69,11 @@ def available() -> bool:
     return importlib.util.find_spec("sae_lens") is not None
 
 
+def is_release(name: str) -> bool:
+    """Whether SAELens is installed and has a release of this name."""
+    return available() and name in _releases(name)
+
+
 def _entry(name: str, release: dict[str, Any], entry: dict[str, Any]) -> Entry:
     conversion = release.get("conversion_func")
     if conversion == _CROSS_LAYER:

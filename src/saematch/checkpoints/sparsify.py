@@ -54,7 +54,7 @@ def read(checkpoint: Checkpoint) -> SAE:
             NAME,
             "W_dec",
             activation=activation,
-            k=int(k),
+            k=k,
             centred=not transcode,
             architecture="transcoder" if transcode else activation,
             site=_site(checkpoint, transcode),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from saematch.cli.options import SITE
+
 if TYPE_CHECKING:
     from numpy import ndarray
 
@@ -44,6 +46,7 @@ def activations(
     batch_tokens: Annotated[
         int, typer.Option(min=1, help="Tokens that the model reads at once.")
     ] = 8192,
+    site: Annotated[str | None, SITE] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     dtype: Annotated[
         str | None,
@@ -82,7 +85,7 @@ def activations(
         raise SaematchError(
             "--examples 0 takes all texts that there are; of written text say how many"
         )
-    loaded = load_all(names, on, quiet)
+    loaded = load_all(names, on, quiet, site)
     called = dict(zip(names_of(loaded), loaded, strict=True))
     found = [open_texts(spec, n=examples or None, seed=seed) for spec in text if spec != WRITTEN]
     language_model = open_quietly(model, on, dtype)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from saematch.cli.options import SITE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -37,6 +39,7 @@ def compare(
     any_site: Annotated[
         bool, typer.Option("--any-site", help="Compare SAEs of different kinds of site too.")
     ] = False,
+    site: Annotated[str | None, SITE] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Discard another run in the directory.")
@@ -69,7 +72,7 @@ def compare(
         raise MatchError(f"{repeated[0]} is given twice; compare takes each SAE once")
     kept, on = method.kept(None), pick_device(device)
     options = method_options(method, candidates=kept, **asdict(significance))
-    saes = Loaded(wanted, on)
+    saes = Loaded(wanted, on, site)
     given = _comparable(wanted, saes, any_site, quiet)
     run = Run.create(out, "compare", options, given, overwrite=overwrite, distinct=True)
     made = match_into(

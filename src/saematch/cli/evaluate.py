@@ -101,6 +101,7 @@ def evaluate(
     """
     from saematch.checkpoints import load
     from saematch.cli.work import open_quietly, pick_device, warn_unfinished
+    from saematch.errors import RunError
     from saematch.evaluation import Options, evaluable, evaluate_run
     from saematch.runs import Run
 
@@ -109,6 +110,11 @@ def evaluate(
     edges = _edges(transport)
     options = Options(tuple(carry.split(",")), _numbers(quantiles), resamples, seed, edges)
     chosen = [_pair(opened, name) for name in pairs] if pairs else evaluable(opened, reach)
+    if not chosen:
+        raise RunError(
+            f"{opened.path} has no pair to evaluate: two SAEs of one stream whose layers are "
+            "known; where files do not say it, match them again with --site"
+        )
     language = open_quietly(model, on, dtype)
     texts, fitted = _texts(
         language, text, fit or text[0], examples, fit_examples, length, seed, quiet

@@ -34,8 +34,8 @@ def pick_device(name: str) -> str:
     return name
 
 
-def load_all(names: Sequence[str], device: str, quiet: bool) -> list[SAE]:
-    """The SAEs of these names, each loaded once."""
+def load_all(names: Sequence[str], device: str, quiet: bool, site: str | None = None) -> list[SAE]:
+    """The SAEs of these names, each loaded once; `site` as in `saematch.load`."""
     from saematch.checkpoints import load
     from saematch.cli.console import progress
 
@@ -45,7 +45,7 @@ def load_all(names: Sequence[str], device: str, quiet: bool) -> list[SAE]:
         for name in names:
             bar.update(task, description=f"loading {name}")
             if name not in found:
-                found[name] = load(name, device=device)
+                found[name] = load(name, device=device, site=site)
             bar.advance(task)
     return [found[name] for name in names]
 
@@ -98,9 +98,9 @@ def warn_unfinished(run: Run, quiet: bool = False) -> None:
 class Loaded:
     """SAEs by name, loaded when they are asked for; never more than two in memory."""
 
-    def __init__(self, names: Sequence[str], device: str) -> None:
+    def __init__(self, names: Sequence[str], device: str, site: str | None = None) -> None:
         self._names = tuple(names)
-        self._device = device
+        self._device, self._site = device, site
         self._held: dict[int, SAE] = {}  # the last one used stands last
 
     def __getitem__(self, place: int) -> SAE:
@@ -111,7 +111,7 @@ class Loaded:
             return self._held[place]
         if len(self._held) == 2:
             del self._held[next(iter(self._held))]
-        self._held[place] = load(self._names[place], device=self._device)
+        self._held[place] = load(self._names[place], device=self._device, site=self._site)
         return self._held[place]
 
 

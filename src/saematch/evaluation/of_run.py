@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -31,7 +31,7 @@ from saematch.evaluation.transports import EDGES_SCHEMA, Transports, name_of, of
 from saematch.flow.layers import Layers, depth
 from saematch.manifest import checksum
 from saematch.runs import Run
-from saematch.sae import SAE
+from saematch.sae import SAE, Site
 from saematch.transport.reading import REACHES
 
 TABLE = "values"
@@ -263,7 +263,10 @@ class _Held:
                 f"{sae.name} has other weights than when {self._run.path} was made: make the run "
                 "again"
             )
-        self._kept[name] = single(sae)
+        # which may have been given when the run was made
+        site = entry["conventions"]["site"]
+        conventions = replace(sae.conventions, site=site and Site(**site))
+        self._kept[name] = single(replace(sae, conventions=conventions))
         return self._kept[name]
 
 
