@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from saematch import shipped
 from saematch.activations.sites import Place, family_of, resolve, trunk_of
-from saematch.errors import SaematchError
+from saematch.errors import SaematchError, install
 from saematch.sae import SAE, Site
 
 if TYPE_CHECKING:
@@ -271,7 +271,7 @@ def open_model(
         import transformers
     except ImportError as error:
         raise SaematchError(
-            "language models need transformers: pip install 'saematch[activations]'"
+            f"language models need transformers: {install('activations')}"
         ) from error
     where, revision = _located(name)
     try:

@@ -27,7 +27,7 @@ import numpy as np
 from numpy import ndarray
 
 from saematch import shipped
-from saematch.errors import SaematchError
+from saematch.errors import SaematchError, install
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -307,8 +307,8 @@ def _loaded(spec: _Spec, streaming: bool) -> tuple[Any, list[str]]:
         import datasets
     except ImportError as error:
         raise SaematchError(
-            "data sets from the Hugging Face hub need datasets: pip install "
-            "'saematch[activations]', or give a local file"
+            f"data sets from the Hugging Face hub need datasets: {install('activations')}; or give "
+            "a local file"
         ) from error
     name = spec.where.removeprefix("hub:")
     wanted = {"split": spec.split, "streaming": streaming}

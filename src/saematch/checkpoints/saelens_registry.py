@@ -16,7 +16,7 @@ import yaml
 
 from saematch.checkpoints.checkpoint import Facts
 from saematch.checkpoints.names import HubName
-from saematch.errors import CheckpointError
+from saematch.errors import CheckpointError, install
 
 _CROSS_LAYER = "mntss_clt_layer_transcoder"
 _TEMPORAL = "temporal"
@@ -103,7 +103,7 @@ def _releases(name: str) -> dict[str, Any]:
     if spec is None or not spec.submodule_search_locations:
         raise CheckpointError(
             f"{name}: names of the form release:sae_id need SAELens' registry; install it with "
-            "pip install 'saematch[sae-lens]'"
+            + install("sae-lens")
         )
     path = Path(spec.submodule_search_locations[0]) / "pretrained_saes.yaml"
     if not path.is_file():
