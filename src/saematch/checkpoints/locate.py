@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+
+import yaml
 
 from saematch import shipped
 from saematch.checkpoints import saelens_registry
@@ -15,6 +17,7 @@ from saematch.checkpoints.sites import natural_key, parse_hook
 from saematch.checkpoints.sources import HubSource, LocalSource, ShippedSource, Source
 from saematch.checkpoints.tensors import SUFFIXES
 from saematch.errors import CheckpointError
+from saematch.foreign import parsing, read_text
 
 PREFERRED = (
     "sae_weights.safetensors",
@@ -25,7 +28,13 @@ PREFERRED = (
     "checkpoints/final.safetensors",
     "checkpoints/pruned.safetensors",
 )
-CONFIGS = ("cfg.json", "config.json", "hyperparams.json", "activation_scaler.json")
+CONFIGS = (
+    "cfg.json",
+    "config.json",
+    "config.yaml",
+    "hyperparams.json",
+    "activation_scaler.json",
+)
 BESIDE = ("sparsity.safetensors", "activation_whitening.safetensors")
 # of training runs: never an SAE's own weights
 _OTHER = ("state", "optimizer", "scheduler", *(Path(name).stem for name in BESIDE))
@@ -69,6 +78,8 @@ class Location:
         return {n: self.source.fetch(p) for n, p in places.items() if _is_file(self.source, p)}
 
     def _json(self, inner: str) -> dict:
+        if inner.endswith(".yaml"):
+            return self._yaml(inner)
         try:
             content = json.loads(self.source.fetch(inner).read_text(encoding="utf-8"))
         except ValueError as error:
@@ -81,6 +92,13 @@ class Location:
                 "object"
             )
         return content
+
+    def _yaml(self, inner: str) -> dict:
+        name = self.source.name(inner)
+        text = read_text(self.source.fetch(inner), name, CheckpointError)
+        with parsing(name, error=CheckpointError, say="not valid YAML"):
+            content = yaml.safe_load(text)
+        return content if isinstance(content, dict) else {}
 
 
 def locate(name: str, revision: str | None = None) -> Location:
@@ -119,7 +137,9 @@ def locate(name: str, revision: str | None = None) -> Location:
     source = HubSource(hub)
     if find(source, hub.inner) is None and (entry := saelens_registry.alias(hub)):
         return resolve(source, entry.hub.inner, entry.facts)
-    return resolve(source, hub.inner)
+    location = resolve(source, hub.inner)
+    entry = saelens_registry.known(hub.repo, location.weights)
+    return replace(location, facts=entry.facts) if entry else location
 
 
 def resolve(source: Source, inner: str, facts: Facts | None = None) -> Location:
