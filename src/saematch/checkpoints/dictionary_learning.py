@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
 
 from saematch.checkpoints.canonical import Weights, from_gated
 from saematch.checkpoints.checkpoint import Checkpoint
-from saematch.checkpoints.sites import parse_hook
-from saematch.sae import SAE, Activation
+from saematch.checkpoints.sites import guess_site, hook_name, parse_hook
+from saematch.sae import SAE, Activation, Site
 
 NAME = "dictionary_learning"
+_TOP_K = re.compile(r"top_?k", re.IGNORECASE)
+# classes without a selection, whose tensors tell them apart
+_CLASSES = ("AutoEncoder", "AutoEncoderNew", "GatedAutoEncoder", "JumpReluAutoEncoder")
 _LINEAR = ("encoder.weight", "decoder.weight")
 
 
@@ -56,9 +60,13 @@ def read(checkpoint: Checkpoint) -> SAE:
             "a JumpAutoEncoder, which adds its jump to active features", "a JumpReLU SAE"
         )
     weights, centred, activation = _weights(checkpoint)
-    k = int(checkpoint.scalar("k")) if checkpoint.has("k") else None
-    if activation == "topk":
-        activation = _top_k(checkpoint, weights, word)
+    words = f"{word} {trainer.get('trainer_class', '')}"
+    k = None
+    if activation == "topk" or (activation == "relu" and _selects(words, trainer)):
+        k = _k(checkpoint, trainer, words)
+        activation = _top_k(checkpoint, weights, words)
+    elif word and word not in _CLASSES:
+        checkpoint.note(f"unknown dict_class {word!r}: read by its tensors, as {activation}")
     factor = checkpoint.number(checkpoint.tensors.extras, "norm_factor")
     norm = checkpoint.tensors.extras.get("norm_factor")
     if isinstance(norm, torch.Tensor) and norm.numel() == 1:
@@ -70,9 +78,8 @@ def read(checkpoint: Checkpoint) -> SAE:
         if weights.threshold is not None:
             weights.threshold = weights.threshold * factor
         checkpoint.note(f"an interrupted run: biases were scaled by its norm_factor {factor:.4g}")
-    hook = trainer.get("submodule_name")
-    layer = trainer.get("layer")
-    site = checkpoint.site(_hook(checkpoint, hook, layer))
+    site = _site(checkpoint, trainer)
+    checkpoint.left_out("k", "threshold", "group_sizes", "norm_factor")
     return weights.sae(
         checkpoint.conventions(
             NAME,
@@ -131,10 +138,31 @@ def _weights(checkpoint: Checkpoint) -> tuple[Weights, bool, Activation]:
     return weights, bias != "decoder.bias", "topk" if checkpoint.has("k") else "relu"
 
 
-def _top_k(checkpoint: Checkpoint, weights: Weights, word: str) -> Activation:
+def _selects(words: str, trainer: dict[str, Any]) -> bool:
+    """Whether a config says top-k: by the class, or where none is named, by a k."""
+    return bool(_TOP_K.search(words)) or (not words.strip() and bool(trainer.get("k")))
+
+
+def _k(checkpoint: Checkpoint, trainer: dict[str, Any], words: str) -> int:
+    """k of the state dict, or else of config.json: it was kept there alone until 2024-12-22."""
+    stated = checkpoint.number(trainer, "k")
+    if not checkpoint.has("k"):
+        if not stated:
+            raise checkpoint.error(
+                f"{words.strip()} without a k, in the tensors or in config.json",
+                "k, the number of features kept per token",
+            )
+        return int(stated)
+    k = int(checkpoint.scalar("k"))
+    if stated and int(stated) != k:
+        checkpoint.note(f"config.json says k = {stated}, the file k = {k}, which is taken")
+    return k
+
+
+def _top_k(checkpoint: Checkpoint, weights: Weights, words: str) -> Activation:
     """Top-k per token, or a threshold where the class selects over batches in training."""
-    batch = "Batch" in word or checkpoint.has("group_sizes")
-    if not word and not batch:
+    batch = "Batch" in words or checkpoint.has("group_sizes")
+    if not words.strip() and not batch:
         checkpoint.note("guessed: top-k per token (no config.json tells it from BatchTopK)")
     if not batch:
         return "topk"
@@ -146,15 +174,24 @@ def _top_k(checkpoint: Checkpoint, weights: Weights, word: str) -> Activation:
     return "jumprelu"
 
 
-def _hook(checkpoint: Checkpoint, submodule: str | None, layer: int | None) -> str | None:
+def _site(checkpoint: Checkpoint, trainer: dict[str, Any]) -> Site | None:
+    """What the config says of the place: the submodule's name, in words, and the layer."""
+    submodule, layer = trainer.get("submodule_name"), trainer.get("layer")
     if submodule and parse_hook(submodule).layer is not None:
-        return submodule
-    if submodule and layer is not None:
-        for kind in ("resid_pre", "resid_mid", "resid_post", "mlp_out", "attn_out"):
-            if kind in submodule:
-                return f"blocks.{layer}.hook_{kind}"
+        return parse_hook(submodule)
+    if checkpoint.facts.overrides.get("hook_name"):
+        return checkpoint.site()
     if layer is None:
-        return None
-    guess = submodule or "its output, as the library's trainers do by default"
-    checkpoint.note(f"guessed: the SAE reads the residual stream after layer {layer} ({guess})")
-    return f"blocks.{layer}.hook_resid_post"
+        return checkpoint.site()
+    told = guess_site(f"{submodule}/layer_{layer}") if submodule else guess_site(checkpoint.path)
+    if told is not None and told.layer not in (None, layer):
+        checkpoint.note(f"config.json says layer {layer}, the path layer {told.layer}")
+    kind = told.kind if told is not None and told.layer is not None else "other"
+    guessed = kind == "other"
+    hook = hook_name("resid_post" if kind == "other" else kind, layer)
+    if guessed:
+        why = submodule or "its output, as the library's trainers do by default"
+        checkpoint.note(f"guessed: the SAE reads the residual stream after layer {layer} ({why})")
+    elif not submodule:
+        checkpoint.note(f"guessed from config.json's layer and the path: site {hook}")
+    return parse_hook(hook)

@@ -32,6 +32,11 @@ _ACTIVATIONS: dict[str, Activation] = {
     "jumprelu_skip_transcoder": "jumprelu",
 }
 _CONFIG_KEYS = {"architecture", "d_sae", "hook_name", "hook_point", "metadata", "activation_fn"}
+_RENAMED = {
+    "hook_point": "hook_name",
+    "hook_point_head_index": "hook_head_index",
+    "activation_fn_str": "activation_fn",
+}
 _METADATA = (
     "model_name",
     "hook_name",
@@ -61,8 +66,9 @@ def read(checkpoint: Checkpoint) -> SAE:
         CheckpointError: temporal or matching-pursuit SAEs, unknown architectures, activations or
             normalisations, whitening without its statistics.
     """
-    config = modern_config({**checkpoint.configs["cfg.json"], **checkpoint.facts.overrides})
-    metadata = config["metadata"]
+    overrides = checkpoint.facts.overrides
+    config = modern_config({**checkpoint.configs["cfg.json"], **overrides})
+    metadata = {**config["metadata"], **{k: overrides[k] for k in _METADATA if k in overrides}}
     site = checkpoint.site(metadata.get("hook_name"), metadata.get("hook_name_out"))
     architecture = config["architecture"]
     if architecture in REFUSED:
@@ -123,7 +129,7 @@ def modern_config(config: dict[str, Any]) -> dict[str, Any]:
     """A `cfg.json` of any version in the words of version 6, with the defaults of its own time."""
     config = dict(config)
     metadata = dict(config.get("metadata") or {})
-    for old, new in (("hook_point", "hook_name"), ("activation_fn_str", "activation_fn")):
+    for old, new in _RENAMED.items():
         if old in config:
             config.setdefault(new, config[old])
     for key in _METADATA:
