@@ -1,4 +1,4 @@
-"""circuit-tracer's transcoders (Hanna et al., 2025): `layer_N.safetensors` and one `config.yaml`."""
+"""circuit-tracer's transcoders (Hanna et al., 2025): `layer_N.safetensors`, one `config.yaml`."""
 
 from __future__ import annotations
 

@@ -63,8 +63,13 @@ def read(checkpoint: Checkpoint) -> SAE:
     words = f"{word} {trainer.get('trainer_class', '')}"
     k = None
     if activation == "topk" or (activation == "relu" and _selects(words, trainer)):
-        k = _k(checkpoint, trainer, words)
+        k = _k(checkpoint, trainer)
         activation = _top_k(checkpoint, weights, words)
+        if k is None and activation != "jumprelu":
+            raise checkpoint.error(
+                f"{words.strip()} without a k, in the tensors or in config.json",
+                "k, the number of features kept per token",
+            )
     elif word and word not in _CLASSES:
         checkpoint.note(f"unknown dict_class {word!r}: read by its tensors, as {activation}")
     factor = checkpoint.number(checkpoint.tensors.extras, "norm_factor")
@@ -143,16 +148,11 @@ def _selects(words: str, trainer: dict[str, Any]) -> bool:
     return bool(_TOP_K.search(words)) or (not words.strip() and bool(trainer.get("k")))
 
 
-def _k(checkpoint: Checkpoint, trainer: dict[str, Any], words: str) -> int:
-    """k of the state dict, or else of config.json: it was kept there alone until 2024-12-22."""
+def _k(checkpoint: Checkpoint, trainer: dict[str, Any]) -> int | None:
+    """The state dict's k, or else that of config.json, where alone it was until 2024-12-22."""
     stated = checkpoint.number(trainer, "k")
     if not checkpoint.has("k"):
-        if not stated:
-            raise checkpoint.error(
-                f"{words.strip()} without a k, in the tensors or in config.json",
-                "k, the number of features kept per token",
-            )
-        return int(stated)
+        return int(stated) if stated else None
     k = int(checkpoint.scalar("k"))
     if stated and int(stated) != k:
         checkpoint.note(f"config.json says k = {stated}, the file k = {k}, which is taken")

@@ -11,7 +11,7 @@ from saematch.checkpoints import processing
 from saematch.checkpoints.canonical import Weights, from_gated
 from saematch.checkpoints.checkpoint import Checkpoint
 from saematch.checkpoints.tensors import Tensors
-from saematch.sae import SAE, Activation
+from saematch.sae import SAE, Activation, Normalisation
 
 NAME = "saelens"
 REFUSED = {
@@ -192,7 +192,7 @@ def _finetuned(checkpoint: Checkpoint, config: dict[str, Any], W_dec: Tensor) ->
 
 def _normalise(
     checkpoint: Checkpoint, config: dict[str, Any], weights: Weights, centred: bool, rescaled: bool
-) -> tuple[str, float | None]:
+) -> tuple[Normalisation, float | None]:
     """Folds what can be folded; returns the per-token normalisation left, and the factor."""
     norm = config["normalize_activations"]
     if norm == "covariance_whitening":
