@@ -61,7 +61,9 @@ def sae_lens(files, *, architecture="standard", tensors=None, **config):
         weights |= {name: files.draw(D_SAE) for name in ("b_gate", "b_mag", "r_mag")}
     files.safetensors(files.place / "sae_weights.safetensors", weights | (tensors or {}))
     base = {"architecture": architecture, "d_in": D_IN, "d_sae": D_SAE, "dtype": "float32"}
-    files.json("cfg.json", {**base, "model_name": "toy", "finetuning_scaling_factor": False} | config)
+    files.json(
+        "cfg.json", {**base, "model_name": "toy", "finetuning_scaling_factor": False} | config
+    )
 
 
 def nanda(files, *, hook="blocks.0.attn.hook_z"):
@@ -131,7 +133,11 @@ def dictionary_learning(files, word, *, layer=12, threshold=None, bias="b_dec", 
         state |= {name: files.draw(D_SAE) for name in ("gate_bias", "mag_bias", "r_mag")}
     files.torch(files.place / "ae.pt", state)
     trainer = {"dict_class": word, "layer": layer, "lm_name": "google/gemma-2-2b"}
-    trainer |= {"activation_dim": D_IN, "dict_size": D_SAE, "submodule_name": f"resid_post_layer_{layer}"}
+    trainer |= {
+        "activation_dim": D_IN,
+        "dict_size": D_SAE,
+        "submodule_name": f"resid_post_layer_{layer}",
+    }
     if "TopK" in word:
         trainer["k"] = k
     files.json("config.json", {"trainer": trainer, "buffer": {"ctx_len": 128}})
@@ -169,6 +175,4 @@ def mwhanna(files, *, config="model_name: Qwen/Qwen3-4B\nfeature_input_hook: mlp
         f"d_model: {{value: {D_IN}}}\nd_feature: {{value: {D_SAE}}}\nbatch_size: {{value: 8}}\n"
     )
     if config:
-        (files.root / "config.yaml").write_text(
-            config + "feature_output_hook: hook_mlp_out\n"
-        )
+        (files.root / "config.yaml").write_text(config + "feature_output_hook: hook_mlp_out\n")

@@ -91,7 +91,7 @@ def test_paths_state_the_layers_that_ids_state(loaders):
         for sae_id, path in entry.saes_map.items()
         if layer_in(path) != _layer(sae_id, path)
     ]
-    # the one path that states its place by a letter; and cross-layer transcoders, which are refused
+    # the one path that states its place by a letter
     assert {row[2] for row in wrong} == {"e-res-sm"}
 
 

@@ -60,6 +60,10 @@ def read(checkpoint: Checkpoint) -> SAE:
 def _site(checkpoint: Checkpoint) -> Site | None:
     config, layer = checkpoint.configs.get(CONFIG, {}), layer_in(checkpoint.path)
     if layer is None or not config.get(_READS):
+        if "hook_name" not in checkpoint.facts.overrides:
+            checkpoint.note(
+                "guessed from the path: a transcoder, with ReLU and b_dec not subtracted"
+            )
         return checkpoint.site()
     writes = config.get(_WRITES)
     return parse_hook(f"blocks.{layer}.{config[_READS]}", writes and f"blocks.{layer}.{writes}")

@@ -60,6 +60,10 @@ def read(checkpoint: Checkpoint) -> SAE:
             "a JumpAutoEncoder, which adds its jump to active features", "a JumpReLU SAE"
         )
     weights, centred, activation = _weights(checkpoint)
+    if activation == "relu" and word in ("GatedAutoEncoder", "JumpReluAutoEncoder"):
+        raise checkpoint.error(
+            f"dict_class {word}, but it holds {checkpoint.tensors.describe()}", "its tensors"
+        )
     words = f"{word} {trainer.get('trainer_class', '')}"
     k = None
     if activation == "topk" or (activation == "relu" and _selects(words, trainer)):
@@ -72,6 +76,11 @@ def read(checkpoint: Checkpoint) -> SAE:
             )
     elif word and word not in _CLASSES:
         checkpoint.note(f"unknown dict_class {word!r}: read by its tensors, as {activation}")
+    elif not words.strip() and activation == "relu" and checkpoint.has("b_dec"):
+        checkpoint.note(
+            "guessed: ReLU; the names are those of the library's top-k classes, whose k may be in a "
+            "config.json that is not there"
+        )
     factor = checkpoint.number(checkpoint.tensors.extras, "norm_factor")
     norm = checkpoint.tensors.extras.get("norm_factor")
     if isinstance(norm, torch.Tensor) and norm.numel() == 1:

@@ -63,7 +63,8 @@ def read(checkpoint: Checkpoint) -> SAE:
 
 
 def _site(checkpoint: Checkpoint) -> Site | None:
-    if any(re.match(r"embedding(?![a-z])", part) for part in checkpoint.path.split("/")):
+    words = re.findall(r"(?:^|/)(embedding(?![a-z])|layer_\d)", checkpoint.path)
+    if words and words[-1] == "embedding":
         return _EMBEDDING
     site = checkpoint.site()
     if site is None or site.kind != "mlp_in" or site.layer is None:

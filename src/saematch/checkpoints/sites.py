@@ -115,6 +115,8 @@ def guess_site(path: str) -> Site | None:
             return site
         if part in _EMBEDDINGS:
             return Site(part)
+        if _LAYERS[0].search(part):
+            break
     for part in reversed(parts):
         code = _CODE.search(part)
         if code:
