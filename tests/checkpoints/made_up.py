@@ -116,7 +116,7 @@ def llama_scope_r1(files, *, hook="blocks.0.hook_resid_post", decoder_norm=False
     files.json("config.json", config)
 
 
-def dictionary_learning(files, word, *, layer=12, threshold=None, bias="b_dec", k=4):
+def dictionary_learning(files, word, *, layer: int | None = 12, threshold=None, bias="b_dec", k=4):
     weights = files.weights()
     if word in ("JumpReluAutoEncoder", "MatryoshkaBatchTopKSAE"):
         state = dict(weights)

@@ -78,8 +78,8 @@ def read(checkpoint: Checkpoint) -> SAE:
         checkpoint.note(f"unknown dict_class {word!r}: read by its tensors, as {activation}")
     elif not words.strip() and activation == "relu" and checkpoint.has("b_dec"):
         checkpoint.note(
-            "guessed: ReLU; the names are those of the library's top-k classes, whose k may be in a "
-            "config.json that is not there"
+            "guessed: ReLU; the names are those of the library's top-k classes, whose k may be in "
+            "a config.json that is not there"
         )
     factor = checkpoint.number(checkpoint.tensors.extras, "norm_factor")
     norm = checkpoint.tensors.extras.get("norm_factor")

@@ -17,7 +17,7 @@ from saematch.checkpoints.sites import natural_key, parse_hook
 from saematch.checkpoints.sources import HubSource, LocalSource, ShippedSource, Source
 from saematch.checkpoints.tensors import SUFFIXES
 from saematch.errors import CheckpointError
-from saematch.foreign import parsing, read_text
+from saematch.foreign import parsing, read_text, regular
 
 PREFERRED = (
     "sae_weights.safetensors",
@@ -35,6 +35,7 @@ CONFIGS = (
     "hyperparams.json",
     "activation_scaler.json",
 )
+_YAML_BYTES = 1 << 20
 BESIDE = ("sparsity.safetensors", "activation_whitening.safetensors")
 # of training runs: never an SAE's own weights
 _OTHER = ("state", "optimizer", "scheduler", *(Path(name).stem for name in BESIDE))
@@ -94,10 +95,16 @@ class Location:
         return content
 
     def _yaml(self, inner: str) -> dict:
-        name = self.source.name(inner)
-        text = read_text(self.source.fetch(inner), name, CheckpointError)
-        with parsing(name, error=CheckpointError, say="not valid YAML"):
-            content = yaml.safe_load(text)
+        """A YAML file's content; of one that cannot be read, nothing: it may be of anything."""
+        path, name = self.source.fetch(inner), self.source.name(inner)
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        try:
+            if regular(path, name, CheckpointError).st_size > _YAML_BYTES:
+                return {}
+            with parsing(name, error=CheckpointError, say="not valid YAML"):
+                content = yaml.load(read_text(path, name, CheckpointError), Loader=loader)
+        except CheckpointError:
+            return {}
         return content if isinstance(content, dict) else {}
 
 
