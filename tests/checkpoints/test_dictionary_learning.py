@@ -242,3 +242,15 @@ def test_names_of_top_k_without_a_config_are_not_taken_for_relu_unsaid(write, lo
 def test_where_the_config_says_that_it_reads(write, load, random, linear, config, hook):
     site = load(write({**linear, "bias": random(D_IN)}, "AutoEncoder", **config)).conventions.site
     assert site.hook == hook
+
+
+def test_matryoshka_with_neither_k_nor_threshold_in_its_tensors(write, load, random):
+    state = {
+        "W_enc": random(D_IN, D_SAE),
+        "W_dec": random(D_SAE, D_IN),
+        "b_enc": random(D_SAE),
+        "b_dec": random(D_IN),
+    }
+    conventions = load(write(state, "MatryoshkaBatchTopKSAE", k=6)).conventions
+    assert (conventions.activation, conventions.k) == ("batchtopk", 6)
+    assert any("never set" in note for note in conventions.notes)

@@ -126,7 +126,8 @@ def _weights(checkpoint: Checkpoint) -> tuple[Weights, bool, Activation]:
             read("b_dec", d_in),
         )
         # a matryoshka has one threshold, JumpReLU one per feature and no centring
-        if checkpoint.has("k") or checkpoint.tensors.shape("threshold") == ():
+        scalar = checkpoint.has("threshold") and checkpoint.tensors.shape("threshold") == ()
+        if checkpoint.has("k") or scalar or not checkpoint.has("threshold"):
             return weights, True, "topk"
         weights.threshold = read("threshold", d_sae)
         return weights, False, "jumprelu"

@@ -85,12 +85,16 @@ _HOOK = re.compile(
     r"blocks\.\d+\.(?:hook_(?:resid_(?:pre|mid|post)|mlp_(?:in|out)|attn_out)|(?:attn\.)?hook_z"
     r"|mlp\.hook_(?:in|out)|attn\.hook_out|ln2\.hook_normalized)(?![a-z])"
 )
-_CODE = re.compile(r"(?:^|[-_])[lL](\d+)([RMATrmat])(?![A-Za-z0-9])")
+# OpenMOSS' codes; TC is a transcoder
+_CODE = re.compile(r"(?:^|[-_])[lL](\d+)(?:([RMATrmat])|[tT][cC])(?![A-Za-z0-9])")
 # how a name states a layer, the plainest way first
 _LAYERS = (
     re.compile(r"(?<![A-Za-z])(?<!n_)(?<!num_)layers?[\s._=-]?(\d+)|(?<=[a-z])Layer(\d+)", re.I),
     re.compile(r"(?<![A-Za-z])(?:blocks?|h)[._](\d+)(?!\d)|^(\d+)-(?:res|att|mlp)(?![a-z])"),
-    re.compile(r"(?<![A-Za-z0-9])[lL](\d+)(?!\d)(?![A-Za-z]*\d)"),
+    # l1 alone may be a penalty's name
+    re.compile(r"(?<![A-Za-z0-9])(?!l[012](?!\d))[lL](\d+)(?!\d)(?![A-Za-z]*\d)"),
+    re.compile(r"(?:resid_(?:pre|mid|post)|mlp_out|attn_out)[._-](\d{1,2})(?![A-Za-z0-9])"),
+    re.compile(r"(?<![A-Za-z0-9])l([012])(?!\d)(?![A-Za-z]*\d)"),
     re.compile(r"^(\d+)$"),
 )
 _EMBEDDINGS = ("embed_tokens", "wte", "hook_embed", "embedding")
@@ -120,7 +124,7 @@ def guess_site(path: str) -> Site | None:
     for part in reversed(parts):
         code = _CODE.search(part)
         if code:
-            return _site(_CODES[code[2].upper()], int(code[1]))
+            return _site(_CODES[(code[2] or "T").upper()], int(code[1]))
     layer = layer_in(path)
     if layer is None:
         return None
