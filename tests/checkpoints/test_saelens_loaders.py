@@ -105,12 +105,14 @@ def test_reads_as_saelens_does_or_says_why_not(cache, loaders, load, inputs, row
     assert (conventions.site.hook, conventions.site.hook_out) == (row.hook, row.hook_out)
     assert row.family in ("", conventions.family)
     assert not row.note or any(row.note in note for note in conventions.notes)
-    # the same file by its path is the same SAE
-    if ":" not in path:
-        by_path = load(f"{repo}/{path}")
+    # the same file by its path, on the hub or in the cache, is the same SAE
+    for place in [files.place] if ":" in path else [files.place, f"{repo}/{path}"]:
+        by_path = load(place)
+        found = by_path.conventions
         # several releases list one file, of which some know its pages
-        page = conventions.neuronpedia_id or by_path.conventions.neuronpedia_id
-        assert by_path.conventions == replace(conventions, neuronpedia_id=page)
+        same = {"neuronpedia_id": conventions.neuronpedia_id or found.neuronpedia_id}
+        same |= {"source": found.source, "commit": found.commit}
+        assert found == replace(conventions, **same)
         torch.testing.assert_close(by_path.encode(inputs), ours.encode(inputs))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -35,6 +36,8 @@ CONFIGS = (
     "hyperparams.json",
     "activation_scaler.json",
 )
+# how huggingface_hub lays out its cache
+_CACHED = re.compile(r"models--([^/]+?)--([^/]+)/snapshots/[^/]+/(.+)")
 _YAML_BYTES = 1 << 20
 BESIDE = ("sparsity.safetensors", "activation_whitening.safetensors")
 # of training runs: never an SAE's own weights
@@ -118,7 +121,7 @@ def locate(name: str, revision: str | None = None) -> Location:
     if local is not None:
         source, inner = local
         if inner == "" or find(source, inner) is not None or parse_hub(name) is None:
-            return resolve(source, inner)
+            return _registered(resolve(source, inner))
     if _is_path(name):
         if local is not None:
             raise _missing(*local)
@@ -144,8 +147,18 @@ def locate(name: str, revision: str | None = None) -> Location:
     source = HubSource(hub)
     if find(source, hub.inner) is None and (entry := saelens_registry.alias(hub)):
         return resolve(source, entry.hub.inner, entry.facts)
-    location = resolve(source, hub.inner)
-    entry = saelens_registry.known(hub.repo, location.weights)
+    return _registered(resolve(source, hub.inner), hub.repo)
+
+
+def _registered(location: Location, repo: str | None = None) -> Location:
+    """The same with what SAELens' registry knows of a file of `repo`, or of a hub cache."""
+    weights = location.weights
+    if repo is None:
+        found = _CACHED.search(location.source.name(weights))
+        if found is None:
+            return location
+        repo, weights = f"{found[1]}/{found[2]}", found[3]
+    entry = saelens_registry.known(repo, weights)
     return replace(location, facts=entry.facts) if entry else location
 
 
