@@ -254,3 +254,10 @@ def test_matryoshka_with_neither_k_nor_threshold_in_its_tensors(write, load, ran
     conventions = load(write(state, "MatryoshkaBatchTopKSAE", k=6)).conventions
     assert (conventions.activation, conventions.k) == ("batchtopk", 6)
     assert any("never set" in note for note in conventions.notes)
+
+
+def test_a_threshold_that_the_class_does_not_use_is_named(write, load, random, linear):
+    state = {**linear, "bias": random(D_IN), "threshold": torch.tensor(0.3)}
+    assert "tensors left out: threshold" in load(write(state, "AutoEncoder")).conventions.notes
+    top_k = {**linear, "b_dec": random(D_IN), "threshold": torch.tensor(0.3)}
+    assert load(write(top_k, "AutoEncoderTopK", k=6)).conventions.notes == ()

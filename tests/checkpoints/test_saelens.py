@@ -352,3 +352,14 @@ def test_centring_beside_a_norm_per_token_is_noted_where_it_cannot_be_folded(
         x = inputs - inputs.mean(dim=-1, keepdim=True)
         same = torch.allclose(ours.encode(inputs), plain.encode(x), atol=1e-4)
         assert same is folded
+
+
+def test_models_with_rms_norm_are_never_centred(jumprelu_files, load, tmp_path):
+    """TransformerLens warns and passes over center_writing_weights there."""
+    tensors = jumprelu_files()
+    config = json.loads((tmp_path / "cfg.json").read_text())
+    options = {"model_from_pretrained_kwargs": {"center_writing_weights": True}}
+    _configured(tmp_path, metadata={**config["metadata"], **options, "model_name": "gemma-2b"})
+    ours = load(tmp_path)
+    assert torch.equal(ours.W_enc, tensors["W_enc"])
+    assert any("nothing was folded" in note for note in ours.conventions.notes)

@@ -24,7 +24,7 @@ def detect(checkpoint: Checkpoint) -> bool:
         return False
     return (
         _READS in checkpoint.configs.get(CONFIG, {})
-        or "hook_name_out" in checkpoint.facts.overrides
+        or bool(checkpoint.facts.overrides.get("hook_name_out"))
         or "transcoder" in checkpoint.path
     )
 

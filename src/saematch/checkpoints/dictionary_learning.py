@@ -60,27 +60,7 @@ def read(checkpoint: Checkpoint) -> SAE:
             "a JumpAutoEncoder, which adds its jump to active features", "a JumpReLU SAE"
         )
     weights, centred, activation = _weights(checkpoint)
-    if activation == "relu" and word in ("GatedAutoEncoder", "JumpReluAutoEncoder"):
-        raise checkpoint.error(
-            f"dict_class {word}, but it holds {checkpoint.tensors.describe()}", "its tensors"
-        )
-    words = f"{word} {trainer.get('trainer_class', '')}"
-    k = None
-    if activation == "topk" or (activation == "relu" and _selects(words, trainer)):
-        k = _k(checkpoint, trainer)
-        activation = _top_k(checkpoint, weights, words)
-        if k is None and activation != "jumprelu":
-            raise checkpoint.error(
-                f"{words.strip()} without a k, in the tensors or in config.json",
-                "k, the number of features kept per token",
-            )
-    elif word and word not in _CLASSES:
-        checkpoint.note(f"unknown dict_class {word!r}: read by its tensors, as {activation}")
-    elif not words.strip() and activation == "relu" and checkpoint.has("b_dec"):
-        checkpoint.note(
-            "guessed: ReLU; the names are those of the library's top-k classes, whose k may be in "
-            "a config.json that is not there"
-        )
+    activation, k = _activation(checkpoint, trainer, weights, activation)
     factor = checkpoint.number(checkpoint.tensors.extras, "norm_factor")
     norm = checkpoint.tensors.extras.get("norm_factor")
     if isinstance(norm, torch.Tensor) and norm.numel() == 1:
@@ -93,7 +73,9 @@ def read(checkpoint: Checkpoint) -> SAE:
             weights.threshold = weights.threshold * factor
         checkpoint.note(f"an interrupted run: biases were scaled by its norm_factor {factor:.4g}")
     site = _site(checkpoint, trainer)
-    checkpoint.left_out("k", "threshold", "group_sizes", "norm_factor")
+    # a top-k per token keeps its threshold for other uses
+    selects = ("threshold",) if "topk" in activation else ()
+    checkpoint.left_out("k", "group_sizes", "norm_factor", *selects)
     return weights.sae(
         checkpoint.conventions(
             NAME,
@@ -153,9 +135,38 @@ def _weights(checkpoint: Checkpoint) -> tuple[Weights, bool, Activation]:
     return weights, bias != "decoder.bias", "topk" if checkpoint.has("k") else "relu"
 
 
+def _activation(
+    checkpoint: Checkpoint, trainer: dict[str, Any], weights: Weights, told: Activation
+) -> tuple[Activation, int | None]:
+    """What the class does, where the tensors tell no more than `told`; and k."""
+    word = str(trainer.get("dict_class", ""))
+    words = f"{word} {trainer.get('trainer_class', '')}".strip()
+    if told == "topk" or (told == "relu" and _selects(words, trainer)):
+        k = _k(checkpoint, trainer)
+        activation = _top_k(checkpoint, weights, words)
+        if k is None and activation != "jumprelu":
+            raise checkpoint.error(
+                f"{words or 'a top-k SAE'} without a k, in the tensors or in config.json",
+                "k, the number of features kept per token",
+            )
+        return activation, k
+    if told == "relu" and word in ("GatedAutoEncoder", "JumpReluAutoEncoder"):
+        raise checkpoint.error(
+            f"dict_class {word}, but it holds {checkpoint.tensors.describe()}", "its tensors"
+        )
+    if word and word not in _CLASSES:
+        checkpoint.note(f"unknown dict_class {word!r}: read by its tensors, as {told}")
+    elif not words and told == "relu" and checkpoint.has("b_dec"):
+        checkpoint.note(
+            "guessed: ReLU; the names are those of the library's top-k classes, whose k may be in "
+            "a config.json that is not there"
+        )
+    return told, None
+
+
 def _selects(words: str, trainer: dict[str, Any]) -> bool:
     """Whether a config says top-k: by the class, or where none is named, by a k."""
-    return bool(_TOP_K.search(words)) or (not words.strip() and bool(trainer.get("k")))
+    return bool(_TOP_K.search(words)) or (not words and bool(trainer.get("k")))
 
 
 def _k(checkpoint: Checkpoint, trainer: dict[str, Any]) -> int | None:
@@ -172,7 +183,7 @@ def _k(checkpoint: Checkpoint, trainer: dict[str, Any]) -> int | None:
 def _top_k(checkpoint: Checkpoint, weights: Weights, words: str) -> Activation:
     """Top-k per token, or a threshold where the class selects over batches in training."""
     batch = "Batch" in words or checkpoint.has("group_sizes")
-    if not words.strip() and not batch:
+    if not words and not batch:
         checkpoint.note("guessed: top-k per token (no config.json tells it from BatchTopK)")
     if not batch:
         return "topk"

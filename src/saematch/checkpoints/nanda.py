@@ -13,11 +13,15 @@ from saematch.sae import SAE
 
 NAME = "nanda"
 CONFIG = "cfg of file"
+# of later code in its manner, with other activations
+_OTHERS = {"k", "top_k", "sae_type", "activation"}
 _HOOKS = {"resid_pre", "resid_mid", "resid_post", "mlp_in", "mlp_out", "attn_out"}
 
 
 def detect(checkpoint: Checkpoint) -> bool:
     config = checkpoint.configs.get(CONFIG, {})
+    if _OTHERS & set(config) or "threshold" in checkpoint.tensors:
+        return False
     return checkpoint.has("W_enc", "W_dec", "b_enc", "b_dec") and (
         "act_name" in config or {"site", "layer"} <= set(config)
     )

@@ -6,6 +6,7 @@ TransformerLens may rewrite a model's weights when it loads it; SAELens keeps th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,10 @@ from saematch.checkpoints.checkpoint import Checkpoint
 from saematch.sae import RESIDUAL, Normalisation, Site
 
 CENTRED = "center_writing_weights"
+# models with RMS norm, by name
+_RMS = re.compile(
+    r"gemma|llama|mi[sx]tral|qwen|deepseek|phi-?[34]|(?<![a-z])yi-|olmo-?2|gpt-oss", re.IGNORECASE
+)
 # options of loading that leave every value as it is
 _HARMLESS = {
     "attn_implementation",
@@ -47,13 +52,14 @@ def take_in(
     site: Site | None,
     centred: bool,
     normalisation: Normalisation,
+    model: str | None = None,
 ) -> Tensor | None:
     """Folds the centring of what is written to the stream into `weights`; notes other options.
 
     With `center_writing_weights` the SAE saw `x - mean(x)` over the dimensions of x, which is
     linear: it is folded into W_enc (and `W_skip`, which is returned). Layer norm of the input does
-    the same by itself. Reconstructions are of the centred value; norms that read the stream take
-    its mean out anyway.
+    the same by itself, and models with RMS norm are never centred. Reconstructions are of the
+    centred value; layer norms that read the stream take its mean out anyway.
     """
     for name, value in options.items():
         if value and name not in _HARMLESS and name != CENTRED:
@@ -62,6 +68,12 @@ def take_in(
                 "published may differ from those"
             )
     if not options.get(CENTRED) or not _written(site) or normalisation == "layer_norm":
+        return W_skip
+    if model and _RMS.search(model):
+        checkpoint.note(
+            f"{CENTRED} is set, which TransformerLens passes over for {model}, whose norms do not "
+            "take a mean out: nothing was folded"
+        )
         return W_skip
     if normalisation != "none":
         checkpoint.note(

@@ -101,6 +101,7 @@ def read(checkpoint: Checkpoint) -> SAE:
         site=site,
         centred=centred,
         normalisation=normalisation,
+        model=checkpoint.facts.model or metadata.get("model_name"),
     )
     if metadata.get("hook_head_index") is not None:
         checkpoint.note(f"reads head {metadata['hook_head_index']} of its hook alone")

@@ -73,7 +73,7 @@ def parse_hook(hook: str, hook_out: str | None = None) -> Site:
 # what stands in a path before a number that is no layer: penalties, counts of active features
 _COEFFICIENTS = re.compile(
     r"""
-    (?:average|avg|mean|median|target|final|train(?:ed|ing)?)[._-]?[lL][012](?![0-9])
+    (?:average|avg|mean|median|target)[._-]?[lL][012](?![0-9])
     | (?<![A-Za-z0-9])[lL][012][\s._=:-]*
       (?:coef\w*|alpha|lambda|penalty|reg\w*|weight|loss|norm|sparsity|warm\w*|small|medium|big)
     | (?<![A-Za-z0-9])[lL][012][\s_=:-]+[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![A-Za-z0-9])
