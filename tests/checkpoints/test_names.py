@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 import saematch
 from saematch.checkpoints.names import HubName, parse_address, parse_hub
 from saematch.checkpoints.registry import Family, Registry
-from saematch.checkpoints.sites import guess_site, natural_key, parse_hook
+from saematch.checkpoints.sites import guess_site, layer_in, natural_key, parse_hook
 from saematch.errors import CheckpointError
 
 
@@ -158,3 +158,66 @@ def test_a_family_cannot_be_registered_twice():
     registry.register(family)
     with pytest.raises(ValueError, match="'mine' is already registered"):
         registry.register(family)
+
+
+@pytest.mark.parametrize(
+    ("path", "layer"),
+    [
+        ("resid_post_layer_8/l1-5e-3", 8),
+        ("resid_post_layer_8/l1=0.01", 8),
+        ("resid_post_layer_8/lr1e-3_l13.0", 8),
+        ("resid_post_layer_8/l0-82", 8),
+        ("resid_post_layer_8/l1_0.01/ae.pt", 8),
+        ("resid_post_layer_8/l1", 8),
+        ("layer_4/l1_alpha0.05/trainer_1", 4),
+        ("layer_4/l1_coeff_3/2.pt", 4),
+        ("layer_10_l1_3", 10),
+        ("h.4/lambda_l1_5", 4),
+        ("l5/l1_coef_2", 5),
+        ("L7/avg_l0_50", 7),
+        ("n_layers_12/l3", 3),
+        ("gpt2_L0_Hcat_z_lr1.2e-03_l11.8e+00_v9.pt", 0),
+        ("gpt2_L11_Hcat_z_lr1.2e-03_l13.0e+00_v9.pt", 11),
+        ("Llama3_1-8B-Base-L5R-8x", 5),
+        ("12-res-jb", 12),
+        ("run/l5", 5),
+        ("run/l1", 1),
+        ("L8/l1", 8),
+        ("resid_post_8/l1", 8),
+        ("resid_post_16384/l2", 2),
+        ("Llama3_1-8B-Base-L5TC-8x", 5),
+        ("gemma_2b_blocks.6.hook_resid_post_16384_anthropic", 6),
+        ("sae-layer03", 3),
+        ("autoencoders/6.pt", 6),
+        ("l1_0.01", None),
+        ("average_l0_82", None),
+        ("L0_50/l0=12", None),
+        ("width_16k/trainer_3", None),
+    ],
+)
+def test_a_coefficient_is_no_layer(path, layer):
+    assert layer_in(path) == layer
+
+
+@pytest.mark.parametrize(
+    ("location", "hook"),
+    [
+        ("resid_post_attn", "blocks.6.hook_resid_mid"),
+        ("resid_post_mlp", "blocks.6.hook_resid_post"),
+        ("resid_delta_attn", "blocks.6.hook_attn_out"),
+        ("resid_delta_mlp", "blocks.6.hook_mlp_out"),
+        ("mlp_post_act", "blocks.6.mlp.hook_post"),
+    ],
+)
+@pytest.mark.parametrize("version", ["", "_v4", "_v5_32k", "_v5_128k"])
+def test_the_words_of_openai(location, hook, version):
+    site = guess_site(f"sparse-autoencoder/gpt2-small/{location}{version}/autoencoders/6.pt")
+    assert site is not None
+    assert site.hook == hook
+    assert site == parse_hook(hook)
+
+
+def test_a_transcoder_in_a_path_reads_behind_the_norm_and_writes_what_the_mlp_adds():
+    site = guess_site("me/qwen-transcoders/layer_3.safetensors")
+    assert site is not None
+    assert (site.hook, site.hook_out) == ("blocks.3.mlp.hook_in", "blocks.3.hook_mlp_out")

@@ -51,6 +51,16 @@ class Weights:
         if self.threshold is not None:
             self.threshold = self.threshold * scale
 
+    def take_out_mean(self, centred: bool) -> None:
+        """Takes in that the SAE sees `x - mean(x)`, the mean over the dimensions of x.
+
+        With P = I - 11^T/d: W_enc' = P W_enc; where b_dec is subtracted from the centred input,
+        which is not b_dec's own centring, b_enc' = b_enc - (b_dec - P b_dec) W_enc.
+        """
+        if centred:
+            self.b_enc = self.b_enc - self.b_dec.mean() * self.W_enc.sum(dim=0)
+        self.W_enc = without_mean(self.W_enc)
+
     def unwhiten(
         self,
         mean: Float[Tensor, " d_in"],
@@ -89,6 +99,11 @@ class Weights:
             selection_scale=selection_scale,
             frequency=frequency,
         )
+
+
+def without_mean(matrix: Float[Tensor, "d_in n"]) -> Float[Tensor, "d_in n"]:
+    """`(I - 11^T/d) matrix`: what `matrix` makes of an input is then blind to the input's mean."""
+    return matrix - matrix.mean(dim=0)
 
 
 def from_gated(

@@ -45,6 +45,7 @@ class Checkpoint:
     asked: str | Site | None = None  # the site that the user gave, before what files say
     family: str = ""  # whose format it was taken for
     notes: list[str] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)  # tensors that were read
 
     def has(self, *names: str) -> bool:
         return all(name in self.tensors for name in names)
@@ -80,10 +81,12 @@ class Checkpoint:
         found = self.tensors.shape(name)
         if found != shape:
             raise self.error(f"{name} has shape {found}", f"{shape}")
+        self.used.add(name)
         return self.tensors.read(name, self.dtype, self.device)
 
     def scalar(self, name: str) -> float:
         """The one number that tensor `name` holds."""
+        self.used.add(name)
         return self.tensors.number(name)
 
     def whole(self, what: str, value: Any) -> int:
@@ -104,9 +107,18 @@ class Checkpoint:
                 return value
         return None
 
+    def left_out(self, *harmless: str) -> None:
+        """Notes the tensors that were not read, but for those that change no feature."""
+        rest = sorted(set(self.tensors.names) - self.used - set(harmless))
+        if rest:
+            self.note(f"tensors left out: {', '.join(rest)}")
+
     def site(self, hook: object = None, hook_out: object = None) -> Site | None:
-        """The site that the config names, or else the one that the path hints at, noted."""
+        """The site that the config or the registry names, or the path hints at, which is noted."""
         hook, hook_out = self._word("hook", hook), self._word("output hook", hook_out)
+        if not hook:
+            hook = self.facts.overrides.get("hook_name")
+            hook_out = self.facts.overrides.get("hook_name_out")
         if hook:
             return parse_hook(hook, hook_out)
         site = guess_site(self.path)

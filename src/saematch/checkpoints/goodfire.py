@@ -23,6 +23,7 @@ def read(checkpoint: Checkpoint) -> SAE:
         b_dec=checkpoint.read("decoder_linear.bias", d_in),
     )
     site = checkpoint.stream_site()
+    checkpoint.left_out()
     return weights.sae(
         checkpoint.conventions(
             NAME, "decoder_linear.weight", activation="relu", architecture="relu", site=site

@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+
+import yaml
 
 from saematch import shipped
 from saematch.checkpoints import saelens_registry
@@ -17,7 +19,7 @@ from saematch.checkpoints.sites import natural_key, parse_hook
 from saematch.checkpoints.sources import HubSource, LocalSource, ShippedSource, Source
 from saematch.checkpoints.tensors import SUFFIXES, Tensors
 from saematch.errors import CheckpointError
-from saematch.foreign import one_line, read_json
+from saematch.foreign import one_line, parsing, read_json, read_text, regular
 
 PREFERRED = (
     "sae_weights.safetensors",
@@ -28,7 +30,16 @@ PREFERRED = (
     "checkpoints/final.safetensors",
     "checkpoints/pruned.safetensors",
 )
-CONFIGS = ("cfg.json", "config.json", "hyperparams.json", "activation_scaler.json")
+CONFIGS = (
+    "cfg.json",
+    "config.json",
+    "config.yaml",
+    "hyperparams.json",
+    "activation_scaler.json",
+)
+# how huggingface_hub lays out its cache
+_CACHED = re.compile(r"models--([^/]+?)--([^/]+)/snapshots/[^/]+/(.+)")
+_YAML_BYTES = 1 << 20
 BESIDE = ("sparsity.safetensors", "activation_whitening.safetensors")
 _LONGEST = 4096  # letters of a path
 _BESIDE = tuple(Path(name).stem for name in BESIDE)
@@ -93,6 +104,8 @@ class Location:
         return {n: self.source.fetch(p) for n, p in places.items() if _is_file(self.source, p)}
 
     def _json(self, inner: str) -> dict:
+        if inner.endswith(".yaml"):
+            return self._yaml(inner)
         label = self.source.name(inner)
         content = read_json(self.source.fetch(inner), label, CheckpointError)
         if not isinstance(content, dict):
@@ -100,6 +113,19 @@ class Location:
                 f"{label}: found a JSON {type(content).__name__}, expected an object"
             )
         return content
+
+    def _yaml(self, inner: str) -> dict:
+        """A YAML file's content; of one that cannot be read, nothing: it may be of anything."""
+        path, name = self.source.fetch(inner), self.source.name(inner)
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        try:
+            if regular(path, name, CheckpointError).st_size > _YAML_BYTES:
+                return {}
+            with parsing(name, error=CheckpointError, say="not valid YAML"):
+                content = yaml.load(read_text(path, name, CheckpointError), Loader=loader)
+        except CheckpointError:
+            return {}
+        return content if isinstance(content, dict) else {}
 
 
 def locate(name: str, revision: str | None = None) -> Location:
@@ -118,7 +144,7 @@ def locate(name: str, revision: str | None = None) -> Location:
     if local is not None:
         source, inner = local
         if inner == "" or find(source, inner) is not None or parse_hub(name) is None:
-            return resolve(source, inner)
+            return _registered(resolve(source, inner))
     if _is_path(name):
         if local is not None:
             raise _missing(*local)
@@ -141,7 +167,19 @@ def locate(name: str, revision: str | None = None) -> Location:
     source = HubSource(hub)
     if find(source, hub.inner) is None and (entry := saelens_registry.alias(hub)):
         return resolve(source, entry.hub.inner, entry.facts)
-    return resolve(source, hub.inner)
+    return _registered(resolve(source, hub.inner), hub.repo)
+
+
+def _registered(location: Location, repo: str | None = None) -> Location:
+    """The same with what SAELens' registry knows of a file of `repo`, or of a hub cache."""
+    weights = location.weights
+    if repo is None:
+        found = _CACHED.search(location.source.name(weights))
+        if found is None:
+            return location
+        repo, weights = f"{found[1]}/{found[2]}", found[3]
+    entry = saelens_registry.known(repo, weights)
+    return replace(location, facts=entry.facts) if entry else location
 
 
 def resolve(source: Source, inner: str, facts: Facts | None = None) -> Location:

@@ -45,6 +45,8 @@ def read(checkpoint: Checkpoint) -> SAE:
         b_enc=checkpoint.read("latent_bias", d_sae),
         b_dec=checkpoint.read("pre_bias", d_in),
     )
+    site = checkpoint.site()
+    checkpoint.left_out("stats_last_nonzero")
     return weights.sae(
         checkpoint.conventions(
             NAME,
@@ -54,6 +56,6 @@ def read(checkpoint: Checkpoint) -> SAE:
             centred=True,
             normalisation="layer_norm" if k else "none",
             architecture=word,
-            site=checkpoint.site(),
+            site=site,
         )
     )
