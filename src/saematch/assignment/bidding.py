@@ -35,7 +35,7 @@ def ties(s, rows):
 
 
 @compiled
-def bid(s, rows, may_stay_alone, patience, most):
+def bid(s, rows, may_stay_alone, patience, most):  # noqa: PLR0915 (compiled as one loop)
     """Let rows bid until each has a column, stays alone, waits for a new list, or is stuck.
 
     A bid raises the price of the best column to where the row likes its second best as much; no
@@ -60,7 +60,7 @@ def bid(s, rows, may_stay_alone, patience, most):
         floor = s.tau[i]
         if may_stay_alone:
             floor = max(floor, 0.0)
-        first, second, v1, v2 = settle(s, i, floor)
+        first, _, v1, v2 = settle(s, i, floor)
         if may_stay_alone and v1 <= 0 and s.tau[i] <= 0:
             s.target[i], s.own[i] = ALONE, 0.0
             continue

@@ -151,7 +151,7 @@ class Engine:
         return self.state.bids[rows] == self.bids_at_list[rows]
 
     def _tied(self, rows: np.ndarray) -> bool:
-        """Whether so many of `rows` cannot tell for equal scores that all scores are worth having."""
+        """Whether so many of `rows` cannot tell for equal scores that all are worth having."""
         n = len(self.state.target)
         idle = rows[self._idle(rows)]
         if len(idle) <= TIED * n or not self._whole_fits(n):
