@@ -226,7 +226,7 @@ def test_entries_that_are_no_real_numbers(kind):
     wrong = np.zeros((3, 2)).astype(kind)
     with pytest.raises(SaematchError, match=r"^x is an array of \S+; real numbers are needed$"):
         assign(wrong, np.zeros((3, 2)))
-    with pytest.raises(SaematchError, match="^row_cost is an array of"):
+    with pytest.raises(SaematchError, match=r"^row_cost is an array of"):
         assign(np.zeros((3, 2)), np.zeros((3, 2)), row_cost=wrong[:, 0])
     with pytest.raises(SaematchError, match=r"y is torch.bool; real numbers are needed"):
         assign(np.zeros((3, 2)), torch.zeros(3, 2, dtype=torch.bool))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Literal, get_args
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -64,8 +63,8 @@ def assign(
     **Returns:** an `Assignment`, on the CPU: targets, scores, duals, and the gap that bounds what
     any other assignment could gain.
 
-    **Raises:** `SaematchError` for entries that are NaN, infinite or no real numbers, shapes that do not fit, an unknown
-    kind, scores beyond float64, and a memory limit that is too small.
+    **Raises:** `SaematchError` for entries that are NaN, infinite or no real numbers, shapes that
+    do not fit, an unknown kind, scores beyond float64, and a memory limit that is too small.
 
     **References:** Bertsekas, "Network Optimization" (1998), for auctions and duals; Jonker and
     Volgenant, Computing 38 (1987), for bidding without a least increment and augmenting paths.
