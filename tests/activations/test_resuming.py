@@ -55,8 +55,13 @@ def test_blocks_before_the_site_run_once(hook):
 def test_an_error_inside_leaves_the_model_as_it_was():
     lm, ids = small("llama"), some_ids()
     before = lm.losses(ids)
-    with pytest.raises(ZeroDivisionError), lm.resuming("blocks.1.hook_resid_post"):
-        lm.losses(ids)
-        raise ZeroDivisionError
+
+    def interrupted():
+        with lm.resuming("blocks.1.hook_resid_post"):
+            lm.losses(ids)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        interrupted()
     assert torch.equal(lm.losses(ids), before)
     assert not torch.equal(lm.losses(some_ids(seed=1)), before)

@@ -71,21 +71,23 @@ def _smallest(*parts: Tensor) -> torch.dtype:
     return torch.float32 if all(part.dtype in small for part in parts) else torch.float64
 
 
-def real_tensor(values: Tensor | np.ndarray, name: str) -> Tensor:
+def real_tensor(values: Tensor | np.ndarray | float, name: str) -> Tensor:
     """A tensor of real numbers, of arrays in whatever order of axes and bytes."""
-    if isinstance(values, np.ndarray):
+    if not isinstance(values, Tensor):
+        try:
+            values = np.asarray(values)
+        except (TypeError, ValueError) as error:
+            raise SaematchError(
+                f"{name} is a {type(values).__name__}; a tensor or an array of real numbers is "
+                "needed"
+            ) from error
         if values.dtype.kind not in "iuf":
             raise SaematchError(f"{name} is an array of {values.dtype}; real numbers are needed")
         plain = values.dtype in (np.float16, np.float32)
         dtype = values.dtype.newbyteorder("=") if plain else np.float64
         # torch takes no steps backwards, and nothing that is not to be written to without a word
         return torch.from_numpy(np.require(values, dtype, "CW"))
-    try:
-        tensor = torch.as_tensor(values).detach()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise SaematchError(
-            f"{name} is a {type(values).__name__}; a tensor or an array of real numbers is needed"
-        ) from error
+    tensor = values.detach()
     if tensor.is_complex() or tensor.dtype == torch.bool:
         raise SaematchError(f"{name} is {tensor.dtype}; real numbers are needed")
     return tensor
