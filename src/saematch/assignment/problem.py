@@ -86,7 +86,7 @@ def real_tensor(values: Tensor | np.ndarray | float, name: str) -> Tensor:
         plain = values.dtype in (np.float16, np.float32)
         dtype = values.dtype.newbyteorder("=") if plain else np.float64
         # torch takes no steps backwards, and nothing that is not to be written to without a word
-        return torch.from_numpy(np.require(values, dtype, "CW"))
+        return torch.from_numpy(np.require(values, dtype, ["C", "W"]))
     tensor = values.detach()
     if tensor.is_complex() or tensor.dtype == torch.bool:
         raise SaematchError(f"{name} is {tensor.dtype}; real numbers are needed")
