@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from saematch import shipped
+from saematch.activations.resuming import resuming
 from saematch.activations.sites import Place, family_of, resolve, trunk_of
 from saematch.errors import SaematchError, install
 from saematch.sae import SAE, Site
@@ -167,6 +168,14 @@ class LanguageModel:
             inputs = self._inputs(ids, mask)
             logits = self.model(**inputs).logits
         return _next_token_losses(logits, inputs["input_ids"], inputs["attention_mask"].bool())
+
+    def resuming(self, site: Site | str) -> contextlib.AbstractContextManager[None]:
+        """Meanwhile what comes before `site` runs in the first pass alone.
+
+        For passes over the same `ids` and `mask` that change nothing before it: the first may be
+        of any method here that runs as far as the site.
+        """
+        return resuming(self.model, self.site(site))
 
     def divergence(
         self,

@@ -37,7 +37,7 @@ def evaluate(
             "model writes itself."
         ),
     ] = None,
-    examples: Annotated[int, typer.Option(min=1, help="Of each text set, drawn at random.")] = 100,
+    examples: Annotated[int, typer.Option(min=1, help="Of each text set, drawn at random.")] = 50,
     fit_examples: Annotated[int, typer.Option(min=1, help="To fit on, at most.")] = 200,
     length: Annotated[
         int, typer.Option(help="Tokens of an example, BOS included, at most; 3 at least.")
@@ -121,21 +121,26 @@ def evaluate(
     )
     if edges and not quiet:
         _warn_few(sum(len(ids) - 1 for ids in fitted[1]))
-    with _Progress(len(chosen) * len(texts), quiet) as progress:
-        evaluate_run(
-            opened,
-            language,
-            texts,
-            fitted,
-            options,
-            pairs=chosen,
-            model_name=model,
-            dtype=dtype,
-            load=lambda name: load(name, device=on),
-            batch_tokens=batch_tokens,
-            overwrite=overwrite,
-            begun=progress.begun,
-        )
+    try:
+        with _Progress(chosen, list(texts), quiet) as progress:
+            evaluate_run(
+                opened,
+                language,
+                texts,
+                fitted,
+                options,
+                pairs=chosen,
+                model_name=model,
+                dtype=dtype,
+                load=lambda name: load(name, device=on),
+                batch_tokens=batch_tokens,
+                overwrite=overwrite,
+                begun=progress.begun,
+            )
+            progress.done()
+    except KeyboardInterrupt:
+        _stopped(opened, chosen, list(texts))
+        raise
     _report(opened, list(texts), sum(len(ids) - 1 for ids in fitted[1]), quiet)
 
 
@@ -214,19 +219,28 @@ def _warn_few(tokens: int) -> None:
 class _Progress:
     """A bar over pairs and text sets."""
 
-    def __init__(self, total: int, quiet: bool) -> None:
+    def __init__(self, pairs: Sequence[tuple[str, str]], texts: Sequence[str], quiet: bool) -> None:
         from saematch.cli.console import progress
 
-        self._bar = progress(quiet)
-        self._task = self._bar.add_task("evaluating", total=total)
+        self._bar, self._task = progress(quiet), None
+        self._steps = [(*pair, name) for pair in pairs for name in texts]
 
     def begun(self, pair: tuple[str, str], texts: str | None) -> None:
-        said = (
-            f"{pair[0]} → {pair[1]}: fitting"
-            if texts is None
-            else f"{pair[0]} → {pair[1]} on {texts}"
-        )
-        self._bar.update(self._task, advance=int(texts is not None), description=said)
+        step = f"{pair[0]} → {pair[1]}"
+        if texts is None:
+            step += ": fitting"
+            done = next(k for k, (*names, _) in enumerate(self._steps) if tuple(names) == pair)
+        else:
+            step += f" on {texts}"
+            done = self._steps.index((*pair, texts))
+        if self._task is None:
+            # what an earlier call has done says nothing of how long the rest takes
+            self._task = self._bar.add_task(step, total=len(self._steps), completed=done)
+        self._bar.update(self._task, completed=done, description=step)
+
+    def done(self) -> None:
+        if self._task is not None:
+            self._bar.update(self._task, completed=len(self._steps))
 
     def __enter__(self) -> _Progress:
         self._bar.start()
@@ -234,6 +248,19 @@ class _Progress:
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
+
+
+def _stopped(run: Run, pairs: Sequence[tuple[str, str]], texts: Sequence[str]) -> None:
+    """Say on stderr what is kept of an evaluation that was interrupted."""
+    kept = 0
+    if run.evaluation is not None:
+        there = run.evaluation_table("values").select("a", "b", "texts").unique().iter_rows()
+        kept = len(set(there) & {(*pair, name) for pair in pairs for name in texts})
+    typer.echo(
+        f"Stopped: {kept} of {len(pairs) * len(texts)} pairs by text sets are kept in {run.path}; "
+        "the same command again goes on from there",
+        err=True,
+    )
 
 
 def _pair(run: Run, name: str) -> tuple[str, str]:
