@@ -135,7 +135,8 @@ def test_number_formats_that_need_kernels_are_refused(model, fetched):
         ({"n_inner": 600}, "one line"),
         ({"n_layer": 7}, "lack 12 of its weights, such as"),
         ({"n_embd": "wide"}, "one line"),
-        ({"n_layer": -1}, "one line"),
+        ({"n_layer": -1}, "states -1 layers, but its files hold transformer.h.0"),
+        ({"n_layer": 3}, "states 3 layers, but its files hold transformer.h.3"),
         ({"n_head": 0}, "one line"),
         ({"activation_function": "no such"}, "one line"),
         ({"model_type": ["gpt2"]}, "one line"),
@@ -171,7 +172,7 @@ def test_pickles_with_code_are_not_run(model, canary):
             return exec, (CODE.format(canary=str(canary)),)
 
     (model / "model.safetensors").unlink()
-    (model / "pytorch_model.bin").write_bytes(pickle.dumps(Evil()))
+    (model / "pytorch_model.bin").write_bytes(pickle.dumps(Evil()) + b" " * 10**6)
     with pytest.raises(SaematchError, match="cannot be opened as a language model"):
         open_model(str(model))
     assert not canary.exists()

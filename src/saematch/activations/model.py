@@ -18,6 +18,7 @@ from saematch.activations.untrusted import (
     check_folder,
     check_size,
     check_whole,
+    quiet,
     without_kernels,
 )
 from saematch.errors import SaematchError
@@ -296,10 +297,11 @@ def open_model(
         without_kernels(config, name)
         maker = transformers.AutoModelForCausalLM if _predicts(config) else transformers.AutoModel
         check_size(config, maker, where, revision)
-        model, told = maker.from_pretrained(
-            where, config=config, dtype=dtype or "auto", output_loading_info=True, **own
-        )
-        check_whole(told, name)
+        with quiet():
+            model, told = maker.from_pretrained(
+                where, config=config, dtype=dtype or "auto", output_loading_info=True, **own
+            )
+        check_whole(told, config, name)
         tokenizer = transformers.AutoTokenizer.from_pretrained(where, **own)
     model = prepared(model)
     model.to(torch.device(device))  # pyright: ignore[reportArgumentType]

@@ -107,7 +107,7 @@ def check_size(config: PreTrainedConfig, maker: Any, where: str, revision: str |
                 raise SaematchError(
                     f"{where}: {key} is {value:,}, but its files hold {tensors:,} tensors"
                 )
-    with torch.device("meta"), _quiet():
+    with torch.device("meta"), quiet():
         model = maker.from_config(config, trust_remote_code=False)
     stated = sum(math.prod(weight.shape) for weight in model.parameters())
     if stated > _PACKED * size:
@@ -117,27 +117,36 @@ def check_size(config: PreTrainedConfig, maker: Any, where: str, revision: str |
         )
 
 
-def check_whole(told: Mapping[str, Any], name: str) -> None:
-    """Refuse a model of which transformers drew some weights at random, for want of them.
+def check_whole(told: Mapping[str, Any], config: PreTrainedConfig, name: str) -> None:
+    """Refuse a model of which transformers drew weights at random, or left out whole layers.
 
     The pooler of an encoder is no part of what is read of it.
 
     Args:
         told: what `from_pretrained` tells of the loading.
+        config: what it loaded by.
         name: what the user called the model.
 
     Raises:
-        SaematchError: weights are missing.
+        SaematchError: weights are missing, or there are layers that the configuration leaves out.
     """
     missing = sorted(key for key in told["missing_keys"] if "pooler" not in key)
     if missing:
         raise SaematchError(
             f"{name}: its files lack {len(missing):,} of its weights, such as {missing[0]}"
         )
+    layers = config.get_text_config().num_hidden_layers
+    for key in sorted(told["unexpected_keys"]):
+        place = re.search(r"\.(\d+)\.", f".{key}")
+        if place and int(place[1]) >= layers:
+            raise SaematchError(
+                f"{name}: its configuration states {layers:,} layers, but its files hold {key}"
+            )
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
+    """No warnings of transformers meanwhile: what matters of them ends in an error of ours."""
     from transformers.utils import logging
 
     level = logging.get_verbosity()
