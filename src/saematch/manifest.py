@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 import saematch
-from saematch.contexts import STATISTICS, features_of
+from saematch.contexts import STATISTICS, features_of, with_frequency
 from saematch.ledger import Ledger, outside
 from saematch.methods import Method
 from saematch.sae import SAE, Conventions
@@ -87,7 +87,7 @@ class Outline:
 
     @classmethod
     def of(cls, sae: SAE) -> Outline:
-        sidecar = features_of(sae)
+        sidecar, sae = features_of(sae), with_frequency(sae)
         return cls(sae.name, sae.conventions, _entry(sae), features_frame(sae, sidecar), sidecar)
 
     def named(self, name: str) -> dict[str, Any]:

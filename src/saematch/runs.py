@@ -25,6 +25,7 @@ from typing import Any
 import polars as pl
 
 from saematch.atomic import sweep
+from saematch.contexts import STATISTICS
 from saematch.errors import RunError
 from saematch.ledger import read_table, writing
 from saematch.manifest import (
@@ -341,6 +342,32 @@ class Run:
         """What an SAE's features fire on: see `saematch.contexts`; None where it is not known."""
         place = self.sae(name)["contexts"]
         return None if place is None else self._read(place)
+
+    def add_contexts(self, name: str, described: pl.DataFrame) -> None:
+        """Take what an SAE's features fire on from elsewhere, for one that came without it.
+
+        Fills `contexts/NAME.parquet`, and what is not known in the run's table of its features. A
+        flow is taken from run.json: its labels are made of contexts.
+
+        Args:
+            name: of the SAE in the run.
+            described: as `saematch.activations.describe_features` makes it.
+
+        Raises:
+            RunError: there is no such SAE.
+        """
+        entry = self.sae(name)
+        place = f"contexts/{name}.parquet"
+        known = self.features(name)
+        found = described.select("feature", *STATISTICS)
+        joined = known.join(found, on="feature", how="left", suffix="_", maintain_order="left")
+        filled = [pl.coalesce(column, f"{column}_").alias(column) for column in STATISTICS]
+        self.write(place, described)
+        self.write(entry["features"], joined.with_columns(filled).select(known.columns))
+        saes = [e if e["name"] != name else {**e, "contexts": place} for e in self.manifest["saes"]]
+        if "flow" in self.manifest:
+            self._forget("flow")
+        self.record(saes=saes)
 
     def _entry(self, a: str, b: str) -> dict[str, Any]:
         for entry in self.manifest["pairs"]:

@@ -3,6 +3,7 @@
     cache.json              model, texts, SAEs and options they were made with, and the shards
     tokens/00000.parquet    token (place in the whole text), example, position, token_id, piece
     NAME/00000.parquet      of one SAE: token, feature, value, in the order of tokens and features
+    NAME/features.parquet   of one SAE: what its features fire on, once the store is finished
 
 A shard holds whole examples and is listed in cache.json only once all its files are there and
 whole; what is not listed does not belong to the store. So a capture may be stopped anywhere, and
@@ -33,6 +34,7 @@ from saematch.activations.shards import (
 from saematch.activations.spread import spread
 from saematch.activations.sums import MOST_TOKENS
 from saematch.atomic import sweep
+from saematch.contexts import FILE
 from saematch.errors import RunError
 from saematch.ledger import read_table, writing
 from saematch.manifest import now
@@ -323,6 +325,7 @@ class ActivationStore:
         sweep(self.path / folder)
         for table in (self.path / folder).glob("[0-9]*.parquet"):
             table.unlink()
+        (self.path / folder / FILE).unlink(missing_ok=True)
 
     def _save(self, **changed: Any) -> None:
         cache = {**self.cache, **changed}

@@ -149,11 +149,28 @@ def _fill(
     examples: list[ndarray],
     quiet: bool,
 ) -> None:
+    from saematch.activations.features import keep_features
+    from saematch.cli.console import progress
+
+    if store.finished is None:
+        _capture(store, model, saes, examples, quiet)
+    if store.n_tokens == 0:
+        return
+    with progress(quiet) as bar:
+        for name in bar.track(store.names, description="finding contexts"):
+            keep_features(store, name)
+
+
+def _capture(
+    store: ActivationStore,
+    model: LanguageModel,
+    saes: dict[str, SAE],
+    examples: list[ndarray],
+    quiet: bool,
+) -> None:
     from saematch.activations.capturing import capture
     from saematch.cli.console import progress
 
-    if store.finished is not None:
-        return
     done, batch_tokens = store.next_example, store.cache["options"]["batch_tokens"]
     with progress(quiet) as bar:
         task = bar.add_task("reading texts", total=len(examples), completed=done)

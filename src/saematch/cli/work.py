@@ -164,6 +164,7 @@ def match_into(
     if heard is not None:
         for name in {name for pair in missing for name in pair}:
             heard.name_of(run.sae(name))
+        heard.describe(run)
     with progress(quiet) as bar:
         task = bar.add_task("matching", total=len(pairs), completed=len(pairs) - len(missing))
         for a, b in missing:
