@@ -76,7 +76,10 @@ def test_the_beginning_is_kept_up_to_the_least_of_the_limits(side):
 @pytest.mark.parametrize("specials", [{"bos_token": "<s>"}, {"eos_token": "</s>"}])
 @pytest.mark.parametrize("words", range(2, 12))
 def test_no_token_of_a_long_text_is_lost_or_counted_twice(specials, words):
-    made, text = tokenizer(**specials), " ".join(["one", "two", "three"][i % 3] for i in range(words))
+    made, text = (
+        tokenizer(**specials),
+        " ".join(["one", "two", "three"][i % 3] for i in range(words)),
+    )
     found = tokenise([text], made, length=4)
     assert max(map(len, found)) <= 4
     counted = [i for example in found for i in example[1:].tolist()]
@@ -101,8 +104,9 @@ def test_what_is_left_out_is_told_with_numbers(tmp_path):
     assert "4 of 10 examples, drawn at random: 66 tokens are left out" in some.notes[-1]
     first = examples_of(texts, made, 11, long="truncate")
     assert [e.tolist() for e in first.ids] == [every.ids[0].tolist()]
-    assert "1 of 1 texts are longer than an example of 11 tokens, and are cut there: 90" in (
-        first.notes[-1]
+    assert (
+        "1 of 1 texts are longer than an example of 11 tokens, and are cut there: 90"
+        in (first.notes[-1])
     )
     short = examples_of(texts, made, 52, least=50)
     assert [len(e) for e in short.ids] == [52, 50]

@@ -81,8 +81,17 @@ def test_contexts_that_came_with_an_sae_stay(own, tmp_path):
     beside = saematch.shipped.path(SITES[0]) / "features.parquet"
     shutil.copy(beside, tmp_path / SITES[0])
     out = tmp_path / "run"
-    call("match", tmp_path / SITES[0], saes[1], "--method", "fused", "-o", out,
-         "--activations", folder / "acts")
+    call(
+        "match",
+        tmp_path / SITES[0],
+        saes[1],
+        "--method",
+        "fused",
+        "-o",
+        out,
+        "--activations",
+        folder / "acts",
+    )
     found = Run.open(out).contexts(SITES[0])
     assert found is not None
     assert found["contexts"].to_list() == pl.read_parquet(beside)["contexts"].to_list()

@@ -226,9 +226,7 @@ def _most(tokenizer: PreTrainedTokenizerBase, length: int, limit: int | None) ->
     return max(2, min(length, limit or length, tokenizer.model_max_length or length))
 
 
-def _tokens(
-    texts: Sequence[Text | str], tokenizer: PreTrainedTokenizerBase
-) -> list[list[int]]:
+def _tokens(texts: Sequence[Text | str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
     return [
         tokenizer(
             plain_text(text.text if isinstance(text, Text) else text),
