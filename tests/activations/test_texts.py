@@ -97,7 +97,7 @@ def test_what_is_left_out_is_told_with_numbers(tmp_path):
     assert [len(e) for e in every.ids] == [11] * 10
     assert every.notes == (
         "PATH: 1 of 1 texts are longer than an example of 11 tokens, and are split into 10 (--long "
-        "truncate keeps the first of each)".replace("PATH", str(path)),
+        "truncate keeps the first)".replace("PATH", str(path)),
     )
     some = examples_of(texts, made, 11, n=4, seed=1)
     assert len(some.ids) == 4

@@ -168,7 +168,7 @@ def examples_of(
         many = sum(len(some) for ids, some in zip(every, cut, strict=True) if len(ids) > room)
         notes.append(
             f"{texts.name}: {len(split):,} of {len(every):,} texts are longer than an example of "
-            f"{most:,} tokens, and are split into {many:,} (--long truncate keeps the first of each)"
+            f"{most:,} tokens, and are split into {many:,} (--long truncate keeps the first)"
         )
     enough = [example for example in found if len(example) >= least]
     if len(enough) < len(found):

@@ -135,7 +135,7 @@ def check_whole(told: Mapping[str, Any], config: PreTrainedConfig, name: str) ->
         raise SaematchError(
             f"{name}: its files lack {len(missing):,} of its weights, such as {missing[0]}"
         )
-    layers = config.get_text_config().num_hidden_layers
+    layers = getattr(config.get_text_config(), "num_hidden_layers", math.inf)
     for key in sorted(told["unexpected_keys"]):
         place = re.search(r"\.(\d+)\.", f".{key}")
         if place and int(place[1]) >= layers:

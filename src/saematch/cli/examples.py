@@ -34,9 +34,9 @@ class Example:
 def choose(run: Run, n: int = EACH) -> dict[str, list[Example]]:
     """`n` matches each of the largest, the median and the least decoder cosine.
 
-    Never of features that fired on no token. Only matches of which contexts are known on both sides, where there are any. Of those equally
-    good the choice takes other pairs of SAEs and other tokens before it repeats one, and it is the
-    same for the same run.
+    Never of features that fired on no token. Only matches of which contexts are known on both
+    sides, where there are any. Of those equally good the choice takes other pairs of SAEs and other
+    tokens before it repeats one, and it is the same for the same run.
     """
     import polars as pl
 
