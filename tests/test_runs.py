@@ -608,3 +608,50 @@ def test_every_table_that_commands_write_is_declared():
         folder, _, name = place.partition("/")
         assert folder in page
         assert not name or f"`{name}`" in page or f"{place}.parquet" in page or folder == "flow"
+
+
+def test_killed_anywhere_while_one_run_discards_another_no_old_table_counts(
+    tmp_path, saes, monkeypatch
+):
+    """Features of other weights under the same names, and whatever the old run held."""
+    old = [make_sae(d_in=8, d_sae=24, seed=9 + i, layer=i) for i in range(3)]
+    one = match(old[0], old[1], "cosine", candidates=3)
+    stop = 0
+
+    def counted(call):
+        def event(*args, **kwargs):
+            nonlocal stop
+            if "lock" not in str(args[0]):  # the system gives that back by itself
+                stop -= 1
+                if stop == 0:
+                    raise KeyboardInterrupt
+            return call(*args, **kwargs)
+
+        return event
+
+    for k in range(1, 200):
+        path = tmp_path / f"run{k}"
+        run = Run.create(path, "match", OPTIONS, old)
+        run.add_pair(*run.names[:2], one)
+        run.finish()
+        stop = k
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", counted(os.replace))
+            patch.setattr(Path, "unlink", counted(Path.unlink))
+            try:
+                Run.create(path, "match", OPTIONS, saes, overwrite=True)
+            except KeyboardInterrupt:
+                pass
+            else:
+                break
+        try:
+            again = Run.create(path, "match", OPTIONS, saes)
+        except RunError as refused:  # nothing was discarded yet
+            if "other weights there" not in str(refused):
+                raise
+            again = Run.create(path, "match", OPTIONS, saes, overwrite=True)
+        for name, sae in zip(again.names, saes, strict=True):
+            assert_frame_equal(again.features(name), features_frame(sae))
+        assert again.pairs == []
+        assert not list((path / "pairs").glob("*"))
+    assert 10 < k < 199

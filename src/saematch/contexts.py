@@ -7,11 +7,13 @@ largest activations, best first, each with `before`, `token`, `after`, `activati
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
+import torch
 
 from saematch import shipped
 from saematch.errors import CheckpointError
@@ -61,6 +63,26 @@ def features_of(sae: SAE) -> pl.DataFrame | None:
                 f"{folder}/{FILE}: features {low} to {high}, but the SAE has {sae.d_sae:,}"
             )
     return frame
+
+
+def with_frequency(sae: SAE) -> SAE:
+    """An SAE without the features that never fired, by the table beside it.
+
+    They are excluded as dead. An SAE with frequencies of its own is returned as it is.
+
+    Raises:
+        CheckpointError: as `features_of`.
+    """
+    frame = features_of(sae) if sae.frequency is None else None
+    if frame is None:
+        return sae
+    frequency = torch.full((sae.d_sae,), float("nan"))
+    known = frame.filter(pl.col("frequency").is_not_null() & pl.col("frequency").is_not_nan())
+    frequency[known["feature"].to_torch()] = known["frequency"].to_torch()
+    dead = (frequency == 0).to(sae.device)
+    if not dead.any() or "dead" in sae.exclusions:
+        return sae
+    return dataclasses.replace(sae, exclusions={**sae.exclusions, "dead": dead})
 
 
 def read_features(folder: str | Path, most: int | None = None) -> pl.DataFrame | None:

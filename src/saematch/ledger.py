@@ -66,8 +66,8 @@ class Ledger:
             RunError: something else is there, or what cannot be read (both only without
                 `overwrite`), or files of another kind; or another program is writing there.
         """
-        self._there(path, overwrite)  # before a lock is put among files of another kind
         try:
+            self._there(path, overwrite)  # before a lock is put among files of another kind
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"{path} cannot be a {self.kind}: {error.strerror}") from error

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 import saematch
-from saematch.contexts import STATISTICS, features_of
+from saematch.contexts import STATISTICS, features_of, with_frequency
 from saematch.ledger import Ledger, outside
 from saematch.methods import Method
 from saematch.sae import SAE, Conventions
@@ -58,6 +58,12 @@ def new_manifest(
     }
 
 
+def emptied(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest of the same run with nothing done yet."""
+    kept = {key: value for key, value in manifest.items() if key not in SECTIONS}
+    return {**kept, "pairs": [], "finished": None}
+
+
 def pair_place(kind: str, a: str, b: str) -> str:
     """Where a pair's table of that kind lies in the run directory."""
     return f"{PAIR_FOLDERS[kind]}/{a}--{b}.parquet"
@@ -92,7 +98,7 @@ class Outline:
 
     @classmethod
     def of(cls, sae: SAE) -> Outline:
-        sidecar = features_of(sae)
+        sidecar, sae = features_of(sae), with_frequency(sae)
         return cls(sae.name, sae.conventions, _entry(sae), features_frame(sae, sidecar), sidecar)
 
     def named(self, name: str) -> dict[str, Any]:

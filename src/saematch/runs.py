@@ -25,6 +25,7 @@ from typing import Any
 
 import polars as pl
 
+from saematch.contexts import STATISTICS
 from saematch.errors import RunError
 from saematch.ledger import refuse_links, remove, sweep_folder, writing
 from saematch.lock import WriterLock
@@ -33,6 +34,7 @@ from saematch.manifest import (
     MANIFEST,
     PAIR_FOLDERS,
     Outline,
+    emptied,
     new_manifest,
     now,
     owned,
@@ -125,9 +127,12 @@ class Run:
         refuse_links(path, (f"{folder}/x" for folder in FOLDERS))
         run = cls(path, there if there is not None and same else manifest, lock)
         if there is None or not same:
-            # an empty manifest first: from here on no file of the old run counts
+            # emptied first: from here on no file of the old run counts, and whoever stops this
+            # leaves a run with nothing to lose, whose files are known
+            if there is not None:
+                LEDGER.save(path, emptied(there))
+            remove(path, {*owned(there or manifest), *owned(manifest)})
             run._save()
-            remove(path, set(owned(there or manifest)))
         run._sweep()
         run._write_features(known)
         return run
@@ -380,6 +385,34 @@ class Run:
         """What an SAE's features fire on: see `saematch.contexts`; None where it is not known."""
         place = self.sae(name)["contexts"]
         return None if place is None else self._read(place, name)
+
+    def add_contexts(self, name: str, described: pl.DataFrame) -> None:
+        """Take what an SAE's features fire on from elsewhere, for one that came without it.
+
+        Fills `contexts/NAME.parquet`, and what is not known in the run's table of its features. A
+        flow is taken from run.json: its labels are made of contexts.
+
+        Args:
+            name: of the SAE in the run.
+            described: as `saematch.activations.describe_features` makes it.
+
+        Raises:
+            RunError: there is no such SAE.
+        """
+        entry = self.sae(name)
+        place = f"contexts/{name}.parquet"
+        known = self.features(name)
+        found = described.select("feature", *STATISTICS)
+        joined = known.join(found, on="feature", how="left", suffix="_", maintain_order="left")
+        filled = [pl.coalesce(column, f"{column}_").alias(column) for column in STATISTICS]
+        others = self.manifest["saes"]
+        saes = [e if e["name"] != name else {**e, "contexts": place} for e in others]
+        with self._guard():
+            self.write(place, described)
+            self.write(entry["features"], joined.with_columns(filled).select(known.columns))
+            if "flow" in self.manifest:
+                self._forget("flow")
+            self.record(saes=saes)
 
     def _entry(self, a: str, b: str) -> dict[str, Any]:
         for entry in self.manifest["pairs"]:

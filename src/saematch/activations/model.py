@@ -15,7 +15,15 @@ from torch import Tensor, nn
 from saematch import shipped
 from saematch.activations.resuming import resuming
 from saematch.activations.sites import Place, family_of, resolve, trunk_of
+from saematch.activations.untrusted import (
+    check_folder,
+    check_size,
+    check_whole,
+    quiet,
+    without_kernels,
+)
 from saematch.errors import SaematchError, install
+from saematch.foreign import parsing
 from saematch.sae import SAE, Site
 
 if TYPE_CHECKING:
@@ -283,23 +291,28 @@ def open_model(
             f"language models need transformers: {install('activations')}"
         ) from error
     where, revision = _located(name)
-    try:
-        config = transformers.AutoConfig.from_pretrained(where, revision=revision)
+    if Path(where).exists():
+        check_folder(Path(where))
+    own = {"revision": revision, "trust_remote_code": False}
+    with parsing(
+        name,
+        say=f"cannot be opened as a language model with its tokenizer; give a name on the Hugging "
+        f"Face hub, a folder, or {SHIPPED}",
+    ):
+        config = transformers.AutoConfig.from_pretrained(where, **own)
         if getattr(config, "is_encoder_decoder", False):
             raise SaematchError(
                 f"{name} is an encoder with a decoder; saematch reads models that are one of both"
             )
+        without_kernels(config, name)
         maker = transformers.AutoModelForCausalLM if _predicts(config) else transformers.AutoModel
-        model = maker.from_pretrained(where, revision=revision, dtype=dtype or "auto")
-        tokenizer = transformers.AutoTokenizer.from_pretrained(where, revision=revision)
-    except (OSError, ValueError) as error:
-        if isinstance(error, SaematchError):
-            raise
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
-        raise SaematchError(
-            f"{name} cannot be opened as a language model with its tokenizer ({reason}): give a "
-            f"name on the Hugging Face hub, a folder, or {SHIPPED}"
-        ) from error
+        check_size(config, maker, where, revision)
+        with quiet():
+            model, told = maker.from_pretrained(
+                where, config=config, dtype=dtype or "auto", output_loading_info=True, **own
+            )
+        check_whole(told, config, name)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(where, **own)
     model = prepared(model)
     model.to(torch.device(device))  # pyright: ignore[reportArgumentType]
     return LanguageModel(model, tokenizer, name)

@@ -3,6 +3,7 @@
     cache.json              model, texts, SAEs and options they were made with, and the shards
     tokens/00000.parquet    token (place in the whole text), example, position, token_id, piece
     NAME/00000.parquet      of one SAE: token, feature, value, in the order of tokens and features
+    NAME/features.parquet   of one SAE: what its features fire on, once the store is finished
 
 A shard holds whole examples and is listed in cache.json only once all its files are there and
 whole; what is not listed does not belong to the store. So a capture may be stopped anywhere, and
@@ -32,6 +33,7 @@ from saematch.activations.shards import (
 )
 from saematch.activations.spread import spread
 from saematch.activations.sums import MOST_TOKENS
+from saematch.contexts import FILE
 from saematch.errors import RunError
 from saematch.foreign import read_parquet
 from saematch.ledger import refuse_links, remove, sweep_folder, writing
@@ -120,12 +122,15 @@ class ActivationStore:
             store = cls(path, there, pieces, lock)
             store._keep_what_is_there()
             return store
-        store = cls(path, cache, pieces, lock)
-        # an empty cache.json first: from here on no file of the old store counts
-        store._save()
+        # emptied first: from here on no file of the old store counts
+        if there is not None:
+            LEDGER.save(path, {**there, "shards": [], "finished": None})
         # one more than are listed: that of a writer that was killed
         numbers = range(len(old["shards"]) + 1)
         remove(path, (_place(folder, number) for folder in folders for number in numbers))
+        remove(path, (f"{folder}/{FILE}" for folder in folders))
+        store = cls(path, cache, pieces, lock)
+        store._save()
         store._sweep()
         return store
 

@@ -117,7 +117,7 @@ def show_comparison(console: Console, run: Run, found: Comparison, made: int) ->
     """Print who shares how much with whom, and what is in exactly n of the SAEs."""
     from rich.text import Text
 
-    from saematch.cli.report import shared_seed
+    from saematch.cli.report import show_notes
 
     cutoff = run.manifest["options"]["cutoff"]
     head = f"{len(found.names)} SAEs compared: a feature is shared where decoders and encoders"
@@ -128,11 +128,7 @@ def show_comparison(console: Console, run: Run, found: Comparison, made: int) ->
     console.print(_shares(found))
     console.print()
     console.print(_exactly(found))
-    for pair, figures in run.summaries.items():
-        if (warning := shared_seed(figures, run.same_weights(*pair))) is not None:
-            console.print(Text(f"! {pair[0]}, {pair[1]}: {warning}", style="yellow"))
-    for note in dict.fromkeys(note for pair in run.pairs for note in run.notes(*pair)):
-        console.print(Text(f"- {note}"))
+    show_notes(console, run, [])
 
 
 def _shares(found: Comparison):

@@ -42,6 +42,13 @@ def evaluate(
     length: Annotated[
         int, typer.Option(help="Tokens of an example, BOS included, at most; 3 at least.")
     ] = 1024,
+    long: Annotated[
+        str | None,
+        typer.Option(
+            help="Of texts longer than an example: split makes several, truncate keeps the first. "
+            "Unless given, truncate for what ships and the data sets of SAE Match, else split."
+        ),
+    ] = None,
     quantiles: Annotated[
         str, typer.Option(help="Shares of features that the partial variant sends ahead.")
     ] = "0,0.1,0.25,0.5,0.75,0.9",
@@ -117,7 +124,7 @@ def evaluate(
         )
     language = open_quietly(model, on, dtype)
     texts, fitted = _texts(
-        language, text, fit or text[0], examples, fit_examples, length, seed, quiet
+        language, text, fit or text[0], examples, fit_examples, length, seed, quiet, long
     )
     if edges and not quiet:
         _warn_few(sum(len(ids) - 1 for ids in fitted[1]))
@@ -153,13 +160,14 @@ def _texts(
     length: int,
     seed: int,
     quiet: bool = False,
+    long: str | None = None,
 ) -> tuple[dict[str, list[ndarray]], tuple[str, list[ndarray]]]:
     """Token ids of each text set, and of the examples to fit on, which are none of those.
 
     Examples are told apart by their tokens, so that the same text from another file counts as seen.
     """
-    from saematch.activations.texts import WRITTEN, open_texts, tokenise
-    from saematch.cli.work import written
+    from saematch.activations.texts import WRITTEN, examples_of, open_texts
+    from saematch.cli.work import known_long, written
     from saematch.errors import SaematchError
 
     if len(set(specs)) < len(specs):
@@ -173,11 +181,21 @@ def _texts(
     def ids(spec: str, n: int) -> list[ndarray]:
         if spec == WRITTEN:
             return written(language, n, length, seed, quiet)
-        drawn = open_texts(spec, n, seed)
-        found = tokenise(drawn, language.tokenizer, length, language.max_tokens)
-        if not (enough := [example for example in found if len(example) >= 3]):
+        found = examples_of(
+            open_texts(spec, n, seed),
+            language.tokenizer,
+            length,
+            language.max_tokens,
+            n=n,
+            seed=seed,
+            long=known_long(long),
+            least=3,
+        )
+        if not found.ids:
             raise SaematchError(f"{spec} has no text of 3 tokens or more, BOS included")
-        return enough
+        for note in () if quiet else found.notes:
+            typer.echo(f"Note: {note}", err=True)
+        return found.ids
 
     texts = {spec: ids(spec, examples) for spec in specs}
     seen = {example.tobytes() for some in texts.values() for example in some}

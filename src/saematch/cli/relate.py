@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from saematch.cli.heard import Heard
     from saematch.runs import Run
 
 
@@ -69,6 +70,7 @@ def relate(
             relating.add(a, b, relate_pair(*streams, k=top_k, activity=activity))
             bar.advance(task)
         relating.finish()
+        _describe(run, heard)
     if quiet:
         typer.echo(path)
         return
@@ -78,6 +80,20 @@ def relate(
     for line in _legend(heard.store.n_tokens):
         console.print(line, style="dim", highlight=False)
     show_place(console, run)
+
+
+def _describe(run: Run, heard: Heard) -> None:
+    """Take up contexts from the store; a flow's labels are made of them, and are made anew."""
+    from saematch.flow.analysis import analyse
+    from saematch.flow.origins import Cutoffs
+
+    flow, finished = run.flow, run.finished
+    heard.describe(run)
+    if flow is not None and run.flow is None:
+        fixed = flow["origin_cutoffs"]
+        analyse(run, None if fixed is None else Cutoffs(*fixed))
+        if finished is not None:
+            run.finish()
 
 
 def _table(run: Run) -> Table:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from saematch.activations.model import LanguageModel
+    from saematch.activations.texts import Long
     from saematch.cli.heard import Heard
     from saematch.methods import Method
     from saematch.runs import Run
@@ -71,6 +72,19 @@ def open_quietly(name: str, device: str, dtype: str | None = None) -> LanguageMo
     except ImportError:
         pass  # open_model says what to install
     return open_model(name, device=device, dtype=None if dtype is None else known[dtype])
+
+
+def known_long(long: str | None) -> Long | None:
+    """The value of --long.
+
+    Raises:
+        SaematchError: there is no such way.
+    """
+    from saematch.errors import SaematchError
+
+    if long not in (None, "split", "truncate"):
+        raise SaematchError(f"--long is {long!r}; it must be split or truncate")
+    return long
 
 
 def written(model: LanguageModel, n: int, length: int, seed: int, quiet: bool) -> list[ndarray]:
@@ -150,6 +164,7 @@ def match_into(
     if heard is not None:
         for name in {name for pair in missing for name in pair}:
             heard.name_of(run.sae(name))
+        heard.describe(run)
     with progress(quiet) as bar:
         task = bar.add_task("matching", total=len(pairs), completed=len(pairs) - len(missing))
         for a, b in missing:
