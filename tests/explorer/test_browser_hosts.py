@@ -29,7 +29,7 @@ def odd_host(site, kind: str):
     class Host(http.server.SimpleHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def log_message(self, *_):
+        def log_message(self, format, *args):
             pass
 
         def do_GET(self):

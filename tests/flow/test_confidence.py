@@ -1,54 +1,17 @@
 """What is said of a whole way, held against planted truths: never more than is so."""
 
-from dataclasses import replace
 from functools import partial
 
 import by_hand
 import numpy as np
 import pytest
-import torch
 
-from planted import Planted, matched, plant, same_concept
+from planted import matched, plant, turned, ways
 from saematch.discovery import local_rate
 from saematch.flow import Layers, trace
-from saematch.flow.links import chained
 from saematch.flow.tracing import _local_fdr
 
 small = partial(plant, d=48, concepts=160, strangers=30)
-
-
-def ways(truth: Planted, layers: Layers) -> list[tuple[float, bool]]:
-    """Of every chain of two features or more: the sum of its local rates; whether all is right."""
-    links = chained(layers)
-    rates = np.full(len(links.next), np.nan)
-    for place, (a, b) in enumerate(layers.adjacent()):
-        used = np.flatnonzero(~layers.excluded[a])
-        p_values = layers.pairs[a, b].p_value[used]
-        rates[links.start[place] + used] = local_rate(p_values)
-    found = []
-    for here in np.flatnonzero(links.used & ~links.reached & (links.next >= 0)):
-        doubt, right = 0.0, True
-        while (there := links.next[here]) >= 0:
-            (i, j) = (int(links.layer[end]) for end in (here, there))
-            ends = i, int(here - links.start[i]), j, int(there - links.start[j])
-            doubt, right = doubt + rates[here], right and bool(same_concept(truth, ends))
-            here = there
-        found.append((min(1.0, doubt), right))
-    return found
-
-
-def turned(truth: Planted, at: int) -> Planted:
-    """All layers from `at` on in another basis: nothing leads there."""
-    d = truth.saes[0].W_dec.shape[1]
-    turn = torch.linalg.qr(torch.randn(d, d, generator=torch.Generator().manual_seed(0)))[0]
-    saes = [
-        sae if place < at else replace(sae, W_enc=turn.T @ sae.W_enc, W_dec=sae.W_dec @ turn)
-        for place, sae in enumerate(truth.saes)
-    ]
-    ids = [
-        c if place < at else np.where(c < 0, c, c + 10**6) for place, c in enumerate(truth.concepts)
-    ]
-    return replace(truth, saes=saes, concepts=ids)
 
 
 @pytest.mark.parametrize("apart", [0, 5])
