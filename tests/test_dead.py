@@ -45,8 +45,7 @@ def folder(path, seed, frequency, d=8, n=24):
 
 
 def test_features_that_a_table_says_never_fired_take_no_part(tmp_path):
-    frequency = [0.0 if i in (3, 7) else 0.1 for i in range(24)]
-    frequency[5] = float("nan")
+    frequency = [None if i == 5 else 0.0 if i in (3, 7) else 0.1 for i in range(24)]
     a, b = folder(tmp_path / "a", 0, frequency), folder(tmp_path / "b", 0, None)
     found = saematch.match(a, b, "cosine", null="none")
     assert found.excluded_a["dead"].nonzero().flatten().tolist() == [3, 7]

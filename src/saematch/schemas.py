@@ -14,8 +14,9 @@ from typing import Literal
 import polars as pl
 
 from saematch.errors import RunError
-from saematch.foreign import read_parquet
+from saematch.foreign import read_parquet, regular
 
+FEW_ROWS, ROWS_PER_BYTE = 100_000, 4  # of a table whose length nothing else tells
 Kind = Literal["integer", "number", "text", "flag", "list"]
 
 
@@ -125,7 +126,7 @@ SCHEMAS: dict[str, Schema] = {
             integer="steps features composed direct both equal",
             number="agreement low high kept only_direct only_composed",
         ),
-        frozenset({"links", "a", "b", "steps"}),
+        frozenset({"links", "steps"}),
     ),
     "flow/origins": Schema(
         _of(
@@ -216,6 +217,9 @@ def read_run_table(
     most = own.get(schema.rows_of) if schema is not None and schema.rows_of else None
     if kind == "contexts":
         most = own["a"]
+    if most is None:
+        # one value repeated takes no room in the file, and all of it in memory
+        most = max(FEW_ROWS, ROWS_PER_BYTE * regular(root / place, error=RunError).st_size)
     table = read_parquet(root / place, label=root / place, error=RunError, most_rows=most)
     fault = None if schema is None else _fault(schema, table, widths, own)
     if fault is not None:
