@@ -77,6 +77,23 @@ it("is not asked for suffixes again once it refused one", async () => {
 });
 
 it.each([
+  ["takes a suffix for the first bytes", /^bytes=-/, 0],
+  ["gives less than it is asked for", /^bytes=\d/, 100],
+])("is not believed where it %s", async (_, which, most) => {
+  const on = host(HOSTS["takes every range"], FILE);
+  const odd = (async (url: string, init?: RequestInit) => {
+    const range = new Headers(init?.headers).get("Range") ?? "";
+    if (!which.test(range)) return on.fetch(url, init);
+    const [start, end] = /(\d+)-(\d*)/.exec(range)?.slice(1).map(Number) ?? [0, TAIL];
+    const last = most ? start + most : end;
+    return on.fetch(url, { headers: { Range: `bytes=${start}-${last}` } });
+  }) as typeof fetch;
+  const file = await overHttp("", odd)("a");
+  expect(new Uint8Array(await file.slice(-8))).toEqual(FILE.slice(-8));
+  expect(new Uint8Array(await file.slice(5000, 9000))).toEqual(FILE.slice(5000, 9000));
+});
+
+it.each([
   ["does not say which part it gives", (headers: Headers) => (headers.delete("Content-Range"), headers)],
   ["packs parts", (headers: Headers) => (headers.set("Content-Encoding", "gzip"), headers)],
 ])("is asked for the whole file where it %s", async (_, change) => {

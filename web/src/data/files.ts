@@ -38,7 +38,8 @@ interface Part {
  *
  * The end of a file is asked for first, without knowing its length. Some hosts refuse that (express
  * and its kin where the file is shorter, Python's range servers always): then its start is asked for,
- * which tells the length, and after that the end; and where no range is taken, the whole file.
+ * which tells the length, and after that the end; and where no range is taken, or another part given
+ * than was asked for, the whole file.
  */
 export function overHttp(base: string, fetcher: typeof fetch = fetch): Opener {
   let suffixes = true; // until a host refuses one
@@ -82,12 +83,13 @@ export function overHttp(base: string, fetcher: typeof fetch = fetch): Opener {
 
     const end = async (): Promise<Part> => {
       const asked = suffixes ? await part(`-${TAIL}`) : null;
-      if (asked) return asked;
+      if (asked && holds(asked, asked.total)) return asked;
       const start = await part(`0-${TAIL - 1}`);
       if (!start) return whole();
       suffixes = false;
-      if (start.body.byteLength === start.total) return start;
-      return (await part(`${start.total - TAIL}-${start.total - 1}`)) ?? whole();
+      if (holds(start, start.total)) return start;
+      const tail = await part(`${Math.max(0, start.total - TAIL)}-${start.total - 1}`);
+      return tail && holds(tail, tail.total) ? tail : whole();
     };
 
     let held = await end();
@@ -102,15 +104,23 @@ export function overHttp(base: string, fetcher: typeof fetch = fetch): Opener {
         if (start < 0) start += total;
         stop = Math.min(stop, total);
         if (start < held.from) {
-          const asked = (await part(`${start}-${stop - 1}`)) ?? (await whole());
+          let asked = await part(`${start}-${stop - 1}`);
+          if (!asked || asked.from > start || !holds(asked, stop)) asked = await whole();
           transferred += asked.body.byteLength;
-          if (asked.body.byteLength < asked.total) return asked.body;
+          if (asked.body.byteLength < asked.total) {
+            return asked.body.slice(start - asked.from, stop - asked.from);
+          }
           held = asked; // it came whole: nothing need be asked for again
         }
         return held.body.slice(start - held.from, stop - held.from);
       },
     };
   };
+}
+
+/** Whether a part reaches up to a byte; servers take `bytes=-N` for the first N, or give less. */
+function holds({ body, from }: Part, stop: number): boolean {
+  return from + body.byteLength >= stop;
 }
 
 function failed(path: string, response: Response): FileError {
