@@ -23,7 +23,7 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from fire.engine import FINDING, NONE, as_json, tried, warm
+from fire.engine import FINDING, NONE, as_json, build_apart, tried, warm
 from fire.registry import Input, plan
 
 
@@ -77,13 +77,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--replay", help="the id of one input, tried again")
     parser.add_argument("--out", type=Path, help="a JSON file of all verdicts")
     given = parser.parse_args(arguments)
-    seeds = Path(tempfile.gettempdir()) / f"saematch-fire-{os.getuid()}-{os.getpid()}"
     began, verdicts = time.monotonic(), []
     warm()
-    if given.replay:
-        verdicts = [as_json(tried(Input.of(given.replay), seeds))]
-        print(json.dumps(verdicts[0], indent=1))
-    with tempfile.TemporaryDirectory() as home:
+    with tempfile.TemporaryDirectory(prefix="saematch-fire-") as home:
+        seeds = Path(home) / "seeds"
+        if given.replay:
+            verdicts = [as_json(tried(Input.of(given.replay), seeds))]
+            print(json.dumps(verdicts[0], indent=1))
         if given.inputs:
             inputs = plan(given.inputs, given.seed, given.only)
             _prepare(inputs, seeds)
@@ -100,6 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.attacks:
             from fire.attacks import ATTACKS, attacked
 
+            build_apart("run", seeds)
             wanted = given.only.split("|") if given.only else [*ATTACKS]
             names = [name for name in ATTACKS if name in wanted]
             verdicts += shared_out(
@@ -114,7 +115,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _prepare(inputs: Sequence[Input], seeds: Path) -> None:
-    from fire.engine import build_apart
     from fire.registry import SURFACES
 
     for name in sorted({SURFACES[one.surface].seed for one in inputs}):

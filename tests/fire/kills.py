@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "relate": ("run", ("relate", "run", "--activations", "store", "-q"), "run"),
     "match --overwrite": ("run", ("match", *_SAES[:2], "-o", "run", "--overwrite", "-q"), "run"),
     "export": ("run", ("explore", "run", "--export", "site"), "site"),
-    "plot": ("run", ("plot", "run", "-o", "figures", "-q"), "figures"),
+    "plot": ("run", ("plot", "run", "-o", "figures"), "figures"),
     "trace --export": (
         "run",
         ("trace", "run", "resid_post_1", "3", "--export", "a.json"),
