@@ -115,7 +115,8 @@ def start(work: Callable[[], Any], folder: Path, out: Path, limits: Limits) -> R
         os.setsid()
         os.close(read)
         _redirect(out)
-        resource.setrlimit(resource.RLIMIT_AS, (_size() + limits.space,) * 2)
+        room = _size() + limits.space
+        resource.setrlimit(resource.RLIMIT_AS, (room, room))
         resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu, limits.cpu + 2))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -84,7 +84,8 @@ def _(folder: Path) -> str | None:
         partner = pair.partner
         if len(partner) != layers.features[a] or partner.max(initial=-1) >= layers.features[b]:
             return f"partners beyond the {layers.features[b]} features of {b}"
-        run.candidates(a, b), run.sources(a, b), run.null(a, b), run.notes(a, b)
+        for read in (run.candidates, run.sources, run.null, run.notes):
+            read(a, b)
     for name in run.names:
         run.features(name)
         run.contexts(name)
