@@ -75,6 +75,11 @@ class Running:
             if used != worked or state in "RD":
                 idle_since, worked = now, used
             if state == "Z":
+                # what it wrote between the last look and its end
+                while select.select([self.pipe], [], [], 0)[0] and (
+                    part := os.read(self.pipe, 1 << 20)
+                ):
+                    received += part
                 break
             if now - self.began > self.limits.wall or now - idle_since > self.limits.idle:
                 limit = "waits" if now - idle_since > self.limits.idle else "wall"
