@@ -42,13 +42,13 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     ),
     "activations": (
         "shipped",
-        ("activations", "saematch:resid_post_0", "--model", "saematch:model", "--text", "a.txt",
+        ("activations", "saematch:resid_post_0", "--model", "saematch:model", "--text", "a.jsonl",
          "--length", "16", "-o", "acts", "-q"),
         "acts",
     ),
     "evaluate": (
         "evaluated",
-        ("evaluate", "run", "--model", "saematch:model", "--text", "a.txt", "--examples", "3",
+        ("evaluate", "run", "--model", "saematch:model", "--text", "a.jsonl", "--examples", "3",
          "--fit-examples", "3", "--length", "16", "-q"),
         "run",
     ),
@@ -60,7 +60,8 @@ def _shipped(folder: Path) -> None:
     lines = [
         f"The {n} rivers run to the sea, and {n + 1} come back to the hills." for n in range(9)
     ]
-    (folder / "a.txt").write_text("\n\n".join(lines), encoding="utf-8")
+    rows = [json.dumps({"text": line}) for line in lines]
+    (folder / "a.jsonl").write_text("\n".join(rows), encoding="utf-8")
 
 
 @seed("evaluated")
