@@ -1,0 +1,187 @@
+"""A function in a process of its own, forked, with limits on memory and time.
+
+The parent has imported all that is slow to import and has run nothing with it, so that no pool of
+threads is lost in the fork.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of one process. What grows beyond `grown` or takes more than `cpu` is a finding."""
+
+    space: int = 4 << 30  # address space, beyond what the parent has
+    grown: int = 768 << 20  # resident memory, likewise
+    cpu: int = 10  # seconds
+    wall: float = 45.0  # seconds
+    idle: float = 4.0  # seconds without any work, waiting for something that never comes
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended: with a value, or by a signal (`limit` says which limit sent it)."""
+
+    value: Any = None
+    signal: int = 0
+    limit: str | None = None
+    seconds: float = 0.0
+    grown: int = 0
+    output: str = ""
+    events: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Running:
+    """A process that was started and has not been waited for."""
+
+    pid: int
+    pipe: int
+    out: Path
+    limits: Limits
+    began: float
+
+    def end(self, kill_at: tuple[float, int] | None = None) -> Ended:
+        """Wait for it, and stop it where it passes a limit; `kill_at`: seconds, and a signal."""
+        received, limit, idle_since, worked = b"", None, time.monotonic(), -1
+        while True:
+            ready, _, _ = select.select([self.pipe], [], [], 0.02 if kill_at else 0.2)
+            if ready:
+                part = os.read(self.pipe, 1 << 20)
+                if not part:
+                    break
+                received += part
+                continue
+            now = time.monotonic()
+            if kill_at and now - self.began >= kill_at[0]:
+                _send(self.pid, kill_at[1])
+                kill_at = None
+            state, used = _work(self.pid)
+            if used != worked or state in "RD":
+                idle_since, worked = now, used
+            if state == "Z":
+                break
+            if now - self.began > self.limits.wall or now - idle_since > self.limits.idle:
+                limit = "waits" if now - idle_since > self.limits.idle else "wall"
+                _send(self.pid, signal.SIGKILL)
+                break
+        os.close(self.pipe)
+        _, status, usage = os.wait4(self.pid, 0)
+        _kill_group(self.pid)
+        by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+        if by in (signal.SIGXCPU, signal.SIGKILL) and usage.ru_utime + usage.ru_stime >= (
+            self.limits.cpu - 0.5
+        ):
+            limit = limit or "cpu"
+        try:
+            value = json.loads(received) if received else None
+        except ValueError:
+            value = None
+        return Ended(
+            value=value,
+            signal=by,
+            limit=limit,
+            seconds=time.monotonic() - self.began,
+            grown=max(0, usage.ru_maxrss * 1024 - _resident()),
+            output=self.out.read_text("utf-8", "backslashreplace") if self.out.is_file() else "",
+        )
+
+
+def start(work: Callable[[], Any], folder: Path, out: Path, limits: Limits) -> Running:
+    """Fork; the child works in `folder`, writes what it prints to `out`, reads "y" and no more."""
+    read, write = os.pipe()
+    out.unlink(missing_ok=True)
+    began = time.monotonic()
+    pid = os.fork()
+    if pid:
+        os.close(write)
+        return Running(pid, read, out, limits, began)
+    try:
+        os.setsid()
+        os.close(read)
+        _redirect(out)
+        resource.setrlimit(resource.RLIMIT_AS, (_size() + limits.space,) * 2)
+        resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu, limits.cpu + 2))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.chdir(folder)
+        value = json.dumps(work()).encode()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        while value:
+            value = value[os.write(write, value) :]
+    except BaseException as raised:  # the harness itself; `work` tells what it meets
+        os.write(write, json.dumps({"harness": f"{type(raised).__name__}: {raised}"}).encode())
+    finally:
+        os._exit(0)
+
+
+def forked(
+    work: Callable[[], Any],
+    folder: Path,
+    out: Path,
+    limits: Limits | None = None,
+    kill_at: tuple[float, int] | None = None,
+) -> Ended:
+    """`work()` in a process of its own, which has ended when this returns."""
+    return start(work, folder, out, limits or Limits()).end(kill_at)
+
+
+def _redirect(out: Path) -> None:
+    # a user who says yes to whatever a library asks
+    answers, answer = os.pipe()
+    os.write(answer, b"y\n" * 100)
+    os.close(answer)
+    os.dup2(answers, 0)
+    file = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    sys.stdin = open(0, closefd=False)
+    sys.stdout = open(1, "w", closefd=False)
+    sys.stderr = open(2, "w", closefd=False)
+
+
+def _work(pid: int) -> tuple[str, int]:
+    """The state of a process, and the ticks that it and its threads have worked."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return "Z", 0
+    return fields[0], int(fields[11]) + int(fields[12])
+
+
+def _send(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def _kill_group(pid: int) -> None:
+    """What the child started itself."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _size() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[0]) * PAGE
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
