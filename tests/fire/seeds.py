@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,8 +47,6 @@ def stand(folder: Path) -> Path:
 
 def command(*arguments: str) -> int:
     """The command line in this process; its exit status."""
-    import sys
-
     from saematch.cli import main
 
     sys.argv = ["saematch", *arguments]
@@ -75,9 +75,6 @@ def _run(folder: Path) -> None:
     for name in ("resid_pre_0", "resid_post_3", "resid_post_3_seed2", "resid_post_4"):
         shutil.rmtree(saes / name)
     shutil.rmtree(saes / "resid_post_5")
-    layers = [str(saes / f"resid_post_{layer}") for layer in range(3)]
-    import os
-
     os.chdir(folder)
     layers = [f"saes/resid_post_{layer}" for layer in range(3)]
     must("flow", *layers, "-o", "run", "--quiet")
@@ -141,13 +138,11 @@ def _none(folder: Path) -> None:
     (folder / "name").write_text("saematch:resid_post_3")
     (folder / "pattern").write_text("layer_{0-3}/width_{4,8}")
     (folder / "texts").write_text("saematch:prose")
-    (folder / "hook").write_text("blocks.3.hook_resid_post")
+    (folder / "model").write_text("saematch:model")
 
 
 @seed("graph")
 def _graph(folder: Path) -> None:
-    import os
-
     shutil.copytree(folder.parent / "run" / "run", folder / "run")
     os.chdir(folder)
     must("trace", "run", "resid_post_1", "3", "--export", "out/a.json")
@@ -155,8 +150,6 @@ def _graph(folder: Path) -> None:
 
 @seed("export")
 def _export(folder: Path) -> None:
-    import os
-
     shutil.copytree(folder.parent / "run" / "run", folder / "run")
     os.chdir(folder)
     os.environ["XDG_CACHE_HOME"] = str(folder / "cache")

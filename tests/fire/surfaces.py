@@ -6,7 +6,6 @@ is wrong with the result. A command's surface returns nothing: the engine judges
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 
 from fire.checks import sound
@@ -254,24 +253,20 @@ def _(folder: Path) -> str | None:
     return None if open_texts(typed_name(folder / "texts")).texts else "no texts"
 
 
-@surface("name.model", "none", Target("name", "name"))
+@surface("name.model", "none", Target("model", "name"))
 def _(folder: Path) -> str | None:
     from saematch.activations.model import open_model
 
-    open_model(typed_name(folder / "name"))
+    open_model(typed_name(folder / "model"))
     return None
 
 
-@surface("name.run", "none", Target("name", "name"))
+@surface("name.inspect", "none", Target("name", "name"))
 def _(folder: Path) -> None:
-    typed("match", "saematch:resid_post_1", typed_name(folder / "name"), "-o", "new", "-q")
+    typed("inspect", typed_name(folder / "name"))
 
 
 def typed_name(path: Path) -> str:
     """A name as it was typed, lone surrogates and all."""
     return path.read_bytes().decode("utf-8", "surrogatepass")
 
-
-def neighbours() -> list[tuple[str, str]]:
-    """The pairs of the seed's run."""
-    return list(pairwise(NAMES))

@@ -4,6 +4,6 @@ A mutation is one function of a target and random numbers: it rewrites `target.p
 what it did in words, as a `Change` with `refuse` where no result can be right.
 """
 
-from fire.mutations import files, names, pickles, structured, tables, tensors, values, zips
+from fire.mutations import files, headers, names, pickles, structured, tables, tensors
 
-__all__ = ["files", "names", "pickles", "structured", "tables", "tensors", "values", "zips"]
+__all__ = ["files", "headers", "names", "pickles", "structured", "tables", "tensors"]
