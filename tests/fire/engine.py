@@ -1,7 +1,7 @@
 """Inputs, kills and attacks, each job in a process forked from one that has imported everything.
 
-`python -m fire.engine SEEDS WORK` reads jobs from its standard input, one JSON object a line, and
-writes a result a line; `Pool` keeps some of these processes at work.
+`serve` reads jobs from standard input, one JSON object a line, and writes a result a line; `Pool`
+keeps some processes that do at work.
 """
 
 from __future__ import annotations

@@ -169,3 +169,17 @@ def random_tensors(generator: torch.Generator, d_in: int, d_sae: int) -> dict[st
         "b_dec": draw(d_in),
         "threshold": draw(d_sae).abs() + 0.1,
     }
+
+
+@seed("evaluable")
+def _evaluable(folder: Path) -> None:
+    """Two shipped SAEs matched, and two sets of texts; `c.jsonl` is what `b.jsonl` may become."""
+    import json
+
+    words = "the river ran to the sea and came back in the rain of the year".split()
+    for name, first in (("a", 0), ("b", 40), ("c", 80)):
+        texts = [" ".join(words[(i * i + first) % 15 :] * 3) for i in range(8)]
+        lines = [json.dumps({"text": f"{first} {text}"}) for text in texts]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+    os.chdir(folder)
+    must("match", "saematch:resid_post_0", "saematch:resid_post_1", "-o", "run", "--quiet")

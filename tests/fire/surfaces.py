@@ -30,8 +30,8 @@ RUN_TABLES = tuple(
 RUN = (Target("run/run.json", "json", FEATURES), *RUN_TABLES)
 STORE = (
     Target("store/cache.json", "json", FEATURES),
-    Target("store/resid_post_1/00001.parquet", "parquet", FEATURES),
-    Target("store/tokens/00001.parquet", "parquet", FEATURES),
+    Target("store/resid_post_1/00000.parquet", "parquet", FEATURES),
+    Target("store/tokens/00000.parquet", "parquet", FEATURES),
 )
 
 
@@ -122,7 +122,7 @@ def _(folder: Path) -> None:
     "related",
     "run",
     Target("related/run.json", "json", FEATURES),
-    Target("related/relations/resid_post_0--resid_post_1.targets.parquet", "parquet", FEATURES),
+    Target("related/relations/targets.parquet", "parquet", FEATURES),
 )
 def _(folder: Path) -> None:
     typed("explore", "related", "--export", "site")
