@@ -34,9 +34,10 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="a JSON file of all results")
     parser.add_argument("--replay", metavar="ID", help="one input, kill or attack alone")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="fire-") as new, Pool(
-        (asked.work or Path(new)).resolve(), 1 if asked.replay else asked.jobs
-    ) as pool:
+    with (
+        tempfile.TemporaryDirectory(prefix="fire-") as new,
+        Pool((asked.work or Path(new)).resolve(), 1 if asked.replay else asked.jobs) as pool,
+    ):
         pool.prepare()
         return _replay(pool, asked.replay) if asked.replay else _all(pool, asked)
 

@@ -39,7 +39,9 @@ class Place:
 
 ATTACKS: dict[str, Callable[[Place], list[str]]] = {}
 # a refusal that tells the user that somebody else is at work
-_NAMES_THE_OTHER = re.compile(r"another|at work|being (written|made)|lock|in use|busy|running", re.I)
+_NAMES_THE_OTHER = re.compile(
+    r"another|at work|being (written|made)|lock|in use|busy|running", re.I
+)
 
 
 def attack(name: str):

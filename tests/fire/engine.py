@@ -6,6 +6,7 @@ keeps some processes that do at work.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -59,7 +60,7 @@ def preload() -> None:
     import saematch.plots
     import saematch.runs
 
-    _ = (polars, pyarrow.parquet, torch)
+    _ = (polars, pyarrow.parquet, saematch, torch)
     for name in ("AutoConfig", "AutoModel", "AutoModelForCausalLM", "AutoTokenizer"):
         getattr(transformers, name)
 
@@ -176,8 +177,7 @@ class Pool:
 
     def close(self) -> None:
         for process in self._started:
-            process.kill()
-            process.wait()
+            _end(process)
 
     def __enter__(self) -> Pool:
         return self
@@ -192,7 +192,8 @@ class Pool:
             except Empty:
                 return
             process = self._started[number]
-            assert process.stdin and process.stdout
+            assert process.stdin is not None
+            assert process.stdout is not None
             try:
                 process.stdin.write(json.dumps(job) + "\n")
                 process.stdin.flush()
@@ -202,7 +203,7 @@ class Pool:
                 identity = job.get("id", job.get("input", ""))
                 told = f"the process of jobs ended: {error}"
                 done.put({"id": identity, "kind": "harness", "how": told, "job": job["number"]})
-                process.kill()
+                _end(process)
                 self._started[number] = self._start(number)
 
     def _start(self, number: int) -> subprocess.Popen:
@@ -217,6 +218,15 @@ class Pool:
             text=True,
             env={**os.environ, **SILENT, "PYTHONPATH": os.pathsep.join(source)},
         )
+
+
+def _end(process: subprocess.Popen) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
 
 
 # the registries are filled by importing what registers

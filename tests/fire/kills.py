@@ -25,14 +25,17 @@ _EVENTS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.syml
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
-def plan(n: int, seed: int) -> list[dict[str, Any]]:
-    """`n` kills over all commands, most before a file event; where, as a share of the whole."""
+def plan(n: int, seed: int, moments: bool = True) -> list[dict[str, Any]]:
+    """`n` kills over all commands, most before a file event; where, as a share of the whole.
+
+    With `moments`, three of ten at a moment instead, where no two tries are the same.
+    """
     rng = random.Random(seed)
     names = sorted(COMMANDS)
     found = []
     for number in range(n):
         name = names[number % len(names)]
-        mode = "event" if rng.random() < 0.7 else "time"
+        mode = "time" if rng.random() < 0.3 and moments else "event"
         word = rng.choice(("KILL", "KILL", "TERM", "INT"))
         # the last events decide what counts
         share = rng.random() if rng.random() < 0.6 else 1 - 0.3 * rng.random()

@@ -13,8 +13,26 @@ from fire.forked import Limits, forked
 
 LIMITS = Limits(space=16 << 30, cpu=60, wall=120.0, idle=90.0)
 SECRET = b"nobody may read this"
-STEPS = ("..", "%2e%2e", "%2E.", "..%2f..", "..%5c..", "....//", ".%00./", "%c0%ae%c0%ae", "%252e%252e")
-HOSTS = ("evil.example", "127.0.0.1.evil.example", "", "localhost@evil", "[::1]", "127.0.0.1:1", "0")
+STEPS = (
+    "..",
+    "%2e%2e",
+    "%2E.",
+    "..%2f..",
+    "..%5c..",
+    "....//",
+    ".%00./",
+    "%c0%ae%c0%ae",
+    "%252e%252e",
+)
+HOSTS = (
+    "evil.example",
+    "127.0.0.1.evil.example",
+    "",
+    "localhost@evil",
+    "[::1]",
+    "127.0.0.1:1",
+    "0",
+)
 
 
 def ask(port: int, request: bytes, patience: float = 10.0) -> bytes:

@@ -45,5 +45,5 @@ def lines(title: str, results: list[dict[str, Any]], seconds: float) -> list[str
     for row in grouped(results):
         said.append(f"{row['count']:5}  {row['kind']}  {row['place']}")
         said.append(f"       {row['example']}")
-        said.append(f"       {row['what']}: {row['how'][:160]}" if row["what"] else row["how"][:160])
+        said.append("       " + ": ".join(filter(None, (row["what"], row["how"][:160]))))
     return said

@@ -176,7 +176,7 @@ def _evaluable(folder: Path) -> None:
     """Two shipped SAEs matched, and two sets of texts; `c.jsonl` is what `b.jsonl` may become."""
     import json
 
-    words = "the river ran to the sea and came back in the rain of the year".split()
+    words = [*"abcdefghijklmno"]
     for name, first in (("a", 0), ("b", 40), ("c", 80)):
         texts = [" ".join(words[(i * i + first) % 15 :] * 3) for i in range(8)]
         lines = [json.dumps({"text": f"{first} {text}"}) for text in texts]

@@ -1,7 +1,7 @@
 """Everything else that reads: tables, texts, runs, stores, models, names; functions and commands.
 
-A surface is one function: it gets the folder of an input, reads it as a user would, and returns what
-is wrong with the result. A command's surface returns nothing: the engine judges its exit.
+A surface is one function: it gets the folder of an input, reads it as a user would, and returns
+what is wrong with the result. A command's surface returns nothing: the engine judges its exit.
 """
 
 from __future__ import annotations
@@ -269,4 +269,3 @@ def _(folder: Path) -> None:
 def typed_name(path: Path) -> str:
     """A name as it was typed, lone surrogates and all."""
     return path.read_bytes().decode("utf-8", "surrogatepass")
-

@@ -165,7 +165,9 @@ def _pointer(target: Target, rng: random.Random) -> None:
 
 @_instead("text", 3)
 def _text(target: Target, rng: random.Random) -> None:
-    target.path.write_text(rng.choice(("<!doctype html>\n<title>404</title>\n", "root:x:0:0\n", "x")))
+    target.path.write_text(
+        rng.choice(("<!doctype html>\n<title>404</title>\n", "root:x:0:0\n", "x"))
+    )
 
 
 @mutation("file.bom", FILES, 3)

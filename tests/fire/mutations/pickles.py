@@ -86,7 +86,9 @@ def _torch(target: Target, rng: random.Random) -> str:
 def _module(target: Target, rng: random.Random) -> str:
     """A whole module or class in place of plain tensors."""
     model = torch.nn.Linear(3, 3)
-    torch.save(rng.choice((model, {"model": model}, torch.nn.Linear, {"a": np.ones(3)})), target.path)
+    torch.save(
+        rng.choice((model, {"model": model}, torch.nn.Linear, {"a": np.ones(3)})), target.path
+    )
     return "a pickled module"
 
 

@@ -116,7 +116,9 @@ def _rows(frame, rng, target):
 def _columns(frame, rng, target):
     if rng.random() < 0.3:
         return pl.DataFrame(), "no columns"
-    return frame.select(sorted(frame.columns, reverse=True)).with_columns(x=1), "other order, one more"
+    return frame.select(sorted(frame.columns, reverse=True)).with_columns(
+        x=1
+    ), "other order, one more"
 
 
 @mutation("table.many", PARQUET, 1)
