@@ -2,6 +2,7 @@
 
     python -m benchmarks.assignment 2048 4096 --width 1024
     python -m benchmarks.assignment 65536 --width 1024 --peers none
+    python -m benchmarks.assignment 520 2000 --degenerate
 
 Problems: "structured", two dictionaries with clusters of which 60 % of the features persist, folded
 decoder and encoder beside one another; "unrelated", Gaussian; "shipped", features of the SAEs that
@@ -10,6 +11,9 @@ mean of one before and one after each solver).
 Peers are given the dense scores: computing them costs each of them one product more. lapx, OR-Tools
 and POT are left out, and said to be, where they are not installed. Memory is the highest resident
 size of the process while the solver ran, less what it was before.
+
+`--degenerate`: scores that tie in masses, or nearly, instead; processor time as a ratio to scipy's,
+the product included for all.
 """
 
 from __future__ import annotations
@@ -92,6 +96,78 @@ def shipped(n: int, width: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     rows, columns = (torch.randperm(len(v), generator=generator)[:n] for v in (x, y))
     return x[rows].float(), y[columns].float()
+
+
+def degenerate(n: int, seed: int = 0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Vectors of few numbers whose scores tie in masses, or nearly."""
+    draw = np.random.default_rng(seed)
+
+    def gaussian(*shape: int) -> np.ndarray:
+        return draw.standard_normal(shape)
+
+    def groups(count: int) -> tuple[np.ndarray, np.ndarray]:
+        x, y = (gaussian(count, 8)[draw.integers(count, size=n)] for _ in range(2))
+        return x, y
+
+    def half(v: np.ndarray) -> np.ndarray:
+        return v * (np.arange(n) % 2)[:, None]
+
+    large = np.full((n, 1), 1e3)
+    outlier = gaussian(n, 8)
+    outlier[0] *= 1e8
+    member = np.eye(8)[np.arange(n) % 8]
+    return {
+        "all zeros": (np.zeros((n, 8)), np.zeros((n, 8))),
+        "all ones": (np.ones((n, 8)), np.ones((n, 8))),
+        "a constant part of 1e6": (
+            np.hstack([gaussian(n, 8), large]),
+            np.hstack([gaussian(n, 8), large]),
+        ),
+        "4 groups of equal rows and columns": groups(4),
+        "20 groups": groups(20),
+        "equal rows": (np.repeat(gaussian(1, 8), n, 0), gaussian(n, 8)),
+        "half zeros": (half(gaussian(n, 8)), half(gaussian(n, 8))),
+        "whole numbers, -1 to 1": tuple(draw.integers(-1, 2, (2, n, 8)).astype(float)),
+        "4 bits": tuple(draw.integers(0, 2, (2, n, 4)).astype(float)),
+        "rank one": (gaussian(n, 1), gaussian(n, 1)),
+        "rank one, positive": (draw.random((n, 1)), draw.random((n, 1))),
+        "products of indices": (np.arange(n)[:, None] * 1.0, np.arange(n)[:, None] * 1.0),
+        "one row 1e8 times larger": (outlier, gaussian(n, 8)),
+        "blocks of one score": (member @ gaussian(8, 8), member),
+        "all ones, to 1e-9": (1 + 1e-9 * gaussian(n, 8), 1 + 1e-9 * gaussian(n, 8)),
+        "Gaussian": (gaussian(n, 8), gaussian(n, 8)),
+    }  # fmt: skip
+
+
+def compare_degenerate(n: int) -> None:
+    """Print ratios to scipy's processor time, for each family of `degenerate`."""
+
+    def seconds(work: Callable[[], float]) -> tuple[float, float]:
+        start = time.process_time()
+        total = work()
+        return time.process_time() - start, total
+
+    rows = []
+    for name, (x, y) in degenerate(n).items():
+        solvers = peers(torch.from_numpy(x), torch.from_numpy(y), ["scipy", "lapx"])
+        scipy, best = seconds(solvers.pop("scipy"))
+        result = None
+
+        def ours(x=x, y=y) -> float:
+            nonlocal result
+            result = assign(x, y)
+            return result.total
+
+        row: dict[str, object] = {"scores": name, "scipy, seconds": scipy}
+        for solver, solve in {"ours": ours, **solvers}.items():
+            took, total = seconds(solve)
+            row[solver] = took / scipy
+            if abs(total - best) > 1e-9 * max(1.0, abs(best)):
+                row[solver] = float("nan")
+        assert result is not None
+        rows.append({**row, "gap": result.relative_gap})
+    print(f"\nn = {n:,}: times scipy's processor time\n")
+    _print(rows)
 
 
 PROBLEMS = {"structured": structured, "unrelated": unrelated, "shipped": shipped}
@@ -211,9 +287,16 @@ def main() -> None:
     parser.add_argument("--data", choices=[*PROBLEMS], default="structured")
     parser.add_argument("--peers", nargs="+", default=["scipy", "lapx", "OR-Tools", "POT"])
     parser.add_argument("--memory-limit", type=int)
+    parser.add_argument("--degenerate", action="store_true")
     parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"])
     options = parser.parse_args()
     warm_up(options.precision)
+    if options.degenerate:
+        for x, y in degenerate(600).values():
+            assign(x, y)
+        for n in options.sizes:
+            compare_degenerate(n)
+        return
     make = PROBLEMS[options.data]
     for n in options.sizes:
         x, y = make(n, options.width)
@@ -250,10 +333,14 @@ def main() -> None:
             rows.append(row)
             print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()})
         print(f"\n{options.data}, n = {n:,}, D = {options.width:,}\n")
-        with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_hide_dataframe_shape=True,
-                       tbl_hide_column_data_types=True, tbl_formatting="MARKDOWN",
-                       tbl_width_chars=300, float_precision=3):  # fmt: skip
-            print(pl.DataFrame(rows))
+        _print(rows)
+
+
+def _print(rows: list[dict]) -> None:
+    with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_hide_dataframe_shape=True,
+                   tbl_hide_column_data_types=True, tbl_formatting="MARKDOWN",
+                   tbl_width_chars=300, fmt_str_lengths=60, float_precision=3):  # fmt: skip
+        print(pl.DataFrame(rows))
 
 
 if __name__ == "__main__":

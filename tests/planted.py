@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,8 +20,9 @@ import polars as pl
 import torch
 
 from saematch import SAE, Conventions, Run, Site, match
+from saematch.discovery import local_rate
 from saematch.flow import Layers
-from saematch.flow.links import Links
+from saematch.flow.links import Links, chained
 from saematch.flow.plan import planned
 from saematch.flow.tracks import MODES
 
@@ -190,6 +191,40 @@ def same_concept(planted: Planted, row: tuple[int, int, int, int]) -> bool:
     return planted.concepts[i][a] == planted.concepts[j][b] >= 0
 
 
+def ways(truth: Planted, layers: Layers) -> list[tuple[float, bool]]:
+    """Of every chain of two features or more: the sum of its local rates; whether all is right."""
+    links = chained(layers)
+    rates = np.full(len(links.next), np.nan)
+    for place, (a, b) in enumerate(layers.adjacent()):
+        used = np.flatnonzero(~layers.excluded[a])
+        p_values = layers.pairs[a, b].p_value[used]
+        rates[links.start[place] + used] = local_rate(p_values)
+    found = []
+    for here in np.flatnonzero(links.used & ~links.reached & (links.next >= 0)):
+        doubt, right = 0.0, True
+        while (there := links.next[here]) >= 0:
+            (i, j) = (int(links.layer[end]) for end in (here, there))
+            ends = i, int(here - links.start[i]), j, int(there - links.start[j])
+            doubt, right = doubt + rates[here], right and bool(same_concept(truth, ends))
+            here = there
+        found.append((min(1.0, doubt), right))
+    return found
+
+
+def turned(truth: Planted, at: int) -> Planted:
+    """All layers from `at` on in another basis: nothing leads there."""
+    d = truth.saes[0].W_dec.shape[1]
+    turn = torch.linalg.qr(torch.randn(d, d, generator=torch.Generator().manual_seed(0)))[0]
+    saes = [
+        sae if place < at else replace(sae, W_enc=turn.T @ sae.W_enc, W_dec=sae.W_dec @ turn)
+        for place, sae in enumerate(truth.saes)
+    ]
+    ids = [
+        c if place < at else np.where(c < 0, c, c + 10**6) for place, c in enumerate(truth.concepts)
+    ]
+    return replace(truth, saes=saes, concepts=ids)
+
+
 def _unit(x: np.ndarray) -> np.ndarray:
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
@@ -211,14 +246,42 @@ def _sae(rows: np.ndarray, layer: int, rng: np.random.Generator) -> SAE:
     )
 
 
+BANDS = (0, 1e-3, 1e-2, 0.05, 0.2, 1.01)  # of how false a way is said to be
+
+
+def show_ways(drift: float, noise: float, method: str, at: int) -> None:
+    """Print how many chains of three worlds are false beside how many are said to be."""
+    found = []
+    for seed in range(3):
+        truth = plant(seed=seed, drift=drift, noise=noise)
+        truth = turned(truth, at) if at else truth
+        with tempfile.TemporaryDirectory() as folder:
+            run = matched(truth, Path(folder) / "run", 1, method)
+            found += ways(truth, Layers.of(run))
+    said, right = (np.array(column) for column in zip(*found, strict=True))
+    print("said to be false   ways  on average   are false")
+    for low, high in pairwise(BANDS):
+        band = (low <= said) & (said < high)
+        if band.any():
+            print(
+                f"{low:7.1%} to {min(high, 1):6.1%} {band.sum():6} {said[band].mean():11.3%} "
+                f"{(~right[band]).mean():11.2%}"
+            )
+
+
 def main() -> None:
-    """Print how right each kind of track is, over three worlds."""
+    """Print how right tracks of each kind are, or how sure chains are said to be."""
     parser = argparse.ArgumentParser(description="Tracks held against a planted truth.")
     parser.add_argument("--drift", type=float, default=0.35)
     parser.add_argument("--noise", type=float, default=0.2)
     parser.add_argument("--reach", type=int, default=3)
     parser.add_argument("--method", default="cosine")
+    parser.add_argument("--ways", action="store_true", help="how sure chains are said to be")
+    parser.add_argument("--turned", type=int, default=0, help="with --ways: layers after it turned")
     asked = parser.parse_args()
+    if asked.ways:
+        show_ways(asked.drift, asked.noise, asked.method, asked.turned)
+        return
     print("mode     world  links   false  recall  bridges  right")
     for seed in range(3):
         planted = plant(seed=seed, drift=asked.drift, noise=asked.noise)

@@ -26,9 +26,10 @@ def test_a_failed_write_leaves_the_old_file_or_none(tmp_path):
 
 
 def test_partial_files_are_swept_once_they_have_no_writer(tmp_path):
-    for age, name in ((0, "new"), (2 * STALE, "old")):
-        file = tmp_path / f".{name}.partial"
+    mine = (2 * STALE, ".notes.partial")  # not of a writer of ours: those have a number
+    for age, name in ((0, ".new.0123abcd.partial"), (2 * STALE, ".old.0123abcd.partial"), mine):
+        file = tmp_path / name
         file.write_text("")
         os.utime(file, (time.time() - age, time.time() - age))
     sweep(tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == [".new.partial"]
+    assert {p.name for p in tmp_path.iterdir()} == {".new.0123abcd.partial", ".notes.partial"}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, false_discovery_control
 
-from saematch.discovery import beyond, cut, interval
+from saematch.discovery import beyond, cut, interval, local_rate
 
 
 def test_the_cut_is_benjamini_and_hochbergs():
@@ -41,3 +41,36 @@ def test_an_interval_has_a_width_where_none_or_all_are_hits():
     assert low[:2] == pytest.approx([0, 0.5655], abs=1e-4)
     assert high[:2] == pytest.approx([0.2775, 1], abs=1e-4)
     assert np.isnan([low[2], high[2]]).all()
+
+
+def test_local_rates_on_paper():
+    """Steps times 4: 0.04, 0.04, 1.92, 1.6; the last two are out of order and share their mean."""
+    found = local_rate(np.array([0.5, 0.01, 0.9, 0.02]))
+    assert found == pytest.approx([1.0, 0.04, 1.0, 0.04])
+    # 0.02 and 0.2 - 0.02 are in order: of two tests, one at 0.01 is 2 * 0.01
+    assert local_rate(np.array([0.2, 0.01])) == pytest.approx([0.38, 0.02])
+    assert local_rate(np.array([np.nan, 0.01])) == pytest.approx([1.0, 0.02])
+    assert len(local_rate(np.array([]))) == 0
+
+
+def test_local_rates_bound_what_is_false():
+    """Of 900 p-values by chance and 100 real ones: within each band of what is said."""
+    rng = np.random.default_rng(0)
+    said, false = [], []
+    for _ in range(40):
+        p = np.concatenate([rng.random(900), rng.beta(0.1, 60, 100)])
+        said.append(local_rate(p))
+        false.append(np.arange(1000) < 900)
+    said, false = np.concatenate(said), np.concatenate(false)
+    for low, high in ((0, 0.01), (0.01, 0.05), (0.05, 0.2), (0.2, 0.5)):
+        band = (low <= said) & (said < high)
+        assert band.sum() > 50
+        assert false[band].mean() <= said[band].mean() * 1.5 + 0.002
+    assert false[said < 0.01].mean() < 0.01
+
+
+def test_local_rates_are_no_less_than_adjusted_p_values():
+    rng = np.random.default_rng(1)
+    p = np.sort(np.concatenate([rng.random(50), rng.random(20) ** 6]))
+    adjusted = np.minimum.accumulate((p * len(p) / np.arange(1, len(p) + 1))[::-1])[::-1]
+    assert (local_rate(p) >= np.minimum(adjusted, 1) - 1e-12).all()

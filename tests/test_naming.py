@@ -32,6 +32,18 @@ POST_3 = Site("blocks.3.hook_resid_post", "resid_post", 3)
             ["resid_post_3_width_16k", "resid_post_3_width_65k"],
         ),
         ([("one/x", None), ("two/x", None)], ["one_x", "two_x"]),
+        (
+            [
+                (f"mine/layer_{n}/width_4096/params.npz", Site(f"layer_{n}", "other", n))
+                for n in (1, 12)
+            ],
+            ["layer_1", "layer_12"],
+        ),
+        (
+            [(f"mine/layer_3/width_{n}k/params.npz", Site("layer_3", "other", 3)) for n in (4, 16)],
+            ["layer_3_width_4k", "layer_3_width_16k"],
+        ),
+        ([("a/b/run_1/ae.pt", None), ("a/b/run_2/ae.pt", None)], ["run_1", "run_2"]),
         ([("same", None), ("same", None)], ["same", "same_2"]),
         ([("a/SAE", None), ("a/sae", None)], ["a_SAE", "a_sae_2"]),
         ([("../../etc/passwd", None), ("..", None)], ["etc_passwd", "sae"]),

@@ -226,7 +226,7 @@ def test_unknown_names_and_unreadable_tables_are_errors(run, saes, matchings):
     with pytest.raises(RunError, match="is not the SAE"):
         run.add_pair(a, b, match(small, small))
     (run.path / "pairs" / f"{a}--{b}.parquet").write_bytes(b"PAR1 and nothing")
-    with pytest.raises(RunError, match="cannot be read"):
+    with pytest.raises(RunError, match="truncated, corrupt"):
         run.pair(a, b)
     with pytest.raises(RunError, match="no run directory"):
         Run.open(run.path / "pairs")
@@ -329,13 +329,13 @@ def test_a_pair_that_is_added_makes_the_flow_of_fewer_out_of_date(run, matchings
     a, b, c = run.names
     run.add_pair(a, b, matchings[0])
     assert run.flow is None
-    with pytest.raises(RunError, match="has no flow table 'tracks'"):
-        run.flow_table("tracks")
+    with pytest.raises(RunError, match="has no flow table 'mine'"):
+        run.flow_table("mine")
     table = pl.DataFrame({"track": [0]})
-    run.add_flow({"tracks": table}, {"whole": 3, "share": float("nan")})
+    run.add_flow({"mine": table}, {"whole": 3, "share": float("nan")})
     again = Run.open(run.path)
-    assert again.flow == {"tables": {"tracks": "flow/tracks.parquet"}, "whole": 3, "share": None}
-    assert_frame_equal(again.flow_table("tracks"), table)
+    assert again.flow == {"tables": {"mine": "flow/mine.parquet"}, "whole": 3, "share": None}
+    assert_frame_equal(again.flow_table("mine"), table)
     assert "flow" in again.parts
     again.add_pair(b, c, matchings[1])
     assert Run.open(run.path).flow is None
@@ -417,12 +417,241 @@ def test_one_sae_twice_is_refused_where_they_are_to_be_distinct(tmp_path):
 def test_an_evaluation_that_grows_is_never_lost_on_the_way(tmp_path, monkeypatch):
     run = Run.create(tmp_path / "run", "flow", {}, [make_sae()])
     frame = pl.DataFrame({"value": [1.0]})
-    run.add_evaluation({"values": frame}, {"options": {"seed": 0}})
+    run.add_evaluation({"mine": frame}, {"options": {"seed": 0}})
     monkeypatch.setattr(Run, "write", _full_disk)
     with pytest.raises(RunError):
-        run.add_evaluation({"values": frame}, {"options": {"seed": 0}, "texts": {}}, grows=True)
-    assert Run.open(run.path).evaluation_table("values").equals(frame)
+        run.add_evaluation({"mine": frame}, {"options": {"seed": 0}, "texts": {}}, grows=True)
+    assert Run.open(run.path).evaluation_table("mine").equals(frame)
 
 
 def _full_disk(self, place, frame):
     raise RunError(f"{place} cannot be written: no space left")
+
+
+@pytest.mark.parametrize("folder", ["features", "pairs", "flow", "relations", "evaluation"])
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_nothing_is_written_or_removed_through_a_linked_folder(
+    tmp_path, run, saes, matchings, folder, overwrite
+):
+    victim = tmp_path / "elsewhere"
+    victim.mkdir()
+    for name in ("mine.parquet", "resid_post_0.parquet", "resid_post_0--resid_post_1.parquet"):
+        (victim / name).write_text("mine")
+    if (run.path / folder).is_dir():
+        (run.path / folder).rename(run.path / "old")
+    (run.path / folder).symlink_to(victim)
+    before = snapshot(victim)
+    with pytest.raises(RunError, match=f"{folder} is a link"):
+        Run.create(run.path, "match", {"method": "other"}, saes, overwrite=overwrite)
+    with pytest.raises(RunError, match=f"{folder} is a link"):
+        run.write(f"{folder}/new.parquet", pl.DataFrame({"a": [1]}))
+    assert snapshot(victim) == before
+
+
+def test_overwriting_removes_what_the_run_wrote_and_nothing_else(run, saes, matchings):
+    a, b, c = run.names
+    run.add_pair(a, b, matchings[0])
+    run.add_flow({"extra": pl.DataFrame({"a": [1]})}, {})
+    # what a writer that was killed left, which run.json does not list
+    (run.path / "pairs" / f"{b}--{c}.parquet").write_text("half")
+    mine = [run.path / "pairs" / "my_notes.parquet", run.path / "flow" / ".partial"]
+    for file in mine:
+        file.write_text("mine")
+    new = Run.create(run.path, "match", {"method": "other"}, saes[:2], overwrite=True)
+    left = {p.relative_to(run.path).as_posix() for p in run.path.rglob("*") if p.is_file()}
+    ours = {f"features/{name}.parquet" for name in new.names} | {"run.json"}
+    locks = {name for name in left if "lock" in name}
+    assert left - locks == ours | {"pairs/my_notes.parquet", "flow/.partial"}
+
+
+WRITER = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from conftest import make_sae
+from saematch import Run
+run = Run.create(sys.argv[2], "flow", {}, [make_sae(d_in=8, d_sae=24, layer=i) for i in range(3)])
+print("writing", flush=True)
+time.sleep(60)
+"""
+
+
+def test_another_program_that_writes_is_named_and_waited_for_no_longer_than_that(
+    tmp_path, saes, matchings, monkeypatch
+):
+    monkeypatch.setattr("saematch.lock.WAIT", 0.1)
+    path, here = tmp_path / "run", str(Path(__file__).parent)
+    other = subprocess.Popen(
+        [sys.executable, "-c", WRITER, here, str(path)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "writing\n"
+        told = rf"run is being written by `-c` \(process {other.pid} on .*write elsewhere"
+        before = snapshot(path)
+        for overwrite in (True, False):
+            with pytest.raises(RunError, match=told):
+                Run.create(path, "match", OPTIONS, saes, overwrite=overwrite)
+        opened = Run.open(path)  # readers wait for nobody
+        with pytest.raises(RunError, match=told):
+            opened.add_pair(*opened.names[:2], matchings[0])
+        with pytest.raises(RunError, match=told), opened.writing():
+            pass
+        assert snapshot(path) == before
+    finally:
+        other.kill()
+        other.wait()
+        if other.stdout is not None:
+            other.stdout.close()
+    # the system gives the lock back, however a program ends
+    with opened.writing():
+        opened.add_pair(*opened.names[:2], matchings[0])
+    assert len(Run.open(path).pairs) == 1
+
+
+def test_a_run_that_another_object_changed_is_not_written_over(run, matchings):
+    a, b, c = run.names
+    run.finish()
+    one, other = Run.open(run.path), Run.open(run.path)
+    one.add_pair(a, b, matchings[0])
+    with pytest.raises(RunError, match="changed since it was opened: open it again"):
+        other.add_pair(b, c, matchings[1])
+    with other.writing():
+        other.add_pair(b, c, matchings[1])
+    assert len(Run.open(run.path).pairs) == 2
+
+
+def test_a_lock_is_given_back_when_a_run_is_finished_or_gone(tmp_path, saes):
+    from saematch.lock import _HELD
+
+    run = Run.create(tmp_path / "run", "match", OPTIONS, saes)
+    twice = Run.create(tmp_path / "run", "match", OPTIONS, saes)  # one process, one right
+    assert _HELD[run.path.resolve()].writers == 2
+    run.finish()
+    del twice
+    assert run.path.resolve() not in _HELD
+    assert not (run.path / ".saematch.lock.json").exists()
+
+
+def _changed(place, change):
+    def act(content):
+        at = content
+        for key in place[:-1]:
+            at = at[key]
+        at[place[-1]] = change
+        return content
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("flow",), "none"),
+        (("relations",), [1]),
+        (("flow",), {"tables": {"tracks": 5}}),
+        (("flow",), {"tables": {"tracks": "../tracks.parquet"}}),
+        (("flow",), {"tables": {"a" * 5000: "flow/" + "a" * 5000 + ".parquet"}}),
+        (("saes", 0, "conventions"), "none"),
+        (("saes", 0, "conventions", "site"), 5),
+        (("saes", 0, "conventions", "site"), {"hook": 5}),
+        (("saes", 0, "d_sae"), True),
+        (("saes", 0, "d_sae"), 10**18),
+        (("saes", 0, "d_sae"), 0),
+        (("saes", 1, "name"), "resid_post_0"),
+        (("pairs", 0, "summary", "excluded_a"), "many"),
+        (("pairs", 0, "summary", "method"), None),
+        (("pairs", 0, "a"), "resid_post_9"),
+    ],
+)
+def test_entries_that_no_reader_could_use_are_damage(run, matchings, place, value):
+    run.add_pair(*run.names[:2], matchings[0])
+    file = run.path / "run.json"
+    file.write_text(json.dumps(_changed(place, value)(json.loads(file.read_text()))))
+    with pytest.raises(RunError, match="is damaged") as told:
+        Run.open(run.path)
+    assert len(str(told.value)) < 600
+    assert "\n" not in str(told.value)
+
+
+BAD = {
+    "no column": lambda t: t.drop("score"),
+    "another name": lambda t: t.rename({"score": "points"}),
+    "text for numbers": lambda t: t.with_columns(pl.col("score").cast(pl.String)),
+    "beyond the width": lambda t: t.with_columns(pl.lit(10**9).alias("target")),
+    "negative": lambda t: t.with_columns(pl.lit(-1).alias("target")),
+    "fewer rows": lambda t: t.head(3) if "matched" in t.columns else t.drop("feature"),
+    "more rows": lambda t: pl.concat([t] * 50) if "matched" in t.columns else t.drop("rank"),
+    "ranks without end": lambda t: (
+        t.with_columns(pl.lit(10**8).alias("rank")) if "rank" in t.columns else t.drop("mutual")
+    ),
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("kind", ["pairs", "candidates"])
+def test_tables_that_no_reader_could_use_are_told(run, matchings, kind, bad):
+    a, b, _ = run.names
+    run.add_pair(a, b, matchings[0])
+    file = run.path / kind / f"{a}--{b}.parquet"
+    BAD[bad](pl.read_parquet(file)).write_parquet(file)
+    read = run.pair if kind == "pairs" else run.candidates
+    with pytest.raises(RunError, match=f"{kind}/{a}--{b}.parquet: ") as told:
+        read(a, b)
+    assert "\n" not in str(told.value)
+
+
+def test_every_table_that_commands_write_is_declared():
+    from saematch.schemas import SCHEMAS
+
+    page = (Path(__file__).parents[1] / "docs" / "run-directory.md").read_text()
+    for place in SCHEMAS:
+        folder, _, name = place.partition("/")
+        assert folder in page
+        assert not name or f"`{name}`" in page or f"{place}.parquet" in page or folder == "flow"
+
+
+def test_killed_anywhere_while_one_run_discards_another_no_old_table_counts(
+    tmp_path, saes, monkeypatch
+):
+    """Features of other weights under the same names, and whatever the old run held."""
+    old = [make_sae(d_in=8, d_sae=24, seed=9 + i, layer=i) for i in range(3)]
+    one = match(old[0], old[1], "cosine", candidates=3)
+    stop = 0
+
+    def counted(call):
+        def event(*args, **kwargs):
+            nonlocal stop
+            if "lock" not in str(args[0]):  # the system gives that back by itself
+                stop -= 1
+                if stop == 0:
+                    raise KeyboardInterrupt
+            return call(*args, **kwargs)
+
+        return event
+
+    for k in range(1, 200):
+        path = tmp_path / f"run{k}"
+        run = Run.create(path, "match", OPTIONS, old)
+        run.add_pair(*run.names[:2], one)
+        run.finish()
+        stop = k
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", counted(os.replace))
+            patch.setattr(Path, "unlink", counted(Path.unlink))
+            try:
+                Run.create(path, "match", OPTIONS, saes, overwrite=True)
+            except KeyboardInterrupt:
+                pass
+            else:
+                break
+        try:
+            again = Run.create(path, "match", OPTIONS, saes)
+        except RunError as refused:  # nothing was discarded yet
+            if "other weights there" not in str(refused):
+                raise
+            again = Run.create(path, "match", OPTIONS, saes, overwrite=True)
+        for name, sae in zip(again.names, saes, strict=True):
+            assert_frame_equal(again.features(name), features_frame(sae))
+        assert again.pairs == []
+        assert not list((path / "pairs").glob("*"))
+    assert 10 < k < 199

@@ -82,13 +82,60 @@ def test_unusable_features_are_excluded_with_their_reason():
     W_dec[3] = 0
     W_enc[:, 5] = 0
     b_enc[7] = float("nan")
-    frequency = torch.rand(sae.d_sae) + 0.1
+    frequency = torch.rand(sae.d_sae) * 0.9 + 0.1
     frequency[11] = 0
     bad = dataclasses.replace(sae, W_dec=W_dec, W_enc=W_enc, b_enc=b_enc, frequency=frequency)
     where = {reason: mask.nonzero().flatten().tolist() for reason, mask in bad.exclusions.items()}
     assert where == {"zero decoder": [3], "zero encoder": [5], "not finite": [7], "dead": [11]}
     assert bad.excluded.nonzero().flatten().tolist() == [3, 5, 7, 11]
     assert not sae.exclusions
+
+
+def without(sae: SAE, gone: list[int]) -> SAE:
+    """The SAE that is left when features are taken out."""
+    kept = torch.tensor([i for i in range(sae.d_sae) if i not in gone])
+    scale = sae.selection_scale
+    return SAE(
+        sae.W_enc[:, kept], sae.W_dec[kept], sae.b_enc[kept], sae.b_dec, sae.conventions,
+        threshold=None if sae.threshold is None else sae.threshold[kept],
+        selection_scale=None if scale is None else scale[kept],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("activation", ["relu", "jumprelu", "topk", "abs_topk", "batchtopk"])
+def test_features_that_are_not_finite_are_silent(activation, scaled, inputs):
+    """The others do what they would do if those were not there at all."""
+    sae = make_sae(activation=activation)
+    scale = torch.rand(96, generator=torch.Generator().manual_seed(3)) + 0.5 if scaled else None
+    W_enc, W_dec, b_enc = sae.W_enc.clone(), sae.W_dec.clone(), sae.b_enc.clone()
+    b_enc[3], b_enc[4], W_enc[2, 7], W_dec[11, 5] = torch.nan, torch.inf, -torch.inf, torch.nan
+    gone = [3, 4, 7, 11]
+    if scale is not None:
+        scale[20] = torch.nan
+        gone.append(20)
+    bad = dataclasses.replace(sae, W_enc=W_enc, W_dec=W_dec, b_enc=b_enc, selection_scale=scale)
+    assert bad.excluded.nonzero().flatten().tolist() == gone
+    left, f = without(bad, gone), bad.encode(inputs)
+    rest = torch.tensor([i for i in range(96) if i not in gone])
+    assert f[:, gone].count_nonzero() == 0
+    torch.testing.assert_close(f[:, rest], left.encode(inputs))
+    torch.testing.assert_close(bad.reconstruct(inputs), left.reconstruct(inputs))
+    assert f.count_nonzero() > 64
+    # activations of another's making, too
+    torch.testing.assert_close(bad.decode(torch.ones(2, 96)), left.decode(torch.ones(2, len(rest))))
+
+
+def test_a_group_whose_largest_is_not_finite_keeps_another(inputs):
+    sae = make_sae(activation="groupmax", k=8)
+    b_enc = sae.b_enc.clone()
+    b_enc[:11] = torch.nan
+    f = dataclasses.replace(sae, b_enc=b_enc).encode(inputs)
+    assert f[:, :11].count_nonzero() == 0
+    # the first group has one feature left
+    alone = torch.relu(inputs @ sae.W_enc[:, 11] + sae.b_enc[11])
+    torch.testing.assert_close(f[:, 11], alone)
+    torch.testing.assert_close(f[:, 12:], sae.encode(inputs)[:, 12:])
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Follow the features of sparse autoencoders through a language model."""
 
-import importlib
 from typing import TYPE_CHECKING
+
+from saematch import lazy as _lazy
 
 if TYPE_CHECKING:
     from saematch.assignment import Assignment as Assignment
@@ -25,45 +26,60 @@ if TYPE_CHECKING:
     from saematch.sae import Site as Site
     from saematch.views import View as View
 
+    from . import activations as activations
+    from . import assignment as assignment
+    from . import checkpoints as checkpoints
+    from . import evaluation as evaluation
+    from . import flow as flow
+    from . import plots as plots
     from . import shipped as shipped
+    from . import transport as transport
 
 # resolved on first use, so that `saematch --help` does not wait for torch
 _PUBLIC = {
-    "Assignment": "saematch.assignment",
-    "METHODS": "saematch.methods",
-    "Matching": "saematch.matching",
-    "Method": "saematch.methods",
-    "SAE": "saematch.sae",
-    "CheckpointError": "saematch.errors",
-    "Conventions": "saematch.sae",
-    "MatchError": "saematch.errors",
-    "Run": "saematch.runs",
-    "RunError": "saematch.errors",
-    "SaematchError": "saematch.errors",
-    "Site": "saematch.sae",
-    "View": "saematch.views",
-    "assign": "saematch.assignment",
-    "expand": "saematch.checkpoints",
-    "explore": "saematch.explorer",
-    "fold": "saematch.folding",
-    "load": "saematch.checkpoints",
-    "match": "saematch.matching",
-    "rescale": "saematch.folding",
+    "Assignment": "assignment",
+    "METHODS": "methods",
+    "Matching": "matching",
+    "Method": "methods",
+    "SAE": "sae",
+    "CheckpointError": "errors",
+    "Conventions": "sae",
+    "MatchError": "errors",
+    "Run": "runs",
+    "RunError": "errors",
+    "SaematchError": "errors",
+    "Site": "sae",
+    "View": "views",
+    "assign": "assignment",
+    "expand": "checkpoints",
+    "explore": "explorer",
+    "fold": "folding",
+    "load": "checkpoints",
+    "match": "matching",
+    "rescale": "folding",
 }
+# what docs speak of as `saematch.flow.Layers` and the like
+_PACKAGES = (
+    "activations",
+    "assignment",
+    "checkpoints",
+    "evaluation",
+    "flow",
+    "plots",
+    "shipped",
+    "transport",
+)
 
 __all__ = sorted(_PUBLIC)  # noqa: PLE0605  # pyright: ignore[reportUnsupportedDunderAll]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str):
-    if name == "shipped":
-        return importlib.import_module("saematch.shipped")
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'saematch' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_PUBLIC[name]), name)
-    globals()[name] = value
+    value = _lazy.attribute(__name__, __path__, _PUBLIC, name)
+    if name in _PUBLIC:
+        globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, "shipped", "__version__"})
+    return sorted({*__all__, *_PACKAGES, "__version__"})

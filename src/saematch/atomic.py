@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 SUFFIX = ".partial"
 STALE = 3600.0  # seconds after which a partial file has no writer any more
+_PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}" + re.escape(SUFFIX))
 
 
 @contextmanager
@@ -37,10 +39,15 @@ def sweep(folder: Path) -> None:
     """Remove what writers that were killed left in `folder`; younger files may have a writer."""
     for partial in folder.glob(f".*{SUFFIX}"):
         try:
-            if time.time() - partial.stat().st_mtime > STALE:
+            if _PARTIAL.fullmatch(partial.name) and is_stale(partial):
                 partial.unlink()
-        except FileNotFoundError:
+        except OSError:  # gone already, or no file
             continue
+
+
+def is_stale(partial: Path) -> bool:
+    """Whether a file or folder that was not finished has no writer any more."""
+    return time.time() - partial.lstat().st_mtime > STALE
 
 
 def _flush(path: Path) -> None:

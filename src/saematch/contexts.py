@@ -7,14 +7,17 @@ largest activations, best first, each with `before`, `token`, `after`, `activati
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
+import torch
 
 from saematch import shipped
 from saematch.errors import CheckpointError
+from saematch.foreign import parsing, read_parquet
 from saematch.sae import SAE
 
 FILE = "features.parquet"
@@ -52,7 +55,7 @@ def features_of(sae: SAE) -> pl.DataFrame | None:
         CheckpointError: as `read_features`, or it speaks of features that the SAE does not have.
     """
     folder = folder_of(sae)
-    frame = None if folder is None else read_features(folder)
+    frame = None if folder is None else read_features(folder, sae.d_sae)
     if frame is not None and frame.height:
         low, high = frame["feature"].min(), frame["feature"].max()
         if low < 0 or high >= sae.d_sae:  # pyright: ignore[reportOptionalOperand, reportOperatorIssue]
@@ -62,27 +65,42 @@ def features_of(sae: SAE) -> pl.DataFrame | None:
     return frame
 
 
-def read_features(folder: str | Path) -> pl.DataFrame | None:
-    """The table of an SAE's folder; None where the folder holds none.
+def with_frequency(sae: SAE) -> SAE:
+    """An SAE without the features that never fired, by the table beside it.
+
+    They are excluded as dead. An SAE with frequencies of its own is returned as it is.
 
     Raises:
-        CheckpointError: it cannot be read, lacks a column, has one of another type, or repeats a
-            feature.
+        CheckpointError: as `features_of`.
+    """
+    frame = features_of(sae) if sae.frequency is None else None
+    if frame is None:
+        return sae
+    frequency = torch.full((sae.d_sae,), float("nan"))
+    known = frame.filter(pl.col("frequency").is_not_null() & pl.col("frequency").is_not_nan())
+    frequency[known["feature"].to_torch()] = known["frequency"].to_torch()
+    dead = (frequency == 0).to(sae.device)
+    if not dead.any() or "dead" in sae.exclusions:
+        return sae
+    return dataclasses.replace(sae, exclusions={**sae.exclusions, "dead": dead})
+
+
+def read_features(folder: str | Path, most: int | None = None) -> pl.DataFrame | None:
+    """The table of an SAE's folder; None where the folder holds none.
+
+    Args:
+        folder: beside the weights.
+        most: how many features there are; a table of more rows is not read.
+
+    Raises:
+        CheckpointError: it cannot be read, lacks a column, has one of another type or with values
+            that cannot be, repeats a feature, or has more than `most` rows.
     """
     path = Path(folder) / FILE
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
-    try:
-        frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path}: not a readable Parquet file ({reason})") from error
     wanted = ["feature", *STATISTICS, "contexts"]
-    missing = [name for name in wanted if name not in frame.columns]
-    if missing:
-        raise CheckpointError(
-            f"{path}: no column {', '.join(missing)}; it has {', '.join(frame.columns) or 'none'}"
-        )
+    frame = read_parquet(path, wanted, error=CheckpointError, most_rows=most)
     for name, fits, expected in (
         ("feature", frame.schema["feature"].is_integer(), "integers"),
         *((name, frame.schema[name].is_numeric(), "numbers") for name in STATISTICS),
@@ -94,9 +112,12 @@ def read_features(folder: str | Path) -> pl.DataFrame | None:
             )
     if frame["feature"].null_count() or frame["feature"].is_duplicated().any():
         raise CheckpointError(f"{path}: column feature has gaps or repeats a feature")
-    return frame.select(wanted).with_columns(
-        pl.col("feature").cast(pl.Int64), pl.col(*STATISTICS).cast(pl.Float32)
-    )
+    with parsing(path, error=CheckpointError, say="a value that cannot be"):
+        frame = frame.select(wanted).with_columns(
+            pl.col("feature").cast(pl.Int64), pl.col(*STATISTICS).cast(pl.Float32)
+        )
+    _check_values(frame, path)
+    return frame
 
 
 def top_contexts(frame: pl.DataFrame, feature: int, n: int = 3) -> list[Context]:
@@ -108,6 +129,18 @@ def top_contexts(frame: pl.DataFrame, feature: int, n: int = 3) -> list[Context]
         for c in found[:n]
         if c is not None
     ]
+
+
+def _check_values(frame: pl.DataFrame, path: Path) -> None:
+    """Refuse numbers that no statistic can be; what is not known is null."""
+    shown = frame["contexts"].explode().drop_nulls().struct.field("activation")
+    for name, values in ((name, frame[name]) for name in STATISTICS):
+        if not values.drop_nulls().is_finite().all():
+            raise CheckpointError(f"{path}: column {name} has NaN or infinite values")
+    if not shown.drop_nulls().cast(pl.Float64).is_finite().all():
+        raise CheckpointError(f"{path}: column contexts has NaN or infinite activations")
+    if not frame["frequency"].drop_nulls().is_between(0, 1 + 1e-5).all():
+        raise CheckpointError(f"{path}: column frequency has values that are no shares, 0 to 1")
 
 
 def _are_contexts(kind: pl.DataType) -> bool:

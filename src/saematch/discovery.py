@@ -22,6 +22,31 @@ def cut(p_values: ndarray, fdr: float) -> float:
     return float(line[passing[-1]]) if len(passing) else 0.0
 
 
+def local_rate(p_values: ndarray) -> ndarray:
+    """The local false discovery rate at each p-value: the chance that such a one came by chance.
+
+    `1 / f(p)`, with the density f of the p-values taken to fall, as that of real ones among uniform
+    ones does: its estimate is the slope of the least concave majorant of their distribution
+    (Grenander 1956; Strimmer, BMC Bioinformatics 9, 2008). All of them are taken to be by chance
+    where the share of those that are would stand in the formula, which makes it an upper bound. A
+    false discovery rate is a mean over all smaller p-values, and so says too little of the largest.
+    NaN counts as 1; see `cut`.
+
+    Args:
+        p_values: float64 (n,); features that take no part must not be given.
+    """
+    from scipy.optimize import isotonic_regression
+
+    p = np.nan_to_num(p_values, nan=1.0)
+    order = np.argsort(p, kind="stable")
+    found = np.empty(len(p))
+    if len(p):
+        # the means of neighbouring steps that are out of order are the inverse slopes
+        steps = len(p) * np.diff(p[order], prepend=0.0)
+        found[order] = np.minimum(isotonic_regression(steps).x, 1.0)
+    return found
+
+
 def beyond(p_values: ndarray, limit: float) -> ndarray:
     """Where a p-value is at or below `limit`; nowhere for a limit of 0."""
     return (p_values <= limit) & (limit > 0)

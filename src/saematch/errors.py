@@ -15,3 +15,16 @@ class MatchError(SaematchError):
 
 class RunError(SaematchError):
     """A run directory that cannot be read or written as asked."""
+
+
+# optional dependencies, as in pyproject.toml: saematch is on no index that they could come from
+EXTRAS = {
+    "activations": "datasets transformers",
+    "plots": "kaleido plotly",
+    "sae-lens": "sae-lens",
+}
+
+
+def install(extra: str) -> str:
+    """What to type where an optional dependency is missing."""
+    return f"pip install {EXTRAS[extra]}, or in a clone of saematch pip install '.[{extra}]'"

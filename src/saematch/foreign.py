@@ -1,10 +1,10 @@
 """Files of others and the parsers that read them, behind one boundary.
 
 A parser meets bytes that its authors never thought of, and raises what they never thought of: a
-recursion too deep, an assertion, a Rust panic. Every call of one (JSON, Parquet, safetensors, torch,
-zip, transformers) stands in `parsing`, which makes one line of whatever comes, so that no reader
-keeps a list of exceptions. Only regular files are opened (`regular`): a pipe or a device would be
-waited for, or read, for ever.
+recursion too deep, an assertion, a Rust panic. Every call of one (JSON, Parquet, safetensors,
+torch, zip, transformers) stands in `parsing`, which makes one line of whatever comes, so that no
+reader keeps a list of exceptions. Only regular files are opened (`regular`): a pipe or a device
+would be waited for, or read, for ever.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 JSON_BYTES = 1 << 28  # of a JSON file, at most: lists of many thousand pairs stay far below
 _LFS = b"version https://git-lfs.github.com/spec/"
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_BREAKING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _ESCAPED = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -59,7 +60,7 @@ def parsing(
     except BaseException as raised:
         if not isinstance(raised, Exception) and not _is_panic(raised):
             raise
-        raise error(f"{plain_text(str(label))}: {said} ({reason(raised)})") from raised
+        raise error(f"{one_line(str(label))}: {said} ({reason(raised)})") from raised
 
 
 def reason(raised: BaseException) -> str:
@@ -86,7 +87,7 @@ def regular(
         SaematchError: of the kind `error`: there is no such file; it is a folder, pipe or device;
             or it is the pointer that Git LFS leaves in the place of a large file.
     """
-    label = plain_text(str(path if label is None else label))
+    label = one_line(str(path if label is None else label))
     try:
         found = path.stat()
     except FileNotFoundError as missing:
@@ -148,6 +149,11 @@ def plain_text(text: str) -> str:
     return _SURROGATE.sub("\ufffd", text)
 
 
+def one_line(text: str) -> str:
+    """Text for a message: what would break its line, or cannot be written, becomes U+FFFD."""
+    return _BREAKING.sub("\ufffd", text)
+
+
 def read_parquet(
     path: Path,
     columns: Sequence[str] | None = None,
@@ -178,10 +184,44 @@ def read_parquet(
         if missing:
             has = ", ".join(there) or "none"
             raise error(f"{label}: no column {', '.join(missing)}; it has {has}")
+        # names, text and lengths are checked here: polars takes Arrow's word for them
+        for field in file.schema_arrow:
+            _check_names(field)
         table = file.read(columns=None if columns is None else [*columns])
-        found = pl.from_arrow(table)
+        table.validate(full=True)
+        found = pl.from_arrow(table.replace_schema_metadata(None))
     assert isinstance(found, pl.DataFrame)
     return found
+
+
+def scan_parquet(
+    path: Path, *, label: object = None, error: type[SaematchError] = SaematchError
+) -> pl.LazyFrame:
+    """A Parquet table too large to hold, gone through once to see that polars can read it.
+
+    Raises:
+        SaematchError: as `read_parquet`.
+    """
+    import polars as pl
+    import pyarrow.parquet as pq
+
+    label = path if label is None else label
+    regular(path, label, error)
+    with parsing(label, "a Parquet table", error), pq.ParquetFile(path) as file:
+        for field in file.schema_arrow:
+            _check_names(field)
+        for batch in file.iter_batches():
+            batch.validate(full=True)
+        return pl.scan_parquet(path)
+
+
+def _check_names(field: Any) -> None:
+    """Raise where the name of a column, or what is noted of it, is not UTF-8."""
+    _ = field.name  # decoded when it is asked for
+    for word in (field.metadata or {}).items():
+        b" ".join(word).decode()
+    for i in range(field.type.num_fields):
+        _check_names(field.type.field(i))
 
 
 def _is_panic(raised: BaseException) -> bool:

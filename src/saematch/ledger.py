@@ -2,13 +2,14 @@
 
 A table is written beside its place and renamed, and only then listed. What is not listed does not
 count, so that work may be stopped anywhere, and is taken up by the same call. What was made
-otherwise is never discarded unasked.
+otherwise is never discarded unasked. One program writes at a time (lock.py), and nothing is written
+or removed through a link.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,13 @@ from typing import Any
 
 import polars as pl
 
-from saematch.atomic import SUFFIX, whole
+from saematch.atomic import SUFFIX, sweep, whole
 from saematch.errors import RunError
+from saematch.foreign import read_json, reason
+from saematch.lock import LOCK, WriterLock
 
 Content = dict[str, Any]
+LONGEST = 200  # characters of a name that becomes a file's
 
 
 class _DamagedError(RunError):
@@ -50,35 +54,52 @@ class Ledger:
             raise RunError(f"{path} is no {self.kind}: it has no {self.file}")
         return self._read(path)
 
-    def begin(self, path: Path, asked: Content, overwrite: bool) -> tuple[Content | None, bool]:
-        """What is in a directory already, none if nothing, and whether it is what is asked for.
+    def begin(
+        self, path: Path, asked: Content, overwrite: bool
+    ) -> tuple[WriterLock, Content | None, bool]:
+        """The right to write in a directory, what is there already, and whether that is asked for.
 
-        Makes the directory. Where the content is not what is asked for, it may be discarded.
+        Makes the directory. What is there is none if there is nothing, and where it is not what is
+        asked for, it may be discarded.
 
         Raises:
             RunError: something else is there, or what cannot be read (both only without
-                `overwrite`), or files of another kind.
+                `overwrite`), or files of another kind; or another program is writing there.
         """
         try:
-            there = self._there(path, overwrite)
+            self._there(path, overwrite)  # before a lock is put among files of another kind
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"{path} cannot be a {self.kind}: {error.strerror}") from error
-        if there is None:
-            return None, False
-        different = self.differences(there, asked)
-        # one that never got anywhere has nothing to lose
-        if different and there[self.results] and not overwrite:
-            raise RunError(
-                f"{path} was made otherwise: {'; '.join(different)}; write elsewhere with -o, or "
-                "discard what is there with --overwrite"
-            )
-        return there, not different and not overwrite
+        lock = WriterLock(path)
+        try:
+            there = self._there(path, overwrite)
+            if there is None:
+                return lock, None, False
+            different = self.differences(there, asked)
+            # one that never got anywhere has nothing to lose
+            if different and there[self.results] and not overwrite:
+                raise RunError(
+                    f"{path} was made otherwise: {'; '.join(different)}; write elsewhere with -o, "
+                    "or discard what is there with --overwrite"
+                )
+        except BaseException:
+            lock.release()
+            raise
+        return lock, there, not different and not overwrite
+
+    def changed(self, path: Path) -> tuple[int, int] | None:
+        """What tells one state of the JSON file from another."""
+        try:
+            found = (path / self.file).stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
 
     def save(self, path: Path, content: Content) -> None:
         """Write the JSON file, whole or not at all."""
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-        with writing(path / self.file) as partial:
+        with writing(path, self.file) as partial:
             partial.write_text(text + "\n", encoding="utf-8")
 
     def _there(self, path: Path, overwrite: bool) -> Content | None:
@@ -93,7 +114,9 @@ class Ledger:
                 if overwrite:
                     return None
                 raise
-        others = sorted(p.name for p in path.iterdir() if not p.name.endswith(SUFFIX))
+        others = sorted(
+            p.name for p in path.iterdir() if not p.name.endswith(SUFFIX) and LOCK not in p.name
+        )
         if others:
             shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
             raise RunError(
@@ -104,9 +127,10 @@ class Ledger:
     def _read(self, path: Path) -> Content:
         file = path / self.file
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except (ValueError, OSError) as error:
-            raise _DamagedError(_damaged(file, error)) from error
+            content = read_json(file, error=_DamagedError)
+        except _DamagedError as error:
+            told = f"{error}: it is damaged; write elsewhere, or --overwrite"
+            raise _DamagedError(told) from error
         if not isinstance(content, dict) or content.get("format") != self.format:
             raise RunError(f"{file} is not of saematch, or of no {self.kind}: give another with -o")
         if content.get("format_version") != self.version:
@@ -114,7 +138,10 @@ class Ledger:
                 f"{file} has format {content.get('format_version')!r}, of another saematch; this "
                 f"one reads {self.version}"
             )
-        fault = self._form(content) or self.fault(content)
+        try:
+            fault = self._form(content) or self.fault(content)
+        except (TypeError, KeyError, AttributeError, ValueError, RecursionError) as error:
+            fault = reason(error)
         if fault is not None:
             raise _DamagedError(_damaged(file, fault))
         return content
@@ -136,31 +163,70 @@ class Ledger:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[Path]:
-    """`atomic.whole`, with errors in one line."""
+def writing(root: Path, place: str) -> Iterator[Path]:
+    """`atomic.whole` of a place inside a directory, with errors in one line.
+
+    Raises:
+        RunError: it cannot be written, or a folder on the way is a link.
+    """
+    path = root / place
+    refuse_links(root, [place])
     try:
         with whole(path) as partial:
             yield partial
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise RunError(f"{path} cannot be written: {error}") from error
+        raise RunError(f"{path} cannot be written: {_why(error)}") from error
 
 
-def read_table(path: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """A table of the directory.
+def refuse_links(root: Path, places: Iterable[str]) -> None:
+    """Refuse to write or remove what lies behind a link.
 
     Raises:
-        RunError: it cannot be read.
+        RunError: a folder between `root` and one of `places` is a link.
     """
-    try:
-        return pl.read_parquet(path, columns=None if columns is None else [*columns])
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RunError(f"{path} cannot be read: {reason}") from error
+    for folder in {parent for place in places for parent in Path(place).parents}:
+        if folder != Path() and (root / folder).is_symlink():
+            raise RunError(
+                f"{root / folder} is a link: nothing is written or removed behind one; put a "
+                "folder there, or link the whole directory"
+            )
+
+
+def remove(root: Path, places: Iterable[str]) -> None:
+    """Remove files of the directory, as far as they are there.
+
+    Raises:
+        RunError: one of them lies behind a link, or cannot be removed.
+    """
+    places = [*places]
+    refuse_links(root, places)
+    for place in places:
+        try:
+            (root / place).unlink(missing_ok=True)
+        except OSError as error:
+            raise RunError(f"{root / place} cannot be removed: {reason(error)}") from error
+
+
+def sweep_folder(root: Path, folder: str) -> None:
+    """Remove what writers that were killed left in a folder of the directory; see `atomic.sweep`.
+
+    Raises:
+        RunError: the folder is a link.
+    """
+    refuse_links(root, [f"{folder}/x"])
+    sweep(root / folder)
 
 
 def outside(name: str) -> bool:
     """Whether a name from a JSON file could not be that of a folder or table within."""
-    return not name or "/" in name or "\\" in name or name.startswith(".")
+    odd = any(letter in name for letter in ("/", "\\", "\0"))
+    return not name or odd or name.startswith(".") or len(name) > LONGEST
+
+
+def _why(error: BaseException) -> str:
+    # polars wraps what the system says of a full disk into what it says of damaged files
+    told = str(error)
+    return "No space left on device" if "No space left on device" in told else reason(error)
 
 
 def _damaged(file: Path, why: object) -> str:

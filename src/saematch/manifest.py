@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 import saematch
-from saematch.contexts import STATISTICS, features_of
+from saematch.contexts import STATISTICS, features_of, with_frequency
 from saematch.ledger import Ledger, outside
 from saematch.methods import Method
 from saematch.sae import SAE, Conventions
+from saematch.schemas import SCHEMAS
 
 MANIFEST = "run.json"
 FORMAT = "saematch run"
@@ -31,6 +32,10 @@ PAIR_FOLDERS = {
     "sources": "sources",
     "nulls": "nulls",
 }
+BEGUN = "relating"  # relations of single pairs, until all are done
+# what else run.json may tell of, each with tables of its own
+SECTIONS = ("flow", "compare", "relations", "evaluation", BEGUN)
+MOST_FEATURES = 1 << 28  # of an SAE; a larger number is damage
 _TENSORS = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold", "selection_scale", "W_skip")
 _APPLIED = ("activation", "k", "centred", "normalisation")
 
@@ -51,6 +56,12 @@ def new_manifest(
         "saes": saes,
         "pairs": [],
     }
+
+
+def emptied(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest of the same run with nothing done yet."""
+    kept = {key: value for key, value in manifest.items() if key not in SECTIONS}
+    return {**kept, "pairs": [], "finished": None}
 
 
 def pair_place(kind: str, a: str, b: str) -> str:
@@ -87,7 +98,7 @@ class Outline:
 
     @classmethod
     def of(cls, sae: SAE) -> Outline:
-        sidecar = features_of(sae)
+        sidecar, sae = features_of(sae), with_frequency(sae)
         return cls(sae.name, sae.conventions, _entry(sae), features_frame(sae, sidecar), sidecar)
 
     def named(self, name: str) -> dict[str, Any]:
@@ -197,24 +208,104 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def listed(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """The places of a run's tables, as its run.json has them."""
+    for sae in manifest["saes"]:
+        yield from (sae[kind] for kind in ("features", "contexts") if sae.get(kind))
+    for pair in manifest["pairs"]:
+        yield from (pair[kind] for kind in PAIR_FOLDERS)
+    for key in SECTIONS:
+        yield from manifest.get(key, {}).get("tables", {}).values()
+
+
+def owned(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """The places in a run's folders that are its own: what it lists, or would list of its SAEs.
+
+    A writer that was killed leaves tables that are not listed yet.
+    """
+    names = [entry["name"] for entry in manifest["saes"]]
+    yield from listed(manifest)
+    yield from (f"{place}.parquet" for place in SCHEMAS if "/" in place)
+    for name in names:
+        yield from (f"{kind}/{name}.parquet" for kind in ("features", "contexts"))
+    for a in names:
+        for b in names:
+            yield from (pair_place(kind, a, b) for kind in PAIR_FOLDERS)
+
+
 def _fault(content: dict[str, Any]) -> str | None:
-    """Places outside the run's own folders, and pairs of SAEs that are not there."""
+    """Places outside the run's own folders, and what a reader would stumble over."""
     known = {entry["name"] for entry in content["saes"]}
+    if len(known) != len(content["saes"]):
+        return "two SAEs of one name"
     for entry in content["saes"]:
-        name = entry["name"]
-        if outside(name):
-            return f"the name {name!r}"
-        if entry["features"] != f"features/{name}.parquet" or entry.get("contexts") not in (
-            None,
-            f"contexts/{name}.parquet",
-        ):
-            return f"the places of {name}"
+        if fault := _sae_fault(entry):
+            return fault
     for entry in content["pairs"]:
         stem = f"{entry['a']}--{entry['b']}.parquet"
         if entry["a"] not in known or entry["b"] not in known:
             return f"the pair {stem} of unknown SAEs"
         if any(entry[kind] != pair_place(kind, entry["a"], entry["b"]) for kind in PAIR_FOLDERS):
             return f"the places of {stem}"
+        for key, (kinds, needed) in _FIGURES.items():
+            value = entry["summary"].get(key)
+            if (value is None and needed) or not isinstance(value, kinds):
+                return f"{key} of {stem} is {value!r}"
+    for key in SECTIONS:
+        if key in content and (fault := _section_fault(key, content[key])):
+            return fault
+    return None
+
+
+# of a pair's summary what is relied on, and whether it must be there
+_FIGURES: dict[str, tuple[tuple[type, ...], bool]] = {
+    **dict.fromkeys(("method", "fold"), ((str,), True)),
+    **dict.fromkeys(
+        ("features_a", "features_b", "excluded_a", "excluded_b", "assigned", "matched"),
+        ((int,), True),
+    ),
+    **dict.fromkeys(("fdr", "p_cut", "gap", "relative_gap"), ((int, float, type(None)), False)),
+}
+
+
+def _sae_fault(entry: Mapping[str, Any]) -> str | None:
+    name = entry["name"]
+    if outside(name):
+        return f"the name {name!r}"
+    if isinstance(entry["d_sae"], bool) or not 0 < entry["d_sae"] < MOST_FEATURES:
+        return f"d_sae of {name} is {entry['d_sae']!r}"
+    if entry["features"] != f"features/{name}.parquet" or entry.get("contexts") not in (
+        None,
+        f"contexts/{name}.parquet",
+    ):
+        return f"the places of {name}"
+    conventions = entry.get("conventions")
+    site = conventions.get("site") if isinstance(conventions, dict) else None
+    if not isinstance(conventions, dict) or not isinstance(site, dict | None):
+        return f"the conventions of {name}"
+    if site is not None:
+        kinds = {"hook": str, "kind": str, "layer": int | None, "hook_out": str | None}
+        if set(site) - set(kinds) or "hook" not in site:
+            return f"the site of {name}"
+        if not all(isinstance(site[key], kinds[key]) for key in site):
+            return f"the site of {name}"
+    return None
+
+
+def _section_fault(key: str, section: Any) -> str | None:
+    if not isinstance(section, dict):
+        return f"{key} is no object"
+    tables = section.get("tables", {})
+    if not isinstance(tables, dict) or (key != BEGUN and "tables" not in section):
+        return f"tables of {key} is missing or no object"
+    for name, place in tables.items():
+        if outside(name) or len(name) > 100 or place != f"{key}/{name}.parquet":
+            return f"the place of {key}'s {name[:100]!r}"
+    for row in section.get("pairs", []) if key in ("relations", BEGUN) else []:
+        if not isinstance(row, dict) or not all(isinstance(row.get(k), str) for k in "ab"):
+            return f"an entry of {key}'s pairs"
+        if any(outside(row[side]) for side in "ab") or any(map(outside, row.get("tables", []))):
+            return f"the places of {key}'s {row['a']}--{row['b']}"
     return None
 
 

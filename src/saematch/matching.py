@@ -16,6 +16,7 @@ from torch import Tensor
 from saematch.activations.feature_activations import FeatureActivations
 from saematch.assignment import Assignment, assign, neighbours
 from saematch.carrying import carrying
+from saematch.contexts import with_frequency
 from saematch.discovery import cut
 from saematch.errors import MatchError
 from saematch.evidence import expectation
@@ -27,6 +28,8 @@ from saematch.posing import BOTH_ABSENT, Posed, check_tokens, pose
 from saematch.sae import SAE
 from saematch.significance import Chance, Significance
 
+# i -> i: how many times what chance gives, and how many pairs at least, until it is worth a word
+FAR_ABOVE, AT_LEAST = 10, 10
 Activations = tuple[FeatureActivations | None, FeatureActivations | None]
 
 
@@ -267,6 +270,7 @@ def match(
     significance = Significance(null, fdr, partial, seed)
     significance.check(resolved.kind)
     check_comparable(a, b, any_site=any_site)
+    a, b = with_frequency(a), with_frequency(b)
     kept = resolved.kept(candidates)
     given = activations or BOTH_ABSENT
     check_tokens(a, b, given, resolved)
@@ -338,7 +342,7 @@ def _matching(
         matched = matched & posed.rows_to_a(p_value <= p_cut, False)
     if method.confirm:
         matched = matched & _confirmed(a, b, method, target, measures)
-    return Matching(
+    found = Matching(
         a=a,
         b=b,
         method=method,
@@ -366,6 +370,26 @@ def _matching(
         notes=(*learned, *_notes(a, b, method, posed)),
         seconds=time.monotonic() - start,
         activations=activations,
+    )
+    warning = shared_seed(found.n_matched, found.identity_share, b.d_sae, _same_weights(a, b))
+    if warning is None:
+        return found
+    return dataclasses.replace(found, notes=(*found.notes, f"{a.name} → {b.name}: {warning}"))
+
+
+def shared_seed(
+    matched: int, identity_share: float, features_b: int, same_weights: bool = False
+) -> str | None:
+    """What to say where far more features go to their own index than chance would have it."""
+    if same_weights:
+        return "these are the same weights."
+    chance = 1 / max(1, features_b)
+    if identity_share * matched < AT_LEAST or identity_share < FAR_ABOVE * chance:
+        return None
+    return (
+        f"{identity_share:.1%} of the matches are i -> i, where chance gives {chance:.2%}. Both "
+        "SAEs seem to have started from the same random weights (one seed): much of their "
+        "agreement is then inherited from the start of training, not found in the model."
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from saematch.sae import Conventions
 
+_FILES = ("params.npz", "params.safetensors", "sae_weights.safetensors", "sae.safetensors", "ae.pt")
 LISTED = 20  # names in an error
 LONGEST = 60  # two of them and an ending stay below the 255 bytes of a file name
 
@@ -57,21 +58,32 @@ def names_there(missed: str, names: Sequence[str], verb: str = "has") -> str:
 
 
 def _alone(sae: Named) -> str:
-    site, end = _site(sae), _safe(re.split(r"[/\\:]", sae.conventions.source)[-1])
+    site, end = _site(sae), _safe(_words(sae)[-1])
     # resid_post_3_wide tells more than resid_post_3
-    return end if site and end.startswith(site) else site or _safe(sae.name)
+    if site and end.startswith(site):
+        return end
+    folder, _, file = sae.name.rpartition("/")
+    return site or _safe(folder if folder and file in _FILES else sae.name)
 
 
 def _site(sae: Named) -> str | None:
     site = sae.conventions.site
-    if site is None or site.layer is None or site.kind == "other":
+    if site is None or site.layer is None:
         return None
+    if site.kind == "other":
+        return site.hook if site.layer_alone else None
     return f"{site.kind}_{site.layer}"
+
+
+def _words(sae: Named) -> list[str]:
+    """The parts of a source, without the file where all files of its format are called so."""
+    parts = re.split(r"[/\\:]", sae.conventions.source)
+    return parts[:-1] if len(parts) > 1 and parts[-1] in _FILES else parts
 
 
 def _apart(saes: list[Named]) -> list[str]:
     """The parts of each SAE's source that the others do not have at the same place."""
-    parts = [re.split(r"[/\\:]", sae.conventions.source) for sae in saes]
+    parts = [_words(sae) for sae in saes]
     width = max(map(len, parts))
     padded = [[""] * (width - len(p)) + p for p in parts]
     differs = [len({p[place] for p in padded}) > 1 for place in range(width)]

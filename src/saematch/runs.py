@@ -13,33 +13,38 @@
     evaluation/*.parquet      what hidden states carried along matches cost: see saematch.evaluation
 
 A pair is listed in `run.json` only once its tables are there and whole. docs/run-directory.md has
-the columns.
+the columns. One program writes to a run at a time; readers wait for nobody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from saematch.atomic import sweep
+from saematch.contexts import STATISTICS
 from saematch.errors import RunError
-from saematch.ledger import read_table, writing
+from saematch.ledger import refuse_links, remove, sweep_folder, writing
+from saematch.lock import WriterLock
 from saematch.manifest import (
     LEDGER,
     MANIFEST,
     PAIR_FOLDERS,
     Outline,
+    emptied,
     new_manifest,
     now,
+    owned,
     pair_place,
     plain,
 )
 from saematch.matching import Matching
 from saematch.naming import names_of, names_there
 from saematch.sae import SAE
+from saematch.schemas import read_run_table
 
 FOLDERS = (
     "features",
@@ -71,12 +76,18 @@ GROUP = 8192  # of other tables
 class Run:
     """A run directory, made by `Run.create` or read by `Run.open`.
 
-    `manifest` is the content of run.json.
+    `manifest` is the content of run.json. A run that was created may be written to by this process
+    alone until it is finished or gone; one that was opened, while something is added to it, or
+    within `writing`.
     """
 
-    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
+    def __init__(
+        self, path: Path, manifest: dict[str, Any], lock: WriterLock | None = None
+    ) -> None:
         self.path = path
         self.manifest = manifest
+        self._lock = lock
+        self._state = LEDGER.changed(path)
 
     @classmethod
     def create(
@@ -101,8 +112,9 @@ class Run:
 
         Raises:
             RunError: the directory holds a run that was made otherwise, or one that cannot be read
-                (both only without `overwrite`), or files that are not a run's at all; or an SAE is
-                given twice where they are to be `distinct`.
+                (both only without `overwrite`), or files that are not a run's at all; another
+                program is writing to it; one of its folders is a link; or an SAE is given twice
+                where they are to be `distinct`.
         """
         path = Path(path)
         outlines = list(map(Outline.of, saes))
@@ -111,16 +123,17 @@ class Run:
         known = dict(zip(names_of(outlines), outlines, strict=True))
         entries = [outline.named(name) for name, outline in known.items()]
         manifest = new_manifest(command, options, entries)
-        there, same = LEDGER.begin(path, manifest, overwrite)
-        if there is not None and same:
-            run = cls(path, there)
-            run._clean()
-            run._write_features(known)
-            return run
-        run = cls(path, manifest)
-        # an empty manifest first: from here on no file of the old run counts
-        run._save()
-        run._clean(everything=True)
+        lock, there, same = LEDGER.begin(path, manifest, overwrite)
+        refuse_links(path, (f"{folder}/x" for folder in FOLDERS))
+        run = cls(path, there if there is not None and same else manifest, lock)
+        if there is None or not same:
+            # emptied first: from here on no file of the old run counts, and whoever stops this
+            # leaves a run with nothing to lose, whose files are known
+            if there is not None:
+                LEDGER.save(path, emptied(there))
+            remove(path, {*owned(there or manifest), *owned(manifest)})
+            run._save()
+        run._sweep()
         run._write_features(known)
         return run
 
@@ -132,6 +145,25 @@ class Run:
             RunError: there is none, or its run.json cannot be read.
         """
         return cls(Path(path), LEDGER.open(Path(path)))
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """No other program writes to the run meanwhile; it is read anew first.
+
+        Raises:
+            RunError: another program is writing to it, which is named; or it cannot be read.
+        """
+        if self._lock is not None:
+            yield
+            return
+        self._lock = WriterLock(self.path)
+        try:
+            self.manifest = LEDGER.open(self.path)
+            self._state = LEDGER.changed(self.path)
+            self._sweep()
+            yield
+        finally:
+            self._unlock()
 
     @property
     def names(self) -> list[str]:
@@ -194,6 +226,10 @@ class Run:
         Raises:
             RunError: `a` or `b` is no SAE of this run, or not the one that was matched.
         """
+        with self._guard():
+            self._add_pair(a, b, matching)
+
+    def _add_pair(self, a: str, b: str, matching: Matching) -> None:
         for name, sae in ((a, matching.a), (b, matching.b)):
             if self.sae(name)["d_sae"] != sae.d_sae:
                 raise RunError(f"{sae.name} is not the SAE that {self.path} calls {name!r}")
@@ -297,7 +333,7 @@ class Run:
         It counts once run.json lists it.
         """
         rows = GROUPS.get(place) or GROUPS.get(place.split("/", maxsplit=1)[0], GROUP)
-        with writing(self.path / place) as partial:
+        with self._guard(), writing(self.path, place) as partial:
             if isinstance(table, pl.LazyFrame):
                 table.sink_parquet(partial, row_group_size=rows)
             else:
@@ -305,42 +341,78 @@ class Run:
 
     def record(self, **entries: Any) -> None:
         """Put entries into run.json, all at once; one that is None is taken out."""
-        changed = {**self.manifest, **entries}
-        changed = {k: v for k, v in changed.items() if k not in entries or v is not None}
-        if changed != self.manifest:
-            self.manifest = changed
-            self._save()
+        with self._guard():
+            changed = {**self.manifest, **entries}
+            changed = {k: v for k, v in changed.items() if k not in entries or v is not None}
+            if changed != self.manifest:
+                self.manifest = changed
+                self._save()
+
+    def remove(self, places: Iterable[str]) -> None:
+        """Remove tables that run.json does not list."""
+        with self._guard():
+            remove(self.path, places)
 
     def finish(self) -> None:
-        """Record that all that was asked for is there."""
-        if self.manifest["finished"] is None:
-            self.manifest = {**self.manifest, "finished": now()}
-            self._save()
+        """Record that all that was asked for is there; other programs may write to it again."""
+        with self._guard():
+            if self.manifest["finished"] is None:
+                self.manifest = {**self.manifest, "finished": now()}
+                self._save()
+        self._unlock()
 
     def pair(self, a: str, b: str) -> pl.DataFrame:
         """The table of a pair: `Matching.to_frame()`."""
-        return self._read(self._entry(a, b)["table"])
+        return self._read(self._entry(a, b)["table"], a, b)
 
     def candidates(self, a: str, b: str) -> pl.DataFrame:
         """The best targets of a pair: `Matching.candidates_frame()`."""
-        return self._read(self._entry(a, b)["candidates"])
+        return self._read(self._entry(a, b)["candidates"], a, b)
 
     def sources(self, a: str, b: str) -> pl.DataFrame:
         """The best sources of B's features: `Matching.sources_frame()`."""
-        return self._read(self._entry(a, b)["sources"])
+        return self._read(self._entry(a, b)["sources"], a, b)
 
     def null(self, a: str, b: str) -> pl.DataFrame:
         """A pair's scores beside what chance gives: `Matching.null_frame()`."""
-        return self._read(self._entry(a, b)["nulls"])
+        return self._read(self._entry(a, b)["nulls"], a, b)
 
     def features(self, name: str) -> pl.DataFrame:
         """One row per feature of an SAE: see `saematch.manifest.features_frame`."""
-        return self._read(self.sae(name)["features"])
+        return self._read(self.sae(name)["features"], name)
 
     def contexts(self, name: str) -> pl.DataFrame | None:
         """What an SAE's features fire on: see `saematch.contexts`; None where it is not known."""
         place = self.sae(name)["contexts"]
-        return None if place is None else self._read(place)
+        return None if place is None else self._read(place, name)
+
+    def add_contexts(self, name: str, described: pl.DataFrame) -> None:
+        """Take what an SAE's features fire on from elsewhere, for one that came without it.
+
+        Fills `contexts/NAME.parquet`, and what is not known in the run's table of its features. A
+        flow is taken from run.json: its labels are made of contexts.
+
+        Args:
+            name: of the SAE in the run.
+            described: as `saematch.activations.describe_features` makes it.
+
+        Raises:
+            RunError: there is no such SAE.
+        """
+        entry = self.sae(name)
+        place = f"contexts/{name}.parquet"
+        known = self.features(name)
+        found = described.select("feature", *STATISTICS)
+        joined = known.join(found, on="feature", how="left", suffix="_", maintain_order="left")
+        filled = [pl.coalesce(column, f"{column}_").alias(column) for column in STATISTICS]
+        others = self.manifest["saes"]
+        saes = [e if e["name"] != name else {**e, "contexts": place} for e in others]
+        with self._guard():
+            self.write(place, described)
+            self.write(entry["features"], joined.with_columns(filled).select(known.columns))
+            if "flow" in self.manifest:
+                self._forget("flow")
+            self.record(saes=saes)
 
     def _entry(self, a: str, b: str) -> dict[str, Any]:
         for entry in self.manifest["pairs"]:
@@ -363,15 +435,16 @@ class Run:
         grows: bool = False,
     ) -> None:
         places = {name: f"{key}/{name}.parquet" for name in tables}
-        finished = self.finished
-        if key in self.manifest and not grows:
-            # a summary must never stand beside tables that it was not made of
-            self._forget(key)
-        for name, table in tables.items():
-            self.write(places[name], table)
-        entry = {"tables": places, **plain(summary)}
-        self.manifest = {**self.manifest, "finished": finished, key: entry}
-        self._save()
+        with self._guard():
+            finished = self.finished
+            if key in self.manifest and not grows:
+                # a summary must never stand beside tables that it was not made of
+                self._forget(key)
+            for name, table in tables.items():
+                self.write(places[name], table)
+            entry = {"tables": places, **plain(summary)}
+            self.manifest = {**self.manifest, "finished": finished, key: entry}
+            self._save()
 
     def _forget(self, *keys: str, **changed: Any) -> None:
         """Take entries from run.json, before the files they list are written anew."""
@@ -389,20 +462,41 @@ class Run:
                 if place and frame is not None and not (self.path / place).is_file():
                     self.write(place, frame)
 
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        """Hold the run for one change, unless it is held already.
+
+        Raises:
+            RunError: another program is writing to it, or did since it was opened.
+        """
+        if self._lock is not None:
+            yield
+            return
+        self._lock = WriterLock(self.path)
+        try:
+            if LEDGER.changed(self.path) != self._state:
+                raise RunError(f"{self.path} was changed since it was opened: open it again")
+            yield
+        finally:
+            self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
     def _save(self) -> None:
         LEDGER.save(self.path, self.manifest)
+        self._state = LEDGER.changed(self.path)
 
-    def _read(self, place: str) -> pl.DataFrame:
-        return read_table(self.path / place)
+    def _read(self, place: str, a: str | None = None, b: str | None = None) -> pl.DataFrame:
+        widths = {entry["name"]: entry["d_sae"] for entry in self.manifest["saes"]}
+        return read_run_table(self.path, place, widths, a, b)
 
-    def _clean(self, everything: bool = False) -> None:
-        """Remove what killed writers left; with `everything`, the tables of an earlier run too."""
-        sweep(self.path)
-        for folder in FOLDERS:
-            sweep(self.path / folder)
-            if everything:
-                for table in (self.path / folder).glob("*.parquet"):
-                    table.unlink()
+    def _sweep(self) -> None:
+        """Remove what writers that were killed left half-written."""
+        for folder in (".", *FOLDERS):
+            sweep_folder(self.path, folder)
 
 
 def _check_distinct(outlines: Iterable[Outline]) -> None:

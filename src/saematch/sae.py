@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from saematch import checks
 from saematch.errors import SaematchError
 
 Activation = Literal["relu", "jumprelu", "topk", "abs_topk", "groupmax", "batchtopk"]
@@ -44,6 +45,11 @@ class Site:
     def stream(self) -> str:
         """What an SAE must share with another to be compared: the residual stream is one."""
         return "residual stream" if self.kind in RESIDUAL else self.kind
+
+    @property
+    def layer_alone(self) -> bool:
+        """Whether no more than the layer is known, from a path such as `layer_12`."""
+        return self.hook == f"layer_{self.layer}"
 
     def __str__(self) -> str:
         return self.hook
@@ -75,8 +81,11 @@ class Conventions:
 class SAE:
     """A sparse autoencoder: weights in canonical orientation, and its conventions.
 
+    Features with weights that are not finite are silent: they never fire, and write nothing.
+
     Raises:
-        SaematchError: shapes that do not fit each other, or a missing threshold or k.
+        SaematchError: weights that are no floating numbers, shapes that do not fit each other, a
+            missing threshold or k, or a value that no SAE can have.
     """
 
     W_enc: Float[Tensor, "d_in d_sae"]
@@ -91,7 +100,7 @@ class SAE:
     exclusions: Mapping[str, Bool[Tensor, " d_sae"]] = field(default_factory=dict)  # by reason
 
     def __post_init__(self) -> None:
-        _check_shapes(self)
+        checks.check(self)
         found = {**self.exclusions}
         for reason, mask in _unusable(self).items():
             if mask.any():
@@ -137,6 +146,17 @@ class SAE:
             mask = mask | reason
         return mask
 
+    @cached_property
+    def _silent(self) -> Bool[Tensor, " d_sae"] | None:
+        mask = self.exclusions.get("not finite")
+        return mask if mask is not None and bool(mask.any()) else None
+
+    @cached_property
+    def _writing(self) -> Float[Tensor, "d_sae d_out"]:
+        """The decoder, without the rows of silent features: zero times NaN is NaN."""
+        silent = self._silent
+        return self.W_dec if silent is None else self.W_dec.masked_fill(silent[:, None], 0)
+
     @property
     def threshold_kind(self) -> Literal["none", "scalar", "per feature"]:
         """Whether every feature has a threshold of its own."""
@@ -165,7 +185,9 @@ class SAE:
         `like` is the input that `f` was encoded from. It is needed where the output is scaled back
         to an input that was normalised per token, and where there is a skip connection.
         """
-        x_hat = f @ self.W_dec + self.b_dec
+        if self._silent is not None:
+            f = f.masked_fill(self._silent, 0)
+        x_hat = f @ self._writing + self.b_dec
         scaled = self.conventions.normalisation != "none" and self.conventions.denormalised
         if not scaled and self.W_skip is None:
             return x_hat
@@ -220,11 +242,15 @@ class SAE:
     def activate(self, pre: Float[Tensor, "... d_sae"]) -> Float[Tensor, "... d_sae"]:
         """Feature activations of pre-activations `pre`: threshold, top-k, whatever is the SAE's."""
         kind = self.conventions.activation
+        if self._silent is not None:
+            pre = pre.masked_fill(self._silent, 0)
         if self.threshold is not None and kind in ("jumprelu", "batchtopk"):
             return torch.relu(pre) * (pre > self.threshold)
         if kind == "relu":
             return torch.relu(pre)
         ranked = pre if self.selection_scale is None else pre * self.selection_scale
+        if self._silent is not None:
+            ranked = ranked.masked_fill(self._silent, 0)
         k = self.conventions.k or 0
         if kind == "abs_topk":
             chosen = ranked.abs().topk(min(k, self.d_sae), dim=-1).indices
@@ -245,46 +271,13 @@ class SAE:
         return torch.zeros_like(pre).scatter(-1, chosen, pre.gather(-1, chosen))
 
 
-def _check_shapes(sae: SAE) -> None:
-    d_in, d_sae = sae.W_enc.shape
-    d_out = sae.W_dec.shape[-1]
-    expected = {
-        "W_dec": (d_sae, d_out),
-        "b_enc": (d_sae,),
-        "b_dec": (d_out,),
-        "threshold": (d_sae,),
-        "selection_scale": (d_sae,),
-        "W_skip": (d_in, d_out),
-        "frequency": (d_sae,),
-    }
-    for name, shape in expected.items():
-        value = getattr(sae, name)
-        if value is not None and tuple(value.shape) != shape:
-            raise SaematchError(
-                f"{sae.name}: {name} has shape {tuple(value.shape)}, expected {shape} "
-                f"for W_enc {tuple(sae.W_enc.shape)}"
-            )
-    c = sae.conventions
-    if c.activation == "jumprelu" and sae.threshold is None:
-        raise SaematchError(f"{sae.name}: a jumprelu SAE needs a threshold per feature")
-    if c.activation in ("topk", "abs_topk", "groupmax") and not c.k:
-        raise SaematchError(f"{sae.name}: a {c.activation} SAE needs k, the features kept a token")
-    if c.activation == "batchtopk" and not c.k and sae.threshold is None:
-        raise SaematchError(f"{sae.name}: a batchtopk SAE needs k or a threshold")
-    if c.centred and d_in != d_out:
-        raise SaematchError(
-            f"{sae.name}: b_dec cannot be subtracted from the input: d_in {d_in}, d_out {d_out}"
-        )
-
-
 def _unusable(sae: SAE) -> dict[str, Tensor]:
     # minima and maxima keep NaN and infinity, and need no temporary of the weights' size
     enc, dec = sae.W_enc.aminmax(dim=0), sae.W_dec.aminmax(dim=1)
     finite = sae.b_enc.isfinite()
-    for extreme in (*enc, *dec):
-        finite = finite & extreme.isfinite()
-    if sae.threshold is not None:
-        finite = finite & sae.threshold.isfinite()
+    for values in (*enc, *dec, sae.threshold, sae.selection_scale):
+        if values is not None:
+            finite = finite & values.isfinite()
     found = {
         "not finite": ~finite,
         "zero decoder": (dec.min == 0) & (dec.max == 0),

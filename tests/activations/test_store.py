@@ -102,7 +102,7 @@ def test_shards_without_a_wanted_token_are_not_read(tmp_path, saes, dense):
     for gone in ("00001", "00002"):
         (path / "early" / f"{gone}.parquet").unlink()
     assert store.activations("early", tokens=5).n_tokens == 5
-    with pytest.raises(RunError, match=r"early/00001\.parquet cannot be read"):
+    with pytest.raises(RunError, match=r"early/00001\.parquet: no such file"):
         store.activations("early", tokens=60)
 
 
@@ -192,7 +192,7 @@ def test_damage_is_told(tmp_path, saes, dense):
     path = tmp_path / "store"
     store = filled(path, saes, dense)
     (path / "late" / "00002.parquet").write_bytes(b"not parquet")
-    with pytest.raises(RunError, match=r"late/00002\.parquet cannot be read"):
+    with pytest.raises(RunError, match=r"late/00002\.parquet: truncated"):
         store.activations("late")
     content = json.loads((path / "cache.json").read_text())
     content["saes"][0]["name"] = "../elsewhere"
@@ -206,10 +206,59 @@ def test_a_shard_of_other_tokens_is_told(tmp_path, saes, dense):
     store = filled(path, saes, dense)
     place = path / "late" / "00001.parquet"
     frame = pl.read_parquet(place)
-    for changed in (frame[1:], frame.reverse(), frame.with_columns(pl.col("token") + 40)):
+    value, feature = pl.col("value"), pl.col("feature")
+    for changed, told in (
+        (frame[1:], "not what cache.json tells"),
+        (frame.reverse(), "tokens are not"),
+        (frame.with_columns(pl.col("token") + 40), "tokens are not"),
+        (frame.with_columns(feature + 10**9 - 10**9 + 12), "features .*, but its SAE has 12"),
+        (frame.with_columns(feature - 1000), "features -"),
+        (frame.with_columns(value * float("inf")), "NaN or infinite"),
+        (frame.with_columns(value.cast(pl.String)), "column value holds"),
+        (frame.drop("feature"), "no column feature"),
+        (pl.concat([frame] * 3), "rows, expected"),
+    ):
         changed.write_parquet(place)
-        with pytest.raises(RunError, match=r"late/00001\.parquet is not what cache\.json tells"):
+        with pytest.raises(RunError, match=rf"late/00001\.parquet: .*{told}"):
             store.activations("late")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("saes", 0, "d_sae"), True),
+        (("saes", 0, "d_sae"), 0),
+        (("shards", 0, "tokens"), 10**18),
+        (("shards", 0, "tokens"), -1),
+        (("shards", 0, "bytes"), {"tokens": "many"}),
+        (("shards", 0, "nonzeros"), {}),
+        (("options", "shard_tokens"), "all"),
+    ],
+)
+def test_figures_of_a_store_that_cannot_be_are_damage(tmp_path, saes, dense, place, value):
+    path = tmp_path / "store"
+    filled(path, saes, dense)
+    content = json.loads((path / "cache.json").read_text())
+    at = content
+    for key in place[:-1]:
+        at = at[key]
+    at[place[-1]] = value
+    (path / "cache.json").write_text(json.dumps(content))
+    with pytest.raises(RunError, match=r"cache\.json is damaged"):
+        ActivationStore.open(path)
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_store_neither_writes_nor_removes_through_a_link(tmp_path, saes, dense, overwrite):
+    path, victim = tmp_path / "store", tmp_path / "elsewhere"
+    filled(path, saes, dense)
+    victim.mkdir()
+    (victim / "00000.parquet").write_text("mine")
+    (path / "late").rename(path / "old")
+    (path / "late").symlink_to(victim)
+    with pytest.raises(RunError, match="late is a link"):
+        new(path, saes, overwrite=overwrite)
+    assert (victim / "00000.parquet").read_text() == "mine"
 
 
 def test_an_sae_is_found_by_its_weights_and_where_it_is_read(tmp_path, saes, dense):

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from saematch import SaematchError, shipped
-from saematch.activations.texts import Text, Texts, open_texts, tokenise
+from saematch.activations.texts import Text, Texts, examples_of, open_texts, tokenise
 
 WORDS = {"[UNK]": 0, "<s>": 1, "</s>": 2, "[CLS]": 3, "[SEP]": 4}
 SENTENCE = [WORDS.setdefault(w, len(WORDS)) for w in ("one", "two", "three", "four", "<", "s", ">")]
@@ -71,6 +71,71 @@ def test_the_beginning_is_kept_up_to_the_least_of_the_limits(side):
     assert tokenise(text, unbounded)[0].tolist() == [1, 5, 6, 7, 8]
     with pytest.raises(SaematchError, match="length=1"):
         tokenise(text, made, length=1)
+
+
+@pytest.mark.parametrize("specials", [{"bos_token": "<s>"}, {"eos_token": "</s>"}])
+@pytest.mark.parametrize("words", range(2, 12))
+def test_no_token_of_a_long_text_is_lost_or_counted_twice(specials, words):
+    made, text = (
+        tokenizer(**specials),
+        " ".join(["one", "two", "three"][i % 3] for i in range(words)),
+    )
+    found = tokenise([text], made, length=4)
+    assert max(map(len, found)) <= 4
+    counted = [i for example in found for i in example[1:].tolist()]
+    whole = made(text, add_special_tokens=False)["input_ids"]
+    # without BOS the text's own first token never counts
+    assert counted == (whole if "bos_token" in specials else whole[1:])
+    assert len(tokenise([text], made, length=4, long="truncate")) == 1
+
+
+def test_what_is_left_out_is_told_with_numbers(tmp_path):
+    made, path = tokenizer(bos_token="<s>"), tmp_path / "long.txt"
+    path.write_text("one two three four " * 25)
+    texts = open_texts(str(path))
+    every = examples_of(texts, made, 11)
+    assert [len(e) for e in every.ids] == [11] * 10
+    assert every.notes == (
+        "PATH: 1 of 1 texts are longer than an example of 11 tokens, and are split into 10 (--long "
+        "truncate keeps the first)".replace("PATH", str(path)),
+    )
+    some = examples_of(texts, made, 11, n=4, seed=1)
+    assert len(some.ids) == 4
+    assert "4 of 10 examples, drawn at random: 66 tokens are left out" in some.notes[-1]
+    first = examples_of(texts, made, 11, long="truncate")
+    assert [e.tolist() for e in first.ids] == [every.ids[0].tolist()]
+    assert (
+        "1 of 1 texts are longer than an example of 11 tokens, and are cut there: 90"
+        in (first.notes[-1])
+    )
+    short = examples_of(texts, made, 52, least=50)
+    assert [len(e) for e in short.ids] == [52, 50]
+    assert "1 examples of less than 51" in examples_of(texts, made, 52, least=51).notes[-1]
+
+
+def test_texts_drawn_of_more_are_told(tmp_path):
+    (tmp_path / "a.jsonl").write_text("".join(f'{{"text": "one {i}"}}\n' for i in range(9)))
+    texts = open_texts(str(tmp_path / "a.jsonl"), n=4)
+    assert len(texts.texts) == 4
+    assert "4 of 9 texts, drawn at random" in texts.notes[0]
+
+
+def test_what_ships_is_cut_as_the_published_protocol_cuts():
+    texts = open_texts("saematch:prose", n=2)
+    assert texts.long == "truncate"
+    assert [len(e) for e in tokenise(texts, tokenizer(bos_token="<s>"), 16)] == [16, 16]
+
+
+def test_half_a_surrogate_pair_and_byte_order_marks_do_not_come_through(tmp_path):
+    lines = ['{"text": "one \\ud83d two"}', '{"text": "three \\ud83d\\ude00"}']
+    (tmp_path / "a.jsonl").write_text("\ufeff" + "\n".join(lines))
+    texts = open_texts(str(tmp_path / "a.jsonl"))
+    assert [t.text for t in texts.texts] == ["one \ufffd two", "three \U0001f600"]
+    assert "1 texts hold half a surrogate pair" in texts.notes[0]
+    (tmp_path / "b.txt").write_bytes(b"\xef\xbb\xbfone")
+    assert open_texts(str(tmp_path / "b.txt")).texts == [Text("b.txt", "one")]
+    (ids,) = tokenise(["one \udc00 two"], tokenizer(bos_token="<s>"))
+    assert ids.tolist() == [1, 5, 0, 6]
 
 
 def test_texts_without_a_token_are_dropped():
@@ -159,7 +224,7 @@ def test_what_cannot_be_read_is_named(folder, tmp_path):
     with pytest.raises(SaematchError, match="row 0: not JSON"):
         open_texts(str(tmp_path / "bad.jsonl"))
     (tmp_path / "bad.parquet").write_text("no")
-    with pytest.raises(SaematchError, match="not a readable Parquet file"):
+    with pytest.raises(SaematchError, match="not a Parquet table"):
         open_texts(str(tmp_path / "bad.parquet"))
     with pytest.raises(SaematchError, match="n=0"):
         open_texts("saematch:prose", n=0)
@@ -245,5 +310,5 @@ def test_what_the_hub_does_not_have_is_named(hub, monkeypatch):
     with pytest.raises(SaematchError, match="no column 'body'; it has text, content"):
         open_texts("hub:some/set,column=body")
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(SaematchError, match=r"pip install 'saematch\[activations\]'"):
+    with pytest.raises(SaematchError, match="pip install datasets transformers"):
         open_texts("wikitext")

@@ -90,7 +90,7 @@ def test_paths_alone_find_the_optimum(kind, shape, paths):
     scores = dense(x, y)
     result = assign(x, y, list_length=16)
     check(result, scores, scores[linear_sum_assignment(scores, maximize=True)].sum())
-    if shape == (150, 150) and kind != "planted":
+    if shape == (150, 150) and kind not in ("planted", "constant", "zero rows"):
         assert result.work.paths > 50
 
 

@@ -1,4 +1,7 @@
+import os
+
 import numpy as np
+import psutil
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,6 +11,7 @@ from scipy.optimize import linear_sum_assignment
 
 from saematch import SaematchError
 from saematch.assignment import Assignment, assign
+from saematch.assignment.hardware import available_memory
 
 SHAPES = [(1, 1), (2, 2), (3, 3), (1, 5), (5, 1), (40, 40), (30, 60), (60, 30)]
 KINDS = ["gaussian", "planted", "clustered", "duplicates", "constant", "zero rows"]
@@ -188,3 +192,49 @@ def test_errors_name_what_is_wrong(change, message):
     arguments = {"x": torch.ones(1, 2), "y": torch.ones(1, 2), **change}
     with pytest.raises(SaematchError, match=message):
         assign(**arguments)
+
+
+VIEWS = {
+    "rows backwards": lambda v: v[::-1],
+    "columns backwards": lambda v: v[:, ::-1],
+    "every other": lambda v: np.repeat(v, 2, axis=0)[::2],
+    "big-endian": lambda v: v.astype(">f8"),
+    "big-endian float32": lambda v: v.astype(">f4"),
+    "float16": lambda v: v.astype(np.float16),
+    "longdouble": lambda v: v.astype(np.longdouble),
+    "Fortran order": np.asfortranarray,
+    "one row for all": lambda v: np.broadcast_to(v[0], v.shape),
+    "read-only": lambda v: np.frombuffer(v.tobytes()).reshape(v.shape),
+    "int16": lambda v: (10 * v).astype(">i2"),
+    "uint64": lambda v: np.abs(10 * v).astype(np.uint64),
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_arrays_of_any_layout_and_real_type(view):
+    draw = np.random.default_rng(0)
+    x, y = (VIEWS[view](draw.standard_normal((60, 8))) for _ in range(2))
+    offset = draw.standard_normal(60)[::-1]
+    scores = x.astype(float) @ y.astype(float).T + offset.astype(float)
+    best = scores[linear_sum_assignment(scores, maximize=True)].sum()
+    result = assign(x, y, column_offset=offset, precision="float32")
+    assert result.total == pytest.approx(best, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", [bool, complex, object, "U3", "datetime64[s]"])
+def test_entries_that_are_no_real_numbers(kind):
+    wrong = np.zeros((3, 2)).astype(kind)
+    with pytest.raises(SaematchError, match=r"^x is an array of \S+; real numbers are needed$"):
+        assign(wrong, np.zeros((3, 2)))
+    with pytest.raises(SaematchError, match=r"^row_cost is an array of"):
+        assign(np.zeros((3, 2)), np.zeros((3, 2)), row_cost=wrong[:, 0])
+    with pytest.raises(SaematchError, match=r"y is torch.bool; real numbers are needed"):
+        assign(np.zeros((3, 2)), torch.zeros(3, 2, dtype=torch.bool))
+
+
+def test_free_memory_is_known_where_posix_is_not(monkeypatch):
+    """As on Windows, where os has no sysconf."""
+    monkeypatch.delattr(os, "sysconf", raising=False)
+    share = available_memory() / psutil.virtual_memory().total
+    assert 0 < share <= 1
+    assert assign(torch.eye(3), torch.eye(3), precision="float32").total == 3

@@ -1,12 +1,17 @@
 """Random weights in which every convention matters, and what it means for a reader to agree."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
+from huggingface_hub import constants
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 import saematch
+
+from .hub_cache import Cache
 
 D_IN, D_SAE = 12, 40
 
@@ -99,3 +104,28 @@ def jumprelu_files(tmp_path, random):
 @pytest.fixture
 def load():
     return saematch.load
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty hub cache, with the hub offline."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.chdir(tmp_path)
+    return Cache(tmp_path)
+
+
+@pytest.fixture
+def loaders(sae_lens, monkeypatch):
+    """SAELens' loaders and its registry, which are not to ask the hub for shapes."""
+    from sae_lens.loading import pretrained_sae_loaders, pretrained_saes_directory
+
+    def shapes(repo, filename):
+        path = pretrained_sae_loaders.hf_hub_download(repo, filename)
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+
+    monkeypatch.setattr(pretrained_sae_loaders, "get_safetensors_tensor_shapes", shapes)
+    return SimpleNamespace(
+        SAE=sae_lens.SAE, **{**vars(pretrained_sae_loaders), **vars(pretrained_saes_directory)}
+    )

@@ -85,3 +85,17 @@ def test_a_gated_sae_is_a_jumprelu_one(inputs, random, agree):
     assert sae.threshold is not None
     assert bool((sae.threshold == 0).any())
     assert bool((sae.threshold > 0).any())
+
+
+def test_taking_out_the_mean_is_reading_centred_inputs(weights, inputs, centred):
+    def sae():
+        conventions = Conventions("jumprelu", centred=centred)
+        return weights.sae(conventions)
+
+    before = sae()
+    weights.take_out_mean(centred)
+    after = sae()
+    x = inputs - inputs.mean(dim=-1, keepdim=True)
+    torch.testing.assert_close(after.encode(inputs), before.encode(x), rtol=1e-4, atol=1e-5)
+    # and what is added to every dimension alike is not seen
+    torch.testing.assert_close(after.encode(inputs + 3), after.encode(x), rtol=1e-4, atol=1e-4)

@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch.nn.functional import relu
 
+from saematch.errors import CheckpointError
+
 D_IN, D_SAE = 12, 40
 
 
@@ -175,3 +177,87 @@ def test_an_interrupted_run_is_brought_to_raw_inputs(write, load, agree, inputs,
     output = codes @ ae["decoder.weight"].T + ae["b_dec"]
     agree(ours, inputs, codes * 3.0, output * 3.0)
     assert ours.conventions.norm_factor == 3.0
+
+
+def test_k_of_the_config_alone(write, load, agree, inputs, random, linear):
+    """Before 2024-12-22 the state dict of AutoEncoderTopK held no k."""
+    state = {**linear, "b_dec": random(D_IN)}
+    ours = load(write(state, "AutoEncoderTopK", k=6))
+    pre = (inputs - state["b_dec"]) @ state["encoder.weight"].T + state["encoder.bias"]
+    codes = _largest(relu(pre), 6)
+    agree(ours, inputs, codes, codes @ state["decoder.weight"].T + state["b_dec"])
+    assert (ours.conventions.activation, ours.conventions.k) == ("topk", 6)
+
+
+def test_k_of_the_config_alone_over_a_batch(write, load, inputs, random, linear):
+    state = {**linear, "b_dec": random(D_IN)}
+    ours = load(write(state, "BatchTopKSAE", k=6))
+    pre = (inputs - state["b_dec"]) @ state["encoder.weight"].T + state["encoder.bias"]
+    smallest = relu(pre).flatten().topk(6 * len(inputs)).values[-1]
+    torch.testing.assert_close(ours.encode(inputs), relu(pre) * (pre >= smallest))
+    assert (ours.conventions.activation, ours.conventions.k) == ("batchtopk", 6)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"dict_class": "AutoEncoderTopK"},
+        {"dict_class": "BatchTopKSAE"},
+        {"dict_class": "AutoEncoderTopK", "k": None},
+        {"dict_class": "AutoEncoder", "trainer_class": "TrainerTopK"},
+    ],
+)
+def test_top_k_without_any_k_is_refused(write, load, random, linear, config):
+    with pytest.raises(CheckpointError, match="without a k, in the tensors or"):
+        load(write({**linear, "b_dec": random(D_IN)}, **config))
+
+
+def test_the_k_of_the_tensors_goes_before_another_in_the_config(write, load, random, linear):
+    state = {**linear, "b_dec": random(D_IN), "k": torch.tensor(5)}
+    conventions = load(write(state, "AutoEncoderTopK", k=6)).conventions
+    assert conventions.k == 5
+    assert "config.json says k = 6, the file k = 5, which is taken" in conventions.notes
+
+
+def test_a_class_whose_tensors_are_not_there_is_refused(write, load, random, linear):
+    with pytest.raises(CheckpointError, match="dict_class GatedAutoEncoder, but it holds"):
+        load(write({**linear, "bias": random(D_IN)}, "GatedAutoEncoder"))
+
+
+def test_names_of_top_k_without_a_config_are_not_taken_for_relu_unsaid(write, load, random, linear):
+    notes = load(write({**linear, "b_dec": random(D_IN)})).conventions.notes
+    assert any("library's top-k classes" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("config", "hook"),
+    [
+        ({"submodule_name": "attn_out_layer7"}, "blocks.7.hook_attn_out"),
+        ({"submodule_name": "mlp_out_layer7"}, "blocks.7.hook_mlp_out"),
+        ({"submodule_name": "resid_out_layer7"}, "blocks.7.hook_resid_post"),
+        ({"submodule_name": "gpt_neox.layers.3.mlp"}, "gpt_neox.layers.3.mlp"),
+        ({"submodule_name": None}, "blocks.7.hook_resid_post"),
+    ],
+)
+def test_where_the_config_says_that_it_reads(write, load, random, linear, config, hook):
+    site = load(write({**linear, "bias": random(D_IN)}, "AutoEncoder", **config)).conventions.site
+    assert site.hook == hook
+
+
+def test_matryoshka_with_neither_k_nor_threshold_in_its_tensors(write, load, random):
+    state = {
+        "W_enc": random(D_IN, D_SAE),
+        "W_dec": random(D_SAE, D_IN),
+        "b_enc": random(D_SAE),
+        "b_dec": random(D_IN),
+    }
+    conventions = load(write(state, "MatryoshkaBatchTopKSAE", k=6)).conventions
+    assert (conventions.activation, conventions.k) == ("batchtopk", 6)
+    assert any("never set" in note for note in conventions.notes)
+
+
+def test_a_threshold_that_the_class_does_not_use_is_named(write, load, random, linear):
+    state = {**linear, "bias": random(D_IN), "threshold": torch.tensor(0.3)}
+    assert "tensors left out: threshold" in load(write(state, "AutoEncoder")).conventions.notes
+    top_k = {**linear, "b_dec": random(D_IN), "threshold": torch.tensor(0.3)}
+    assert load(write(top_k, "AutoEncoderTopK", k=6)).conventions.notes == ()

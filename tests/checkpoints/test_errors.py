@@ -218,3 +218,126 @@ def test_configs_of_the_wrong_make(jumprelu_files, load, tmp_path):
     (tmp_path / "cfg.json").write_text(json.dumps({"architecture": "topk", "d_sae": D_SAE}))
     with pytest.raises(CheckpointError, match="topk SAE needs k"):
         load(tmp_path)
+
+
+def test_only_regular_files_are_read(jumprelu_files, load, tmp_path):
+    jumprelu_files(tmp_path)
+    config = tmp_path / "cfg.json"
+    for make, words in (
+        (lambda: os.mkfifo(config), "a pipe, socket or device"),
+        (lambda: config.symlink_to("/dev/zero"), "a pipe, socket or device"),
+        (lambda: config.symlink_to("nowhere"), "no such file"),
+        (lambda: config.symlink_to("cfg.json"), "symbolic links"),
+    ):
+        config.unlink()
+        make()
+        with pytest.raises(CheckpointError, match=rf"cfg\.json: .*{words}"):
+            load(tmp_path)
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe" / "sae.pt")
+    for name in (tmp_path / "pipe", tmp_path / "pipe" / "sae.pt"):
+        with pytest.raises(CheckpointError, match=r"sae\.pt: a pipe, socket or device"):
+            load(name)
+
+
+def test_a_pointer_of_git_lfs_is_called_so(tmp_path, load):
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 302054760\n"
+    for name in ("sae_weights.safetensors", "params.npz", "ae.pt"):
+        (tmp_path / name).write_text(pointer)
+        _refused(load, tmp_path / name, "Git LFS pointer", "git lfs pull")
+
+
+def test_configs_may_have_a_byte_order_mark(jumprelu_files, load, tmp_path):
+    jumprelu_files(tmp_path, hook="blocks.5.hook_mlp_out")
+    config = tmp_path / "cfg.json"
+    config.write_bytes(b"\xef\xbb\xbf" + config.read_bytes())
+    assert load(tmp_path).conventions.site.layer == 5
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"k": ' + "9" * 6000 + "}", "\udcff"])
+def test_configs_that_no_parser_likes(jumprelu_files, load, tmp_path, content):
+    jumprelu_files(tmp_path)
+    (tmp_path / "cfg.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(CheckpointError, match=r"cfg\.json: not "):
+        load(tmp_path)
+
+
+def test_names_in_configs_are_text_or_left_out_with_a_note(jumprelu_files, load, tmp_path):
+    jumprelu_files(tmp_path)
+    config = json.loads((tmp_path / "cfg.json").read_text())
+    for hook, model in ((5, ["gpt2"]), ({"a": 1}, 7)):
+        config["metadata"] |= {"hook_name": hook, "model_name": model}
+        (tmp_path / "cfg.json").write_text(json.dumps(config))
+        found = load(tmp_path).conventions
+        assert (found.site, found.model) == (None, None)
+        assert f"the hook that its config names is {hook}, no text: left out" in found.notes
+        assert f"the model that its config names is {model}, no text: left out" in found.notes
+    config["metadata"] |= {"hook_name": "layers.1", "model_name": "half \ud83d"}
+    (tmp_path / "cfg.json").write_text(json.dumps(config))
+    assert load(tmp_path).conventions.model == "half \ufffd"
+
+
+@pytest.mark.parametrize("k", [2.7, -1, 41, float("nan"), float("inf"), 10**400])
+def test_k_in_a_config_is_a_whole_number_of_features(load, random, tmp_path, k):
+    tensors = {"W_enc": random(D_IN, D_SAE), "W_dec": random(D_SAE, D_IN)}
+    tensors |= {"b_enc": random(D_SAE), "b_dec": random(D_IN)}
+    save_file(tensors, tmp_path / "sae_weights.safetensors")
+    (tmp_path / "cfg.json").write_text(json.dumps({"architecture": "topk", "k": k}))
+    with pytest.raises(CheckpointError, match=r"k is .* (a )?whole number"):
+        load(tmp_path)
+
+
+def test_a_value_that_breaks_lines_does_not_break_the_error(jumprelu_files, load, tmp_path):
+    jumprelu_files(tmp_path)
+    (tmp_path / "cfg.json").write_text(json.dumps({"architecture": "a\nb\u2028c", "d_sae": D_SAE}))
+    _refused(load, tmp_path, "architecture")
+
+
+def test_an_odd_name_is_no_hindrance_where_it_is_the_only_one(load, weights, tmp_path):
+    for name in ("sae_state_dict.pt", "my_optimizer_study.pt"):
+        folder = tmp_path / name.removesuffix(".pt")
+        folder.mkdir()
+        torch.save(weights, folder / name)
+        assert torch.equal(load(folder).W_dec, weights["W_dec"])
+    # beside others, what training leaves is not taken for an SAE
+    torch.save({**weights, "b_dec": weights["b_dec"] + 1}, folder / "mine.pt")
+    assert torch.equal(load(folder).b_dec, weights["b_dec"] + 1)
+
+
+def test_whose_format_a_file_was_taken_for(load, random, tmp_path):
+    turned = {"W_enc": random(D_SAE, D_IN), "W_dec": random(D_IN, D_SAE)}
+    turned |= {"b_enc": random(D_SAE), "b_dec": random(D_IN)}
+    torch.save(turned, tmp_path / "layer3_relu.pt")
+    sae = load(tmp_path / "layer3_relu.pt")
+    assert torch.equal(sae.W_enc, turned["W_enc"].T)
+    assert torch.equal(sae.W_dec, turned["W_dec"].T)
+    assert any(note.startswith("read by names and shapes alone") for note in sae.conventions.notes)
+    np.savez(tmp_path / "params.npz", **turned, threshold=random(D_SAE))
+    _refused(load, tmp_path / "params.npz", "read as gemma_scope", "W_enc has shape (40, 12)")
+    torch.save(turned, tmp_path / "layer3.sae.pt")
+    _refused(load, tmp_path / "layer3.sae.pt", "Qwen Scope", "without its k")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("nope", r"ORG/REPO/PATH .*RELEASE:ID .*saematch:NAME"),
+        ("resid_post_33", r"nearest of those that ship: saematch:resid_post_3"),
+        ("resid_post_3", r"did you mean saematch:resid_post_3\?"),
+        ("~nobody-here/x", "no such file"),
+        ("x\0y", "control characters"),
+        ("/tmp/x\ny", "control characters"),
+        ("a" * 5000, "a name of 5,000 letters"),
+        ("\udcff", "not in UTF-8"),
+        ("C:\\saes\\layer_12", "no such file or folder$"),
+        ("D:/saes/layer_12", "no such file or folder$"),
+        ("https://example.com/a/b", r"expected https://huggingface\.co/ORG/REPO"),
+        ("https://huggingface.co/datasets/a/b/tree/main/c", r"no address of a model repository"),
+    ],
+)
+def test_names_that_are_nothing_say_what_to_type(load, name, words):
+    with pytest.raises(CheckpointError, match=words) as caught:
+        load(name)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 600

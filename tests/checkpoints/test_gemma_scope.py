@@ -140,3 +140,23 @@ def test_cross_layer_transcoders_are_refused(load, arrays, random, gemma_scope_2
 def test_another_architecture_is_refused(load, arrays, gemma_scope_2):
     with pytest.raises(CheckpointError, match="'jump_relu'"):
         load(gemma_scope_2(arrays(), {"architecture": "topk"}))
+
+
+def test_an_embedding_sae_is_in_the_scale_of_the_stream(load, agree, inputs, arrays, tmp_path):
+    """Gemma multiplies embeddings by sqrt(d_model); these SAEs were trained before that."""
+    tensors = arrays()
+    folder = tmp_path / "gemma-scope-2b-pt-res" / "embedding" / "width_4k" / "average_l0_6"
+    ours = load(_save(folder, tensors))
+    root = D_IN**0.5
+    codes, output = _theirs(tensors, inputs / root)
+    agree(ours, inputs, codes, output * root)
+    assert ours.conventions.site is not None
+    assert ours.conventions.site.hook == "hook_embed"
+    torch.testing.assert_close(ours.threshold, tensors["threshold"])
+
+
+def test_a_folder_above_that_is_called_embedding_is_no_embedding(load, arrays, tmp_path):
+    folder = tmp_path / "embedding" / "gemma-scope-2b-pt-res" / "layer_3" / "width_16k"
+    ours = load(_save(folder, arrays()))
+    assert ours.conventions.site is not None
+    assert ours.conventions.site.hook == "blocks.3.hook_resid_post"

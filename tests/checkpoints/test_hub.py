@@ -1,6 +1,8 @@
 """Names on the hub, against a local cache made by hand, with the hub offline."""
 
 import importlib.util
+import json
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -11,6 +13,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 from huggingface_hub.errors import HfHubHTTPError
+from safetensors.torch import save_file
 
 import saematch
 from saematch.checkpoints import saelens_registry
@@ -38,7 +41,8 @@ def test_a_path_in_a_repository(cache, load):
     assert conventions.commit == MAIN
     assert conventions.site is not None
     assert conventions.site.hook == "blocks.12.hook_resid_post"
-    assert conventions.model == "google/gemma-2-2b"
+    # by SAELens' registry, which leaves the organisation out, or guessed from the path
+    assert conventions.model in ("gemma-2-2b", "google/gemma-2-2b")
     assert torch.equal(load(f"{GEMMA}/{INNER}/params.npz").W_enc, sae.W_enc)
 
 
@@ -157,7 +161,7 @@ def test_names_that_the_registry_has_not(cache, load, name, message):
 
 def test_without_saelens_the_error_names_the_extra(cache, load, monkeypatch):
     monkeypatch.setattr(saelens_registry.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(CheckpointError, match=r"saematch\[sae-lens\]"):
+    with pytest.raises(CheckpointError, match="pip install sae-lens"):
         load("gemma-scope-2b-pt-res:x")
 
 
@@ -226,3 +230,70 @@ def test_a_local_folder_goes_before_a_repository_of_its_name(cache, load, tmp_pa
     sae = load(f"{GEMMA}/layer_13/width_16k/average_l0_80")
     assert torch.equal(sae.W_dec, torch.from_numpy(remote["W_dec"]))
     assert sae.conventions.commit == MAIN
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"https://huggingface.co/{GEMMA}/tree/main/{INNER}",
+        f"https://huggingface.co/{GEMMA}/blob/main/{INNER}/params.npz",
+        f"hf://{GEMMA}/{INNER}",
+    ],
+)
+def test_a_pasted_address_is_the_name_that_it_means(cache, load, address):
+    arrays = cache.save(INNER, 3)
+    sae = load(address)
+    assert torch.equal(sae.W_dec, torch.from_numpy(arrays["W_dec"]))
+    assert sae.conventions.source == f"{GEMMA}/{INNER}" + "/params.npz" * ("blob" in address)
+
+
+def test_an_address_may_name_a_revision(cache, load):
+    cache.save(INNER, 1)
+    arrays = cache.save(INNER, 2, commit=OLD, ref="v1")
+    sae = load(f"https://huggingface.co/{GEMMA}/tree/v1/{INNER}")
+    assert torch.equal(sae.W_dec, torch.from_numpy(arrays["W_dec"]))
+    assert sae.conventions.commit == OLD
+
+
+def test_folders_of_a_repository_may_have_colons(cache, load):
+    arrays = cache.save("blocks.0.hook_mlp_out_32:v1", 5, repo="someone/saes")
+    sae = load("someone/saes/blocks.0.hook_mlp_out_32:v1")
+    assert torch.equal(sae.W_dec, torch.from_numpy(arrays["W_dec"]))
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [(b"\xff\xfe", "not text in UTF-8"), (b"a" * 5000, "not in the local cache"), (b"", "not in")],
+)
+def test_a_damaged_reference_in_the_cache(cache, load, reference, message):
+    cache.save(INNER)
+    (cache.hub / f"models--{GEMMA.replace('/', '--')}" / "refs" / "main").write_bytes(reference)
+    with pytest.raises(CheckpointError, match=message):
+        load(f"{GEMMA}/{INNER}")
+
+
+def test_a_reference_does_not_lead_out_of_the_cache(cache, load, tmp_path):
+    cache.save(INNER)
+    arrays = random_arrays(D_IN, D_SAE, 4)
+    (tmp_path / "out" / INNER).mkdir(parents=True)
+    np.savez(tmp_path / "out" / INNER / "params.npz", **arrays)
+    root = cache.hub / f"models--{GEMMA.replace('/', '--')}"
+    for reference in (str(tmp_path / "out"), os.path.relpath(tmp_path / "out", root / "snapshots")):
+        (root / "refs" / "main").write_text(reference)
+        with pytest.raises(CheckpointError, match="not in the local cache"):
+            load(f"{GEMMA}/{INNER}")
+
+
+def test_shards_are_fetched_with_their_index(cache, load):
+    arrays = {k: torch.from_numpy(v) for k, v in random_arrays(D_IN, D_SAE, 6).items()}
+    folder = cache.folder("someone/saes") / "layer_3"
+    folder.mkdir()
+    names = [f"model-0000{n}-of-00002.safetensors" for n in (1, 2)]
+    placed = {name: names[name in ("W_dec", "b_dec")] for name in arrays}
+    for name in names:
+        save_file({k: v for k, v in arrays.items() if placed[k] == name}, folder / name)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": placed}))
+    sae = load("someone/saes/layer_3")
+    assert torch.equal(sae.W_enc, arrays["W_enc"])
+    assert torch.equal(sae.W_dec, arrays["W_dec"])
+    assert sae.conventions.source == "someone/saes/layer_3"

@@ -266,3 +266,100 @@ def test_decoder_norm_folding_is_the_library_s_own(build, load, tmp_path, name, 
         torch.testing.assert_close(getattr(ours, parameter), getattr(theirs, parameter).data)
     if name == "JumpReLUSAE":
         torch.testing.assert_close(ours.threshold, theirs.threshold.data)
+
+
+@pytest.mark.parametrize("name", ["scaling_factor", "finetuning_scaling_factor"])
+def test_finetuning_factors_are_used_or_refused(jumprelu_files, load, tmp_path, name):
+    """SAELens 2 to 5 multiplies features by them in decode; 6 refuses what the config denies."""
+    factor = torch.linspace(0.5, 2, D_SAE)
+    tensors = jumprelu_files(**{name: factor})
+    ours = load(tmp_path)
+    torch.testing.assert_close(ours.W_dec, tensors["W_dec"] * factor[:, None])
+    assert any("scaling_factor" in note for note in ours.conventions.notes)
+    config = json.loads((tmp_path / "cfg.json").read_text())
+    config["finetuning_scaling_factor"] = False
+    (tmp_path / "cfg.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=f"a tensor {name} that is not all 1"):
+        load(tmp_path)
+
+
+def test_a_tensor_that_is_not_read_is_named(jumprelu_files, load, tmp_path):
+    jumprelu_files(b_gate=torch.ones(D_SAE))
+    assert "tensors left out: b_gate" in load(tmp_path).conventions.notes
+
+
+@pytest.mark.parametrize("kwargs", [{}, None, {"k": None}])
+def test_top_k_without_k_is_refused(jumprelu_files, load, tmp_path, kwargs):
+    jumprelu_files(threshold=None)
+    config = {"architecture": "standard", "hook_name": "blocks.1.hook_resid_pre"}
+    config |= {"activation_fn_str": "topk", "activation_fn_kwargs": kwargs}
+    (tmp_path / "cfg.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="needs k"):
+        load(tmp_path)
+
+
+def _configured(folder, **config):
+    path = folder / "cfg.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **config}))
+
+
+@pytest.mark.parametrize("place", ["top", "metadata"])
+@pytest.mark.parametrize(
+    ("hook", "written"),
+    [
+        ("blocks.1.hook_resid_pre", True),
+        ("blocks.1.hook_mlp_out", True),
+        ("blocks.1.attn.hook_z", False),
+        ("blocks.1.ln2.hook_normalized", False),
+        ("blocks.1.mlp.hook_post", False),
+    ],
+)
+def test_centred_writing_weights(jumprelu_files, load, inputs, tmp_path, place, hook, written):
+    """The mean is taken out of what blocks write, and of nothing else."""
+    jumprelu_files(hook=hook)
+    plain = load(tmp_path)
+    config = json.loads((tmp_path / "cfg.json").read_text())
+    options = {"model_from_pretrained_kwargs": {"center_writing_weights": True}}
+    _configured(
+        tmp_path, **(options if place == "top" else {"metadata": config["metadata"] | options})
+    )
+    ours = load(tmp_path)
+    x = inputs - inputs.mean(dim=-1, keepdim=True) if written else inputs
+    torch.testing.assert_close(ours.encode(inputs), plain.encode(x), rtol=1e-4, atol=1e-4)
+    assert any("mean over dimensions" in note for note in ours.conventions.notes) is written
+
+
+def test_other_processing_of_the_model_is_noted(jumprelu_files, load, tmp_path):
+    jumprelu_files()
+    _configured(tmp_path, model_from_pretrained_kwargs={"fold_ln": True, "dtype": "bfloat16"})
+    (note,) = load(tmp_path).conventions.notes
+    assert "fold_ln=True" in note
+    _configured(tmp_path, model_from_pretrained_kwargs={"center_writing_weights": False})
+    assert load(tmp_path).conventions.notes == ()
+
+
+def test_centring_beside_a_norm_per_token_is_noted_where_it_cannot_be_folded(
+    jumprelu_files, load, inputs, tmp_path
+):
+    jumprelu_files()
+    for norm, folded in (("layer_norm", True), ("constant_norm_rescale", False)):
+        _configured(tmp_path, normalize_activations=norm, model_from_pretrained_kwargs={})
+        plain = load(tmp_path)
+        _configured(tmp_path, model_from_pretrained_kwargs={"center_writing_weights": True})
+        ours = load(tmp_path)
+        assert torch.equal(ours.W_enc, plain.W_enc)
+        assert any("take the mean out" in note for note in ours.conventions.notes) is not folded
+        x = inputs - inputs.mean(dim=-1, keepdim=True)
+        same = torch.allclose(ours.encode(inputs), plain.encode(x), atol=1e-4)
+        assert same is folded
+
+
+def test_models_with_rms_norm_are_never_centred(jumprelu_files, load, tmp_path):
+    """TransformerLens warns and passes over center_writing_weights there."""
+    tensors = jumprelu_files()
+    config = json.loads((tmp_path / "cfg.json").read_text())
+    options = {"model_from_pretrained_kwargs": {"center_writing_weights": True}}
+    _configured(tmp_path, metadata={**config["metadata"], **options, "model_name": "gemma-2b"})
+    ours = load(tmp_path)
+    assert torch.equal(ours.W_enc, tensors["W_enc"])
+    assert any("nothing was folded" in note for note in ours.conventions.notes)

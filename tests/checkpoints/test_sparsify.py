@@ -47,6 +47,9 @@ def test_agrees_with_the_library(build, load, agree, inputs, tmp_path, activatio
     assert conventions.family == "sparsify"
     assert conventions.site is not None
     assert conventions.site.layer == 6
+    # a transcoder is named after the module whose input it reads
+    read, written = ("layers.6.mlp.input", "layers.6.mlp") if transcode else ("layers.6.mlp", None)
+    assert (conventions.site.hook, conventions.site.hook_out) == (read, written)
     assert conventions.site.kind == ("mlp_in" if transcode else "mlp_out")
     assert conventions.centred is not transcode
 

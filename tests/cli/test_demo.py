@@ -222,7 +222,9 @@ def test_a_real_process_piped_writes_plain_text(root, tmp_path, encoding):
     command = [sys.executable, "-c", code, str(root), "demo", "-o", str(tmp_path / "run")]
     env = {"PYTHONIOENCODING": encoding, "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, capture_output=True, check=False, env=env)
-    assert done.stderr == b""
+    # on a slow machine, what is being done
+    told = done.stderr.decode(errors="replace").splitlines()
+    assert all(re.match(r"\d+ of \d+: ", line) for line in told)
     assert done.returncode == 0
     text = done.stdout.decode(encoding)
     assert "best matches" in text

@@ -273,3 +273,24 @@ def test_a_file_of_the_folder_that_is_reported_on_is_not_fitted_on(tmp_path):
     assert len(_texts(language, [folder], copy, 20, 20, 1024, 0)[1][1]) == 1
     with pytest.raises(SaematchError, match="no examples left to fit on"):
         _texts(language, [folder], part, 20, 20, 1024, 0)
+
+
+def test_an_interrupt_says_what_is_kept_and_the_same_call_goes_on(tmp_path, monkeypatch):
+    saes = [saematch.load(f"saematch:resid_post_{layer}") for layer in (2, 3)]
+    made = Run.create(tmp_path / "run", "flow", {}, saes)
+    made.add_pair(*made.names, saematch.match(*saes, "feature-flow", null="none"))
+    write = Run.add_evaluation
+
+    def stopped(self, *arguments, **options):
+        write(self, *arguments, **options)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "add_evaluation", stopped)
+        found = called(made.path, *MODEL, *TEXTS)
+    assert found.exit_code != 0
+    told = " ".join(found.stderr.split())
+    assert f"Stopped: 1 of 2 pairs by text sets are kept in {made.path}" in told
+    assert called(made.path, *MODEL, *TEXTS).exit_code == 0
+    table = Run.open(made.path).evaluation_table("values")
+    assert table["texts"].unique().sort().to_list() == ["saematch:code", "saematch:prose"]

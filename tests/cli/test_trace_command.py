@@ -1,6 +1,7 @@
 """`saematch trace`: legible at any width, whatever the texts hold."""
 
 import json
+import re
 from itertools import pairwise
 
 import polars as pl
@@ -66,6 +67,19 @@ def test_the_end_of_the_way_shows_both_directions_alike(run, longest):
     last = trace(run, "resid_post_1", longest).forward[-1].link
     text = shown(run, last.site, last.feature)
     assert text.index(f"resid_post_1 #{longest}") < text.index("▶ ")
+
+
+def test_the_confidence_is_cut_and_the_least_sure_link_named(run, longest):
+    found = trace(run, "resid_post_1", longest)
+    text = " ".join(shown(run, "1", longest).split())
+    said = re.search(r"confidence of the whole way: (?:over )?([\d.]+)%", text)
+    assert found.confidence is not None
+    assert said is not None
+    assert 0 <= found.confidence - float(said[1]) / 100 < 1e-3
+    links = [step.link for step in found.forward]
+    worst = max(links, key=lambda link: link.local_fdr or 0)
+    if len(links) > 1 and (worst.local_fdr or 0) >= 1e-4:
+        assert f"least sure: the link to {worst.site} #{worst.feature}" in text
 
 
 def test_hostile_texts_are_shown_as_text(run, longest, monkeypatch):

@@ -1,6 +1,8 @@
 """Whole evaluations: planted matchings on a small model, and runs that are taken up again."""
 
+import contextlib
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -267,6 +269,43 @@ def test_transports_that_a_killed_call_left_half_written_are_made_again(
     is_new = pl.col("estimate").str.starts_with("transport")
     assert set(table.filter(is_new)["estimate"]) == {"transport, k = 8", "transport + error, k = 8"}
     assert table.filter(~is_new).height == first.height
+
+
+@pytest.mark.parametrize("event", range(1, 9))
+def test_figures_of_old_texts_never_pass_for_those_of_new_ones(saes, tmp_path, monkeypatch, event):
+    """Stopped before any file appears: the same call with other texts is right, or refused."""
+    run, load = made(saes, tmp_path, [(0, 1)]), loader(saes)
+    run.finish()
+    replace_file, seen = os.replace, []
+
+    def stop(source, target):
+        seen.append(target)
+        if len(seen) == event:
+            raise KeyboardInterrupt
+        replace_file(source, target)
+
+    model = SmallModel()
+    monkeypatch.setattr(os, "replace", stop)
+    with contextlib.suppress(KeyboardInterrupt):
+        evaluate_run(Run.open(run.path), model, TEXTS, FIT, FEW, load=load)
+    monkeypatch.undo()
+    assert len(seen) >= min(event, 5)
+    texts = {"one": TEXTS["one"], "other": examples(8, seed=9)}
+    right = evaluate_matchings(match(saes[0], saes[1]), model, texts, FIT, FEW)
+    told = ((Run.open(run.path).evaluation or {}).get("texts")) or {}
+    if "other" in told and event > 4:  # its values are there too
+        with pytest.raises(RunError, match="other has other examples there"):
+            evaluate_run(Run.open(run.path), model, texts, FIT, FEW, load=load)
+        evaluate_run(Run.open(run.path), model, texts, FIT, FEW, load=load, overwrite=True)
+    else:
+        evaluate_run(Run.open(run.path), model, texts, FIT, FEW, load=load)
+    there = Run.open(run.path)
+    table = there.evaluation_table("values")
+    assert set((there.evaluation or {})["texts"]) == set(texts)
+    for name in texts:
+        assert figure(table, "model", "loss", texts=name) == pytest.approx(
+            figure(right, "model", "loss", texts=name), abs=1e-6
+        )
 
 
 def test_a_pair_gets_the_chain_that_came_after_it(saes, tmp_path):

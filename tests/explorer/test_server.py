@@ -419,3 +419,62 @@ def test_a_copy_without_a_page_says_so(world, tmp_path):
         Places(tmp_path, world.run.path, world.places.made).check()
     assert str(error.value) == NO_PAGE
     assert "npm ci && npm run build" in NO_PAGE
+
+
+@pytest.mark.parametrize(
+    ("line", "lengths"),
+    [
+        ("GET /", ""),
+        ("GET / HTTP/1.1", "Content-Length : 5\r\n"),
+        ("GET / HTTP/1.1", "Content-Length: 0\r\nContent-Length: 60\r\n"),
+    ],
+)
+def test_what_could_be_understood_in_two_ways_is_refused_with_its_headers(port, line, lengths):
+    second = f"GET /run/run.json HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n"
+    got = raw(port, f"{line}\r\nHost: 127.0.0.1:{port}\r\n{lengths}\r\n{second}")
+    assert got.startswith(b"HTTP/1.1 400 ")
+    assert b"Content-Security-Policy" in got
+    assert got.count(b"HTTP/1.1 ") == 1
+
+
+def test_a_request_that_comes_in_drops_is_closed(world, monkeypatch):
+    monkeypatch.setattr("saematch.explorer.server.HEAD", 0.5)
+    server = Server(world.places)
+    try:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as link:
+            sent, closed = 0, False
+            for byte in b"GET /" + b"a" * 500:
+                try:
+                    link.sendall(bytes([byte]))
+                    link.settimeout(0.02)
+                    closed = link.recv(1) == b""
+                except TimeoutError:
+                    sent += 1
+                    continue
+                except ConnectionError:
+                    closed = True
+                break
+            assert closed
+            assert sent < 500
+    finally:
+        server.stop()
+
+
+def test_no_more_connections_than_there_is_room_for(world, monkeypatch):
+    monkeypatch.setattr("saematch.explorer.server.MOST", 5)
+    server = Server(world.places)
+    links = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(12)]
+    try:
+        for link in links[5:]:
+            assert link.recv(1) == b""  # told at once, not left waiting
+        for link in links:
+            link.close()
+        statuses = []
+        while 200 not in statuses and len(statuses) < 500:
+            try:
+                statuses.append(ask(server.port, "/").status)
+            except OSError:
+                statuses.append(0)
+        assert statuses[-1] == 200
+    finally:
+        server.stop()

@@ -1,252 +1,214 @@
-"""Attacks on a user: folders that lead elsewhere, code in models, commands at once, a hostile net.
-
-An attack is one function of a folder that is its own; it returns what went wrong, each in a line.
-`linked`, `own files` and `together` are made of every command of `commands`.
-"""
+"""Bad will: folders that lead elsewhere, files of the user's in the way, two commands at once."""
 
 from __future__ import annotations
 
-import hashlib
+import json
 import os
-import re
 import shutil
+import socket
+import tempfile
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-from fire.commands import COMMANDS, Command
-from fire.forked import Ended, forked, start
-from fire.kills import PATIENT, look, play, reference
-from fire.seeds import build, command
+from fire.engine import FINDING, FINE, Verdict, build_apart
+from fire.forked import forked, start
+from fire.kills import COMMANDS, LIMITS, snapshot
+from fire.registry import SEPARATOR
+from fire.seeds import command
 
-
-@dataclass(frozen=True)
-class Place:
-    """Where an attack happens: the seeds, and a folder of its own."""
-
-    seeds: Path
-    work: Path
-
-    def fresh(self, seed: str) -> Path:
-        folder = self.work / "in"
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(build(seed, self.seeds), folder)
-        os.environ["XDG_CACHE_HOME"] = str(folder / ".cache")
-        return folder
-
-
-ATTACKS: dict[str, Callable[[Place], list[str]]] = {}
-# a refusal that tells the user that somebody else is at work
-_NAMES_THE_OTHER = re.compile(
-    r"another|at work|being (written|made)|lock|in use|busy|running", re.I
-)
+ATTACKS: dict[str, Callable[[Path, Path], str | None]] = {}
+_FOLDERS = ("features", "contexts", "pairs", "candidates", "sources", "nulls", "flow", "relations")
+_WRITERS = {
+    "match": ("match", "saes/resid_post_0", "saes/resid_post_1", "-o", "run", "--overwrite", "-q"),
+    "match again": ("match", "saes/resid_post_0", "saes/resid_post_1", "-o", "run", "-q"),
+    "flow": (*COMMANDS["flow"][1][:4], "-o", "run", "-q"),
+    "relate": ("relate", "run", "--activations", "store", "--overwrite", "-q"),
+}
 
 
 def attack(name: str):
-    """Decorator: a function of a `Place`."""
+    """Decorator: a function of a folder with the seed `run` and a folder of somebody else's."""
 
-    def keep(function: Callable[[Place], list[str]]):
-        ATTACKS[name] = function
-        return function
+    def keep(act: Callable[[Path, Path], str | None]):
+        ATTACKS[name] = act
+        return act
 
     return keep
 
 
-def run(job: dict[str, Any], seeds: Path, work: Path) -> dict[str, Any]:
-    """One attack, and what it did."""
-    done = ATTACKS[job["id"]](Place(seeds, work))
-    kind = job["id"].split("::")[0]
-    return {
-        "id": job["id"],
-        "kind": kind if done else "fine",
-        "place": job["id"].split("::")[1],
-        "how": "; ".join(done)[:1000],
-        "count": len(done),
-    }
+def attacked(name: str, seeds: Path) -> Verdict:
+    """What came of an attack, in a folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="fire-") as home:
+        folder, victim = Path(home) / "here", Path(home) / "victim"
+        shutil.copytree(build_apart("run", seeds), folder)
+        os.environ["XDG_CACHE_HOME"] = str(Path(home) / "cache")
+        victim.mkdir()
+        for file in ("mine.parquet", "my--data.parquet", "00000.parquet", "notes.txt"):
+            (victim / file).write_text("mine")
+        for file in (folder / "run" / "pairs").iterdir():
+            (victim / file.name).write_text("mine")
+        before = snapshot(victim)
+        wrong = ATTACKS[name](folder, victim)
+        if snapshot(victim) != before:
+            wrong = f"somebody else's files changed ({wrong})"
+    identity = SEPARATOR.join(("attack", name, "x", "0-0"))
+    return Verdict(identity, FINDING if wrong else FINE, (wrong or "")[:100], name, wrong or "")
 
 
-def jobs() -> list[dict[str, Any]]:
-    return [{"do": "attack", "id": name} for name in sorted(ATTACKS)]
+def run(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Status and output of a command in a process of its own."""
+    ended = forked(lambda: command(*arguments), folder, folder.parent / "out", LIMITS)
+    return (-ended.signal if ended.value is None else ended.value), ended.output
 
 
-def tree(folder: Path) -> dict[str, str]:
-    """Every file and link below a folder, with a checksum."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        place = path.relative_to(folder).as_posix()
-        if path.is_symlink():
-            found[place] = f"link to {os.readlink(path)}"
-        elif path.is_file():
-            found[place] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
+for _name, _arguments in _WRITERS.items():
+    for _linked in _FOLDERS:
+
+        @attack(f"{_name} through a linked {_linked}")
+        def _(
+            folder: Path,
+            victim: Path,
+            linked: str = _linked,
+            arguments: tuple[str, ...] = _arguments,
+        ) -> str | None:
+            place = folder / "run" / linked
+            if place.is_dir():
+                shutil.rmtree(place)
+            place.symlink_to(victim)
+            _, output = run(folder, *arguments)
+            return "a traceback" if "Traceback" in output else None
 
 
-def _changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    words = [f"{p} is gone" for p in before if p not in after]
-    words += [f"{p} was written" for p in after if after[p] != before.get(p, after[p])]
-    return words + [f"{p} is new" for p in after if p not in before]
+@attack("activations through a linked folder of a store")
+def _store(folder: Path, victim: Path) -> str | None:
+    shutil.rmtree(folder / "store" / "tokens")
+    (folder / "store" / "tokens").symlink_to(victim)
+    (folder / "a.txt").write_text("The rivers run to the sea.\n\nAnd they come back.")
+    names = ("saematch:resid_post_0", "--model", "saematch:model", "--text", "a.txt")
+    _, output = run(folder, "activations", *names, "-o", "store", "--overwrite", "-q")
+    return "a traceback" if "Traceback" in output else None
 
 
-def _made(asked: Command, at: Place) -> Path:
-    """A folder in which the command has been called before."""
-    folder = at.fresh(asked.seed)
-    if not (folder / asked.result / "run.json").is_file() or asked.name == "evaluate":
-        play(asked, folder, at.work)
-    return folder
+@attack("a user's files beside tables outlive --overwrite")
+def _mine(folder: Path, victim: Path) -> str | None:
+    mine = [folder / "run" / place for place in ("pairs/my_notes.parquet", "flow/mine.txt", "x.md")]
+    for file in mine:
+        file.write_text("mine")
+    status, _ = run(folder, *_WRITERS["match"])
+    gone = [file.name for file in mine if not file.is_file() or file.read_text() != "mine"]
+    return f"{status}: {', '.join(gone)} gone" if gone or status else None
 
 
-def _linked(asked: Command, extra: tuple[str, ...], at: Place) -> list[str]:
-    """Each folder of the result in turn leads to a user's folder elsewhere."""
-    folder = _made(asked, at)
-    kept, found = at.work / "kept", []
-    shutil.rmtree(kept, ignore_errors=True)
-    folder.rename(kept)
-    inner = sorted(p.relative_to(kept) for p in (kept / asked.result).rglob("*") if p.is_dir())
-    for place in [Path(asked.result), *inner]:
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(kept, folder)
-        victim = folder / "victim"
-        (folder / place).rename(victim)
-        for name in ("mine.parquet", "my--data.parquet", "notes.txt", "00009.parquet"):
-            (victim / name).write_bytes(b"mine")
-        if place == Path(asked.result):  # a run may lie elsewhere; what is in it is the user's
-            continue
-        (folder / place).symlink_to(victim)
-        before = tree(victim)
-        play(asked, folder, at.work, extra=extra)
-        found += [f"{place}: {word}" for word in _changes(before, tree(victim))]
-    return found
+@attack("an export that lists what is not its own")
+def _export(folder: Path, victim: Path) -> str | None:
+    run(folder, "explore", "run", "--export", "site")
+    listing = folder / "site" / "saematch-export.json"
+    content = json.loads(listing.read_text())
+    content["files"] |= {"../../victim/notes.txt": 4, str(victim / "mine.parquet"): 4}
+    listing.write_text(json.dumps(content))
+    status, output = run(folder, "explore", "run", "--export", "site", "--overwrite")
+    return f"{status} {output[-200:]}" if status else None
 
 
-def _own_files(asked: Command, at: Place) -> list[str]:
-    """A user's files lie beside the tables; the command is to begin anew."""
-    folder = _made(asked, at)
-    result = folder / asked.result
-    places = [result, *sorted(p for p in result.rglob("*") if p.is_dir())]
-    names = ("my_notes.parquet", "notes.txt", "a.json", ".hidden")
-    mine = [place / name for place in places for name in names]
-    for path in mine:
-        path.write_bytes(b"mine")
-    ended = play(asked, folder, at.work, extra=(*asked.others, "--overwrite"))
-    lost = [p for p in mine if not p.is_file() or p.read_bytes() != b"mine"]
-    found = [f"{path.relative_to(folder)} is gone" for path in lost]
-    return found if (ended.value or {}).get("status") in (0, 1) else [*found, f"{ended.value}"]
+@attack("a model that asks to run its code")
+def _auto_map(folder: Path, victim: Path) -> str | None:
+    from saematch import shipped
+
+    model = folder / "model"
+    shutil.copytree(shipped.folder() / "model", model)
+    config = json.loads((model / "config.json").read_text())
+    canary = folder.parent / "canary"
+    (model / "evil.py").write_text(f"open({str(canary)!r}, 'w')\nclass C: ...\nclass M: ...\n")
+    wrong = []
+    for more in (
+        {"auto_map": {"AutoConfig": "evil.C", "AutoModelForCausalLM": "evil.M"}, "model_type": "z"},
+        {"auto_map": {"AutoConfig": "evil.C", "AutoModelForCausalLM": "evil.M"}},
+        {"_attn_implementation": "org/kernels"},
+        {"attn_implementation": "org/kernels"},
+    ):
+        (model / "config.json").write_text(json.dumps({**config, **more}))
+        (folder / "a.txt").write_text("The rivers run to the sea.\n\nAnd they come back.")
+        names = ("saematch:resid_post_0", "--model", "model", "--text", "a.txt", "-o", "acts")
+        _, output = run(folder, "activations", *names, "--length", "16", "-q", "--overwrite")
+        if canary.exists():
+            wrong.append(f"code ran with {[*more]}")
+        if "Traceback" in output or "[y/N]" in output:
+            wrong.append(f"{[*more]}: {output[-200:]}")
+    return "; ".join(wrong) or None
 
 
-def _together(asked: Command, number: int, others: bool, at: Place) -> list[str]:
-    """The command several times at once; with `others`, every second asks for something else."""
-    known = reference(asked, at.seeds, at.work)
-    folder = at.fresh(asked.seed)
-    calls = [asked.others if others and i % 2 else () for i in range(number)]
-    started = [
-        start(partial(_status, asked, extra), folder, at.work / f"out-{i}", PATIENT)
-        for i, extra in enumerate(calls)
+def _at_once(folder: Path, *commands: tuple[str, ...]) -> list[int]:
+    """Statuses of commands that begin together."""
+    begun = [
+        start(lambda c=c: command(*c), folder, folder.parent / f"out{i}", LIMITS)
+        for i, c in enumerate(commands)
     ]
-    ended = [process.end() for process in started]
-    found = [fault for end in ended if (fault := _contradiction(end, others))]
-    well = {calls[i] for i, end in enumerate(ended) if (end.value or {}).get("status") == 0}
-    if not well:
-        found.append("none ended well")
-    if len(well) > 1:
-        found.append("two that asked for different results both ended with 0")
-    elif () in well:
-        after = forked(lambda: look(asked, folder), folder, at.work / "out", PATIENT).value
-        differ = sorted(p for p, d in known["files"].items() if after["files"].get(p) != d)
-        if differ:
-            found.append(f"one ended with 0, and {', '.join(differ)} differ")
-    return found
+    ended = [one.end() for one in begun]
+    return [-one.signal if one.value is None else one.value for one in ended]
 
 
-def _status(asked: Command, extra: tuple[str, ...]) -> dict[str, int]:
-    return {"status": command(*asked.arguments, *extra)}
+@attack("two matches with other options at once")
+def _two(folder: Path, victim: Path) -> str | None:
+    pair = ("saes/resid_post_0", "saes/resid_post_1", "-o", "new", "-q")
+    asked = [("match", *pair, "--method", method) for method in ("cosine", "sae-match")]
+    statuses = _at_once(folder, *asked)
+    made = json.loads((folder / "new" / "run.json").read_text())
+    if statuses.count(0) != 1 or not made["pairs"]:
+        return f"statuses {statuses}, {len(made['pairs'])} pairs of {made['options']['method']}"
+    winner = ("cosine", "sae-match")[statuses.index(0)]
+    return None if made["options"]["method"] == winner else f"{winner} won and is not there"
 
 
-def _contradiction(ended: Ended, others: bool) -> str | None:
-    status = (ended.value or {}).get("status")
-    lines = ended.output.strip().splitlines()
-    if status == 0:
-        return None
-    if status != 1 or "Traceback" in ended.output or not lines[-1].startswith("saematch: "):
-        return f"ended with {status or ended}: {lines[-1:]}"
-    if _NAMES_THE_OTHER.search(lines[-1]) or (others and "made otherwise" in lines[-1]):
-        return None
-    return f"refused, but not by name: {lines[-1]}"
+for _name in ("match", "flow", "relate", "match --overwrite", "export"):
+
+    @attack(f"four times at once: {_name}")
+    def _(folder: Path, victim: Path, name: str = _name) -> str | None:
+        _, arguments, place = COMMANDS[name]
+        statuses = _at_once(folder, *[arguments] * 4)
+        if 0 not in statuses or set(statuses) - {0, 1}:
+            return f"statuses {statuses}"
+        if name != "export":
+            manifest = json.loads((folder / place / "run.json").read_text())
+            if manifest["finished"] is None and name != "relate":
+                return f"unfinished, statuses {statuses}"
+        again, output = run(folder, *arguments)
+        return None if again == 0 or name == "export" else f"the same again: {output[-200:]}"
 
 
-for _command in COMMANDS.values():
-    if _command.change:
-        continue
-    if _command.overwrite:
-        _extra = () if "--overwrite" in _command.arguments else ("--overwrite",)
-        ATTACKS[f"linked::{_command.name}::overwrite"] = partial(
-            _linked, _command, (*_command.others, *_extra)
-        )
-    if "--overwrite" not in _command.arguments:
-        ATTACKS[f"linked::{_command.name}::plain"] = partial(_linked, _command, ())
-    if _command.overwrite and _command.others:
-        ATTACKS[f"linked::{_command.name}::others"] = partial(_linked, _command, _command.others)
-        ATTACKS[f"own files::{_command.name}"] = partial(_own_files, _command)
-        ATTACKS[f"together::{_command.name}::others"] = partial(_together, _command, 2, True)
-    for _number in (2, 4):
-        ATTACKS[f"together::{_command.name}::{_number}"] = partial(
-            _together, _command, _number, False
-        )
+@attack("browsers of bad will")
+def _server(folder: Path, victim: Path) -> str | None:
+    from saematch.explorer.places import PAGE, Places
+    from saematch.explorer.server import Server
 
-
-@attack("code::auto_map")
-def _auto_map(at: Place) -> list[str]:
-    """A model folder that names code of its own, and a user who says yes to every question."""
-    import json
-
-    folder, canary = at.fresh("model"), at.work / "canary"
-    canary.unlink(missing_ok=True)
-    program = f"open({str(canary)!r}, 'w')\nfrom transformers import GPT2Config as C\n"
-    (folder / "model" / "evil.py").write_text(program)
-    config = json.loads((folder / "model" / "config.json").read_text())
-    config |= {"auto_map": {"AutoConfig": "evil.C"}, "model_type": "evil"}
-    (folder / "model" / "config.json").write_text(json.dumps(config))
-    return _opened(at, folder, canary)
-
-
-@attack("code::kernels")
-def _kernels(at: Place) -> list[str]:
-    """A config that names compiled code on a hub as its attention."""
-    import json
-
-    found = []
-    for field in ("_attn_implementation", "attn_implementation"):
-        folder, canary = at.fresh("model"), at.work / "canary"
-        canary.unlink(missing_ok=True)
-        config = json.loads((folder / "model" / "config.json").read_text())
-        config[field] = "org/kernels"
-        (folder / "model" / "config.json").write_text(json.dumps(config))
-        found += [f"{field}: {word}" for word in _opened(at, folder, canary, kernels=True)]
-    return found
-
-
-def _opened(at: Place, folder: Path, canary: Path, kernels: bool = False) -> list[str]:
-    def opened() -> str:
-        from saematch.activations.model import open_model
-        from saematch.errors import SaematchError
-
-        if kernels:
-            from transformers.integrations import hub_kernels
-
-            hub_kernels.load_and_register_attn_kernel = lambda *_, **__: canary.touch()
-        try:
-            open_model(str(folder / "model"))
-        except SaematchError:
-            return "refused"
-        return "opened"
-
-    ended = forked(opened, folder, at.work / "out", PATIENT)
-    found = ["code of the model was run, or asked for"] if canary.exists() else []
-    value = ended.value
-    return [*found, f"{value}"] if value not in ("refused", "opened") else found
-
-
-from fire import network  # noqa: E402
-
-_ = network
+    server = Server(Places(PAGE, folder / "run", folder / "run"))
+    own = f"Host: 127.0.0.1:{server.port}\r\n"
+    try:
+        refused = {
+            f"GET /run/../../victim/notes.txt HTTP/1.1\r\n{own}\r\n": (b"403", b"404", b"400"),
+            f"GET /run/%2e%2e/%2e%2e/victim/notes.txt HTTP/1.1\r\n{own}\r\n": (b"404",),
+            f"GET /run//{victim}/notes.txt HTTP/1.1\r\n{own}\r\n": (b"404",),
+            "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n": (b"403",),
+            f"GET / HTTP/1.1\r\n{own}Origin: http://evil.example\r\n\r\n": (b"403",),
+            f"GET / HTTP/1.1\r\n{own}Content-Length: 0\r\nContent-Length: 9\r\n\r\n": (b"400",),
+            "GET /\r\n\r\n": (b"400",),
+            f"POST / HTTP/1.1\r\n{own}\r\n": (b"405",),
+        }
+        for request, allowed in refused.items():
+            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as link:
+                link.sendall(request.encode())
+                answer = link.recv(65536)
+            if answer.split(b" ")[1] not in allowed or b"mine" in answer:
+                return f"{request[:50]!r}: {answer[:60]!r}"
+        silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(100)]
+        began = time.monotonic()
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as link:
+            link.sendall(f"GET / HTTP/1.1\r\n{own}\r\n".encode())
+            served = link.recv(100).startswith(b"HTTP/1.1 200")
+        for link in silent:
+            link.close()
+        if not served or time.monotonic() - began > 5:
+            return "nobody is served beside a hundred silent ones"
+    finally:
+        server.stop()
+    return None

@@ -1,183 +1,239 @@
-"""Commands stopped before a file event, or at a moment, and called again.
+"""Commands stopped before their k-th file event, or at a moment, and called again.
 
-What must hold: the same call again ends well; then tables and JSON are those of a call that nobody
-disturbed; no visible file was ever half written; none is left that no undisturbed call makes; and
-Ctrl-C ends with 130, without a traceback.
+Whatever stops a command, the same command afterwards ends well, with the tables and run.json of one
+that was never stopped (but for dates), and nothing half-written is visible in between.
 """
 
 from __future__ import annotations
 
+import builtins
 import json
 import os
 import random
+import re
 import shutil
 import signal
-import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fire.commands import COMMANDS, Command, partials, snapshot
+from fire.engine import FINDING, FINE, Verdict, build_apart
 from fire.forked import Ended, Limits, forked
-from fire.seeds import build, command
+from fire.registry import SEPARATOR
+from fire.seeds import command, seed
 
-PATIENT = Limits(space=16 << 30, cpu=300, wall=300.0, idle=60.0)
-_EVENTS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate")
-_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+LIMITS = Limits(space=16 << 30, grown=4 << 30, cpu=300, wall=300, idle=60)
+_SAES = [f"saes/resid_post_{layer}" for layer in range(3)]
+# by name: the seed it starts from, its arguments, and what it writes
+COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "match": ("run", ("match", *_SAES[:2], "-o", "new", "-q"), "new"),
+    "flow": ("run", ("flow", *_SAES, "-o", "new", "-q"), "new"),
+    "compare": ("run", ("compare", *_SAES[:2], "-o", "new", "--any-site", "-q"), "new"),
+    "relate": ("run", ("relate", "run", "--activations", "store", "-q"), "run"),
+    "match --overwrite": ("run", ("match", *_SAES[:2], "-o", "run", "--overwrite", "-q"), "run"),
+    "export": ("run", ("explore", "run", "--export", "site"), "site"),
+    "plot": ("run", ("plot", "run", "-o", "figures"), "figures"),
+    "trace --export": (
+        "run",
+        ("trace", "run", "resid_post_1", "3", "--export", "a.json"),
+        "a.json",
+    ),
+    "activations": (
+        "shipped",
+        ("activations", "saematch:resid_post_0", "--model", "saematch:model", "--text", "a.txt",
+         "--length", "16", "-o", "acts", "-q"),
+        "acts",
+    ),
+    "evaluate": (
+        "evaluated",
+        ("evaluate", "run", "--model", "saematch:model", "--text", "a.txt", "--examples", "3",
+         "--fit-examples", "3", "--length", "16", "-q"),
+        "run",
+    ),
+}  # fmt: skip
 
 
-def plan(n: int, seed: int, moments: bool = True) -> list[dict[str, Any]]:
-    """`n` kills over all commands, most before a file event; where, as a share of the whole.
+@seed("shipped")
+def _shipped(folder: Path) -> None:
+    lines = [
+        f"The {n} rivers run to the sea, and {n + 1} come back to the hills." for n in range(9)
+    ]
+    (folder / "a.txt").write_text("\n\n".join(lines), encoding="utf-8")
 
-    With `moments`, three of ten at a moment instead, where no two tries are the same.
-    """
+
+@seed("evaluated")
+def _evaluated(folder: Path) -> None:
+    _shipped(folder)
+    os.chdir(folder)
+    names = ("saematch:resid_post_2", "saematch:resid_post_3")
+    if command("match", *names, "-o", "run", "-q"):
+        raise RuntimeError("the run to evaluate was not made")
+
+
+@dataclass(frozen=True)
+class Kill:
+    """A command, what it is sent, and before which of its file events."""
+
+    name: str
+    signal: int
+    event: int
+
+    @property
+    def id(self) -> str:
+        word = signal.Signals(self.signal).name
+        return SEPARATOR.join(("kill", self.name, word, f"0-{self.event}"))
+
+
+def plan_kills(n: int, seed: int, seeds: Path) -> list[Kill]:
+    """`n` kills, spread over commands, their events and three signals."""
     rng = random.Random(seed)
-    names = sorted(COMMANDS)
+    whole = {name: _undisturbed(name, seeds) for name in COMMANDS}
     found = []
-    for number in range(n):
-        name = names[number % len(names)]
-        mode = "time" if rng.random() < 0.3 and moments else "event"
-        word = rng.choice(("KILL", "KILL", "TERM", "INT"))
-        # the last events decide what counts
-        share = rng.random() if rng.random() < 0.6 else 1 - 0.3 * rng.random()
-        found.append({"do": "kill", "id": f"{name}::{word}::{mode}::{share:.4f}"})
+    while len(found) < n:
+        for name in COMMANDS:
+            events = whole[name]["events"]
+            sent = rng.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT))
+            found.append(Kill(name, int(sent), rng.randrange(1, events + 1)))
+    return found[:n]
+
+
+def killed(one: Kill, seeds: Path) -> Verdict:
+    """Stop a command, look at what is left, call it again, and compare."""
+    start, arguments, place = COMMANDS[one.name]
+    whole = _undisturbed(one.name, seeds)
+    with tempfile.TemporaryDirectory(prefix="fire-") as home:
+        folder = Path(home) / "here"
+        shutil.copytree(build_apart(start, seeds), folder)
+        os.environ["XDG_CACHE_HOME"] = str(Path(home) / "cache")
+        first = _called(arguments, folder, _Stop(one.event, one.signal))
+        wrong = _ended(first, one) or _left(folder / place)
+        if wrong is None:
+            again = arguments
+            if one.name == "export" and (folder / place / "saematch-export.json").is_file():
+                again = (*arguments, "--overwrite")  # it was whole already
+            second = _called(again, folder, None)
+            status = (second.value or {}).get("status")
+            wrong = None if status == 0 else f"the same again: {status}, {second.output[-300:]}"
+        wrong = wrong or _differs(whole["files"], snapshot(folder / place))
+    return Verdict(one.id, FINDING if wrong else FINE, (wrong or "")[:100], one.name, wrong or "")
+
+
+def snapshot(place: Path) -> dict[str, Any]:
+    """Visible files and what is in them, but for dates and times."""
+    files = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
+    found = {}
+    for file in files:
+        name = file.name if file == place else file.relative_to(place).as_posix()
+        if any(part.startswith(".") for part in name.split("/")) and name != ".nojekyll":
+            continue
+        content = file.read_bytes()
+        if file.suffix == ".json":
+            content = re.sub(rb'"\d{4}-\d\d-\d\dT[^"]+"|"seconds": [-\d.e]+', b'""', content)
+        if name.endswith(("run/explorer/index.json", "saematch-export.json")):
+            content = b""  # digests and sizes of what has dates
+        if file.suffix == ".html" and "figures" in str(place):
+            content = re.sub(rb"[0-9a-f]{8}-[0-9a-f-]{27}", b"", content)
+        found[name] = content
     return found
 
 
-def run(job: dict[str, Any], seeds: Path, work: Path) -> dict[str, Any]:
-    """One kill, and what came of it."""
-    name, word, mode, share = job["id"].split("::")
-    asked, number = COMMANDS[name], signal.Signals[f"SIG{word}"]
-    known = reference(asked, seeds, work)
-    folder = _fresh(asked, seeds, work)
-    if mode == "event":
-        at = 1 + int(float(share) * known["events"])
-        first = play(asked, folder, work, event=(at, number))
-        where = f"event {at} of {known['events']}"
-    else:
-        seconds = float(share) * known["seconds"]
-        first = play(asked, folder, work, kill_at=(seconds, number))
-        where = f"after {seconds:.2f} of {known['seconds']:.2f} s"
-    faults = _faults(asked, first, number)
-    left = forked(lambda: look(asked, folder), folder, work / "out", PATIENT).value
-    torn = [place for place, digest in left["files"].items() if digest.startswith("unreadable")]
-    if torn:
-        faults.append(("half written", ", ".join(torn)))
-    if asked.change:
-        asked.change(folder)
-    again = play(asked, folder, work)
-    after = forked(lambda: look(asked, folder), folder, work / "out", PATIENT).value
-    faults += _compared(asked, known, again, after["files"])
-    return {
-        "id": job["id"],
-        "kind": faults[0][0] if faults else "fine",
-        "place": name,
-        "what": f"{word} {where}",
-        "how": "; ".join(f"{kind}: {how}" for kind, how in faults)[:400],
-        "seconds": round(first.seconds + again.seconds, 2),
-        "partials": len(after["partials"]),
-    }
+class _Stop:
+    """Counts the events that change files, and sends a signal before the k-th."""
+
+    def __init__(self, event: int, number: int) -> None:
+        self.left, self.number, self.seen = event, number, 0
+
+    def __enter__(self) -> _Stop:
+        for module, name in ((os, "replace"), (os, "rename"), (os, "unlink"), (os, "mkdir")):
+            setattr(module, name, self._counted(getattr(module, name)))
+        opening = builtins.open
+
+        def opened(file, mode="r", *rest, **more):
+            if isinstance(mode, str) and set(mode) & set("wax+"):
+                self._event()
+            return opening(file, mode, *rest, **more)
+
+        builtins.open = opened
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """The process ends after it."""
+
+    def _counted(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any, **named: Any) -> Any:
+            self._event()
+            return call(*arguments, **named)
+
+        return counted
+
+    def _event(self) -> None:
+        self.seen += 1
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), self.number)
 
 
-def play(asked: Command, folder: Path, work: Path, event=None, kill_at=None, extra=()) -> Ended:
-    """The command in a process of its own, which may be stopped."""
-    os.environ["XDG_CACHE_HOME"] = str(folder / ".cache")
+def _called(arguments: tuple[str, ...], folder: Path, stop: _Stop | None) -> Ended:
+    def work() -> dict[str, int]:
+        with stop or _Stop(0, 0) as counting:
+            status = command(*arguments)
+        return {"status": status, "events": counting.seen}
 
-    def work_in_child() -> dict[str, int]:
-        counted = _count(folder, *(event or (0, 0)))
-        status = command(*asked.arguments, *extra)
-        return {"status": status, "events": counted()}
-
-    return forked(work_in_child, folder, work / "out", PATIENT, kill_at)
+    return forked(work, folder, folder.parent / "out", LIMITS)
 
 
-def _count(folder: Path, at: int, number: int):
-    """Count what changes files below `folder`; before the event `at`, send the signal."""
-    seen = 0
-    root = str(folder)
-
-    def hook(name: str, arguments: tuple) -> None:
-        nonlocal seen
-        if name == "open":
-            path, mode, flags = arguments
-            writes = flags & _WRITES if isinstance(flags, int) else set(str(mode)) & set("wax+")
-            if not writes:
-                return
-        elif name not in _EVENTS:
-            return
-        path = arguments[0]
-        if isinstance(path, int):
-            return
-        if not os.path.abspath(os.fsdecode(path)).startswith(root):
-            return
-        seen += 1
-        if seen == at:
-            os.kill(os.getpid(), number)
-
-    sys.addaudithook(hook)
-    return lambda: seen
+def _undisturbed(name: str, seeds: Path) -> dict[str, Any]:
+    """How many events a command has, and what it leaves; found once."""
+    kept = seeds / "undisturbed" / name.replace(" ", "_")
+    if not (kept / "events.json").is_file():
+        start, arguments, place = COMMANDS[name]
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.mkdir(parents=True)
+        shutil.copytree(build_apart(start, seeds), kept / "here")
+        os.environ["XDG_CACHE_HOME"] = str(kept / "cache")
+        ended = _called(arguments, kept / "here", None)
+        if (ended.value or {}).get("status") != 0:
+            raise RuntimeError(f"{name} fails undisturbed: {ended.value} {ended.output[-1000:]}")
+        (kept / "events.json").write_text(json.dumps(ended.value))
+        (kept / "place").write_text(place)
+    events = json.loads((kept / "events.json").read_text())["events"]
+    return {"events": events, "files": snapshot(kept / "here" / COMMANDS[name][2])}
 
 
-def _fresh(asked: Command, seeds: Path, work: Path) -> Path:
-    folder = work / "in"
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(build(asked.seed, seeds), folder)
-    return folder
+def _ended(first: Ended, one: Kill) -> str | None:
+    """Whether a command that was stopped ended as it should."""
+    if "Traceback" in first.output:
+        return f"a traceback: {first.output[-200:]}"
+    status = (first.value or {}).get("status")
+    if one.signal == signal.SIGINT and status not in (0, 130):
+        return f"Ctrl-C ended with {status}"
+    if one.signal != signal.SIGINT and first.signal not in (0, one.signal):
+        return f"ended by {first.signal}"
+    return None
 
 
-def look(asked: Command, folder: Path) -> dict[str, Any]:
-    result = folder / asked.result
-    return {"files": snapshot(result, folder), "partials": partials(folder)}
+def _left(place: Path) -> str | None:
+    """What is wrong with what a stopped command left."""
+    files = [place] if place.is_file() else [p for p in place.rglob("*") if p.is_file()]
+    for file in files:
+        if file.name.startswith(".") or any(part.startswith(".") for part in file.parts):
+            continue
+        if file.suffix == ".json":
+            try:
+                json.loads(file.read_text())
+            except ValueError:
+                return f"half-written {file.name}"
+        if file.suffix == ".parquet" and file.read_bytes()[-4:] != b"PAR1":
+            return f"half-written {file.name}"
+    return None
 
 
-def reference(asked: Command, seeds: Path, work: Path) -> dict[str, Any]:
-    """What an undisturbed call makes, in how many events; with changed inputs, if they change."""
-    kept = seeds / f"reference.{asked.name}.json"
-    if kept.is_file():
-        return json.loads(kept.read_text())
-    folder = _fresh(asked, seeds, work)
-    if asked.change:
-        asked.change(folder)
-    ended = play(asked, folder, work)
-    if not ended.value or ended.value.get("status") != 0:
-        raise RuntimeError(f"{asked.name} undisturbed: {ended.value} {ended.output[-500:]}")
-    files = forked(lambda: look(asked, folder), folder, work / "out", PATIENT).value["files"]
-    known = {"files": files, "events": ended.value["events"], "seconds": ended.seconds}
-    partial = kept.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps(known))
-    partial.rename(kept)
-    return known
-
-
-def _faults(asked: Command, first: Ended, number: int) -> list[tuple[str, str]]:
-    """What is wrong with how the call ended that was stopped."""
-    if first.limit:
-        return [("hang", f"it had to be stopped after {first.seconds:.0f} s")]
-    if "Traceback (most recent" in first.output or "panicked at" in first.output:
-        return [("traceback", " / ".join(first.output.strip().splitlines()[-6:]))]
-    if number == signal.SIGINT and not first.signal:
-        status = (first.value or {}).get("status")
-        if status not in (0, 130):
-            return [("ctrl-c", f"status {status}, {first.value}")]
-    return []
-
-
-def _compared(
-    asked: Command, known: dict[str, Any], again: Ended, files: dict[str, str]
-) -> list[tuple[str, str]]:
-    status = (again.value or {}).get("status")
-    refused = status == 1 and again.output.strip().splitlines()[-1].startswith("saematch: ")
-    # an export that was complete before the kill is one that is there
-    complete = asked.name == "export" and files == known["files"]
-    if refused and (asked.change or complete):
-        return []
-    if status != 0:
-        last = (again.output.strip().splitlines() or [""])[-1]
-        return [("again fails", f"status {status}: {last}")]
-    differ = sorted(p for p in known["files"] if files.get(p) != known["files"][p])
-    stray = sorted(files.keys() - known["files"].keys())
-    found = []
-    if differ:
-        found.append(("differs", ", ".join(differ)))
-    if stray:
-        found.append(("stray files", ", ".join(stray)))
-    return found
+def _differs(whole: dict[str, Any], there: dict[str, Any]) -> str | None:
+    if missing := sorted(whole.keys() - there.keys()):
+        return f"missing afterwards: {', '.join(missing)[:200]}"
+    if more := sorted(there.keys() - whole.keys()):
+        return f"left over: {', '.join(more)[:200]}"
+    changed = [name for name in whole if whole[name] != there[name]]
+    return f"other content: {', '.join(changed)[:200]}" if changed else None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,6 +45,8 @@ def stand(folder: Path) -> Path:
 
 def command(*arguments: str) -> int:
     """The command line in this process; its exit status."""
+    import sys
+
     from saematch.cli import main
 
     sys.argv = ["saematch", *arguments]
@@ -75,6 +75,9 @@ def _run(folder: Path) -> None:
     for name in ("resid_pre_0", "resid_post_3", "resid_post_3_seed2", "resid_post_4"):
         shutil.rmtree(saes / name)
     shutil.rmtree(saes / "resid_post_5")
+    layers = [str(saes / f"resid_post_{layer}") for layer in range(3)]
+    import os
+
     os.chdir(folder)
     layers = [f"saes/resid_post_{layer}" for layer in range(3)]
     must("flow", *layers, "-o", "run", "--quiet")
@@ -138,11 +141,13 @@ def _none(folder: Path) -> None:
     (folder / "name").write_text("saematch:resid_post_3")
     (folder / "pattern").write_text("layer_{0-3}/width_{4,8}")
     (folder / "texts").write_text("saematch:prose")
-    (folder / "model").write_text("saematch:model")
+    (folder / "hook").write_text("blocks.3.hook_resid_post")
 
 
 @seed("graph")
 def _graph(folder: Path) -> None:
+    import os
+
     shutil.copytree(folder.parent / "run" / "run", folder / "run")
     os.chdir(folder)
     must("trace", "run", "resid_post_1", "3", "--export", "out/a.json")
@@ -150,6 +155,8 @@ def _graph(folder: Path) -> None:
 
 @seed("export")
 def _export(folder: Path) -> None:
+    import os
+
     shutil.copytree(folder.parent / "run" / "run", folder / "run")
     os.chdir(folder)
     os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
@@ -169,17 +176,3 @@ def random_tensors(generator: torch.Generator, d_in: int, d_sae: int) -> dict[st
         "b_dec": draw(d_in),
         "threshold": draw(d_sae).abs() + 0.1,
     }
-
-
-@seed("evaluable")
-def _evaluable(folder: Path) -> None:
-    """Two shipped SAEs matched, and two sets of texts; `c.jsonl` is what `b.jsonl` may become."""
-    import json
-
-    words = [*"abcdefghijklmno"]
-    for name, first in (("a", 0), ("b", 40), ("c", 80)):
-        texts = [" ".join(words[(i * i + first) % 15 :] * 3) for i in range(8)]
-        lines = [json.dumps({"text": f"{first} {text}"}) for text in texts]
-        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
-    os.chdir(folder)
-    must("match", "saematch:resid_post_0", "saematch:resid_post_1", "-o", "run", "--quiet")

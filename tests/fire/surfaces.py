@@ -1,4 +1,4 @@
-"""Everything else that reads: tables, texts, runs, stores, models, names; functions and commands.
+"""Everything else that reads: tables, texts, runs, stores, models, names; and commands.
 
 A surface is one function: it gets the folder of an input, reads it as a user would, and returns
 what is wrong with the result. A command's surface returns nothing: the engine judges its exit.
@@ -6,6 +6,7 @@ what is wrong with the result. A command's surface returns nothing: the engine j
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 from fire.checks import sound
@@ -253,19 +254,24 @@ def _(folder: Path) -> str | None:
     return None if open_texts(typed_name(folder / "texts")).texts else "no texts"
 
 
-@surface("name.model", "none", Target("model", "name"))
+@surface("name.model", "none", Target("name", "name"))
 def _(folder: Path) -> str | None:
     from saematch.activations.model import open_model
 
-    open_model(typed_name(folder / "model"))
+    open_model(typed_name(folder / "name"))
     return None
 
 
-@surface("name.inspect", "none", Target("name", "name"))
+@surface("name.run", "none", Target("name", "name"))
 def _(folder: Path) -> None:
-    typed("inspect", typed_name(folder / "name"))
+    typed("match", "saematch:resid_post_1", typed_name(folder / "name"), "-o", "new", "-q")
 
 
 def typed_name(path: Path) -> str:
     """A name as it was typed, lone surrogates and all."""
     return path.read_bytes().decode("utf-8", "surrogatepass")
+
+
+def neighbours() -> list[tuple[str, str]]:
+    """The pairs of the seed's run."""
+    return list(pairwise(NAMES))

@@ -1,50 +1,103 @@
-"""A sample of what `python -m benchmarks.fire` tries: what is found, is a fault of the package.
+"""A sample of what `python -m benchmarks.fire` tries: damaged inputs, kills, attacks.
 
-Each line that fails names an id; `python -m benchmarks.fire --replay ID` makes it again.
+Each runs in a process forked from one that has started no threads; so a new Python makes them all,
+with hard limits on time.
 """
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from fire import kills, registry, report
-
-SEED = 12
-# of the attacks, those that take a second or two
-FAST = [
-    "code::auto_map",
-    "code::kernels",
-    "linked::match::overwrite",
-    "linked::relate.overwrite::overwrite",
-    "own files::match",
-    "server::hosts",
-    "server::requests",
-    "server::traversal",
-    "together::match::2",
-    "together::match::others",
-    "together::relate::2",
-]
+ROOT = Path(__file__).parents[2]
+INPUTS, KILLS = 160, 12
+QUICK = (
+    "match through a linked pairs",
+    "relate through a linked relations",
+    "flow through a linked features",
+    "a user's files beside tables outlive --overwrite",
+    "an export that lists what is not its own",
+    "a model that asks to run its code",
+    "two matches with other options at once",
+    "browsers of bad will",
+)
 
 
-def faults(results) -> list[str]:
-    return [f"{r['kind']}: {r['id']} ({r.get('what', '')}): {r['how']}" for r in results]
+def tried(tmp_path: Path, *arguments: str) -> list[dict]:
+    """The findings of the harness; it must have tried something."""
+    out = tmp_path / "verdicts.json"
+    code = [sys.executable, "-m", "benchmarks.fire", *arguments, "--jobs", "2", "--out", str(out)]
+    done = subprocess.run(
+        code, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False, env=os.environ
+    )
+    assert out.is_file(), done.stderr[-2000:]
+    verdicts = json.loads(out.read_text())
+    assert len(verdicts) >= 8
+    return [v for v in verdicts if v["verdict"] == "FINDING"]
 
 
-def test_every_valid_input_is_taken(pool):
-    results = [*pool.do([{"do": "input", "surface": name} for name in registry.SURFACES])]
-    assert faults(r for r in results if r["kind"] != "fine") == []
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked and limited as on Linux")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--inputs", str(INPUTS), "--seed", "7"),
+        ("--kills", str(KILLS), "--seed", "7"),
+        ("--attacks", "--only", "|".join(QUICK)),
+    ],
+    ids=["inputs", "kills", "attacks"],
+)
+def test_nothing_is_found(tmp_path, arguments):
+    assert tried(tmp_path, *arguments) == []
 
 
-def test_damaged_inputs_are_read_right_or_refused_in_one_line(pool):
-    inputs = registry.plan(160, SEED)
-    results = [*pool.do([{"do": "input", "input": one.id} for one in inputs])]
-    tried = [r for r in results if r["kind"] != "skipped"]
-    assert len(tried) > 140
-    assert faults(report.findings(tried)) == []
-
-
-def test_a_command_that_was_stopped_ends_as_if_it_had_not_been(pool):
-    assert faults(report.findings(pool.do(kills.plan(15, SEED, moments=False)))) == []
-
-
-@pytest.mark.parametrize("name", FAST)
-def test_attacks_do_nothing(pool, name):
-    assert faults(report.findings(pool.do([{"do": "attack", "id": name}]))) == []
+def test_the_harness_sees_what_it_looks_for():
+    """A reader that takes anything, hangs, dies, shows its inside or runs code is found out."""
+    code = """
+import sys
+sys.path.insert(0, "tests")
+from pathlib import Path
+import json, os, tempfile
+from fire.registry import SURFACES, Surface, Target, Input
+from fire.engine import tried
+from fire.forked import Limits
+import fire.families
+readers = {
+    "raises": lambda folder: {}["x"],
+    "dies": lambda folder: os.kill(os.getpid(), 11),
+    "spins": lambda folder: [None for _ in iter(int, 1)],
+    "wrong": lambda folder: "a wrong value",
+    "shows": lambda folder: print("Traceback (most recent call last):"),
+    "runs": lambda folder: Path(os.environ["FIRE_CANARY"]).touch(),
+    "fine": lambda folder: None,
+}
+target = SURFACES["load.gemma_scope"].targets[0]
+found = {}
+with tempfile.TemporaryDirectory() as home:
+    for name, call in readers.items():
+        SURFACES[name] = Surface(name, "load.gemma_scope", (target,), call)
+        one = Input(name, target.place, "bytes.flip", 0, 0)
+        verdict = tried(one, Path(home), Limits(cpu=1, wall=10, space=16 << 30, grown=1 << 30))
+        found[name] = f"{verdict.verdict} {verdict.kind}".strip()
+print(json.dumps(found))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    found = json.loads(done.stdout.splitlines()[-1]) if done.stdout else done.stderr[-2000:]
+    assert found == {
+        "raises": "FINDING KeyError in ",
+        "dies": "FINDING ended by SIGSEGV",
+        "spins": "FINDING no end (cpu)",
+        "wrong": "FINDING a wrong result: a wrong value",
+        "shows": "FINDING the inside shown",
+        "runs": "FINDING CODE RAN",
+        "fine": "fine",
+    }

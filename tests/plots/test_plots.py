@@ -195,14 +195,16 @@ def test_png_is_drawn_at_twice_its_size_or_refused(made, tmp_path, monkeypatch):
         raise RuntimeError("\nKaleido requires Google Chrome.\nmore")
 
     monkeypatch.setattr(type(figure), "to_image", refuse)
-    with pytest.raises(SaematchError, match=r"saematch\[plots\].*requires Google Chrome.$"):
+    with pytest.raises(
+        SaematchError, match=r"kaleido plotly.*requires Google Chrome.$"
+    ):
         save(figure, tmp_path / "p.png")
     assert not (tmp_path / "p.png").exists()
 
 
 def test_without_plotly_the_extra_is_named(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "plotly.graph_objects", None)
-    with pytest.raises(SaematchError, match=r"saematch\[plots\]"):
+    with pytest.raises(SaematchError, match="pip install kaleido plotly"):
         figures(run)
 
 

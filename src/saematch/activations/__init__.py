@@ -1,7 +1,8 @@
 """A language model over text -> activations of SAE features, and their statistics."""
 
-import importlib
 from typing import TYPE_CHECKING
+
+from saematch import lazy as _lazy
 
 if TYPE_CHECKING:
     from saematch.activations.capturing import capture as capture
@@ -31,9 +32,7 @@ __all__ = sorted(_PUBLIC)  # noqa: PLE0605  # pyright: ignore[reportUnsupportedD
 
 
 def __getattr__(name: str):
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'saematch.activations' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"saematch.activations.{_PUBLIC[name]}"), name)
+    return _lazy.attribute(__name__, __path__, _PUBLIC, name)
 
 
 def __dir__() -> list[str]:

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import saematch
+from saematch.activations.sums import MOST_TOKENS
 from saematch.errors import RunError
 from saematch.ledger import Ledger, outside
-from saematch.manifest import checksum, differences, now, plain
+from saematch.manifest import MOST_FEATURES, checksum, differences, now, plain
 from saematch.sae import SAE
 
 CACHE = "cache.json"
@@ -78,7 +79,28 @@ def cache_differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list
 
 def _fault(content: dict[str, Any]) -> str | None:
     names = [entry["name"] for entry in content["saes"]]
-    return next((f"the name {n!r}" for n in names if outside(n) or n == TOKENS), None)
+    if len(set(names)) != len(names):
+        return "two SAEs of one name"
+    for entry in content["saes"]:
+        if outside(entry["name"]) or entry["name"] == TOKENS:
+            return f"the name {entry['name']!r}"
+        if isinstance(entry["d_sae"], bool) or not 0 < entry["d_sae"] < MOST_FEATURES:
+            return f"d_sae of {entry['name']} is {entry['d_sae']!r}"
+    width = content["options"].get("shard_tokens")
+    if not isinstance(width, int) or width < 1:
+        return f"shard_tokens is {width!r}"
+    for number, shard in enumerate(content["shards"]):
+        figures = [shard["tokens"], *shard["nonzeros"].values(), *shard["bytes"].values()]
+        if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in figures):
+            return f"shard {number} has figures that are no numbers"
+        if set(shard["nonzeros"]) != set(names):
+            return f"shard {number} is not of the SAEs that are there"
+        # what no file of that size could hold
+        if shard["tokens"] > MOST_TOKENS or any(
+            shard["nonzeros"][e["name"]] > shard["tokens"] * e["d_sae"] for e in content["saes"]
+        ):
+            return f"shard {number} has {shard['tokens']:,} tokens"
+    return None
 
 
 LEDGER = Ledger(

@@ -73,10 +73,14 @@ def notes(model: LanguageModel, saes: Mapping[str, SAE]) -> list[str]:
     return found
 
 
+# names of one model: those of the shipped one, and TransformerLens' for what its maker calls gpt2
+_ALIASES = {SHIPPED: "demo-gpt2-6l", "gpt2-small": "gpt2"}
+
+
 def _plain(model: str) -> str:
     """What names of one model have in common: no organisation, folder or revision."""
     name = model.rstrip("/").split("/")[-1].split("@")[0].lower()
-    return "demo-gpt2-6l" if name == SHIPPED else name
+    return _ALIASES.get(name, name)
 
 
 def _over_batch(sae: SAE) -> bool:

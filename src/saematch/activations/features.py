@@ -12,7 +12,9 @@ from saematch.activations.shards import PiecesOf
 from saematch.activations.store import ActivationStore
 from saematch.activations.streams import shards_of
 from saematch.assignment.compiled import compiled
+from saematch.contexts import FILE, read_features
 from saematch.errors import SaematchError
+from saematch.ledger import writing
 
 CONTEXTS = 10
 BEFORE, AFTER = 12, 6  # tokens shown around the active one
@@ -30,7 +32,7 @@ _CONTEXT = {
 def describe_features(
     store: ActivationStore,
     name: str,
-    pieces: PiecesOf,
+    pieces: PiecesOf | None = None,
     *,
     sources: Sequence[str] | None = None,
     contexts: int = CONTEXTS,
@@ -45,6 +47,7 @@ def describe_features(
         store: with activations of the SAE.
         name: of the SAE in the store.
         pieces: from token ids in a row to the text of each: `saematch.activations.pieces.Pieces`.
+            Unless given, what the store has as text of its tokens; without that, no contexts.
         sources: what each example is of, by its number; the name of the texts where not given.
         contexts: to keep per feature.
 
@@ -73,10 +76,10 @@ def describe_features(
     chosen, row = np.unique(place[place >= 0], return_inverse=True)
     rows = np.full(place.shape, -1)
     rows[place >= 0] = row
-    windows, example = _windows(store, chosen)
+    windows, example, words = _windows(store, chosen)
     name_of = _source_of(store, sources)
     found = [
-        _contexts(pieces, windows, example, name_of, rows[i], signed[i], contexts)
+        _contexts(pieces, windows, words, example, name_of, rows[i], signed[i], contexts)
         for i in range(stream.d_sae)
     ]
     return pl.DataFrame(
@@ -90,21 +93,45 @@ def describe_features(
     )
 
 
-def _windows(store: ActivationStore, chosen: ndarray) -> tuple[ndarray, ndarray]:
-    """The ids around each chosen token, -1 outside its example; and which example it is of."""
+def features_table(store: ActivationStore, name: str) -> pl.DataFrame:
+    """`describe_features` of a store that made it when it was finished, or made now.
+
+    Raises:
+        RunError: the store cannot be read.
+        CheckpointError: nor can the table that it made.
+    """
+    width = store.sae(name)["d_sae"]
+    there = read_features(store.path / name, width)
+    return describe_features(store, name) if there is None else there
+
+
+def keep_features(store: ActivationStore, name: str) -> None:
+    """Write `NAME/features.parquet` of a finished store, unless it is there."""
+    if not (store.path / name / FILE).is_file():
+        found = describe_features(store, name)
+        with writing(store.path, f"{name}/{FILE}") as partial:
+            found.write_parquet(partial)
+
+
+def _windows(store: ActivationStore, chosen: ndarray) -> tuple[ndarray, ndarray, ndarray]:
+    """The ids around each chosen token, -1 outside its example; its example; their texts."""
     windows = np.full((len(chosen), BEFORE + 1 + AFTER), -1, np.int64)
+    words = np.full(windows.shape, None, dtype=object)
     example, first = np.zeros(len(chosen), np.int64), 0
     for frame in store.token_shards():
         ids, of = frame["token_id"].to_numpy(), frame["example"].to_numpy()
+        text = np.array(frame["piece"].to_list(), dtype=object)
         here = slice(*np.searchsorted(chosen, [first, first + len(ids)]))
         at = chosen[here] - first
         example[here] = of[at]
         around = at[:, None] + np.arange(-BEFORE, AFTER + 1)
         inside = (around >= 0) & (around < len(ids))
         around = np.where(inside, around, 0)
-        windows[here] = np.where(inside & (of[around] == of[at][:, None]), ids[around], -1)
+        inside &= of[around] == of[at][:, None]
+        windows[here] = np.where(inside, ids[around], -1)
+        words[here] = np.where(inside, text[around], None)
         first += len(ids)
-    return windows, example
+    return windows, example, words
 
 
 def _source_of(store: ActivationStore, sources: Sequence[str] | None) -> Callable[[int], str]:
@@ -116,8 +143,9 @@ def _source_of(store: ActivationStore, sources: Sequence[str] | None) -> Callabl
 
 
 def _contexts(
-    pieces: PiecesOf,
+    pieces: PiecesOf | None,
     windows: ndarray,
+    stored: ndarray,
     example: ndarray,
     source_of: Callable[[int], str],
     rows: ndarray,
@@ -134,7 +162,10 @@ def _contexts(
         if near in seen:
             continue
         seen.add(near)
-        words = pieces(window[window >= 0].tolist())
+        inside = window >= 0
+        words = stored[row][inside].tolist() if pieces is None else pieces(window[inside].tolist())
+        if None in words:
+            break
         at = int((window[:BEFORE] >= 0).sum())
         before, token, after = "".join(words[:at]), words[at], "".join(words[at + 1 :])
         source = source_of(int(example[row]))

@@ -13,8 +13,17 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from saematch import shipped
+from saematch.activations.resuming import resuming
 from saematch.activations.sites import Place, family_of, resolve, trunk_of
-from saematch.errors import SaematchError
+from saematch.activations.untrusted import (
+    check_folder,
+    check_size,
+    check_whole,
+    quiet,
+    without_kernels,
+)
+from saematch.errors import SaematchError, install
+from saematch.foreign import parsing
 from saematch.sae import SAE, Site
 
 if TYPE_CHECKING:
@@ -82,12 +91,13 @@ class LanguageModel:
         """
         hooks = {}
         for name, sae in saes.items():
-            if sae.conventions.site is None:
+            site = sae.conventions.site
+            if site is None or site.layer_alone:
                 raise SaematchError(
-                    f"{name}: where it reads is not known; give its Conventions a site, such as "
-                    "Site('blocks.0.hook_resid_post', 'resid_post', 0)"
+                    f"{name}: where it reads is not known; say it with --site "
+                    "'blocks.{layer}.hook_resid_post' on the command line, site= in saematch.load"
                 )
-            hooks[name] = sae.conventions.site.hook
+            hooks[name] = site.hook
         values = self.run(torch.zeros(1, 1), sorted(set(hooks.values()))) if hooks else {}
         for name, sae in saes.items():
             width = values[hooks[name]].shape[-1]
@@ -166,6 +176,14 @@ class LanguageModel:
             inputs = self._inputs(ids, mask)
             logits = self.model(**inputs).logits
         return _next_token_losses(logits, inputs["input_ids"], inputs["attention_mask"].bool())
+
+    def resuming(self, site: Site | str) -> contextlib.AbstractContextManager[None]:
+        """Meanwhile what comes before `site` runs in the first pass alone.
+
+        For passes over the same `ids` and `mask` that change nothing before it: the first may be
+        of any method here that runs as far as the site.
+        """
+        return resuming(self.model, self.site(site))
 
     def divergence(
         self,
@@ -270,26 +288,31 @@ def open_model(
         import transformers
     except ImportError as error:
         raise SaematchError(
-            "language models need transformers: pip install 'saematch[activations]'"
+            f"language models need transformers: {install('activations')}"
         ) from error
     where, revision = _located(name)
-    try:
-        config = transformers.AutoConfig.from_pretrained(where, revision=revision)
+    if Path(where).exists():
+        check_folder(Path(where))
+    own = {"revision": revision, "trust_remote_code": False}
+    with parsing(
+        name,
+        say=f"cannot be opened as a language model with its tokenizer; give a name on the Hugging "
+        f"Face hub, a folder, or {SHIPPED}",
+    ):
+        config = transformers.AutoConfig.from_pretrained(where, **own)
         if getattr(config, "is_encoder_decoder", False):
             raise SaematchError(
                 f"{name} is an encoder with a decoder; saematch reads models that are one of both"
             )
+        without_kernels(config, name)
         maker = transformers.AutoModelForCausalLM if _predicts(config) else transformers.AutoModel
-        model = maker.from_pretrained(where, revision=revision, dtype=dtype or "auto")
-        tokenizer = transformers.AutoTokenizer.from_pretrained(where, revision=revision)
-    except (OSError, ValueError) as error:
-        if isinstance(error, SaematchError):
-            raise
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
-        raise SaematchError(
-            f"{name} cannot be opened as a language model with its tokenizer ({reason}): give a "
-            f"name on the Hugging Face hub, a folder, or {SHIPPED}"
-        ) from error
+        check_size(config, maker, where, revision)
+        with quiet():
+            model, told = maker.from_pretrained(
+                where, config=config, dtype=dtype or "auto", output_loading_info=True, **own
+            )
+        check_whole(told, config, name)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(where, **own)
     model = prepared(model)
     model.to(torch.device(device))  # pyright: ignore[reportArgumentType]
     return LanguageModel(model, tokenizer, name)

@@ -11,6 +11,7 @@ from numpy import ndarray
 
 from saematch.activations.batch import Batch
 from saematch.activations.feature_activations import FeatureActivations
+from saematch.errors import RunError
 
 PiecesOf = Callable[[list[int]], Sequence[str]]
 
@@ -51,21 +52,38 @@ def tokens_table(batches: Sequence[Batch], first: int, pieces: PiecesOf | None) 
 
 
 def read_activations(
-    table: pl.DataFrame, tokens: pl.DataFrame, first: int, width: int
-) -> FeatureActivations | None:
+    table: pl.DataFrame, tokens: pl.DataFrame, first: int, width: int, label: object
+) -> FeatureActivations:
     """The activations of both tables of a shard whose first token is `first` in the whole text.
 
-    None where the tokens of the one are not in order or not among those of the other.
+    Raises:
+        RunError: tokens that are not in order or not among those of the other table, features that
+            an SAE of `width` features does not have, or values that are not finite; named by
+            `label`.
     """
+    for frame, name in ((table, "token"), (table, "feature"), (tokens, "example")):
+        if not frame[name].dtype.is_integer() or frame[name].null_count():
+            raise RunError(f"{label}: column {name} holds {frame[name].dtype}, expected integers")
+    if not table["value"].dtype.is_float():
+        raise RunError(f"{label}: column value holds {table['value'].dtype}, expected numbers")
     row, n = table["token"].to_numpy().astype(np.int64) - first, tokens.height
     if len(row) and not (row[0] >= 0 and row[-1] < n and (np.diff(row) >= 0).all()):
-        return None
-    start = np.zeros(n + 1, np.int32 if len(row) <= np.iinfo(np.int32).max else np.int64)
-    np.cumsum(np.bincount(row, minlength=n), out=start[1:])
+        raise RunError(f"{label}: its tokens are not {first:,} to {first + n - 1:,} in order")
     # copies: polars hands out arrays that cannot be written to
     index, value = (np.array(table[column]) for column in ("feature", "value"))
+    if len(index) and not (index.min() >= 0 and index.max() < width):
+        raise RunError(
+            f"{label}: features {index.min()} to {index.max()}, but its SAE has {width:,}"
+        )
+    if not np.isfinite(value).all():
+        raise RunError(f"{label}: values that are NaN or infinite")
+    example = np.array(tokens["example"])
+    if (np.diff(example) < 0).any():
+        raise RunError(f"{label}: the examples of its tokens are not in order")
+    start = np.zeros(n + 1, np.int32 if len(row) <= np.iinfo(np.int32).max else np.int64)
+    np.cumsum(np.bincount(row, minlength=n), out=start[1:])
     matrix = sp.csr_array((value, index, start), shape=(n, width))
-    return FeatureActivations(matrix, np.array(tokens["example"]))
+    return FeatureActivations(matrix, example)
 
 
 def _joined(batches: Sequence[Batch], name: str) -> ndarray:

@@ -3,6 +3,7 @@
     cache.json              model, texts, SAEs and options they were made with, and the shards
     tokens/00000.parquet    token (place in the whole text), example, position, token_id, piece
     NAME/00000.parquet      of one SAE: token, feature, value, in the order of tokens and features
+    NAME/features.parquet   of one SAE: what its features fire on, once the store is finished
 
 A shard holds whole examples and is listed in cache.json only once all its files are there and
 whole; what is not listed does not belong to the store. So a capture may be stopped anywhere, and
@@ -11,7 +12,7 @@ goes on with `next_example`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,11 @@ from saematch.activations.shards import (
 )
 from saematch.activations.spread import spread
 from saematch.activations.sums import MOST_TOKENS
-from saematch.atomic import sweep
+from saematch.contexts import FILE
 from saematch.errors import RunError
-from saematch.ledger import read_table, writing
+from saematch.foreign import read_parquet
+from saematch.ledger import refuse_links, remove, sweep_folder, writing
+from saematch.lock import WriterLock
 from saematch.manifest import now
 from saematch.naming import names_there
 from saematch.sae import SAE
@@ -60,13 +63,21 @@ class StoredActivations:
 class ActivationStore:
     """A store, made by `ActivationStore.create` or read by `ActivationStore.open`.
 
-    `cache` is the content of cache.json.
+    `cache` is the content of cache.json. A store that was created may be written to by this process
+    alone until it is finished or gone.
     """
 
-    def __init__(self, path: Path, cache: dict[str, Any], pieces: PiecesOf | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        cache: dict[str, Any],
+        pieces: PiecesOf | None = None,
+        lock: WriterLock | None = None,
+    ) -> None:
         self.path = path
         self.cache = cache
         self._pieces = pieces
+        self._lock = lock
         self._waiting: list[Batch] = []
 
     @classmethod
@@ -97,21 +108,30 @@ class ActivationStore:
 
         Raises:
             RunError: the directory holds a store that was made otherwise, or one that cannot be
-                read (both only without `overwrite`), or files that are not a store's at all.
+                read (both only without `overwrite`), or files that are not a store's at all;
+                another program is writing to it; or one of its folders is a link.
         """
         path = Path(path)
         asked = {**(options or {}), "shard_tokens": int(shard_tokens)}
         cache = new_cache(model, texts, saes, asked)
-        there, same = LEDGER.begin(path, cache, overwrite)
+        lock, there, same = LEDGER.begin(path, cache, overwrite)
+        old = there or cache
+        folders = {TOKENS, *saes, *(entry["name"] for entry in old["saes"])}
+        refuse_links(path, (f"{folder}/x" for folder in folders))
         if there is not None and same:
-            store = cls(path, there, pieces)
+            store = cls(path, there, pieces, lock)
             store._keep_what_is_there()
             return store
-        store = cls(path, cache, pieces)
-        # an empty cache.json first: from here on no file of the old store counts
+        # emptied first: from here on no file of the old store counts
+        if there is not None:
+            LEDGER.save(path, {**there, "shards": [], "finished": None})
+        # one more than are listed: that of a writer that was killed
+        numbers = range(len(old["shards"]) + 1)
+        remove(path, (_place(folder, number) for folder in folders for number in numbers))
+        remove(path, (f"{folder}/{FILE}" for folder in folders))
+        store = cls(path, cache, pieces, lock)
         store._save()
-        for folder in {TOKENS, *store.names, *(e["name"] for e in (there or cache)["saes"])}:
-            store._clean(folder)
+        store._sweep()
         return store
 
     @classmethod
@@ -215,6 +235,9 @@ class ActivationStore:
             self._write_shard()
         if self.finished is None:
             self._save(finished=now())
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def activations(self, name: str, tokens: int | None = None) -> FeatureActivations:
         """All activations of an SAE, or those on some tokens of all its texts, in memory.
@@ -266,30 +289,36 @@ class ActivationStore:
 
     def _shard(self, name: str, number: int, first: int) -> FeatureActivations:
         width, shard = self.sae(name)["d_sae"], self.cache["shards"][number]
-        place = self._place(name, number)
-        table = read_table(self.path / place)
-        tokens = read_table(self.path / self._place(TOKENS, number), ["example"])
-        found = read_activations(table, tokens, first, width)
+        place = self.path / _place(name, number)
         told = shard["tokens"], shard["nonzeros"].get(name)
-        if found is None or (found.n_tokens, found.matrix.nnz) != told:
-            raise RunError(f"{place} is not what {CACHE} tells of it")
+        table = read_parquet(
+            place, ("token", "feature", "value"), error=RunError, most_rows=told[1] or 0
+        )
+        found = read_activations(table, self._tokens(number, ["example"]), first, width, place)
+        if (found.n_tokens, found.matrix.nnz) != told:
+            raise RunError(f"{place}: not what {CACHE} tells of it; make the store again")
         return found
+
+    def _tokens(self, number: int, columns: Sequence[str]) -> pl.DataFrame:
+        most = self.cache["shards"][number]["tokens"]
+        place = self.path / _place(TOKENS, number)
+        return read_parquet(place, columns, error=RunError, most_rows=most)
 
     def token_shards(self) -> Iterator[pl.DataFrame]:
         """The tables `tokens/`, one shard at a time, in the order of `shards`."""
         for number in range(len(self.cache["shards"])):
-            yield read_table(self.path / self._place(TOKENS, number))
+            yield self._tokens(number, ("token", "example", "position", "token_id", "piece"))
 
     def _write_shard(self) -> None:
         batches, first, number = self._waiting, self.n_tokens, len(self.cache["shards"])
         n = sum(batch.n_tokens for batch in batches)
         if first + n > MOST_TOKENS:
             raise RunError(f"{self.path} cannot hold more than {MOST_TOKENS:,} tokens")
-        self._write(self._place(TOKENS, number), tokens_table(batches, first, self._pieces))
+        self._write(_place(TOKENS, number), tokens_table(batches, first, self._pieces))
         nonzeros = {}
         for name in self.names:
             frame = activations_table([batch.saes[name] for batch in batches], first)
-            self._write(self._place(name, number), frame)
+            self._write(_place(name, number), frame)
             nonzeros[name] = frame.height
         entry = {
             "tokens": n,
@@ -297,7 +326,7 @@ class ActivationStore:
             "last_example": int(batches[-1].example[-1]),
             "nonzeros": nonzeros,
             "bytes": {
-                part: (self.path / self._place(part, number)).stat().st_size
+                part: (self.path / _place(part, number)).stat().st_size
                 for part in (TOKENS, *self.names)
             },
         }
@@ -306,23 +335,17 @@ class ActivationStore:
 
     def _keep_what_is_there(self) -> None:
         """Drop shards from the first on that lacks a file; what killed writers left, too."""
-        for folder in (TOKENS, *self.names):
-            sweep(self.path / folder)
-        sweep(self.path)
+        self._sweep()
         shards = self.cache["shards"]
         for number in range(len(shards)):
-            places = (self._place(part, number) for part in (TOKENS, *self.names))
+            places = (_place(part, number) for part in (TOKENS, *self.names))
             if not all((self.path / place).is_file() for place in places):
                 self._save(shards=shards[:number], finished=None)
                 break
 
-    def _place(self, part: str, number: int) -> str:
-        return f"{part}/{number:05d}.parquet"
-
-    def _clean(self, folder: str) -> None:
-        sweep(self.path / folder)
-        for table in (self.path / folder).glob("[0-9]*.parquet"):
-            table.unlink()
+    def _sweep(self) -> None:
+        for folder in (".", TOKENS, *self.names):
+            sweep_folder(self.path, folder)
 
     def _save(self, **changed: Any) -> None:
         cache = {**self.cache, **changed}
@@ -330,5 +353,9 @@ class ActivationStore:
         self.cache = cache
 
     def _write(self, place: str, frame: pl.DataFrame) -> None:
-        with writing(self.path / place) as partial:
+        with writing(self.path, place) as partial:
             frame.write_parquet(partial)
+
+
+def _place(part: str, number: int) -> str:
+    return f"{part}/{number:05d}.parquet"

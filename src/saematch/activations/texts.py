@@ -10,6 +10,10 @@ A specification is one of
   blank lines part them), `.jsonl` or `.parquet` (one text a row, in `text` or `,column=C`).
 
 Text that the model writes itself is `saematch.activations.write`.
+
+A text that is longer than an example is split into several, so that all of it is read; of those
+that are shipped, and of the data sets of SAE Match as it reads them, each is one example, cut at
+its length. What is left out is told in notes.
 """
 
 from __future__ import annotations
@@ -21,17 +25,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy import ndarray
 
 from saematch import shipped
-from saematch.errors import SaematchError
+from saematch.errors import SaematchError, install
+from saematch.foreign import parsing, plain_text, read_parquet, read_text, regular
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+Long = Literal["split", "truncate"]  # what becomes of a text that is longer than an example
 SHIPPED = ("prose", "code", "reference")
 _KINDS = (*SHIPPED, "texts")
 WRITTEN = "written"  # by the model itself (saematch.activations.writing), where texts are asked for
@@ -58,7 +64,16 @@ class Texts:
 
     name: str
     texts: list[Text]
-    notes: tuple[str, ...] = ()  # how they were chosen where it is not at random from all
+    notes: tuple[str, ...] = ()  # what was left out or changed, and how they were chosen
+    long: Long = "split"  # what becomes of long ones unless it is asked for
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Token ids of examples, as `tokenise` gives them, and what was left out on the way."""
+
+    ids: list[ndarray]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -98,12 +113,77 @@ def open_texts(spec: str, n: int | None = 100, seed: int = 0, *, streaming: bool
     if n is not None and n < 1:
         raise SaematchError(f"n={n}: give how many texts to take, at least 1")
     parsed, skip = _PRESETS.get(spec) or (_parsed(spec), None)
+    long: Long = "truncate" if spec in _PRESETS or spec.startswith(shipped.PREFIX) else "split"
     if parsed.where.startswith("hub:"):
-        return _from_hub(spec, parsed, skip, n, seed, streaming)
-    texts = [text for text in _local(parsed) if text.text.strip()]
+        texts, notes = _from_hub(spec, parsed, skip, n, seed, streaming)
+    else:
+        every = [text for text in _local(parsed) if text.text.strip()]
+        texts, notes = _drawn(every, n, seed), []
+        if len(texts) < len(every):
+            notes.append(f"{spec}: {len(texts):,} of {len(every):,} texts, drawn at random")
     if not texts:
         raise SaematchError(f"{spec}: no text in it but white space")
-    return Texts(spec, _drawn(texts, n, seed))
+    whole = [Text(text.source, plain_text(text.text)) for text in texts]
+    if broken := sum(text != other for text, other in zip(texts, whole, strict=True)):
+        notes.append(f"{spec}: {broken:,} texts hold half a surrogate pair, read as U+FFFD")
+    return Texts(spec, whole, tuple(notes), long)
+
+
+def examples_of(
+    texts: Texts,
+    tokenizer: PreTrainedTokenizerBase,
+    length: int = 1024,
+    limit: int | None = None,
+    *,
+    n: int | None = None,
+    seed: int = 0,
+    long: Long | None = None,
+    least: int = 1,
+) -> Examples:
+    """Examples of some texts, and notes of all that is left out, with how many tokens it had.
+
+    Args:
+        texts: as `open_texts` gives them.
+        tokenizer: the model's.
+        length: as in `tokenise`.
+        limit: as in `tokenise`.
+        n: the most examples; of more, that many are drawn at random and keep their order.
+        seed: of that choice.
+        long: as in `tokenise`.
+        least: tokens of an example; shorter ones are left out.
+    """
+    long, most = long or texts.long, _most(tokenizer, length, limit)
+    every = _tokens(texts.texts, tokenizer)
+    cut = [_cut(ids, head_of(tokenizer), most, long) for ids in every]
+    room = most - len(head_of(tokenizer))
+    split, notes = [len(ids) - room for ids in every if len(ids) > room], [*texts.notes]
+    found = [example for some in cut for example in some]
+    if split and long == "truncate":
+        notes.append(
+            f"{texts.name}: {len(split):,} of {len(every):,} texts are longer than an example of "
+            f"{most:,} tokens, and are cut there: {sum(split):,} tokens are left out (--long split "
+            "reads all)"
+        )
+    elif split:
+        many = sum(len(some) for ids, some in zip(every, cut, strict=True) if len(ids) > room)
+        notes.append(
+            f"{texts.name}: {len(split):,} of {len(every):,} texts are longer than an example of "
+            f"{most:,} tokens, and are split into {many:,} (--long truncate keeps the first)"
+        )
+    enough = [example for example in found if len(example) >= least]
+    if len(enough) < len(found):
+        notes.append(
+            f"{texts.name}: {len(found) - len(enough):,} examples of less than {least} tokens are "
+            "left out"
+        )
+    kept = _drawn(enough, n, seed)
+    if len(kept) < len(enough):
+        lost = sum(map(len, enough)) - sum(map(len, kept))
+        notes.append(
+            f"{texts.name}: {len(kept):,} of {len(enough):,} examples, drawn at random: {lost:,} "
+            "tokens are left out (--examples takes more)"
+        )
+    return Examples(kept, tuple(notes))
 
 
 def tokenise(
@@ -111,14 +191,17 @@ def tokenise(
     tokenizer: PreTrainedTokenizerBase,
     length: int = 1024,
     limit: int | None = None,
+    *,
+    long: Long | None = None,
 ) -> list[ndarray]:
-    """Token ids of each text (int64), one example a text, none for texts without a token.
+    """Token ids of texts (int64) in examples, none for texts without a token.
 
     Each example begins with the tokenizer's BOS, or its CLS where it has no BOS, exactly once,
     whether the tokenizer would add it or not; the tokenizer adds nothing else. Where it has
-    neither, an example begins with the text's own first token. Either way the first token of an
-    example never counts: models treat it unlike any other. Words of a text that look like special
-    tokens (`<|endoftext|>`) are split like any other.
+    neither, an example begins with the text's own first token, or where a text is split with the
+    last of the example before. Either way the first token of an example never counts: models treat
+    it unlike any other. Words of a text that look like special tokens (`<|endoftext|>`) are split
+    like any other.
 
     Args:
         texts: what to split into tokens.
@@ -126,22 +209,43 @@ def tokenise(
         length: the most tokens of an example, the first one included.
         limit: the most tokens that the model has positions for; the tokenizer's own limit holds
             as well.
+        long: a text that is longer makes several examples ("split"), or one of its beginning
+            ("truncate"). Unless given as `Texts.long` says, and "split" for other texts.
     """
+    most = _most(tokenizer, length, limit)
+    many = texts.texts if isinstance(texts, Texts) else texts
+    long = long or (texts.long if isinstance(texts, Texts) else "split")
+    head = head_of(tokenizer)
+    return [part for ids in _tokens(many, tokenizer) for part in _cut(ids, head, most, long)]
+
+
+def _most(tokenizer: PreTrainedTokenizerBase, length: int, limit: int | None) -> int:
+    """The most tokens of an example, the first one included."""
     if length < 2:
         raise SaematchError(f"length={length}: an example needs two tokens, as the first is BOS")
-    length = min(length, limit or length, tokenizer.model_max_length or length)
-    head = head_of(tokenizer)
-    examples = []
-    for text in texts.texts if isinstance(texts, Texts) else texts:
-        ids = tokenizer(
-            text.text if isinstance(text, Text) else text,
+    return max(2, min(length, limit or length, tokenizer.model_max_length or length))
+
+
+def _tokens(texts: Sequence[Text | str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    return [
+        tokenizer(
+            plain_text(text.text if isinstance(text, Text) else text),
             add_special_tokens=False,
             split_special_tokens=True,
-            verbose=False,  # it is cut below, from the right whatever the tokenizer's habit
-        )["input_ids"][: length - len(head)]
-        if ids:
-            examples.append(np.array([*head, *ids], dtype=np.int64))
-    return examples
+            verbose=False,  # it is cut later, from the right whatever the tokenizer's habit
+        )["input_ids"]
+        for text in texts
+    ]
+
+
+def _cut(ids: list[int], head: list[int], most: int, long: Long) -> list[ndarray]:
+    """The examples of one text."""
+    room = most - len(head)
+    # without a head the first token of an example does not count: it has been in the one before
+    step = room if head else room - 1
+    starts = range(0, max(1, len(ids) + step - room), step) if long == "split" else [0]
+    parts = [ids[start : start + room] for start in starts]
+    return [np.array([*head, *part], dtype=np.int64) for part in parts if part]
 
 
 def head_of(tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -171,7 +275,7 @@ def _parsed(spec: str) -> _Spec:
     return _Spec(where, **found)
 
 
-def _drawn(texts: list[Text], n: int | None, seed: int) -> list[Text]:
+def _drawn(texts: list[Any], n: int | None, seed: int) -> list[Any]:
     if n is None or n >= len(texts):
         return texts
     chosen = np.random.default_rng(seed).choice(len(texts), n, replace=False)
@@ -220,11 +324,11 @@ def _shipped(name: str) -> Iterator[Text]:
 def _rows(path: Path, source: str, spec: _Spec) -> Iterator[Text]:
     """The texts of one file, numbered as they stand there."""
     if path.suffix == ".txt" and spec.by == "files":
-        yield Text(source, _read(path))
+        yield Text(source, read_text(path))
         return
     match path.suffix:
         case ".txt":
-            found: Iterable[Any] = re.split(r"\n\s*\n", _read(path))
+            found: Iterable[Any] = re.split(r"\n\s*\n", read_text(path))
         case ".jsonl":
             found = _json_lines(path, spec.column)
         case _:
@@ -237,31 +341,21 @@ def _rows(path: Path, source: str, spec: _Spec) -> Iterator[Text]:
         yield Text(f"{source}[{i}]", text or "")
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise SaematchError(f"{path}: not text in UTF-8 ({error.reason})") from error
-
-
 def _json_lines(path: Path, column: str) -> Iterator[Any]:
-    for i, line in enumerate(filter(str.strip, _read(path).split("\n"))):
-        try:
+    for i, line in enumerate(filter(str.strip, read_text(path).split("\n"))):
+        with parsing(f"{path}, row {i}", say="not JSON"):
             row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise SaematchError(f"{path}, row {i}: not JSON ({error.msg})") from error
         yield _column(row if isinstance(row, dict) else {}, column, path)
 
 
 def _parquet(path: Path, column: str) -> list[Any]:
-    import polars as pl
+    import pyarrow.parquet as pq
 
-    try:
-        schema = pl.read_parquet_schema(path)
-        _column(dict(schema), column, path)
-        return pl.read_parquet(path, columns=[column])[column].to_list()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise SaematchError(f"{path}: not a readable Parquet file") from error
+    regular(path)
+    with parsing(path, "a Parquet table"):
+        names = pq.read_schema(path).names
+    _column(dict.fromkeys(names), column, path)
+    return read_parquet(path, [column])[column].to_list()
 
 
 def _column(row: dict[str, Any], column: str, where: object) -> Any:
@@ -275,7 +369,7 @@ def _column(row: dict[str, Any], column: str, where: object) -> Any:
 
 def _from_hub(
     name: str, spec: _Spec, skip: str | None, n: int | None, seed: int, streaming: bool
-) -> Texts:
+) -> tuple[list[Text], list[str]]:
     rows, notes = _loaded(spec, streaming)
     if streaming and n is not None:
         rows = rows.shuffle(seed=seed, buffer_size=BUFFER)
@@ -292,13 +386,9 @@ def _from_hub(
         if (text := _column(row, spec.column, name) or "").strip()
         and not (skip and re.match(skip, text))
     )
-    try:
-        found = [text for _, text in sorted(islice(texts, n), key=lambda pair: pair[0])]
-    except OSError as error:
-        raise SaematchError(f"{name}: the data set could not be fetched ({error})") from error
-    if not found:
-        raise SaematchError(f"{name}: no text in it but white space")
-    return Texts(name, found, tuple(notes))
+    with parsing(name, say="the data set could not be fetched"):
+        found = sorted(islice(texts, n), key=lambda pair: pair[0])
+    return [text for _, text in found], notes
 
 
 def _loaded(spec: _Spec, streaming: bool) -> tuple[Any, list[str]]:
@@ -307,12 +397,13 @@ def _loaded(spec: _Spec, streaming: bool) -> tuple[Any, list[str]]:
         import datasets
     except ImportError as error:
         raise SaematchError(
-            "data sets from the Hugging Face hub need datasets: pip install "
-            "'saematch[activations]', or give a local file"
+            f"data sets from the Hugging Face hub need datasets: {install('activations')}; or give "
+            "a local file"
         ) from error
     name = spec.where.removeprefix("hub:")
     wanted = {"split": spec.split, "streaming": streaming}
-    try:
+    where = f"{name} (config {spec.config}, split {spec.split})"
+    with parsing(where, say="cannot be opened on the Hugging Face hub"):
         try:
             return datasets.load_dataset(name, spec.config, revision=spec.revision, **wanted), []
         except RuntimeError as error:
@@ -321,9 +412,3 @@ def _loaded(spec: _Spec, streaming: bool) -> tuple[Any, list[str]]:
             rows = datasets.load_dataset(name, data_dir=spec.config, revision=_CONVERTED, **wanted)
             note = f"{name}: read from {_CONVERTED}, of large data sets the first 5 GB"
             return rows, [note]
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise SaematchError(
-            f"{name} (config {spec.config}, split {spec.split}) cannot be opened on the Hugging "
-            f"Face hub: {reason}"
-        ) from error

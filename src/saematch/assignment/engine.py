@@ -20,18 +20,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from saematch.assignment.bidding import bid
+from saematch.assignment.bidding import bid, ties
 from saematch.assignment.filtering import Filter
 from saematch.assignment.forest import grow
 from saematch.assignment.scaling import scaled_prices
 from saematch.assignment.scoring import Scorer
 from saematch.assignment.solution import Solution
 from saematch.assignment.state import ALONE, FREE, State, lengthened, row_duals
-from saematch.assignment.whole import duals, grow_whole
+from saematch.assignment.whole import augment, duals
 from saematch.assignment.work import Progress, Work
 from saematch.errors import SaematchError
 
 PATIENCE = 1000  # bids of a row before it is assigned along a path
+EDGES = 4  # looked at for paths, as a multiple of those in lists of the usual length, likewise
+USUAL_LIST = 64
 SCANS = 2  # rows scanned for paths, as a multiple of all, before all scores are brought to hand
 PLACE = 40  # bytes that a place in a list takes while lists are moved
 FULL = 64  # rows that a new product is worth making for
@@ -39,6 +41,7 @@ WIDE = 1.1  # columns, as a multiple of the rows, up to which prices are sought 
 RESTARTS = 2  # from first prices that were too high, before starting from none
 STALLED = 2  # lists made again, as a multiple of all rows, before prices are sought otherwise
 LISTS = 20  # lists of a row that waits, before it is assigned along a path
+TIED = 0.25  # of the rows, with a list that brought no bid, before all scores are brought to hand
 LARGE = 4096  # rows; with each as many more, paths are longer and worth more bids and lists
 
 
@@ -104,6 +107,11 @@ class Engine:
                 if tired.any():
                     self.stuck.append(rows[tired])
                     rows = rows[~tired]
+                if self._tied(rows):
+                    self.stuck.append(rows)
+                    self._augment_whole(np.concatenate(self.stuck))
+                    self.stuck = []
+                    continue
                 self._refresh(rows)
                 self._bid(rows)
                 self._tell("bidding")
@@ -133,10 +141,22 @@ class Engine:
     def _refresh(self, rows: np.ndarray) -> None:
         """New lists for rows that wait, longer where the last one brought no bid."""
         s = self.state
-        idle = s.bids[rows] == self.bids_at_list[rows]
+        idle = self._idle(rows)
         self.bids_at_list[rows] = s.bids[rows]
         self._lengthen(rows[idle])
         self.scorer.again(self._filled(rows))
+
+    def _idle(self, rows: np.ndarray) -> np.ndarray:
+        """Which of `rows` have made no bid since they got their list."""
+        return self.state.bids[rows] == self.bids_at_list[rows]
+
+    def _tied(self, rows: np.ndarray) -> bool:
+        """Whether so many of `rows` cannot tell for equal scores that all are worth having."""
+        n = len(self.state.target)
+        idle = rows[self._idle(rows)]
+        if len(idle) <= TIED * n or not self._whole_fits(n):
+            return False
+        return ties(self.state, idle) > TIED * n
 
     def _filled(self, rows: np.ndarray) -> np.ndarray:
         """`rows` and, where they are few, the rows with a column that are next to need a list."""
@@ -168,25 +188,34 @@ class Engine:
 
     def _augment(self) -> None:
         """Assign the rows that are stuck along paths, as far as lists tell, and lengthen those."""
+        s, (n, m) = self.state, (len(self.state.target), len(self.state.price))
         rows, self.stuck = np.concatenate(self.stuck), []
+        fits = self._whole_fits(n)
+        most = EDGES * n * min(m, USUAL_LIST) if fits else np.iinfo(np.int64).max
         with self.work.bidding():
-            left, short = grow(self.state, rows.astype(np.int32), self.alone)
-        lost = int(self.state.counts[3]) > SCANS * len(self.state.target)
-        if len(left) and lost and self._whole_fits(len(self.state.target)):
-            value = np.empty((len(self.state.target), len(self.state.price)))
-            self.scorer.bounds(value)
-            exact = np.zeros(value.shape, np.bool_)
-            with self.work.bidding():
-                grow_whole(self.state, left, value, exact, self.alone)
-                self.dual = duals(self.state, value, exact, self.alone)
+            left, short = grow(s, rows.astype(np.int32), self.alone, most)
+        lost = len(short) < len(left) or int(s.counts[3]) > SCANS * n
+        if len(left) and lost and fits:
+            self._augment_whole(left)
         elif len(left):
             self.stuck.append(left)
             short = np.unique(short)
             self._lengthen(short)
             self.scorer.again(self._filled(short))
 
+    def _augment_whole(self, rows: np.ndarray) -> None:
+        """Assign `rows` along paths with all scores at hand."""
+        s, value = self.state, self.scorer.every()
+        paired = np.flatnonzero(s.target >= 0)
+        s.own[paired] = value[paired, s.target[paired]]
+        with self.work.bidding():
+            augment(s, rows.astype(np.int32), value, self.alone)
+            self.dual = duals(s, value, self.alone)
+
     def _whole_fits(self, rows: int) -> bool:
-        return 9 * rows * len(self.state.price) <= self.room
+        """Whether all scores of so many rows fit, beside the vectors that they are made of."""
+        s = self.state
+        return 9 * rows * len(s.price) + 8 * s.y.size <= self.room
 
     def _lengthen(self, rows: np.ndarray) -> None:
         """Make room for lists twice as long, if not for all columns."""

@@ -95,8 +95,10 @@ def exchange(s, root, end_row, end, from_row, from_value):
 
 
 @compiled
-def grow(s, roots, may_stay_alone):  # noqa: PLR0915 (compiled as one loop)
+def grow(s, roots, may_stay_alone, most_edges):  # noqa: PLR0915 (compiled as one loop)
     """Give each of `roots` a column, or nothing, along a shortest path of exchanges.
+
+    After `most_edges` looks at an edge all trees stop where they are.
 
     Returns the roots that got none, and the rows whose lists were too short to tell.
     """
@@ -112,8 +114,8 @@ def grow(s, roots, may_stay_alone):  # noqa: PLR0915 (compiled as one loop)
     released = np.empty(m, np.int32)
     left, n_left = np.empty(roots.shape[0], np.int32), 0
     short, n_short = np.empty(roots.shape[0], np.int32), 0
-    now, growing, planted = 0.0, roots.shape[0], 0
-    while growing > 0:
+    now, growing, planted, edges = 0.0, roots.shape[0], 0, 0
+    while growing > 0 and edges < most_edges:
         # a row to scan: a root still to be planted, else the owner of the next column
         if planted < roots.shape[0]:
             scan = roots[planted]
@@ -123,6 +125,7 @@ def grow(s, roots, may_stay_alone):  # noqa: PLR0915 (compiled as one loop)
                 worth[scan] = max(worth[scan], 0.0)
             depth[scan], tree[scan], last[scan] = 0.0, scan, scan
         else:
+            edges += 1
             size = pop(heap, size)
             key, i, c = heap[0][size], heap[1][size], heap[2][size]
             if tree[i] == AWAY:
@@ -180,6 +183,7 @@ def grow(s, roots, may_stay_alone):  # noqa: PLR0915 (compiled as one loop)
             depth[scan], worth[scan] = now, s.own[scan] - s.price[end]
             tree[scan], following[last[root]], last[root] = root, scan, scan
         s.counts[3] += 1
+        edges += s.length[scan]
         if may_stay_alone:
             heap, size = push(heap, size, depth[scan] + worth[scan], scan, ALONE)
         if s.tau[scan] > -np.inf:
@@ -193,4 +197,16 @@ def grow(s, roots, may_stay_alone):  # noqa: PLR0915 (compiled as one loop)
                 heap, size = push(heap, size, at, scan, c)
             elif chain[c] == LOOSE:
                 chain[c], parked[j], lister[c] = parked[j], c, scan
+    if growing > 0:
+        for place in range(roots.shape[0]):
+            i = roots[place]
+            if place < planted and tree[i] != i:
+                continue
+            left[n_left] = i
+            n_left += 1
+            r = following[i]
+            while r != LAST:
+                s.price[s.target[r]] += max(now - depth[r], 0.0)
+                r = following[r]
+        chain[:] = LOOSE
     return left[:n_left], short[:n_short]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import os
 import time
 
+import psutil
 import torch
 
 from saematch.assignment.filtering import Precision
@@ -16,14 +16,7 @@ WORTHWHILE = 1.5  # times faster that a bfloat16 product must be
 
 def available_memory() -> int:
     """Bytes that can be taken without swapping."""
-    try:
-        with open("/proc/meminfo") as lines:
-            for line in lines:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return psutil.virtual_memory().available
 
 
 @functools.cache

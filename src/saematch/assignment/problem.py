@@ -49,6 +49,7 @@ def problem(
     the offsets float64.
     """
     offset_dtype = dtype or torch.float64
+    x, y = real_tensor(x, "x"), real_tensor(y, "y")
     dtype = dtype or _smallest(x, y)
     x = _real(x, "x", 2, dtype)
     y = _real(y, "y", 2, dtype).to(x.device)
@@ -65,16 +66,35 @@ def problem(
     )
 
 
-def _smallest(*parts: Matrix) -> torch.dtype:
+def _smallest(*parts: Tensor) -> torch.dtype:
     small = (torch.float16, torch.bfloat16, torch.float32)
-    all_small = all(torch.as_tensor(part).dtype in small for part in parts)
-    return torch.float32 if all_small else torch.float64
+    return torch.float32 if all(part.dtype in small for part in parts) else torch.float64
+
+
+def real_tensor(values: Tensor | np.ndarray | float, name: str) -> Tensor:
+    """A tensor of real numbers, of arrays in whatever order of axes and bytes."""
+    if not isinstance(values, Tensor):
+        try:
+            values = np.asarray(values)
+        except (TypeError, ValueError) as error:
+            raise SaematchError(
+                f"{name} is a {type(values).__name__}; a tensor or an array of real numbers is "
+                "needed"
+            ) from error
+        if values.dtype.kind not in "iuf":
+            raise SaematchError(f"{name} is an array of {values.dtype}; real numbers are needed")
+        plain = values.dtype in (np.float16, np.float32)
+        dtype = values.dtype.newbyteorder("=") if plain else np.float64
+        # torch takes no steps backwards, and nothing that is not to be written to without a word
+        return torch.from_numpy(np.require(values, dtype, ["C", "W"]))
+    tensor = values.detach()
+    if tensor.is_complex() or tensor.dtype == torch.bool:
+        raise SaematchError(f"{name} is {tensor.dtype}; real numbers are needed")
+    return tensor
 
 
 def _real(values: Tensor | np.ndarray, name: str, ndim: int, dtype: torch.dtype) -> Tensor:
-    tensor = torch.as_tensor(values).detach()
-    if tensor.is_complex():
-        raise SaematchError(f"{name} is {tensor.dtype}; real numbers are needed")
+    tensor = real_tensor(values, name)
     if tensor.ndim != ndim:
         raise SaematchError(f"{name} has shape {tuple(tensor.shape)}; {ndim} dimensions are needed")
     tensor = tensor.to(dtype)

@@ -15,6 +15,7 @@ from torch import Tensor
 from saematch.assignment.filtering import Bound, Filter
 from saematch.assignment.selection import select, take_some
 from saematch.assignment.state import State, score_rows
+from saematch.assignment.ties import classes
 from saematch.assignment.whole import upper_bounds
 from saematch.assignment.work import Work
 
@@ -89,6 +90,20 @@ class Scorer:
             raw = self._product(rows) if self.kept is None else self.kept[rows]
             numbers = np.arange(rows.start, rows.stop)
             self._spread(len(numbers), functools.partial(fill, raw=raw, numbers=numbers))
+
+    def every(self) -> np.ndarray:
+        """All scores; of features that are the same, the same to the last bit."""
+        s = self.state
+        rows, row_of = np.unique(classes(s.x, s.row_offset), return_inverse=True)
+        columns, column_of = np.unique(classes(s.y, s.column_offset), return_inverse=True)
+        y, offset = s.y[columns].astype(np.float64).T, s.column_offset[columns]
+        out = np.empty((len(s.target), len(s.price)))
+        for start in range(0, len(rows), self.block):
+            some = rows[start : start + self.block]
+            scores = s.x[some].astype(np.float64) @ y + s.row_offset[some, None] + offset
+            which = np.flatnonzero((row_of >= start) & (row_of < start + self.block))
+            out[which] = scores[row_of[which] - start][:, column_of]
+        return out
 
     def whole(self, rows: np.ndarray) -> np.ndarray:
         """All exact scores of `rows`."""

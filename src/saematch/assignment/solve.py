@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from typing import Literal, get_args
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from saematch.assignment.filtering import Precision
-from saematch.assignment.problem import Matrix, Vector, problem
+from saematch.assignment.problem import Matrix, Vector, problem, real_tensor
 from saematch.assignment.result import Assignment, Kind
 from saematch.assignment.work import Progress
 from saematch.errors import SaematchError
@@ -64,8 +63,8 @@ def assign(
     **Returns:** an `Assignment`, on the CPU: targets, scores, duals, and the gap that bounds what
     any other assignment could gain.
 
-    **Raises:** `SaematchError` for NaN or infinite entries, shapes that do not fit, an unknown
-    kind, scores beyond float64, and a memory limit that is too small.
+    **Raises:** `SaematchError` for entries that are NaN, infinite or no real numbers, shapes that
+    do not fit, an unknown kind, scores beyond float64, and a memory limit that is too small.
 
     **References:** Bertsekas, "Network Optimization" (1998), for auctions and duals; Jonker and
     Volgenant, Computing 38 (1987), for bidding without a least increment and augmenting paths.
@@ -128,7 +127,8 @@ def _costs(
         return None
     out = []
     for name, cost, size in (("row_cost", row_cost, n), ("column_cost", column_cost, m)):
-        values = torch.as_tensor(0.0 if cost is None else cost, dtype=torch.float64).detach().cpu()
+        cost = 0.0 if cost is None else cost
+        values = real_tensor(cost, name).double().cpu()
         values = values.expand(size) if values.ndim == 0 else values
         if values.shape != (size,):
             raise SaematchError(

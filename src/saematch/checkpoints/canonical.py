@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from saematch.errors import SaematchError
 from saematch.sae import SAE, Conventions
 
 
@@ -26,8 +27,16 @@ class Weights:
 
         W_enc' = factor W_enc, W_dec' = W_dec / factor_out, b_dec' = b_dec / factor_out; features
         keep their scale. `factor_out` is `factor` unless the output has a scale of its own.
+
+        Raises:
+            SaematchError: a factor that is not above 0.
         """
         factor_out = factor if factor_out is None else factor_out
+        for scale in (factor, factor_out):
+            if not 0 < scale < float("inf"):
+                raise SaematchError(
+                    f"an input or output scale of {scale:.6g}, expected a finite number above 0"
+                )
         self.W_enc = self.W_enc * factor
         self.W_dec = self.W_dec / factor_out
         self.b_dec = self.b_dec / factor_out
@@ -41,6 +50,16 @@ class Weights:
         self.W_dec = self.W_dec / scale[:, None]
         if self.threshold is not None:
             self.threshold = self.threshold * scale
+
+    def take_out_mean(self, centred: bool) -> None:
+        """Takes in that the SAE sees `x - mean(x)`, the mean over the dimensions of x.
+
+        With P = I - 11^T/d: W_enc' = P W_enc; where b_dec is subtracted from the centred input,
+        which is not b_dec's own centring, b_enc' = b_enc - (b_dec - P b_dec) W_enc.
+        """
+        if centred:
+            self.b_enc = self.b_enc - self.b_dec.mean() * self.W_enc.sum(dim=0)
+        self.W_enc = without_mean(self.W_enc)
 
     def unwhiten(
         self,
@@ -80,6 +99,11 @@ class Weights:
             selection_scale=selection_scale,
             frequency=frequency,
         )
+
+
+def without_mean(matrix: Float[Tensor, "d_in n"]) -> Float[Tensor, "d_in n"]:
+    """`(I - 11^T/d) matrix`: what `matrix` makes of an input is then blind to the input's mean."""
+    return matrix - matrix.mean(dim=0)
 
 
 def from_gated(

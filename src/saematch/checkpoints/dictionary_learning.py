@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
 
 from saematch.checkpoints.canonical import Weights, from_gated
 from saematch.checkpoints.checkpoint import Checkpoint
-from saematch.checkpoints.sites import parse_hook
-from saematch.sae import SAE, Activation
+from saematch.checkpoints.sites import guess_site, hook_name, parse_hook
+from saematch.sae import SAE, Activation, Site
 
 NAME = "dictionary_learning"
+_TOP_K = re.compile(r"top_?k", re.IGNORECASE)
+# classes without a selection, whose tensors tell them apart
+_CLASSES = ("AutoEncoder", "AutoEncoderNew", "GatedAutoEncoder", "JumpReluAutoEncoder")
 _LINEAR = ("encoder.weight", "decoder.weight")
 
 
@@ -56,9 +60,7 @@ def read(checkpoint: Checkpoint) -> SAE:
             "a JumpAutoEncoder, which adds its jump to active features", "a JumpReLU SAE"
         )
     weights, centred, activation = _weights(checkpoint)
-    k = int(checkpoint.scalar("k")) if checkpoint.has("k") else None
-    if activation == "topk":
-        activation = _top_k(checkpoint, weights, word)
+    activation, k = _activation(checkpoint, trainer, weights, activation)
     factor = checkpoint.number(checkpoint.tensors.extras, "norm_factor")
     norm = checkpoint.tensors.extras.get("norm_factor")
     if isinstance(norm, torch.Tensor) and norm.numel() == 1:
@@ -70,9 +72,10 @@ def read(checkpoint: Checkpoint) -> SAE:
         if weights.threshold is not None:
             weights.threshold = weights.threshold * factor
         checkpoint.note(f"an interrupted run: biases were scaled by its norm_factor {factor:.4g}")
-    hook = trainer.get("submodule_name")
-    layer = trainer.get("layer")
-    site = checkpoint.site(_hook(checkpoint, hook, layer))
+    site = _site(checkpoint, trainer)
+    # a top-k per token keeps its threshold for other uses
+    selects = ("threshold",) if "topk" in activation else ()
+    checkpoint.left_out("k", "group_sizes", "norm_factor", *selects)
     return weights.sae(
         checkpoint.conventions(
             NAME,
@@ -105,7 +108,8 @@ def _weights(checkpoint: Checkpoint) -> tuple[Weights, bool, Activation]:
             read("b_dec", d_in),
         )
         # a matryoshka has one threshold, JumpReLU one per feature and no centring
-        if checkpoint.has("k") or checkpoint.tensors.shape("threshold") == ():
+        scalar = checkpoint.has("threshold") and checkpoint.tensors.shape("threshold") == ()
+        if checkpoint.has("k") or scalar or not checkpoint.has("threshold"):
             return weights, True, "topk"
         weights.threshold = read("threshold", d_sae)
         return weights, False, "jumprelu"
@@ -131,10 +135,55 @@ def _weights(checkpoint: Checkpoint) -> tuple[Weights, bool, Activation]:
     return weights, bias != "decoder.bias", "topk" if checkpoint.has("k") else "relu"
 
 
-def _top_k(checkpoint: Checkpoint, weights: Weights, word: str) -> Activation:
+def _activation(
+    checkpoint: Checkpoint, trainer: dict[str, Any], weights: Weights, told: Activation
+) -> tuple[Activation, int | None]:
+    """What the class does, where the tensors tell no more than `told`; and k."""
+    word = str(trainer.get("dict_class", ""))
+    words = f"{word} {trainer.get('trainer_class', '')}".strip()
+    if told == "topk" or (told == "relu" and _selects(words, trainer)):
+        k = _k(checkpoint, trainer)
+        activation = _top_k(checkpoint, weights, words)
+        if k is None and activation != "jumprelu":
+            raise checkpoint.error(
+                f"{words or 'a top-k SAE'} without a k, in the tensors or in config.json",
+                "k, the number of features kept per token",
+            )
+        return activation, k
+    if told == "relu" and word in ("GatedAutoEncoder", "JumpReluAutoEncoder"):
+        raise checkpoint.error(
+            f"dict_class {word}, but it holds {checkpoint.tensors.describe()}", "its tensors"
+        )
+    if word and word not in _CLASSES:
+        checkpoint.note(f"unknown dict_class {word!r}: read by its tensors, as {told}")
+    elif not words and told == "relu" and checkpoint.has("b_dec"):
+        checkpoint.note(
+            "guessed: ReLU; the names are those of the library's top-k classes, whose k may be in "
+            "a config.json that is not there"
+        )
+    return told, None
+
+
+def _selects(words: str, trainer: dict[str, Any]) -> bool:
+    """Whether a config says top-k: by the class, or where none is named, by a k."""
+    return bool(_TOP_K.search(words)) or (not words and bool(trainer.get("k")))
+
+
+def _k(checkpoint: Checkpoint, trainer: dict[str, Any]) -> int | None:
+    """The state dict's k, or else that of config.json, where alone it was until 2024-12-22."""
+    stated = checkpoint.number(trainer, "k")
+    if not checkpoint.has("k"):
+        return checkpoint.whole("k", stated) if stated else None
+    k = checkpoint.whole("k", checkpoint.scalar("k"))
+    if stated and stated != k:
+        checkpoint.note(f"config.json says k = {stated}, the file k = {k}, which is taken")
+    return k
+
+
+def _top_k(checkpoint: Checkpoint, weights: Weights, words: str) -> Activation:
     """Top-k per token, or a threshold where the class selects over batches in training."""
-    batch = "Batch" in word or checkpoint.has("group_sizes")
-    if not word and not batch:
+    batch = "Batch" in words or checkpoint.has("group_sizes")
+    if not words and not batch:
         checkpoint.note("guessed: top-k per token (no config.json tells it from BatchTopK)")
     if not batch:
         return "topk"
@@ -146,15 +195,24 @@ def _top_k(checkpoint: Checkpoint, weights: Weights, word: str) -> Activation:
     return "jumprelu"
 
 
-def _hook(checkpoint: Checkpoint, submodule: str | None, layer: int | None) -> str | None:
+def _site(checkpoint: Checkpoint, trainer: dict[str, Any]) -> Site | None:
+    """What the config says of the place: the submodule's name, in words, and the layer."""
+    submodule, layer = trainer.get("submodule_name"), trainer.get("layer")
     if submodule and parse_hook(submodule).layer is not None:
-        return submodule
-    if submodule and layer is not None:
-        for kind in ("resid_pre", "resid_mid", "resid_post", "mlp_out", "attn_out"):
-            if kind in submodule:
-                return f"blocks.{layer}.hook_{kind}"
+        return parse_hook(submodule)
+    if checkpoint.facts.overrides.get("hook_name"):
+        return checkpoint.site()
     if layer is None:
-        return None
-    guess = submodule or "its output, as the library's trainers do by default"
-    checkpoint.note(f"guessed: the SAE reads the residual stream after layer {layer} ({guess})")
-    return f"blocks.{layer}.hook_resid_post"
+        return checkpoint.site()
+    told = guess_site(f"{submodule}/layer_{layer}") if submodule else guess_site(checkpoint.path)
+    if told is not None and told.layer not in (None, layer):
+        checkpoint.note(f"config.json says layer {layer}, the path layer {told.layer}")
+    kind = told.kind if told is not None and told.layer is not None else "other"
+    guessed = kind == "other"
+    hook = hook_name("resid_post" if kind == "other" else kind, layer)
+    if guessed:
+        why = submodule or "its output, as the library's trainers do by default"
+        checkpoint.note(f"guessed: the SAE reads the residual stream after layer {layer} ({why})")
+    elif not submodule:
+        checkpoint.note(f"guessed from config.json's layer and the path: site {hook}")
+    return parse_hook(hook)

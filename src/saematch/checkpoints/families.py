@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from saematch.checkpoints import (
+    circuit_tracer,
     dictionary_learning,
     gemma_scope,
     gemma_scope_2,
     goodfire,
     llama_scope,
     llamascopium,
+    nanda,
     openai,
     plain,
     qwen_scope,
@@ -29,6 +31,8 @@ for _module in (
     goodfire,
     qwen_scope,
     dictionary_learning,
+    nanda,
+    circuit_tracer,
     plain,
 ):
     FAMILIES.register(Family(_module.NAME, _module.detect, _module.read))

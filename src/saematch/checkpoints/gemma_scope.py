@@ -6,10 +6,10 @@ import re
 
 from saematch.checkpoints.canonical import Weights
 from saematch.checkpoints.checkpoint import Checkpoint
-from saematch.checkpoints.sites import hook_name
 from saematch.sae import SAE, Site
 
 NAME = "gemma_scope"
+_EMBEDDING = Site("hook_embed")
 
 
 def detect(checkpoint: Checkpoint) -> bool:
@@ -40,25 +40,40 @@ def read(checkpoint: Checkpoint) -> SAE:
         b_dec=checkpoint.read(named["b_dec"], d_out),
         threshold=checkpoint.read(named["threshold"], d_sae),
     )
-    site = checkpoint.site()
-    if site is not None and site.kind == "mlp_in" and site.layer is not None:
-        hook = f"blocks.{site.layer}.ln2.hook_normalized"
-        site = Site(hook, "mlp_in", site.layer, hook_name("mlp_out", site.layer))
-    if "/embedding/" in checkpoint.path:
-        site = Site("hook_embed")
+    site, factor = _site(checkpoint), None
+    if site is not None and site.hook == _EMBEDDING.hook:
+        factor = d_in**-0.5
+        weights.scale_input(factor)
         checkpoint.note(
-            "an embedding SAE: trained on embeddings before Gemma multiplies them by sqrt(d_model)"
+            "an embedding SAE, trained on embeddings before Gemma multiplies them by "
+            "sqrt(d_model): its weights were brought to the scale in which they enter the stream"
         )
+    checkpoint.left_out()
     return weights.sae(
         checkpoint.conventions(
             NAME,
             named["w_dec"],
             activation="jumprelu",
+            norm_factor=factor,
             architecture="jumprelu",
             site=site,
             model=_model(checkpoint),
         )
     )
+
+
+def _site(checkpoint: Checkpoint) -> Site | None:
+    words = re.findall(r"(?:^|/)(embedding(?![a-z])|layer_\d)", checkpoint.path)
+    if words and words[-1] == "embedding":
+        return _EMBEDDING
+    site = checkpoint.site()
+    if site is None or site.kind != "mlp_in" or site.layer is None:
+        return site
+    # its transcoders read behind the norm, but before the norm's gain
+    checkpoint.notes.pop()
+    hook = f"blocks.{site.layer}.ln2.hook_normalized"
+    checkpoint.note(f"guessed from the path: site {hook}")
+    return Site(hook, "mlp_in", site.layer, site.hook_out)
 
 
 def _model(checkpoint: Checkpoint) -> str | None:

@@ -22,11 +22,8 @@ def read(checkpoint: Checkpoint) -> SAE:
         b_enc=checkpoint.read("encoder_linear.bias", d_sae),
         b_dec=checkpoint.read("decoder_linear.bias", d_in),
     )
-    site = checkpoint.site()
-    if site is not None and site.kind == "other":
-        checkpoint.notes.pop()
-        site = checkpoint.site(f"blocks.{site.layer}.hook_resid_post")
-        checkpoint.note(f"guessed from the file's name: site {site}")
+    site = checkpoint.stream_site()
+    checkpoint.left_out()
     return weights.sae(
         checkpoint.conventions(
             NAME, "decoder_linear.weight", activation="relu", architecture="relu", site=site

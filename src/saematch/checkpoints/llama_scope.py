@@ -14,6 +14,7 @@ from saematch.checkpoints.checkpoint import Checkpoint
 from saematch.sae import SAE
 
 NAME = "llama_scope"
+_NORMS = "dataset_average_activation_norm."
 
 
 def detect(checkpoint: Checkpoint) -> bool:
@@ -96,17 +97,19 @@ def assemble(
             f"norm_activation {mode!r}", "'dataset-wise', 'token-wise' or 'inference'"
         )
     hook, hook_out = config.get("hook_point_in"), config.get("hook_point_out")
+    site = checkpoint.site(hook, None if hook_out == hook else hook_out)
+    checkpoint.left_out(*(n for n in checkpoint.tensors.names if n.startswith(_NORMS)))
     return weights.sae(
         checkpoint.conventions(
             family,
             stored,
             activation=word,
-            k=int(config["top_k"]) if "topk" in word else None,
+            k=config["top_k"] if "topk" in word else None,
             centred=bool(config.get("apply_decoder_bias_to_pre_encoder", False)),
             normalisation=normalisation,
             norm_factor=factor,
             architecture=word,
-            site=checkpoint.site(hook, None if hook_out == hook else hook_out),
+            site=site,
             model=config.get("model_name"),
         ),
         selection_scale=selection,
@@ -120,7 +123,7 @@ def _fold_dataset_norm(
     found: dict[str, float | None] = {}
     for side in ("in", "out"):
         hook = config.get(f"hook_point_{side}")
-        name = f"dataset_average_activation_norm.{hook}"
+        name = f"{_NORMS}{hook}"
         found[side] = norms.get(side, norms.get(hook))
         if found[side] is None and name in checkpoint.tensors:
             found[side] = checkpoint.scalar(name)

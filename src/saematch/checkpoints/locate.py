@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import difflib
-import json
-from dataclasses import dataclass, field
+import os
+import re
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+
+import yaml
 
 from saematch import shipped
 from saematch.checkpoints import saelens_registry
 from saematch.checkpoints.checkpoint import Facts
-from saematch.checkpoints.names import HubName, parse_hub
+from saematch.checkpoints.names import FORMS, HubName, parse_address, parse_hub
+from saematch.checkpoints.shards import INDEX, index_of, joined, parts_of
 from saematch.checkpoints.sites import natural_key, parse_hook
 from saematch.checkpoints.sources import HubSource, LocalSource, ShippedSource, Source
-from saematch.checkpoints.tensors import SUFFIXES
+from saematch.checkpoints.tensors import SUFFIXES, Tensors
 from saematch.errors import CheckpointError
+from saematch.foreign import one_line, parsing, read_json, read_text, regular
 
 PREFERRED = (
     "sae_weights.safetensors",
@@ -25,10 +30,21 @@ PREFERRED = (
     "checkpoints/final.safetensors",
     "checkpoints/pruned.safetensors",
 )
-CONFIGS = ("cfg.json", "config.json", "hyperparams.json", "activation_scaler.json")
+CONFIGS = (
+    "cfg.json",
+    "config.json",
+    "config.yaml",
+    "hyperparams.json",
+    "activation_scaler.json",
+)
+# how huggingface_hub lays out its cache
+_CACHED = re.compile(r"models--([^/]+?)--([^/]+)/snapshots/[^/]+/(.+)")
+_YAML_BYTES = 1 << 20
 BESIDE = ("sparsity.safetensors", "activation_whitening.safetensors")
-# of training runs: never an SAE's own weights
-_OTHER = ("state", "optimizer", "scheduler", *(Path(name).stem for name in BESIDE))
+_LONGEST = 4096  # letters of a path
+_BESIDE = tuple(Path(name).stem for name in BESIDE)
+# of training runs: never an SAE's own weights, though its state dict may be called that
+_OTHER = re.compile("|".join((r"state(?!_?dict)", "optimizer", "scheduler", *_BESIDE)))
 
 
 @dataclass(frozen=True)
@@ -43,6 +59,25 @@ class Location:
     @property
     def name(self) -> str:
         return self.source.name(self.inner)
+
+    def tensors(self) -> Tensors:
+        """The tensors of the weights file, or of the shards that its index joins.
+
+        Raises:
+            CheckpointError: as `Tensors`; or an index that lists what is not there.
+        """
+        path, label = self.source.fetch(self.weights), self.source.name(self.weights)
+        if not self.weights.endswith(INDEX):
+            return Tensors(path, label)
+        folder, parts = _parent(self.weights), parts_of(path, label)
+        there = set(self.source.listdir(folder)[1])
+        if missing := sorted({*parts.values()} - there):
+            raise CheckpointError(
+                f"{label}: {missing[0]}, one of its {len({*parts.values()})} shards, is not there"
+            )
+        files = {part: self.source.fetch(_join(folder, part)) for part in {*parts.values()}}
+        whole = path.with_name(path.name.removesuffix(INDEX))
+        return Tensors(whole, label, {name: files[part] for name, part in parts.items()})
 
     def configs(self) -> dict[str, dict]:
         """The JSON files beside the weights, by name; a run's own as `../config.json`.
@@ -69,18 +104,28 @@ class Location:
         return {n: self.source.fetch(p) for n, p in places.items() if _is_file(self.source, p)}
 
     def _json(self, inner: str) -> dict:
-        try:
-            content = json.loads(self.source.fetch(inner).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise CheckpointError(
-                f"{self.source.name(inner)}: not valid JSON ({error}); expected a config"
-            ) from error
+        if inner.endswith(".yaml"):
+            return self._yaml(inner)
+        label = self.source.name(inner)
+        content = read_json(self.source.fetch(inner), label, CheckpointError)
         if not isinstance(content, dict):
             raise CheckpointError(
-                f"{self.source.name(inner)}: found a JSON {type(content).__name__}, expected an "
-                "object"
+                f"{label}: found a JSON {type(content).__name__}, expected an object"
             )
         return content
+
+    def _yaml(self, inner: str) -> dict:
+        """A YAML file's content; of one that cannot be read, nothing: it may be of anything."""
+        path, name = self.source.fetch(inner), self.source.name(inner)
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        try:
+            if regular(path, name, CheckpointError).st_size > _YAML_BYTES:
+                return {}
+            with parsing(name, error=CheckpointError, say="not valid YAML"):
+                content = yaml.load(read_text(path, name, CheckpointError), Loader=loader)
+        except CheckpointError:
+            return {}
+        return content if isinstance(content, dict) else {}
 
 
 def locate(name: str, revision: str | None = None) -> Location:
@@ -89,37 +134,52 @@ def locate(name: str, revision: str | None = None) -> Location:
     Raises:
         CheckpointError: nothing is there, or more than one SAE; what there is, is listed.
     """
+    if (shown := one_line(name)) != name:
+        raise CheckpointError(
+            f"{shown[:200]}: a name with control characters, or not in UTF-8; rename it"
+        )
+    if len(name) > _LONGEST:
+        raise CheckpointError(f"{name[:60]}...: a name of {len(name):,} letters; it is {FORMS}")
     local = _local(name)
     if local is not None:
         source, inner = local
         if inner == "" or find(source, inner) is not None or parse_hub(name) is None:
-            return resolve(source, inner)
+            return _registered(resolve(source, inner))
     if _is_path(name):
         if local is not None:
             raise _missing(*local)
         raise CheckpointError(f"{name}: no such file or folder")
     if name.startswith(shipped.PREFIX):
         return resolve(ShippedSource(), shipped.path(name.removeprefix(shipped.PREFIX)).name)
-    if ":" in name:
+    # folders in a repository may have colons in their names, releases have no slashes
+    if "/" not in name.partition(":")[0] and ":" in name and parse_address(name) is None:
         entry = saelens_registry.lookup(name)
         hub = HubName(entry.hub.repo, revision, entry.hub.inner)
         return resolve(HubSource(hub), hub.inner, entry.facts)
-    hub = parse_hub(name)
+    hub = parse_address(name) or parse_hub(name)
     if hub is None:
-        if name in shipped.names():
-            raise CheckpointError(f"{name}: no such file; did you mean {shipped.PREFIX}{name}?")
-        if saelens_registry.available() and "/" not in name:
+        if saelens_registry.is_release(name):
             saelens_registry.lookup(name)
-        raise CheckpointError(
-            f"{name}: no such file or folder, and not of the form org/repo/path or release:sae_id"
-        )
+        raise _no_name(name)
     if revision and hub.revision and revision != hub.revision:
         raise CheckpointError(f"{name}: it names a revision, and revision={revision!r} another")
     hub = HubName(hub.repo, hub.revision or revision, hub.inner)
     source = HubSource(hub)
     if find(source, hub.inner) is None and (entry := saelens_registry.alias(hub)):
         return resolve(source, entry.hub.inner, entry.facts)
-    return resolve(source, hub.inner)
+    return _registered(resolve(source, hub.inner), hub.repo)
+
+
+def _registered(location: Location, repo: str | None = None) -> Location:
+    """The same with what SAELens' registry knows of a file of `repo`, or of a hub cache."""
+    weights = location.weights
+    if repo is None:
+        found = _CACHED.search(location.source.name(weights))
+        if found is None:
+            return location
+        repo, weights = f"{found[1]}/{found[2]}", found[3]
+    entry = saelens_registry.known(repo, weights)
+    return replace(location, facts=entry.facts) if entry else location
 
 
 def resolve(source: Source, inner: str, facts: Facts | None = None) -> Location:
@@ -133,8 +193,8 @@ def resolve(source: Source, inner: str, facts: Facts | None = None) -> Location:
         raise _missing(source, inner)
     facts = facts or Facts()
     if _is_file(source, place):
-        return Location(source, place, place, facts)
-    weights = weights_in(source, place)
+        return Location(source, index_of(place, _files_beside(source, place)), place, facts)
+    weights = weights_in(source, place) or _odd_one(source, place)
     if weights is None:
         raise _no_weights(source, place)
     return Location(source, weights, place, facts)
@@ -170,7 +230,7 @@ def weights_in(source: Source, folder: str) -> str | None:
     for name in PREFERRED:
         if name in files or ("checkpoints" in folders and name in inside):
             return _join(folder, name)
-    found = [f for f in files if PurePosixPath(f).suffix in SUFFIXES and not _is_other(f)]
+    found = _weights(files)
     if len(found) > 1:
         shown = ", ".join(sorted(found, key=natural_key)[:6])
         raise CheckpointError(
@@ -183,7 +243,7 @@ def folders_of(source: Source, folder: str = "", depth: int = 4) -> list[str]:
     """Every SAE below `folder`, which holds none itself, in natural order: folders, or files."""
     found: list[str] = []
     folders, files = source.listdir(folder)
-    weights = [f for f in files if PurePosixPath(f).suffix in SUFFIXES and not _is_other(f)]
+    weights = _weights(files)
     if len(weights) > 1:
         found += [_join(folder, name) for name in weights]
     for name in folders:
@@ -199,25 +259,51 @@ def folders_of(source: Source, folder: str = "", depth: int = 4) -> list[str]:
     return sorted(found, key=natural_key)
 
 
+def _weights(files: list[str]) -> list[str]:
+    """The files that may be an SAE each; shards stand behind the index that joins them."""
+    found = [f for f in files if _is_weights(f) and not _OTHER.search(PurePosixPath(f).stem)]
+    return joined(found, files)
+
+
+def _odd_one(source: Source, folder: str) -> str | None:
+    """The one weights file of a folder without any other, whatever its name makes of it."""
+    folders, files = source.listdir(folder)
+    found = [f for f in files if _is_weights(f) and PurePosixPath(f).stem not in _BESIDE]
+    return _join(folder, found[0]) if len(found) == 1 and not folders else None
+
+
 def _local(name: str) -> tuple[LocalSource, str] | None:
     """The longest part of `name` that exists on disk, and the rest."""
-    path = Path(name).expanduser()
+    # of a name that no file can have, os.path says that it does not exist; pathlib raises
+    path = Path(os.path.expanduser(name))
     if path.name in ("", ".."):
-        path = path.resolve()
+        path = Path(os.path.realpath(path))
     # a folder above the SAE's own, where a run keeps its config
-    if path.is_file():
+    if os.path.lexists(path) and not os.path.isdir(path):
         above = path.parent.parent
         return LocalSource(above), path.relative_to(above).as_posix()
-    if path.is_dir():
+    if os.path.isdir(path):
         return LocalSource(path.parent), path.name
     for parent in path.parents:
-        if parent.is_dir() and parent != Path() and parent != Path(parent.anchor):
+        if os.path.isdir(parent) and parent != Path() and parent != Path(parent.anchor):
             return LocalSource(parent), path.relative_to(parent).as_posix()
     return None
 
 
 def _is_path(name: str) -> bool:
-    return name.startswith(("/", "./", "../", "~")) or name in (".", "..", "")
+    windows = re.match(r"[A-Za-z]:[\\/]", name) is not None
+    return windows or name.startswith(("/", "./", "../", "~")) or name in (".", "..", "")
+
+
+def _no_name(name: str) -> CheckpointError:
+    """What to type instead of a name of no known form."""
+    ships = shipped.names()
+    if name in ships:
+        return CheckpointError(f"{name}: no such file; did you mean {shipped.PREFIX}{name}?")
+    close = difflib.get_close_matches(name, ships, n=3, cutoff=0.5)
+    meant = ", ".join(shipped.PREFIX + one for one in close)
+    nearest = f"; nearest of those that ship: {meant}" if meant else ""
+    return CheckpointError(f"{name}: no such file or folder; a name is {FORMS}{nearest}")
 
 
 def _missing(source: Source, inner: str) -> CheckpointError:
@@ -259,8 +345,12 @@ def _is_folder(source: Source, inner: str) -> bool:
     return PurePosixPath(inner).name in source.listdir(_parent(inner))[0]
 
 
-def _is_other(file: str) -> bool:
-    return any(word in PurePosixPath(file).stem for word in _OTHER)
+def _is_weights(file: str) -> bool:
+    return PurePosixPath(file).suffix in SUFFIXES
+
+
+def _files_beside(source: Source, inner: str) -> list[str]:
+    return source.listdir(_parent(inner))[1]
 
 
 def _parent(inner: str) -> str:

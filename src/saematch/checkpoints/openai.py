@@ -27,7 +27,7 @@ def read(checkpoint: Checkpoint) -> SAE:
         raise checkpoint.error(
             f"activation {word!r} {dict(state)}", "'ReLU', or 'TopK' with ReLU after it"
         )
-    k = int(state["k"]) if word == "TopK" else None
+    k = state["k"] if word == "TopK" else None
     if k:
         checkpoint.note(
             "inputs are layer-normalised per token: weights of different layers are not in one "
@@ -45,6 +45,8 @@ def read(checkpoint: Checkpoint) -> SAE:
         b_enc=checkpoint.read("latent_bias", d_sae),
         b_dec=checkpoint.read("pre_bias", d_in),
     )
+    site = checkpoint.site()
+    checkpoint.left_out("stats_last_nonzero")
     return weights.sae(
         checkpoint.conventions(
             NAME,
@@ -54,6 +56,6 @@ def read(checkpoint: Checkpoint) -> SAE:
             centred=True,
             normalisation="layer_norm" if k else "none",
             architecture=word,
-            site=checkpoint.site(),
+            site=site,
         )
     )

@@ -157,9 +157,10 @@ def _activation(
         checkpoint.note("guessed: JumpReLU, because there are thresholds")
         return "jumprelu", None
     k = checkpoint.scalar(found["k"]) if "k" in found else None
-    k = k or checkpoint.number(config, "k", "top_k")
-    if k:
-        checkpoint.note(f"guessed: top-k with k = {int(k)}, because a k is there")
-        return "topk", int(k)
+    k = checkpoint.number(config, "k", "top_k") if k is None else k
+    if k is not None:
+        k = checkpoint.whole("k", k)
+        checkpoint.note(f"guessed: top-k with k = {k}, because a k is there")
+        return "topk", k
     checkpoint.note("guessed: ReLU, because there are neither thresholds nor a k")
     return "relu", None

@@ -19,9 +19,11 @@ def detect(checkpoint: Checkpoint) -> bool:
     if set(checkpoint.tensors.names) - {"W_enc", "W_dec", "b_enc", "b_dec"}:
         return False
     d_sae, d_in = checkpoint.size("b_enc"), checkpoint.size("b_dec")
-    turned = checkpoint.tensors.shape("W_enc") == (d_sae, d_in)
+    if checkpoint.tensors.shape("W_enc") != (d_sae, d_in):
+        return False
     named = re.fullmatch(r"layer\d+\.sae\.pt", checkpoint.file) is not None
-    return turned and (named or d_sae != d_in)
+    # other files may lie this way too; those of a path that tells no k are not taken for top-k
+    return named or (d_sae != d_in and _k(checkpoint) is not None)
 
 
 def read(checkpoint: Checkpoint) -> SAE:
@@ -33,17 +35,14 @@ def read(checkpoint: Checkpoint) -> SAE:
         CheckpointError: the path does not tell k.
     """
     d_sae, d_in = checkpoint.size("b_enc"), checkpoint.size("b_dec")
-    found = re.search(r"L0[_-](\d+)", checkpoint.path)
-    if found is None:
+    k = _k(checkpoint)
+    if k is None:
         raise checkpoint.error(
-            "a top-k SAE without its k", "a folder or repository whose name tells k, as ...-L0_50"
+            "by its name one of Qwen Scope's top-k SAEs, without its k",
+            "a folder or repository whose name tells k, as ...-L0_50",
         )
-    checkpoint.note(f"guessed from the path: k = {found[1]}")
-    site = checkpoint.site()
-    if site is not None and site.kind == "other":
-        checkpoint.notes.pop()
-        site = checkpoint.site(f"blocks.{site.layer}.hook_resid_post")
-        checkpoint.note(f"guessed from the file's name: site {site}")
+    checkpoint.note(f"guessed from the path: k = {k}")
+    site = checkpoint.stream_site()
     weights = Weights(
         W_enc=checkpoint.read("W_enc", d_sae, d_in).T,
         W_dec=checkpoint.read("W_dec", d_in, d_sae).T,
@@ -55,8 +54,13 @@ def read(checkpoint: Checkpoint) -> SAE:
             NAME,
             "W_dec",
             activation="topk",
-            k=int(found[1]),
+            k=k,
             architecture="topk",
             site=site,
         )
     )
+
+
+def _k(checkpoint: Checkpoint) -> int | None:
+    found = re.search(r"L0[_-](\d+)", checkpoint.path)
+    return int(found[1]) if found else None

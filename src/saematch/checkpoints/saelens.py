@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from saematch.checkpoints import processing
 from saematch.checkpoints.canonical import Weights, from_gated
 from saematch.checkpoints.checkpoint import Checkpoint
 from saematch.checkpoints.tensors import Tensors
-from saematch.sae import SAE, Activation
+from saematch.sae import SAE, Activation, Normalisation
 
 NAME = "saelens"
 REFUSED = {
@@ -31,6 +32,23 @@ _ACTIVATIONS: dict[str, Activation] = {
     "jumprelu_skip_transcoder": "jumprelu",
 }
 _CONFIG_KEYS = {"architecture", "d_sae", "hook_name", "hook_point", "metadata", "activation_fn"}
+_RENAMED = {
+    "hook_point": "hook_name",
+    "hook_point_head_index": "hook_head_index",
+    "activation_fn_str": "activation_fn",
+}
+_METADATA = (
+    "model_name",
+    "hook_name",
+    "hook_name_out",
+    "hook_head_index",
+    "neuronpedia_id",
+    "sae_lens_version",
+    "model_from_pretrained_kwargs",
+)
+_FACTORS = ("finetuning_scaling_factor", "scaling_factor")
+# tensors that only training uses
+_UNUSED = ("topk_threshold", "n_forward_passes_since_fired", "act_freq_scores")
 _NORMS = ("none", "expected_average_only_in", "layer_norm", "constant_norm_rescale")
 
 
@@ -48,8 +66,10 @@ def read(checkpoint: Checkpoint) -> SAE:
         CheckpointError: temporal or matching-pursuit SAEs, unknown architectures, activations or
             normalisations, whitening without its statistics.
     """
-    config = modern_config({**checkpoint.configs["cfg.json"], **checkpoint.facts.overrides})
-    metadata = config["metadata"]
+    overrides = checkpoint.facts.overrides
+    config = modern_config({**checkpoint.configs["cfg.json"], **overrides})
+    metadata = {**config["metadata"], **{k: overrides[k] for k in _METADATA if k in overrides}}
+    site = checkpoint.site(metadata.get("hook_name"), metadata.get("hook_name_out"))
     architecture = config["architecture"]
     if architecture in REFUSED:
         raise checkpoint.error(
@@ -63,7 +83,7 @@ def read(checkpoint: Checkpoint) -> SAE:
     activation = _ACTIVATIONS[architecture]
     transcodes = "transcoder" in architecture
     centred = bool(config["apply_b_dec_to_input"]) and not transcodes
-    weights = _weights(checkpoint, architecture)
+    weights = _weights(checkpoint, config)
     k = checkpoint.number(config, "k")
     rescaled = bool(config.get("rescale_acts_by_decoder_norm")) and "topk" in architecture
     normalisation, factor = _normalise(checkpoint, config, weights, centred, rescaled)
@@ -73,18 +93,31 @@ def read(checkpoint: Checkpoint) -> SAE:
         activation = _batch_threshold(checkpoint, weights, factor if rescaled else None)
     d_in, d_out = weights.W_enc.shape[0], weights.W_dec.shape[1]
     skip = checkpoint.read("W_skip", d_out, d_in).T if checkpoint.has("W_skip") else None
+    skip = processing.take_in(
+        checkpoint,
+        metadata.get("model_from_pretrained_kwargs") or {},
+        weights,
+        skip,
+        site=site,
+        centred=centred,
+        normalisation=normalisation,
+        model=checkpoint.facts.model or metadata.get("model_name"),
+    )
+    if metadata.get("hook_head_index") is not None:
+        checkpoint.note(f"reads head {metadata['hook_head_index']} of its hook alone")
+    checkpoint.left_out(*_UNUSED)
     return weights.sae(
         checkpoint.conventions(
             NAME,
             "W_dec",
             activation=activation,
-            k=int(k) if k and "topk" in architecture else None,
+            k=k if k and "topk" in architecture else None,
             centred=centred,
             normalisation=normalisation,
             denormalised=not transcodes,
             norm_factor=factor,
             architecture=architecture,
-            site=checkpoint.site(metadata.get("hook_name"), metadata.get("hook_name_out")),
+            site=site,
             model=metadata.get("model_name"),
             neuronpedia_id=metadata.get("neuronpedia_id"),
         ),
@@ -97,20 +130,19 @@ def modern_config(config: dict[str, Any]) -> dict[str, Any]:
     """A `cfg.json` of any version in the words of version 6, with the defaults of its own time."""
     config = dict(config)
     metadata = dict(config.get("metadata") or {})
-    for old, new in (("hook_point", "hook_name"), ("activation_fn_str", "activation_fn")):
+    for old, new in _RENAMED.items():
         if old in config:
             config.setdefault(new, config[old])
-    for key in ("model_name", "hook_name", "hook_name_out", "neuronpedia_id", "sae_lens_version"):
+    for key in _METADATA:
         if config.get(key) is not None:
             metadata.setdefault(key, config[key])
     config["metadata"] = metadata
     config["architecture"] = config.get("architecture") or "standard"
     config["apply_b_dec_to_input"] = config.get("apply_b_dec_to_input", True)
     function = config.get("activation_fn") or "relu"
-    k = (config.get("activation_fn_kwargs") or {}).get("k")
-    if function == "topk" and k is not None:
+    if function == "topk":
         config["architecture"] = "topk"
-        config["k"] = k
+        config["k"] = (config.get("activation_fn_kwargs") or {}).get("k", config.get("k"))
     elif function not in ("relu", "topk"):
         config["architecture"] = f"{config['architecture']} with {function}"
     norm = config.get("normalize_activations")
@@ -120,7 +152,8 @@ def modern_config(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-def _weights(checkpoint: Checkpoint, architecture: str) -> Weights:
+def _weights(checkpoint: Checkpoint, config: dict[str, Any]) -> Weights:
+    architecture = config["architecture"]
     d_out = checkpoint.size("b_dec")
     d_sae = checkpoint.size("b_enc", "b_mag")
     # a transcoder's input has a size of its own
@@ -128,8 +161,7 @@ def _weights(checkpoint: Checkpoint, architecture: str) -> Weights:
     W_enc = checkpoint.read("W_enc", d_in, d_sae)
     W_dec = checkpoint.read("W_dec", d_sae, d_out)
     b_dec = checkpoint.read("b_dec", d_out)
-    if checkpoint.has("scaling_factor"):
-        W_dec = _finetuned(checkpoint, W_dec)
+    W_dec = _finetuned(checkpoint, config, W_dec)
     if architecture == "gated":
         biases = {name: checkpoint.read(name, d_sae) for name in ("b_gate", "b_mag", "r_mag")}
         return from_gated(W_enc, W_dec, b_dec, **biases)
@@ -142,17 +174,26 @@ def _weights(checkpoint: Checkpoint, architecture: str) -> Weights:
     return weights
 
 
-def _finetuned(checkpoint: Checkpoint, W_dec: Tensor) -> Tensor:
-    factor = checkpoint.read("scaling_factor", W_dec.shape[0])
+def _finetuned(checkpoint: Checkpoint, config: dict[str, Any], W_dec: Tensor) -> Tensor:
+    """Versions before 6 multiply features by a factor of their own as they are decoded."""
+    name = next((name for name in _FACTORS if checkpoint.has(name)), None)
+    if name is None:
+        return W_dec
+    factor = checkpoint.read(name, W_dec.shape[0])
     if torch.allclose(factor, torch.ones_like(factor)):
         return W_dec
+    if config.get("finetuning_scaling_factor") is False:
+        raise checkpoint.error(
+            f"a tensor {name} that is not all 1, and finetuning_scaling_factor false in cfg.json",
+            "a config that says whether features are scaled",
+        )
     checkpoint.note("a fine-tuned scaling_factor per feature was multiplied into W_dec")
     return W_dec * factor[:, None]
 
 
 def _normalise(
     checkpoint: Checkpoint, config: dict[str, Any], weights: Weights, centred: bool, rescaled: bool
-) -> tuple[str, float | None]:
+) -> tuple[Normalisation, float | None]:
     """Folds what can be folded; returns the per-token normalisation left, and the factor."""
     norm = config["normalize_activations"]
     if norm == "covariance_whitening":

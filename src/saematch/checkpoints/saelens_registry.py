@@ -9,17 +9,26 @@ import difflib
 import importlib.util
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
 
 from saematch.checkpoints.checkpoint import Facts
 from saematch.checkpoints.names import HubName
-from saematch.errors import CheckpointError
+from saematch.checkpoints.sites import layer_in
+from saematch.errors import CheckpointError, install
 
 _CROSS_LAYER = "mntss_clt_layer_transcoder"
 _TEMPORAL = "temporal"
+_RESIDUAL = ("blocks.{layer}.hook_resid_post", None)
+# where SAEs read and write whose files do not say it, by the loader that SAELens has for them
+_HOOKS: dict[str, tuple[str, str | None]] = {
+    "deepseek_r1": _RESIDUAL,
+    "goodfire": _RESIDUAL,
+    "qwen_scope": _RESIDUAL,
+    "mwhanna_transcoder": ("blocks.{layer}.mlp.hook_in", "blocks.{layer}.hook_mlp_out"),
+}
 
 
 @dataclass(frozen=True)
@@ -64,9 +73,37 @@ def alias(hub: HubName) -> Entry | None:
     return None
 
 
+def known(repo: str, weights: str) -> Entry | None:
+    """The entry of the SAE whose weights are the file `weights` of `repo`, if there is one.
+
+    Raises:
+        CheckpointError: it is an SAE that is refused.
+    """
+    if not available() or repo not in _text(_path(repo)):
+        return None
+    places = {weights, *map(str, PurePosixPath(weights).parents)} - {"."}
+    found = [
+        (len(str(entry["path"])), bool(entry.get("neuronpedia")), release, entry)
+        for release in _releases(repo).values()
+        if release["repo_id"] == repo
+        for entry in release["saes"]
+        if str(entry["path"]) in places
+    ]
+    if not found:
+        return None
+    # several releases list one file; the one with pages for its features knows most
+    _, _, release, entry = max(found, key=lambda row: row[:2])
+    return _entry(f"{repo}/{weights}", release, entry)
+
+
 def available() -> bool:
     """Whether SAELens is installed."""
     return importlib.util.find_spec("sae_lens") is not None
+
+
+def is_release(name: str) -> bool:
+    """Whether SAELens is installed and has a release of this name."""
+    return available() and name in _releases(name)
 
 
 def _entry(name: str, release: dict[str, Any], entry: dict[str, Any]) -> Entry:
@@ -84,8 +121,12 @@ def _entry(name: str, release: dict[str, Any], entry: dict[str, Any]) -> Entry:
     overrides = dict(release.get("config_overrides") or {})
     if conversion == "connor_rob_hook_z":
         overrides["apply_b_dec_to_input"] = True
+    if conversion in _HOOKS:
+        layer = layer_in(str(entry["path"]))
+        hooks = [hook and hook.format(layer=layer) for hook in _HOOKS[conversion]]
+        overrides["hook_name"], overrides["hook_name_out"] = hooks
     facts = Facts(
-        model=release.get("model"),
+        model=_model(release),
         neuronpedia_id=entry.get("neuronpedia"),
         norm_factor=entry.get("norm_scaling_factor"),
         overrides=overrides,
@@ -94,24 +135,39 @@ def _entry(name: str, release: dict[str, Any], entry: dict[str, Any]) -> Entry:
 
 
 def _releases(name: str) -> dict[str, Any]:
+    return _read(_path(name))
+
+
+def _path(name: str) -> Path:
     spec = importlib.util.find_spec("sae_lens")
     if spec is None or not spec.submodule_search_locations:
         raise CheckpointError(
             f"{name}: names of the form release:sae_id need SAELens' registry; install it with "
-            "pip install 'saematch[sae-lens]'"
+            + install("sae-lens")
         )
     path = Path(spec.submodule_search_locations[0]) / "pretrained_saes.yaml"
     if not path.is_file():
         raise CheckpointError(f"{name}: the installed SAELens has no {path.name}")
-    return _read(path)
+    return path
+
+
+def _model(release: dict[str, Any]) -> str | None:
+    model, conversion = release.get("model"), release.get("conversion_func")
+    if model and conversion == "gemma_2" and "-it-" in release["repo_id"]:
+        # one release names the base model; SAELens' loader goes by the repository
+        return model.removesuffix("-it") + "-it"
+    return model
+
+
+@lru_cache(maxsize=1)
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 @lru_cache(maxsize=1)
 def _read(path: Path) -> dict[str, Any]:
     # the C loader takes 0.6 s for 13,857 SAEs, the other one ten times that
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    with path.open(encoding="utf-8") as file:
-        return yaml.load(file, Loader=loader)
+    return yaml.load(_text(path), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def _nearest(name: str, names: Any, limit: int = 5) -> str:

@@ -30,11 +30,16 @@ _MODULE_SUFFIXES: list[tuple[str, SiteKind]] = [
 ]
 _PATH_KINDS: list[tuple[str, SiteKind]] = [
     (r"transcoder", "mlp_in"),
-    (r"resid_post_mlp|resid[_-]post|(?<![a-z])res(?![a-z])|[-_]res[-_]", "resid_post"),
-    (r"resid_post_attn|resid[_-]mid", "resid_mid"),
+    (r"mlp[_-]post[_-]act|mlp[._-]hook[_-]post", "other"),
+    # OpenAI's words: the stream after attention, and what a branch adds to it
+    (r"resid[_-]post[_-]attn|resid[_-]mid", "resid_mid"),
+    (r"resid[_-]delta[_-]mlp|mlp[_-]delta", "mlp_out"),
+    (r"resid[_-]delta[_-]attn|attn[_-]delta", "attn_out"),
+    (r"resid[_-]post|(?<![a-z])res(?![a-z])", "resid_post"),
     (r"resid[_-]pre", "resid_pre"),
-    (r"mlp_delta|mlp[_-]out|(?<![a-z])mlp(?![a-z])", "mlp_out"),
-    (r"attn_delta|attn[_-]out", "attn_out"),
+    (r"mlp[_-]in(?![a-z])", "mlp_in"),
+    (r"mlp[_-]out|(?<![a-z])mlp(?![a-z])", "mlp_out"),
+    (r"(?:attn|attention)[_-]out", "attn_out"),
     (r"hook_z|(?<![a-z])att(?![a-z])", "attn_z"),
 ]
 _CODES: dict[str, SiteKind] = {"R": "resid_post", "M": "mlp_out", "A": "attn_out", "T": "mlp_in"}
@@ -42,7 +47,7 @@ _TO_HOOK: dict[SiteKind, str] = {
     "resid_pre": "hook_resid_pre",
     "resid_mid": "hook_resid_mid",
     "resid_post": "hook_resid_post",
-    "mlp_in": "hook_mlp_in",
+    "mlp_in": "mlp.hook_in",
     "mlp_out": "hook_mlp_out",
     "attn_out": "hook_attn_out",
     "attn_z": "attn.hook_z",
@@ -65,57 +70,117 @@ def parse_hook(hook: str, hook_out: str | None = None) -> Site:
     return Site(hook, "other", None, hook_out)
 
 
+# what stands in a path before a number that is no layer: penalties, counts of active features
+_COEFFICIENTS = re.compile(
+    r"""
+    (?:average|avg|mean|median|target)[._-]?[lL][012](?![0-9])
+    | (?<![A-Za-z0-9])[lL][012][\s._=:-]*
+      (?:coef\w*|alpha|lambda|penalty|reg\w*|weight|loss|norm|sparsity|warm\w*|small|medium|big)
+    | (?<![A-Za-z0-9])[lL][012][\s_=:-]+[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![A-Za-z0-9])
+    | (?<![A-Za-z0-9])[lL]\d+(?:\.\d+(?:[eE][+-]?\d+)?|[eE][+-]?\d+)(?![A-Za-z0-9])
+    """,
+    re.VERBOSE,
+)
+_HOOK = re.compile(
+    r"blocks\.\d+\.(?:hook_(?:resid_(?:pre|mid|post)|mlp_(?:in|out)|attn_out)|(?:attn\.)?hook_z"
+    r"|mlp\.hook_(?:in|out)|attn\.hook_out|ln2\.hook_normalized)(?![a-z])"
+)
+# OpenMOSS' codes; TC is a transcoder
+_CODE = re.compile(r"(?:^|[-_])[lL](\d+)(?:([RMATrmat])|[tT][cC])(?![A-Za-z0-9])")
+# how a name states a layer, the plainest way first
+_LAYERS = (
+    re.compile(r"(?<![A-Za-z])(?<!n_)(?<!num_)layers?[\s._=-]?(\d+)|(?<=[a-z])Layer(\d+)", re.I),
+    re.compile(r"(?<![A-Za-z])(?:blocks?|h)[._](\d+)(?!\d)|^(\d+)-(?:res|att|mlp)(?![a-z])"),
+    # l1 alone may be a penalty's name
+    re.compile(r"(?<![A-Za-z0-9])(?!l[012](?!\d))[lL](\d+)(?!\d)(?![A-Za-z]*\d)"),
+    re.compile(r"(?:resid_(?:pre|mid|post)|mlp_out|attn_out)[._-](\d{1,2})(?![A-Za-z0-9])"),
+    re.compile(r"(?<![A-Za-z0-9])l([012])(?!\d)(?![A-Za-z]*\d)"),
+    re.compile(r"^(\d+)$"),
+)
+_EMBEDDINGS = ("embed_tokens", "wte", "hook_embed", "embedding")
+
+
 def hook_name(kind: SiteKind, layer: int) -> str:
     """The TransformerLens name of a site."""
     return f"blocks.{layer}.{_TO_HOOK[kind]}"
 
 
 def guess_site(path: str) -> Site | None:
-    """The site that the words of a path hint at, the innermost word first; none without a layer.
+    """The site that the words of a path hint at; none without a layer.
 
-    Callers record the guess.
+    The innermost word that names a hook is believed, and else the innermost that states a layer in
+    the plainest way: `layer_8` before `L8`, and either before a bare number. A word that states a
+    coefficient (`l1_0.01`, `L0_50`) states no layer. Callers record the guess.
     """
-    parts = [part for part in path.split("/") if part]
+    parts = _words(path)
     for part in reversed(parts):
-        site = parse_hook(part)
-        if site.layer is not None:
+        site = _named(part)
+        if site is not None:
             return site
-        if part in ("embed_tokens", "wte", "hook_embed", "embedding"):
+        if part in _EMBEDDINGS:
             return Site(part)
+        if _LAYERS[0].search(part):
+            break
     for part in reversed(parts):
-        code = re.search(r"(?:^|-)L(\d+)([RMAT])(?:-|$)", part)
+        code = _CODE.search(part)
         if code:
-            kind = _CODES[code[2]]
-            return Site(hook_name(kind, int(code[1])), kind, int(code[1]))
-    layer = next((n for n in map(layer_of, reversed(parts)) if n is not None), None)
+            return _site(_CODES[(code[2] or "T").upper()], int(code[1]))
+    layer = layer_in(path)
     if layer is None:
         return None
     for part in reversed(parts):
         for pattern, kind in _PATH_KINDS:
             if re.search(pattern, part):
-                return Site(hook_name(kind, layer), kind, layer)
+                return _site(kind, layer)
     return Site(f"layer_{layer}", "other", layer)
 
 
-def layer_of(part: str) -> int | None:
-    """The layer that one folder or file name states, if it states one."""
+def layer_in(path: str) -> int | None:
+    """The layer that the words of a path state, if they state one."""
+    parts = _words(path)
+    for part in reversed(parts):
+        site = parse_hook(part)
+        if site.layer is not None:
+            return site.layer
+    plain = [_COEFFICIENTS.sub(" ", part) for part in reversed(parts)]
+    for pattern in _LAYERS:
+        for part in plain:
+            found = pattern.search(part)
+            if found:
+                return int(next(group for group in found.groups() if group))
+    return None
+
+
+def _words(path: str) -> list[str]:
+    parts = [part for part in path.split("/") if part]
+    if parts:
+        parts[-1] = re.sub(r"\.(?:safetensors|npz|pth|pt|bin)$", "", parts[-1])
+    return parts
+
+
+def _named(part: str) -> Site | None:
+    """The site of a word that is, or holds, the name of a hook or module."""
     site = parse_hook(part)
-    if site.layer is not None:
-        return site.layer
-    patterns = (
-        r"layers?[._-]?(\d+)",
-        # average_l0_82 and L0_50 are numbers of active features
-        r"(?<![A-Za-z])[lL](\d+)(?![\d]|_\d|_(?:small|medium|big))",
-        r"^(\d+)\.(?:pt|pth|safetensors|npz)$",
-    )
-    found = next((f for pattern in patterns if (f := re.search(pattern, part))), None)
-    return int(found[1]) if found else None
+    if site.layer is not None and site.kind != "other":
+        return site
+    found = _HOOK.search(part)
+    if found:
+        return parse_hook(found[0])
+    return site if site.layer is not None else None
+
+
+def _site(kind: SiteKind, layer: int) -> Site:
+    if kind == "other":
+        return Site(f"blocks.{layer}.mlp.hook_post", "other", layer)
+    # what reads before the MLP imitates it
+    hook_out = hook_name("mlp_out", layer) if kind == "mlp_in" else None
+    return Site(hook_name(kind, layer), kind, layer, hook_out)
 
 
 def natural_key(name: str) -> tuple:
     """Sorts names by layer where they state one, then numbers by value and words by letter."""
-    parts = name.strip("/").split("/")
-    layer = next((n for n in map(layer_of, reversed(parts)) if n is not None), -1)
+    layer = layer_in(name)
+    layer = -1 if layer is None else layer
     words = re.split(r"(\d+)", name)
     return (layer, [(0, int(w), "") if w.isdigit() else (1, 0, w) for w in words])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -9,7 +11,6 @@ from typing import Protocol
 import huggingface_hub
 from huggingface_hub import constants
 from huggingface_hub.errors import (
-    EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
@@ -22,9 +23,11 @@ from huggingface_hub.errors import (
 from saematch import shipped
 from saematch.checkpoints.names import HubName
 from saematch.errors import CheckpointError
+from saematch.foreign import parsing, plain_text, read_text, reason
 
 # huggingface_hub changes its HTTP library; its own error derives from that of the one it uses
 _UNREACHED: tuple[type[Exception], ...] = (*HfHubHTTPError.__bases__, OSError)  # pyright: ignore[reportAssignmentType]
+_NO_PART = re.compile(r"^$|(^|/)\.*(/|$)")  # of the path of a revision
 
 
 class Source(Protocol):
@@ -61,11 +64,11 @@ class LocalSource:
 
     def listdir(self, inner: str = "") -> tuple[list[str], list[str]]:
         folder = self.root / inner
-        if not folder.is_dir():
-            return [], []
         folders, files = [], []
-        for entry in folder.iterdir():
-            (folders if entry.is_dir() else files).append(entry.name)
+        with parsing(folder, error=CheckpointError, say="cannot be listed"):
+            # os.path, since pathlib raises on names that no file can have
+            for entry in os.scandir(folder) if os.path.isdir(folder) else ():
+                (folders if os.path.isdir(entry) else files).append(plain_text(entry.name))
         return folders, files
 
     def fetch(self, inner: str) -> Path:
@@ -105,60 +108,57 @@ class HubSource:
         return folders, [r for r in rest if "/" not in r]
 
     def fetch(self, inner: str) -> Path:
-        try:
-            path = huggingface_hub.hf_hub_download(
-                self.hub.repo, inner, revision=self.commit or self.hub.revision
-            )
-        except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
-            raise CheckpointError(
-                f"{self.name(inner)}: not in the local cache, and the hub cannot be reached"
-            ) from error
-        except (EntryNotFoundError, *_UNREACHED) as error:
-            raise CheckpointError(f"{self.name(inner)}: {_line(error)}") from error
+        with parsing(self.name(inner), error=CheckpointError, say="cannot be fetched"):
+            try:
+                path = huggingface_hub.hf_hub_download(
+                    self.hub.repo, inner, revision=self.commit or self.hub.revision
+                )
+            except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+                raise CheckpointError(
+                    f"{self.name(inner)}: not in the local cache, and the hub cannot be reached"
+                ) from error
         return Path(path)
 
     @cached_property
     def _listing(self) -> tuple[list[str], str | None]:
         if constants.is_offline_mode():
             return self._cached("HF_HUB_OFFLINE is set")
-        try:
-            info = huggingface_hub.HfApi().model_info(self.hub.repo, revision=self.hub.revision)
-        except GatedRepoError as error:
-            raise CheckpointError(
-                f"{self.name()}: a gated repository; ask for access on its page, then "
-                "`hf auth login`"
-            ) from error
-        except (RepositoryNotFoundError, HFValidationError) as error:
-            raise CheckpointError(
-                f"{self.name()}: no such file or folder here, and no such repository on the hub"
-            ) from error
-        except RevisionNotFoundError as error:
-            raise CheckpointError(
-                f"{self.name()}: the repository has no revision {self.hub.revision!r}"
-            ) from error
-        except _UNREACHED as error:
-            return self._cached(f"the hub cannot be reached ({_line(error)})")
-        return [sibling.rfilename for sibling in info.siblings or []], info.sha
+        with parsing(self.name(), error=CheckpointError, say="cannot be looked up"):
+            try:
+                info = huggingface_hub.HfApi().model_info(self.hub.repo, revision=self.hub.revision)
+            except GatedRepoError as error:
+                raise CheckpointError(
+                    f"{self.name()}: a gated repository; ask for access on its page, then "
+                    "`hf auth login`"
+                ) from error
+            except (RepositoryNotFoundError, HFValidationError) as error:
+                raise CheckpointError(
+                    f"{self.name()}: no such file or folder here, and no such repository on the hub"
+                ) from error
+            except RevisionNotFoundError as error:
+                raise CheckpointError(
+                    f"{self.name()}: the repository has no revision {self.hub.revision!r}"
+                ) from error
+            except _UNREACHED as error:
+                return self._cached(f"the hub cannot be reached ({reason(error)})")
+            return [sibling.rfilename for sibling in info.siblings or []], info.sha
 
-    def _cached(self, reason: str) -> tuple[list[str], str | None]:
+    def _cached(self, why: str) -> tuple[list[str], str | None]:
         """What the local cache holds of the repository at this revision."""
         cache = Path(constants.HF_HUB_CACHE)
         folder = cache / ("models--" + self.hub.repo.replace("/", "--"))
-        revision = self.hub.revision or "main"
-        reference = folder / "refs" / revision
-        commit = reference.read_text().strip() if reference.is_file() else revision
-        snapshot = folder / "snapshots" / commit
-        if not snapshot.is_dir():
-            known = sorted(p.name for p in (folder / "refs").glob("*"))
-            have = f" (it has revisions {', '.join(known)})" if known else ""
-            raise CheckpointError(
-                f"{self.name()}: no such file or folder here, not in the local cache "
-                f"{cache}{have}, and {reason}"
-            )
-        files = [p.relative_to(snapshot).as_posix() for p in snapshot.rglob("*") if p.is_file()]
-        return sorted(files), commit
-
-
-def _line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return (text[0] if text else type(error).__name__)[:200]
+        with parsing(self.name(), error=CheckpointError, say=f"cannot be read from {cache}"):
+            commit = self.hub.revision or "main"
+            reference = folder / "refs" / commit
+            if os.path.lexists(reference) and not os.path.isdir(reference):
+                commit = read_text(reference, error=CheckpointError).strip()
+            snapshot = folder / "snapshots" / commit
+            if _NO_PART.search(commit) or not os.path.isdir(snapshot):
+                known = sorted(p.name for p in (folder / "refs").glob("*"))
+                have = f" (it has revisions {', '.join(known)})" if known else ""
+                raise CheckpointError(
+                    f"{self.name()}: no such file or folder here, not in the local cache "
+                    f"{cache}{have}, and {why}"
+                )
+            every = (p for p in snapshot.rglob("*") if not p.is_dir())
+            return sorted(p.relative_to(snapshot).as_posix() for p in every), commit

@@ -48,16 +48,18 @@ def read(checkpoint: Checkpoint) -> SAE:
         b_dec=checkpoint.read("b_dec", d_out),
     )
     skip = checkpoint.read("W_skip", d_out, d_in).T if checkpoint.has("W_skip") else None
+    site = _site(checkpoint, transcode)
+    checkpoint.left_out()
     run = checkpoint.configs.get("../config.json", {})
     return weights.sae(
         checkpoint.conventions(
             NAME,
             "W_dec",
             activation=activation,
-            k=int(k),
+            k=k,
             centred=not transcode,
             architecture="transcoder" if transcode else activation,
-            site=_site(checkpoint, transcode),
+            site=site,
             model=run.get("model"),
         ),
         W_skip=skip,
@@ -69,8 +71,6 @@ def _site(checkpoint: Checkpoint, transcode: bool) -> Site | None:
     for part in reversed(checkpoint.path.split("/")[:-1]):
         site = parse_hook(part)
         if site.layer is not None or part == "embed_tokens":
-            # a transcoder is named after the module that it imitates
-            hook_out = part if transcode else None
-            kind = "mlp_in" if transcode and site.kind == "mlp_out" else site.kind
-            return Site(part, kind, site.layer, hook_out)
+            # a transcoder is named after the module that it imitates, whose input it reads
+            return parse_hook(f"{part}.input", part) if transcode else site
     return checkpoint.site()

@@ -16,6 +16,7 @@ from saematch.cli.explore import explore
 from saematch.cli.flow import flow
 from saematch.cli.inspect import inspect
 from saematch.cli.match import match
+from saematch.cli.new import new
 from saematch.cli.plot import plot
 from saematch.cli.relate import relate
 from saematch.cli.trace import trace
@@ -33,6 +34,7 @@ app.command()(flow)
 app.command()(inspect)
 app.command()(match)
 app.command()(trace)
+app.command()(new)
 app.command()(compare)
 app.command()(activations)
 app.command()(relate)

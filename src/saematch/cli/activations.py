@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from saematch.cli.options import SITE
+
 if TYPE_CHECKING:
     from numpy import ndarray
 
     from saematch.activations.model import LanguageModel
     from saematch.activations.store import ActivationStore
-    from saematch.activations.texts import Texts
+    from saematch.activations.texts import Examples
     from saematch.sae import SAE
 
 SAES = "SAEs of one model, in any order: names, patterns or a folder, as for saematch flow."
@@ -31,7 +33,7 @@ def activations(
     text: Annotated[list[str], typer.Option(help=TEXTS)],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
     examples: Annotated[
-        int, typer.Option(min=0, help="Texts drawn at random from each; 0 for all.")
+        int, typer.Option(min=0, help="Drawn at random from each text set; 0 for all.")
     ] = 100,
     length: Annotated[
         int,
@@ -40,10 +42,18 @@ def activations(
             help="Tokens of an example, BOS included, at most; the model's own limit holds too.",
         ),
     ] = 1024,
+    long: Annotated[
+        str | None,
+        typer.Option(
+            help="Of texts longer than an example: split makes several, truncate keeps the first. "
+            "Unless given, truncate for what ships and the data sets of SAE Match, else split."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the random draw.")] = 0,
     batch_tokens: Annotated[
         int, typer.Option(min=1, help="Tokens that the model reads at once.")
     ] = 8192,
+    site: Annotated[str | None, SITE] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     dtype: Annotated[
         str | None,
@@ -66,10 +76,10 @@ def activations(
     from saematch.activations.forecast import check_room, forecast
     from saematch.activations.pieces import Pieces
     from saematch.activations.store import ActivationStore
-    from saematch.activations.texts import WRITTEN, digest, open_texts
+    from saematch.activations.texts import WRITTEN, digest, examples_of, open_texts
     from saematch.checkpoints import expand
     from saematch.cli.console import output
-    from saematch.cli.work import load_all, open_quietly, pick_device, written
+    from saematch.cli.work import known_long, load_all, open_quietly, pick_device, written
     from saematch.errors import SaematchError
     from saematch.naming import names_of
 
@@ -82,23 +92,23 @@ def activations(
         raise SaematchError(
             "--examples 0 takes all texts that there are; of written text say how many"
         )
-    loaded = load_all(names, on, quiet)
+    loaded = load_all(names, on, quiet, site)
     called = dict(zip(names_of(loaded), loaded, strict=True))
     found = [open_texts(spec, n=examples or None, seed=seed) for spec in text if spec != WRITTEN]
     language_model = open_quietly(model, on, dtype)
     # what cannot be captured is no reason to touch the folder
     language_model.hooks_of(called)
-    ids = _examples(found, language_model, length)
+    how = {"n": examples or None, "seed": seed, "long": known_long(long)}
+    limits = length, language_model.max_tokens
+    found = [examples_of(some, language_model.tokenizer, *limits, **how) for some in found]
+    ids, notes = _once(found)
     if WRITTEN in text:
         ids += written(language_model, examples, length, seed, quiet)
     tokens = sum(len(e) - 1 for e in ids)
     expected = forecast(called, tokens)
     if not quiet:
         console = output()
-        for note in (
-            *(note for some in found for note in some.notes),
-            *notes_of(language_model, called),
-        ):
+        for note in dict.fromkeys([*notes, *notes_of(language_model, called)]):
             console.print(f"Note: {note}", soft_wrap=True)
         console.print(f"{len(ids):,} examples, about {expected} on disk")
     check_room(out, 0 if (out / CACHE).is_file() else expected.bytes)
@@ -110,6 +120,7 @@ def activations(
             "examples": examples,
             "length": length,
             "seed": seed,
+            **({"long": long} if long else {}),
             "digest": digest(ids),
         },
         saes=called,
@@ -124,15 +135,14 @@ def activations(
         _report(store)
 
 
-def _examples(found: list[Texts], model: LanguageModel, length: int) -> list[ndarray]:
-    """Token ids of every text, each text once: one that is counted twice would look like two."""
-    from saematch.activations.texts import tokenise
-
-    every: dict[bytes, ndarray] = {}
-    for some in found:
-        for e in tokenise(some, model.tokenizer, length=length, limit=model.max_tokens):
-            every.setdefault(e.tobytes(), e)
-    return list(every.values())
+def _once(found: list[Examples]) -> tuple[list[ndarray], list[str]]:
+    """Every example once, for one that is counted twice would look like two; and all notes."""
+    notes = [note for some in found for note in some.notes]
+    every = [example for some in found for example in some.ids]
+    once = {example.tobytes(): example for example in every}
+    if len(once) < len(every):
+        notes.append(f"{len(every) - len(once):,} examples that were there before are left out")
+    return list(once.values()), notes
 
 
 def _fill(
@@ -142,11 +152,28 @@ def _fill(
     examples: list[ndarray],
     quiet: bool,
 ) -> None:
+    from saematch.activations.features import keep_features
+    from saematch.cli.console import progress
+
+    if store.finished is None:
+        _capture(store, model, saes, examples, quiet)
+    if store.n_tokens == 0:
+        return
+    with progress(quiet) as bar:
+        for name in bar.track(store.names, description="finding contexts"):
+            keep_features(store, name)
+
+
+def _capture(
+    store: ActivationStore,
+    model: LanguageModel,
+    saes: dict[str, SAE],
+    examples: list[ndarray],
+    quiet: bool,
+) -> None:
     from saematch.activations.capturing import capture
     from saematch.cli.console import progress
 
-    if store.finished is not None:
-        return
     done, batch_tokens = store.next_example, store.cache["options"]["batch_tokens"]
     with progress(quiet) as bar:
         task = bar.add_task("reading texts", total=len(examples), completed=done)

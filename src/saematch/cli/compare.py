@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from saematch.cli.options import SITE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -37,6 +39,7 @@ def compare(
     any_site: Annotated[
         bool, typer.Option("--any-site", help="Compare SAEs of different kinds of site too.")
     ] = False,
+    site: Annotated[str | None, SITE] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Discard another run in the directory.")
@@ -69,7 +72,7 @@ def compare(
         raise MatchError(f"{repeated[0]} is given twice; compare takes each SAE once")
     kept, on = method.kept(None), pick_device(device)
     options = method_options(method, candidates=kept, **asdict(significance))
-    saes = Loaded(wanted, on)
+    saes = Loaded(wanted, on, site)
     given = _comparable(wanted, saes, any_site, quiet)
     run = Run.create(out, "compare", options, given, overwrite=overwrite, distinct=True)
     made = match_into(
@@ -114,7 +117,7 @@ def show_comparison(console: Console, run: Run, found: Comparison, made: int) ->
     """Print who shares how much with whom, and what is in exactly n of the SAEs."""
     from rich.text import Text
 
-    from saematch.cli.report import shared_seed
+    from saematch.cli.report import show_notes
 
     cutoff = run.manifest["options"]["cutoff"]
     head = f"{len(found.names)} SAEs compared: a feature is shared where decoders and encoders"
@@ -125,11 +128,7 @@ def show_comparison(console: Console, run: Run, found: Comparison, made: int) ->
     console.print(_shares(found))
     console.print()
     console.print(_exactly(found))
-    for pair, figures in run.summaries.items():
-        if (warning := shared_seed(figures, run.same_weights(*pair))) is not None:
-            console.print(Text(f"! {pair[0]}, {pair[1]}: {warning}", style="yellow"))
-    for note in dict.fromkeys(note for pair in run.pairs for note in run.notes(*pair)):
-        console.print(Text(f"- {note}"))
+    show_notes(console, run, [])
 
 
 def _shares(found: Comparison):

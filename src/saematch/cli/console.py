@@ -32,7 +32,7 @@ def output(quiet: bool = False) -> Console:
 
 
 def progress(quiet: bool = False) -> Progress:
-    """A progress bar on stderr that is gone when it is done; none where stderr is no terminal."""
+    """A bar on stderr that is gone when it is done; where stderr is no terminal, lines instead."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -40,17 +40,25 @@ def progress(quiet: bool = False) -> Progress:
         Progress,
         TextColumn,
         TimeElapsedColumn,
+        TimeRemainingColumn,
     )
 
+    from saematch.cli.lines import Lines
+
     console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        return Lines(console=console, disable=True) if not quiet else Progress(disable=True)
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TextColumn("about", style="dim"),
+        TimeRemainingColumn(),
+        TextColumn("left", style="dim"),
         console=console,
         transient=True,
-        disable=quiet or not console.is_terminal,
+        speed_estimate_period=3600,  # seconds: steps may take minutes
     )
 
 

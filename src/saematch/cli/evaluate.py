@@ -37,11 +37,18 @@ def evaluate(
             "model writes itself."
         ),
     ] = None,
-    examples: Annotated[int, typer.Option(min=1, help="Of each text set, drawn at random.")] = 100,
+    examples: Annotated[int, typer.Option(min=1, help="Of each text set, drawn at random.")] = 50,
     fit_examples: Annotated[int, typer.Option(min=1, help="To fit on, at most.")] = 200,
     length: Annotated[
         int, typer.Option(help="Tokens of an example, BOS included, at most; 3 at least.")
     ] = 1024,
+    long: Annotated[
+        str | None,
+        typer.Option(
+            help="Of texts longer than an example: split makes several, truncate keeps the first. "
+            "Unless given, truncate for what ships and the data sets of SAE Match, else split."
+        ),
+    ] = None,
     quantiles: Annotated[
         str, typer.Option(help="Shares of features that the partial variant sends ahead.")
     ] = "0,0.1,0.25,0.5,0.75,0.9",
@@ -101,6 +108,7 @@ def evaluate(
     """
     from saematch.checkpoints import load
     from saematch.cli.work import open_quietly, pick_device, warn_unfinished
+    from saematch.errors import RunError
     from saematch.evaluation import Options, evaluable, evaluate_run
     from saematch.runs import Run
 
@@ -109,27 +117,37 @@ def evaluate(
     edges = _edges(transport)
     options = Options(tuple(carry.split(",")), _numbers(quantiles), resamples, seed, edges)
     chosen = [_pair(opened, name) for name in pairs] if pairs else evaluable(opened, reach)
+    if not chosen:
+        raise RunError(
+            f"{opened.path} has no pair to evaluate: two SAEs of one stream whose layers are "
+            "known; where files do not say it, match them again with --site"
+        )
     language = open_quietly(model, on, dtype)
     texts, fitted = _texts(
-        language, text, fit or text[0], examples, fit_examples, length, seed, quiet
+        language, text, fit or text[0], examples, fit_examples, length, seed, quiet, long
     )
     if edges and not quiet:
         _warn_few(sum(len(ids) - 1 for ids in fitted[1]))
-    with _Progress(len(chosen) * len(texts), quiet) as progress:
-        evaluate_run(
-            opened,
-            language,
-            texts,
-            fitted,
-            options,
-            pairs=chosen,
-            model_name=model,
-            dtype=dtype,
-            load=lambda name: load(name, device=on),
-            batch_tokens=batch_tokens,
-            overwrite=overwrite,
-            begun=progress.begun,
-        )
+    try:
+        with _Progress(chosen, list(texts), quiet) as progress:
+            evaluate_run(
+                opened,
+                language,
+                texts,
+                fitted,
+                options,
+                pairs=chosen,
+                model_name=model,
+                dtype=dtype,
+                load=lambda name: load(name, device=on),
+                batch_tokens=batch_tokens,
+                overwrite=overwrite,
+                begun=progress.begun,
+            )
+            progress.done()
+    except KeyboardInterrupt:
+        _stopped(opened, chosen, list(texts))
+        raise
     _report(opened, list(texts), sum(len(ids) - 1 for ids in fitted[1]), quiet)
 
 
@@ -142,13 +160,14 @@ def _texts(
     length: int,
     seed: int,
     quiet: bool = False,
+    long: str | None = None,
 ) -> tuple[dict[str, list[ndarray]], tuple[str, list[ndarray]]]:
     """Token ids of each text set, and of the examples to fit on, which are none of those.
 
     Examples are told apart by their tokens, so that the same text from another file counts as seen.
     """
-    from saematch.activations.texts import WRITTEN, open_texts, tokenise
-    from saematch.cli.work import written
+    from saematch.activations.texts import WRITTEN, examples_of, open_texts
+    from saematch.cli.work import known_long, written
     from saematch.errors import SaematchError
 
     if len(set(specs)) < len(specs):
@@ -162,11 +181,21 @@ def _texts(
     def ids(spec: str, n: int) -> list[ndarray]:
         if spec == WRITTEN:
             return written(language, n, length, seed, quiet)
-        drawn = open_texts(spec, n, seed)
-        found = tokenise(drawn, language.tokenizer, length, language.max_tokens)
-        if not (enough := [example for example in found if len(example) >= 3]):
+        found = examples_of(
+            open_texts(spec, n, seed),
+            language.tokenizer,
+            length,
+            language.max_tokens,
+            n=n,
+            seed=seed,
+            long=known_long(long),
+            least=3,
+        )
+        if not found.ids:
             raise SaematchError(f"{spec} has no text of 3 tokens or more, BOS included")
-        return enough
+        for note in () if quiet else found.notes:
+            typer.echo(f"Note: {note}", err=True)
+        return found.ids
 
     texts = {spec: ids(spec, examples) for spec in specs}
     seen = {example.tobytes() for some in texts.values() for example in some}
@@ -208,19 +237,28 @@ def _warn_few(tokens: int) -> None:
 class _Progress:
     """A bar over pairs and text sets."""
 
-    def __init__(self, total: int, quiet: bool) -> None:
+    def __init__(self, pairs: Sequence[tuple[str, str]], texts: Sequence[str], quiet: bool) -> None:
         from saematch.cli.console import progress
 
-        self._bar = progress(quiet)
-        self._task = self._bar.add_task("evaluating", total=total)
+        self._bar, self._task = progress(quiet), None
+        self._steps = [(*pair, name) for pair in pairs for name in texts]
 
     def begun(self, pair: tuple[str, str], texts: str | None) -> None:
-        said = (
-            f"{pair[0]} → {pair[1]}: fitting"
-            if texts is None
-            else f"{pair[0]} → {pair[1]} on {texts}"
-        )
-        self._bar.update(self._task, advance=int(texts is not None), description=said)
+        step = f"{pair[0]} → {pair[1]}"
+        if texts is None:
+            step += ": fitting"
+            done = next(k for k, (*names, _) in enumerate(self._steps) if tuple(names) == pair)
+        else:
+            step += f" on {texts}"
+            done = self._steps.index((*pair, texts))
+        if self._task is None:
+            # what an earlier call has done says nothing of how long the rest takes
+            self._task = self._bar.add_task(step, total=len(self._steps), completed=done)
+        self._bar.update(self._task, completed=done, description=step)
+
+    def done(self) -> None:
+        if self._task is not None:
+            self._bar.update(self._task, completed=len(self._steps))
 
     def __enter__(self) -> _Progress:
         self._bar.start()
@@ -228,6 +266,19 @@ class _Progress:
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
+
+
+def _stopped(run: Run, pairs: Sequence[tuple[str, str]], texts: Sequence[str]) -> None:
+    """Say on stderr what is kept of an evaluation that was interrupted."""
+    kept = 0
+    if run.evaluation is not None:
+        there = run.evaluation_table("values").select("a", "b", "texts").unique().iter_rows()
+        kept = len(set(there) & {(*pair, name) for pair in pairs for name in texts})
+    typer.echo(
+        f"Stopped: {kept} of {len(pairs) * len(texts)} pairs by text sets are kept in {run.path}; "
+        "the same command again goes on from there",
+        err=True,
+    )
 
 
 def _pair(run: Run, name: str) -> tuple[str, str]:

@@ -34,9 +34,9 @@ class Example:
 def choose(run: Run, n: int = EACH) -> dict[str, list[Example]]:
     """`n` matches each of the largest, the median and the least decoder cosine.
 
-    Only matches of which contexts are known on both sides, where there are any. Of those equally
-    good the choice takes other pairs of SAEs and other tokens before it repeats one, and it is the
-    same for the same run.
+    Never of features that fired on no token. Only matches of which contexts are known on both
+    sides, where there are any. Of those equally good the choice takes other pairs of SAEs and other
+    tokens before it repeats one, and it is the same for the same run.
     """
     import polars as pl
 
@@ -45,6 +45,9 @@ def choose(run: Run, n: int = EACH) -> dict[str, list[Example]]:
     for a, b in run.pairs:
         frame = run.pair(a, b).filter("matched", pl.col("decoder_cosine").is_not_null())
         frame = frame.with_columns(pl.lit(a).alias("a"), pl.lit(b).alias("b"))
+        frame = frame.join(_silent(run, a), on="feature", how="anti").join(
+            _silent(run, b), left_on="target", right_on="feature", how="anti"
+        )
         left, right = contexts[a], contexts[b]
         if left is not None and right is not None:
             frame = frame.join(_with_contexts(left), on="feature", how="semi").join(
@@ -185,6 +188,11 @@ def _pick(
             if token is not None:
                 tokens.add(token)
     return found
+
+
+def _silent(run: Run, name: str) -> pl.DataFrame:
+    """The features of an SAE that are known to have fired on no token."""
+    return run.features(name).filter(frequency=0).select("feature")
 
 
 def _with_contexts(frame: pl.DataFrame) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saematch.cli.options import Asked, matches
+from saematch.cli.options import SITE, Asked, matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +40,7 @@ def flow(
             "such as 0.5,0.15; by p-value unless given."
         ),
     ] = None,
+    site: Annotated[str | None, SITE] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Discard another run in the directory.")
@@ -71,11 +72,11 @@ def flow(
         )
     cutoffs = _cutoffs(origin_cutoffs)
     names, on = _names(saes), pick_device(device)
-    given = _each(names, on, quiet)
+    given = _each(names, on, quiet, site)
     run = Run.create(out, "flow", asked.options, given, overwrite=overwrite, distinct=True)
     layers = Layers.of(run)
     farthest = reach or (None if pairs == "all" else 1)
-    kept, held = {"candidates": asked.candidates, "quiet": quiet}, Loaded(names, on)
+    kept, held = {"candidates": asked.candidates, "quiet": quiet}, Loaded(names, on, site)
     steps = planned(layers, farthest)
     given = asked.method, asked.significance
     made = match_into(run, held, steps, *given, any_site=False, heard=asked.heard, **kept)
@@ -104,7 +105,7 @@ def _names(patterns: list[str]) -> list[str]:
     return names
 
 
-def _each(names: list[str], device: str, quiet: bool) -> Iterator[SAE]:
+def _each(names: list[str], device: str, quiet: bool, site: str | None) -> Iterator[SAE]:
     """The SAEs one by one, checked to make one flow."""
     from saematch.checkpoints import load
     from saematch.cli.console import progress
@@ -112,7 +113,7 @@ def _each(names: list[str], device: str, quiet: bool) -> Iterator[SAE]:
 
     with progress(quiet) as bar:
         task = bar.add_task("reading", total=len(names))
-        for sae in checked(load(name, device=device) for name in names):
+        for sae in checked(load(name, device=device, site=site) for name in names):
             bar.update(task, description=f"reading {sae.name}")
             yield sae
             bar.advance(task)

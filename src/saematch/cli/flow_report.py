@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from saematch.cli.report import arrow, new_table, overlooked, shared_seed
+from saematch.cli.report import arrow, new_table, overlooked, show_notes
 
 if TYPE_CHECKING:
     import polars as pl
@@ -51,13 +51,8 @@ def show_flow(console: Console, run: Run, made: int) -> None:
             "features with one best partner, each beyond chance."
         )
     )
-    for pair, figures in summaries.items():
-        if (warning := shared_seed(figures, run.same_weights(*pair))) is not None:
-            console.print(Text(f"! {arrow(pair)}: {warning}", style="yellow"))
-    notes = [note for pair in summaries for note in run.notes(*pair)]
     neighbours = [pair for pair in summaries if _steps(pair, chain) == 1]
-    for note in dict.fromkeys([*flow["notes"], *overlooked(run, neighbours), *notes]):
-        console.print(Text(f"- {note}"))
+    show_notes(console, run, [*flow["notes"], *overlooked(run, neighbours)])
 
 
 def _pairs(run: Run, chain: list[str]) -> Table:

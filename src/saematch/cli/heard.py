@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from saematch.activations import FeatureActivations
+    from saematch.runs import Run
 
 
 class Heard:
@@ -51,6 +52,20 @@ class Heard:
         """
         site = entry["conventions"].get("site")
         return self.store.named(entry["checksum"], None if site is None else site["hook"])
+
+    def describe(self, run: Run) -> None:
+        """Tell a run what the features of its SAEs fire on, of those that came without contexts."""
+        from saematch.activations.features import features_table
+        from saematch.errors import RunError
+
+        for entry in run.manifest["saes"] if self.store.n_tokens else ():
+            if entry.get("contexts") is not None:
+                continue
+            try:
+                name = self.name_of(entry)
+            except RunError:
+                continue
+            run.add_contexts(entry["name"], features_table(self.store, name))
 
     def of(self, entry: Mapping[str, Any]) -> FeatureActivations:
         """Those of an SAE of a run; never more than two are held."""

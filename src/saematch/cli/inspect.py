@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from saematch.cli.options import SITE
+
 
 def inspect(
     names: Annotated[
@@ -16,6 +18,7 @@ def inspect(
             "Face hub, SAELens' release:sae_id, or a pattern such as layer_{0-25}/width_16k.",
         ),
     ],
+    site: Annotated[str | None, SITE] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """Show sizes, activation, thresholds, norms, excluded features and every guess made."""
@@ -28,7 +31,7 @@ def inspect(
 
     console = Console()
     for name in [single for pattern in names for single in expand(pattern)]:
-        sae = load(name)
+        sae = load(name, site=site)
         if json:
             typer.echo(encoder.dumps({"asked": name, **as_dict(sae)}))
         else:

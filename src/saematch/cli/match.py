@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from saematch.cli.options import Asked, matches
+from saematch.cli.options import SITE, Asked, matches
 
 NAMES = (
     "A local folder or file, org/repo/path on the Hugging Face hub, SAELens' release:sae_id, or "
@@ -27,6 +27,7 @@ def match(
     any_site: Annotated[
         bool, typer.Option("--any-site", help="Match SAEs of different kinds of site too.")
     ] = False,
+    site: Annotated[str | None, SITE] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Discard another run in the directory.")
@@ -39,6 +40,7 @@ def match(
 
     The same call again takes up where it stopped. Options must be those of the method.
     """
+    from saematch.checkpoints.names import expand_braces
     from saematch.cli.work import load_all, match_into, pick_device
     from saematch.errors import SaematchError
     from saematch.matching import check_comparable
@@ -46,9 +48,9 @@ def match(
     from saematch.runs import Run
 
     for name in (a, b):
-        if "{" in name:
+        if expand_braces(name) != [name]:
             raise SaematchError(f"{name}: match takes one SAE on either side, not a pattern")
-    saes = load_all([a, b], pick_device(device), quiet)
+    saes = load_all([a, b], pick_device(device), quiet, site)
     # before a directory is made for nothing
     check_comparable(*saes, any_site=any_site)
     path = out or Path("runs") / "--".join(names_of(saes))

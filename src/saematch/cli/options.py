@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from saematch.methods import Method
     from saematch.significance import Significance
 
+SITE = typer.Option(
+    help="Where the SAEs read, before what their files say, such as "
+    "blocks.{layer}.hook_resid_post; {layer} is the layer that an SAE or its path states."
+)
 METHOD_OPTIONS = (
     "fold",
     "terms",

@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from saematch.cli.heard import Heard
     from saematch.runs import Run
 
 
@@ -58,9 +59,9 @@ def relate(
     warn_unfinished(run, quiet)
     names = {name: heard.name_of(run.sae(name)) for name in run.names}
     asked = {**heard.options, "activity": activity, "top_k": top_k}
-    relating = Relating(run, {**asked, "saematch": saematch.__version__}, overwrite)
-    missing = relating.missing
-    with progress(quiet) as bar:
+    with run.writing(), progress(quiet) as bar:
+        relating = Relating(run, {**asked, "saematch": saematch.__version__}, overwrite)
+        missing = relating.missing
         done = len(run.pairs) - len(missing)
         task = bar.add_task("relating", total=len(run.pairs), completed=done)
         for a, b in missing:
@@ -68,7 +69,8 @@ def relate(
             streams = (heard.store.stream(names[name]) for name in (a, b))
             relating.add(a, b, relate_pair(*streams, k=top_k, activity=activity))
             bar.advance(task)
-    relating.finish()
+        relating.finish()
+        _describe(run, heard)
     if quiet:
         typer.echo(path)
         return
@@ -78,6 +80,20 @@ def relate(
     for line in _legend(heard.store.n_tokens):
         console.print(line, style="dim", highlight=False)
     show_place(console, run)
+
+
+def _describe(run: Run, heard: Heard) -> None:
+    """Take up contexts from the store; a flow's labels are made of them, and are made anew."""
+    from saematch.flow.analysis import analyse
+    from saematch.flow.origins import Cutoffs
+
+    flow, finished = run.flow, run.finished
+    heard.describe(run)
+    if flow is not None and run.flow is None:
+        fixed = flow["origin_cutoffs"]
+        analyse(run, None if fixed is None else Cutoffs(*fixed))
+        if finished is not None:
+            run.finish()
 
 
 def _table(run: Run) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
 LABELS = ("≥ 0.9", "0.7-0.9", "0.5-0.7", "0.3-0.5", "< 0.3")  # of frames.BANDS
 SHADES = "█▓▒░·"
 BAR = 16  # cells
-# i -> i: how many times what chance gives, and how many pairs at least, until it is worth a word
-FAR_ABOVE, AT_LEAST = 10, 10
+AT_LEAST = 10  # features without a match until it is worth a word
 CLOSE = 0.7  # a decoder cosine at which one would expect a match
 
 
@@ -37,12 +37,7 @@ def show_run(console: Console, run: Run, made: int) -> None:
     console.print(_coverage(summaries, bars=console.width >= 100))
     console.print(Text(_meaning(method, run.manifest["options"]), style="dim"))
     console.print(_quality(summaries))
-    for pair, figures in summaries.items():
-        if (warning := shared_seed(figures, run.same_weights(*pair))) is not None:
-            console.print(Text(f"! {arrow(pair)}: {warning}", style="yellow"))
-    notes = [note for pair in summaries for note in run.notes(*pair)]
-    for note in dict.fromkeys([*overlooked(run), *notes]):
-        console.print(Text(f"- {note}"))
+    show_notes(console, run, overlooked(run))
 
 
 def show_place(console: Console, run: Run) -> None:
@@ -53,17 +48,43 @@ def show_place(console: Console, run: Run) -> None:
 
 def shared_seed(figures: dict[str, Any], same_weights: bool = False) -> str | None:
     """What to say where far more features go to their own index than chance would have it."""
-    if same_weights:
-        return "these are the same weights."
+    from saematch.matching import shared_seed as told
+
     matched, share = figures["matched"], figures["identity_share"]
-    chance = 1 / max(1, figures["features_b"])
-    if share * matched < AT_LEAST or share < FAR_ABOVE * chance:
-        return None
-    return (
-        f"{share:.1%} of the matches are i -> i, where chance gives {chance:.2%}. Both SAEs seem "
-        "to have started from the same random weights (one seed): much of their agreement is then "
-        "inherited from the start of training, not found in the model."
-    )
+    return told(matched, share, figures["features_b"], same_weights)
+
+
+def show_notes(console: Console, run: Run, notes: Iterable[str]) -> None:
+    """Print warnings and notes of all pairs of a run, each once, behind `notes` of the whole.
+
+    Of those that differ in the names of SAEs alone the first is shown, with how many there are.
+    """
+    from rich.text import Text
+
+    warnings, others = [], [*notes]
+    for pair, figures in run.summaries.items():
+        warning = shared_seed(figures, run.same_weights(*pair))
+        if warning is not None:
+            warnings.append(f"{arrow(pair)}: {warning}")
+        others += [n for n in run.notes(*pair) if warning is None or not n.endswith(warning)]
+    for line in _once(warnings, run.names):
+        console.print(Text(f"! {line}", style="yellow"))
+    for line in _once(others, run.names):
+        console.print(Text(f"- {line}"))
+
+
+def _once(notes: Iterable[str], names: Iterable[str]) -> list[str]:
+    """Notes without those that are another's but for the names of SAEs in them."""
+    longest = sorted(names, key=len, reverse=True)
+    named = re.compile("|".join(rf"(?<!\w){re.escape(name)}(?!\w)" for name in longest))
+    found: dict[str, list[str]] = {}
+    for note in dict.fromkeys(notes):
+        found.setdefault(named.sub("", note), []).append(note)
+    more = "(the same of {} more)"
+    return [
+        same[0] if len(same) == 1 else f"{same[0]} {more.format(len(same) - 1)}"
+        for same in found.values()
+    ]
 
 
 def overlooked(run: Run, pairs: Iterable[tuple[str, str]] | None = None) -> list[str]:

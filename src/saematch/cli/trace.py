@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 INDENT = "  "
 DEPTH = 3
+SURE = 1e-4  # a chance to be false that is not told apart from none
 ENDINGS = {".json": "attribution", ".graphml": "graphml", ".parquet": "parquet"}
 
 
@@ -119,6 +121,8 @@ def show_trace(console: Console, found: Trace) -> None:
         _link(console, step)
         _feature(console, step.link.site, step.link.feature, step.contexts)
     _end(console, found.after, "after")
+    if found.confidence is not None:
+        console.print(Text(f"\n{_sure(found)}", style="bold"))
     if found.modules:
         console.print(Text("\nmatches with other streams", style="dim"))
         for link in found.modules:
@@ -173,6 +177,24 @@ def _end(console: Console, links: tuple[Link, ...], where: str) -> None:
         console.print()
 
 
+def _sure(found: Trace) -> str:
+    """How sure the whole way is; of more than one link, which is the least so."""
+    links = [step.link for step in (*found.backward, *found.forward)]
+    rates = [link.local_fdr or 0.0 for link in links]
+    least = links[rates.index(max(rates))]
+    said = f"confidence of the whole way: {_share(found.confidence or 0.0)}"
+    if len(links) > 1 and max(rates) >= SURE:
+        said += f"; least sure: the link to {_name(least)} ({_share(1 - max(rates))})"
+    return said
+
+
+def _share(value: float) -> str:
+    """At least that much: cut, never rounded up."""
+    if value > 1 - SURE:
+        return f"over {1 - SURE:.2%}"
+    return f"{math.floor(1000 * value) / 1000:.1%}"
+
+
 def _tracks(console: Console, found: Trace) -> None:
     from rich.text import Text
 
@@ -200,6 +222,11 @@ def _legend(found: Trace) -> list[str]:
             "score: as the method has it, larger is better; p: the chance that the best of as many "
             "random directions scores as much."
         ]
+    if found.confidence is not None:
+        lines.append(
+            "confidence: the chance that no link of the way came about by chance, at least; not "
+            "that each is the best of rivals that are alike."
+        )
     if any(step.alternatives for step in steps):
         lines.append("next best in: the candidates of that layer after the match, best first.")
     if any(link.kind == "target" for link in ends):

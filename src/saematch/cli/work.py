@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from saematch.activations.model import LanguageModel
+    from saematch.activations.texts import Long
     from saematch.cli.heard import Heard
     from saematch.methods import Method
     from saematch.runs import Run
@@ -34,8 +35,8 @@ def pick_device(name: str) -> str:
     return name
 
 
-def load_all(names: Sequence[str], device: str, quiet: bool) -> list[SAE]:
-    """The SAEs of these names, each loaded once."""
+def load_all(names: Sequence[str], device: str, quiet: bool, site: str | None = None) -> list[SAE]:
+    """The SAEs of these names, each loaded once; `site` as in `saematch.load`."""
     from saematch.checkpoints import load
     from saematch.cli.console import progress
 
@@ -45,7 +46,7 @@ def load_all(names: Sequence[str], device: str, quiet: bool) -> list[SAE]:
         for name in names:
             bar.update(task, description=f"loading {name}")
             if name not in found:
-                found[name] = load(name, device=device)
+                found[name] = load(name, device=device, site=site)
             bar.advance(task)
     return [found[name] for name in names]
 
@@ -73,6 +74,19 @@ def open_quietly(name: str, device: str, dtype: str | None = None) -> LanguageMo
     return open_model(name, device=device, dtype=None if dtype is None else known[dtype])
 
 
+def known_long(long: str | None) -> Long | None:
+    """The value of --long.
+
+    Raises:
+        SaematchError: there is no such way.
+    """
+    from saematch.errors import SaematchError
+
+    if long not in (None, "split", "truncate"):
+        raise SaematchError(f"--long is {long!r}; it must be split or truncate")
+    return long
+
+
 def written(model: LanguageModel, n: int, length: int, seed: int, quiet: bool) -> list[ndarray]:
     """Token ids of `n` examples that a model writes, with a bar."""
     from saematch.activations.writing import write
@@ -98,9 +112,9 @@ def warn_unfinished(run: Run, quiet: bool = False) -> None:
 class Loaded:
     """SAEs by name, loaded when they are asked for; never more than two in memory."""
 
-    def __init__(self, names: Sequence[str], device: str) -> None:
+    def __init__(self, names: Sequence[str], device: str, site: str | None = None) -> None:
         self._names = tuple(names)
-        self._device = device
+        self._device, self._site = device, site
         self._held: dict[int, SAE] = {}  # the last one used stands last
 
     def __getitem__(self, place: int) -> SAE:
@@ -111,7 +125,7 @@ class Loaded:
             return self._held[place]
         if len(self._held) == 2:
             del self._held[next(iter(self._held))]
-        self._held[place] = load(self._names[place], device=self._device)
+        self._held[place] = load(self._names[place], device=self._device, site=self._site)
         return self._held[place]
 
 
@@ -150,6 +164,7 @@ def match_into(
     if heard is not None:
         for name in {name for pair in missing for name in pair}:
             heard.name_of(run.sae(name))
+        heard.describe(run)
     with progress(quiet) as bar:
         task = bar.add_task("matching", total=len(pairs), completed=len(pairs) - len(missing))
         for a, b in missing:

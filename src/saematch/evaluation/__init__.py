@@ -1,5 +1,6 @@
 """What a matching is worth: hidden states carried across layers, and what they cost the model."""
 
+from saematch import lazy as _lazy
 from saematch.evaluation.estimates import Estimate as Estimate
 from saematch.evaluation.estimates import Seen as Seen
 from saematch.evaluation.estimates import baselines as baselines
@@ -27,3 +28,7 @@ __all__ = [
     "losses",
     "partial",
 ]
+
+
+def __getattr__(name: str):
+    return _lazy.attribute(__name__, __path__, {}, name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -31,7 +31,7 @@ from saematch.evaluation.transports import EDGES_SCHEMA, Transports, name_of, of
 from saematch.flow.layers import Layers, depth
 from saematch.manifest import checksum
 from saematch.runs import Run
-from saematch.sae import SAE
+from saematch.sae import SAE, Site
 from saematch.transport.reading import REACHES
 
 TABLE = "values"
@@ -82,8 +82,9 @@ def evaluate_run(
         begun: called before each pair is fitted, without a text set, and before each text set.
 
     Raises:
-        RunError: the run holds an evaluation that was made otherwise; an SAE is no longer where it
-            was, or has other weights; a pair is neither matched nor joined by a chain.
+        RunError: the run holds an evaluation that was made otherwise; another program is writing to
+            it; an SAE is no longer where it was, or has other weights; a pair is neither matched
+            nor joined by a chain.
     """
     chosen, fitted = options or Options(), fit_texts(texts, fit)
     read = {"reaches": tuple(REACHES)} if chosen.transports else {}
@@ -92,31 +93,34 @@ def evaluate_run(
         {name: digest(examples) for name, examples in texts.items()},
         digest(fitted[1]),
     )
-    table = made.kept(run, overwrite)
-    edges = made.kept_edges(run, table)
-    ks = chosen.transports
-    more = Transports(model, fitted[1], ks, chosen.seed) if ks else None
-    fits = [name_of(k, carried) for k in ks for carried in (False, True)]
-    there = set(table.select("a", "b", "texts", "estimate").unique().iter_rows())
-    layers = Layers.of(run)
-    held = _Held(run, load)
-    known: dict[str, Known] = {name: {} for name in texts}
-    for names in evaluable(run, reach) if pairs is None else pairs:
-        ways = [*_ways(run, layers, names), *fits]
-        missing = [name for name in texts if any((*names, name, way) not in there for way in ways)]
-        if not missing:
-            continue
-        case = _case(run, layers, names, held)
-        for name, frame in evaluated(
-            case, model, texts, missing, fitted, chosen, known, more, batch_tokens, begun
-        ):
-            table = pl.concat([_without(table, *names, name), frame])
-            if more is not None:
-                others = edges.filter(~((pl.col("a") == names[0]) & (pl.col("b") == names[1])))
-                edges = pl.concat([others, of_pair(more.edges, *names)])
-            # edges first: a pair counts as done by its values
-            made.write(run, {EDGES: edges, TABLE: table}, name)
-    return table
+    with run.writing():
+        table = made.kept(run, overwrite)
+        edges = made.kept_edges(run, table)
+        ks = chosen.transports
+        more = Transports(model, fitted[1], ks, chosen.seed) if ks else None
+        fits = [name_of(k, carried) for k in ks for carried in (False, True)]
+        there = set(table.select("a", "b", "texts", "estimate").unique().iter_rows())
+        layers = Layers.of(run)
+        held = _Held(run, load)
+        known: dict[str, Known] = {name: {} for name in texts}
+        for names in evaluable(run, reach) if pairs is None else pairs:
+            ways = [*_ways(run, layers, names), *fits]
+            missing = [
+                name for name in texts if any((*names, name, way) not in there for way in ways)
+            ]
+            if not missing:
+                continue
+            case = _case(run, layers, names, held)
+            for name, frame in evaluated(
+                case, model, texts, missing, fitted, chosen, known, more, batch_tokens, begun
+            ):
+                table = pl.concat([_without(table, *names, name), frame])
+                if more is not None:
+                    others = edges.filter(~((pl.col("a") == names[0]) & (pl.col("b") == names[1])))
+                    edges = pl.concat([others, of_pair(more.edges, *names)])
+                # edges first: a pair counts as done by its values
+                made.write(run, {EDGES: edges, TABLE: table}, name)
+        return table
 
 
 def evaluable(run: Run, reach: float | None = None) -> list[Names]:
@@ -168,16 +172,17 @@ class Made:
     def kept(self, run: Run, overwrite: bool) -> pl.DataFrame:
         """The table that is there; an empty one without, or with another one overwritten."""
         there = run.evaluation
-        if there is None or (overwrite and self._differences(there)):
+        different = self._differences(there, _used(run)) if there is not None else []
+        if there is None or (overwrite and different):
             return pl.DataFrame(schema=PAIR_SCHEMA)
-        if different := self._differences(there):
+        if different:
             fewer = there["options"].get("transports") and not self.options["transports"]
             raise RunError(
                 f"{run.path} holds an evaluation that was made otherwise: {'; '.join(different)}; "
                 + "ask for its transports to add to it, or " * bool(fewer)
                 + "discard it with --overwrite (overwrite=True)"
             )
-        table = run.evaluation_table(TABLE)
+        table = _counted(run)
         if not there["options"].get("transports"):
             # what a call that was killed left of its transports
             table = table.filter(~pl.col("estimate").str.starts_with("transport"))
@@ -200,17 +205,22 @@ class Made:
         fitted = {"fit_texts": self.fit_digest}
         summary = {"options": self.options, "texts": used, **fitted}
         there = run.evaluation
-        grows = there is not None and not self._differences(there)
+        grows = False
+        if there is not None and not self._differences(there, _used(run)):
+            grows = True
+            # told of first: rows of texts that nothing is told of could be of any
+            run.record(evaluation={**there, "texts": {**there["texts"], **used}})
         run.add_evaluation(tables, summary, grows=grows)
 
-    def _differences(self, there: Mapping[str, Any]) -> list[str]:
+    def _differences(self, there: Mapping[str, Any], used: Collection[str]) -> list[str]:
+        """What makes another evaluation of it, of which the text sets `used` have values."""
         found = [
             f"{key} is {there['options'].get(key)} there, {value} here"
             for key, value in _listed(self.options).items()
             if there["options"].get(key) != value and not self._adds(key, there)
         ]
         for name, value in self.digests.items():
-            if there["texts"].get(name, value) != value:
+            if name in used and there["texts"][name] != value:
                 found.append(f"{name} has other examples there")
         if not found and there["fit_texts"] != self.fit_digest:
             found.append("it was fitted on other examples")
@@ -219,6 +229,16 @@ class Made:
     def _adds(self, key: str, there: Mapping[str, Any]) -> bool:
         """Whether this makes the first transports, beside which all that is there stays true."""
         return key in ("transports", "reaches") and not there["options"].get("transports")
+
+
+def _counted(run: Run) -> pl.DataFrame:
+    """The values that are there of the text sets that run.json tells of."""
+    told = [*(run.evaluation or {})["texts"]]
+    return run.evaluation_table(TABLE).filter(pl.col("texts").is_in(told))
+
+
+def _used(run: Run) -> set[str]:
+    return set(_counted(run)["texts"].unique())
 
 
 class _Held:
@@ -243,7 +263,10 @@ class _Held:
                 f"{sae.name} has other weights than when {self._run.path} was made: make the run "
                 "again"
             )
-        self._kept[name] = single(sae)
+        # which may have been given when the run was made
+        site = entry["conventions"]["site"]
+        conventions = replace(sae.conventions, site=site and Site(**site))
+        self._kept[name] = single(replace(sae, conventions=conventions))
         return self._kept[name]
 
 

@@ -9,6 +9,7 @@ own value, cannot change and would only dilute the rest.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -41,6 +42,10 @@ class Model(Protocol):
         read: Sequence[str] = (),
     ) -> Tensor:
         """Cross-entropy of each next token in nats, `(batch, seq - 1)` float32."""
+        ...
+
+    def resuming(self, site: str) -> AbstractContextManager[None]:
+        """Meanwhile passes are of the same tokens, and differ from `site` on alone."""
         ...
 
     def divergence(

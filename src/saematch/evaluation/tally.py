@@ -135,7 +135,8 @@ class Tally:
         known = {} if known is None else known
         done = set(known)
         for batch in batches(examples, self.ends.a.device, self.ends.batch_tokens):
-            self._count(batch, known, done, target)
+            with self.ends.model.resuming(self.ends.sites[1]):
+                self._count(batch, known, done, target)
         return self
 
     def _count(self, batch: Batch, known: Known, done: set[str], target: str) -> None:

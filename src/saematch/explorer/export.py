@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
+import re
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import saematch
-from saematch.atomic import SUFFIX
+from saematch.atomic import SUFFIX, is_stale
 from saematch.errors import RunError, SaematchError
 from saematch.explorer.places import MADE, PAGE, RUN, Places
-from saematch.explorer.tables import Progress, digest_of, prepare
-from saematch.manifest import MANIFEST, PAIR_FOLDERS
+from saematch.explorer.tables import Progress, cache, digest_of, prepare
+from saematch.foreign import read_json
+from saematch.lock import WriterLock
+from saematch.manifest import MANIFEST, listed
 from saematch.runs import Run
 
 LIST = "saematch-export.json"  # what an export consists of, so that a later one can replace it
@@ -64,13 +70,16 @@ def export(
     """
     run = run if isinstance(run, Run) else Run.open(run)
     folder = Path(folder)
-    earlier = _earlier(folder, overwrite)
+    _earlier(folder, overwrite)
     places = Places(PAGE, run.path, run.path)
     places.check()
     digest = digest_of(run)
     made = prepare(run, progress)
     partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}{SUFFIX}")
+    lock = _lock(folder)
     try:
+        earlier = _earlier(folder, overwrite)
+        _sweep(folder)
         partial.mkdir(parents=True)
         sizes = _write(run, Places(PAGE, run.path, made.folder), partial)
         if digest_of(run) != digest:
@@ -86,7 +95,27 @@ def export(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         made.close()
+        lock.release()
     return Exported(folder, sizes)
+
+
+def _lock(folder: Path) -> WriterLock:
+    """Of an export, kept among the user's caches: in the folder it would be put on the web."""
+    name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
+    place = cache() / "exports" / name
+    try:
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:
+        place = Path(tempfile.mkdtemp(prefix="saematch-export-"))
+    return WriterLock(place, SaematchError, of=folder)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what exports to `folder` that were killed left beside it."""
+    wanted = re.compile(r"\." + re.escape(folder.name) + r"\.[0-9a-f]{8}" + re.escape(SUFFIX))
+    for partial in folder.parent.glob(f".*{SUFFIX}"):
+        if wanted.fullmatch(partial.name) and not partial.is_symlink() and is_stale(partial):
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def _write(run: Run, places: Places, folder: Path) -> dict[str, int]:
@@ -107,26 +136,14 @@ def _write(run: Run, places: Places, folder: Path) -> dict[str, int]:
 
 def _files(run: Run, places: Places) -> Iterator[tuple[str, Path]]:
     """Place in an export and file of all that belongs to it."""
-    listed = {f"{RUN}/{place}" for place in _listed(run.manifest)}
+    told = {f"{RUN}/{place}" for place in (MANIFEST, *listed(run.manifest))}
     ours = f"{RUN}/{MADE}/"
     for place, file in places.files():
-        if place in listed or place.startswith(ours) or not place.startswith(f"{RUN}/"):
-            listed.discard(place)
+        if place in told or place.startswith(ours) or not place.startswith(f"{RUN}/"):
+            told.discard(place)
             yield place, file
-    for place in sorted(listed):
+    for place in sorted(told):
         raise RunError(f"{run.path} lists {place.removeprefix('run/')}, which is missing or a link")
-
-
-def _listed(manifest: Mapping[str, Any]) -> Iterator[str]:
-    """The places of a run's files, as its run.json has them."""
-    yield MANIFEST
-    for sae in manifest["saes"]:
-        yield from (sae[kind] for kind in ("features", "contexts") if sae.get(kind))
-    for pair in manifest["pairs"]:
-        yield from (pair[kind] for kind in PAIR_FOLDERS)
-    for entry in manifest.values():
-        if isinstance(entry, dict) and isinstance(entry.get("tables"), dict):
-            yield from entry["tables"].values()
 
 
 def _earlier(folder: Path, overwrite: bool) -> dict[str, Any] | None:
@@ -135,11 +152,11 @@ def _earlier(folder: Path, overwrite: bool) -> dict[str, Any] | None:
         raise SaematchError(f"{folder} is no folder: give a new one")
     if not folder.is_dir() or not any(folder.iterdir()):
         return None
-    try:
-        entry = json.loads((folder / LIST).read_text(encoding="utf-8"))
-        files = entry["files"] if entry["format"] == FORMAT else None
-    except (OSError, ValueError, KeyError, TypeError):
-        files = None
+    files = None
+    with contextlib.suppress(SaematchError):
+        entry = read_json(folder / LIST)
+        if isinstance(entry, dict) and entry.get("format") == FORMAT:
+            files = entry.get("files")
     if not isinstance(files, dict):
         raise SaematchError(f"{folder} is not empty and no earlier export: give a new folder")
     if not overwrite:

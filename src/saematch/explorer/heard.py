@@ -9,6 +9,7 @@ import polars as pl
 
 from saematch.errors import RunError
 from saematch.explorer.nodes import Nodes
+from saematch.foreign import scan_parquet
 from saematch.runs import Run
 
 STATISTIC = "pearson"
@@ -109,4 +110,4 @@ def _scan(run: Run, table: str) -> pl.LazyFrame | None:
         return None
     if place != f"relations/{table}.parquet":
         raise RunError(f"{run.path}: the place of relations' {table} is {place!r}")
-    return pl.scan_parquet(run.path / place)
+    return scan_parquet(run.path / place, error=RunError)

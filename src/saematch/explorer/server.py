@@ -9,11 +9,13 @@ to be embedded elsewhere.
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
 import socket
 import sys
 import threading
+import time
 from email.utils import formatdate, parsedate_to_datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,6 +31,8 @@ HOST = "127.0.0.1"
 PORT = 8237  # tried first, so that bookmarks last
 NAMES = (HOST, "localhost")
 IDLE = 60.0  # seconds after which a silent connection is closed
+HEAD = 20.0  # seconds from the first byte of a request to the last of its head
+MOST = 512  # connections at once; programs commonly may have 1,024 files open
 PIECE = 1 << 18  # bytes sent at once
 KINDS = {
     ".css": "text/css; charset=utf-8",
@@ -138,6 +142,11 @@ class Server(ThreadingHTTPServer):
             self._connections.discard(request)
         super().shutdown_request(request)
 
+    def verify_request(self, request, client_address) -> bool:
+        """Whether there is room for one more connection; one too many is closed."""
+        with self._lock:
+            return len(self._connections) <= MOST
+
     def handle_error(self, request, client_address) -> None:
         """Told to the log, unless the browser only went away."""
         if not isinstance(sys.exception(), _GONE):
@@ -160,6 +169,34 @@ class Server(ThreadingHTTPServer):
         raise SaematchError(f"no port of {HOST} is free")
 
 
+class _Incoming(io.RawIOBase):
+    """What a connection sends: each piece within `IDLE`, the head of a request within `HEAD`."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._until: float | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def begin(self) -> None:
+        """A request begins with the next byte."""
+        self._until = None
+
+    def readinto(self, buffer) -> int:
+        left = IDLE if self._until is None else min(IDLE, self._until - time.monotonic())
+        if left <= 0:
+            raise TimeoutError("the head of a request took too long")
+        self._connection.settimeout(left)
+        try:
+            count = self._connection.recv_into(buffer)
+        finally:
+            self._connection.settimeout(IDLE)
+        if self._until is None:
+            self._until = time.monotonic() + HEAD
+        return count
+
+
 class Handler(BaseHTTPRequestHandler):
     """Answers GET and HEAD."""
 
@@ -168,6 +205,34 @@ class Handler(BaseHTTPRequestHandler):
     # headers and body are two writes, and the second must not wait for a receipt of the first
     disable_nagle_algorithm = True
     server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def setup(self) -> None:
+        """As its parent, with a bound on how long a request may take to come."""
+        super().setup()
+        self._incoming = _Incoming(self.connection)
+        self.rfile = io.BufferedReader(self._incoming)
+
+    def handle_one_request(self) -> None:
+        """As its parent."""
+        self._incoming.begin()
+        super().handle_one_request()
+
+    def parse_request(self) -> bool:
+        """As its parent, but for what two readers could understand in two ways."""
+        self.command, self.requestline = "", ""
+        if len(self.raw_requestline.split()) == 2:  # no version: HTTP/0.9, of answers without heads
+            self.request_version = "HTTP/1.0"
+            self.send_error(HTTPStatus.BAD_REQUEST, "a request needs its version, HTTP/1.1")
+            return False
+        if not super().parse_request():
+            return False
+        if self.headers.defects or any(name != name.strip() for name in self.headers):
+            self.send_error(HTTPStatus.BAD_REQUEST, "its headers are malformed")
+            return False
+        if len(set(self.headers.get_all("Content-Length", []))) > 1:
+            self.send_error(HTTPStatus.BAD_REQUEST, "it has two lengths")
+            return False
+        return True
 
     def do_GET(self) -> None:
         """Send a file, or part of it."""

@@ -43,6 +43,7 @@ from saematch.explorer.overview import overview
 from saematch.explorer.places import MADE, PIECES
 from saematch.explorer.words import words
 from saematch.flow.graph import KINDS
+from saematch.foreign import read_json, reason
 from saematch.manifest import MANIFEST
 from saematch.runs import Run
 
@@ -150,7 +151,9 @@ def make(run: Run, folder: Path, digest: str, progress: Progress | None = None) 
         text = json.dumps(index, ensure_ascii=False, allow_nan=False, indent=1)
         (folder / INDEX).write_text(text + "\n", encoding="utf-8")
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise RunError(f"the explorer's tables of {run.path} cannot be made: {error}") from error
+        raise RunError(
+            f"the explorer's tables of {run.path} cannot be made: {reason(error)}"
+        ) from error
 
 
 def digest_of(run: Run) -> str:
@@ -212,7 +215,7 @@ def _silent(what: str, done: int, total: int) -> None:
 
 def _are_of(folder: Path, digest: str) -> bool:
     try:
-        index: Any = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        index: Any = read_json(folder / INDEX)
         tables = index["tables"].values()
         whole = all((folder / Path(table).name).is_file() for table in tables)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

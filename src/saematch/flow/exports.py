@@ -14,6 +14,7 @@ import saematch
 from saematch.atomic import whole
 from saematch.errors import RunError
 from saematch.flow.graph import FlowGraph
+from saematch.foreign import read_json
 
 FORMATS = ("node-link", "graphml", "attribution", "parquet")
 LISTING = "graph-metadata.json"  # by which circuit-tracer's page knows what lies beside it
@@ -280,10 +281,11 @@ def _list(path: Path, metadata: Mapping[str, Any]) -> None:
     """Add a graph to circuit-tracer's listing, in the place of one of the same slug."""
     graphs: Iterable[Mapping[str, Any]] = []
     if path.is_file():
-        try:
-            graphs = json.loads(path.read_text(encoding="utf-8"))["graphs"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{path} is no listing of graphs: write to another folder") from error
+        content = read_json(path, error=RunError)
+        listed = content.get("graphs") if isinstance(content, dict) else None
+        if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
+            raise RunError(f"{path} is no listing of graphs: write to another folder")
+        graphs = listed
     others = [entry for entry in graphs if entry.get("slug") != metadata["slug"]]
     _write(path, json.dumps({"graphs": [*others, metadata]}, indent=2, ensure_ascii=False))
 

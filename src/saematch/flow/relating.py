@@ -15,10 +15,11 @@ import polars as pl
 
 from saematch.errors import RunError
 from saematch.flow.relate import Relation
-from saematch.manifest import plain
+from saematch.foreign import scan_parquet
+from saematch.manifest import BEGUN, plain
 from saematch.runs import Run
 
-DONE, BEGUN = "relations", "relating"  # what run.json calls them
+DONE = "relations"  # what run.json calls those of all pairs
 
 
 class Relating:
@@ -74,13 +75,12 @@ class Relating:
             raise RunError(f"{self.run.path} has no relations of {a}--{b} yet: add them first")
         joined, apart = self._joined, self._apart
         if not apart:
+            self._sweep()  # what a call that was killed left
             return
         names = [*next(iter(apart.values()))["tables"]]
         for name in names:
             scans = [
-                pl.scan_parquet(self.run.path / _place(name, a, b))
-                if (a, b) in apart
-                else pl.scan_parquet(self.run.path / _place(name)).filter(a=a, b=b)
+                self._scan(name, a, b) if (a, b) in apart else self._scan(name).filter(a=a, b=b)
                 for a, b in self.run.pairs
             ]
             self.run.write(_place(name), pl.concat(scans))
@@ -113,9 +113,14 @@ class Relating:
         self.run.record(**{DONE: None, BEGUN: None})
         self._sweep()
 
+    def _scan(self, name: str, *pair: str) -> pl.LazyFrame:
+        return scan_parquet(self.run.path / _place(name, *pair), error=RunError)
+
     def _sweep(self) -> None:
-        for table in (self.run.path / DONE).glob("*--*.parquet"):
-            table.unlink()
+        """Remove the tables of single pairs of this run, and no other file."""
+        stems = tuple(f"{a}--{b}." for a in self.run.names for b in self.run.names)
+        found = (self.run.path / DONE).glob("*--*.parquet")
+        self.run.remove(f"{DONE}/{table.name}" for table in found if table.name.startswith(stems))
 
 
 def _place(name: str, *pair: str) -> str:

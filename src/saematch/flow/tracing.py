@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from saematch.contexts import Context, top_contexts
+from saematch.discovery import local_rate
 from saematch.errors import RunError
 from saematch.flow.layers import STREAM, Layers, Pair
 from saematch.naming import names_there
@@ -32,6 +33,7 @@ class Link:
     cosine: float | None  # of the decoder rows
     p_value: float | None
     taken: int | None = None  # beyond chance all the same, but matched to this feature
+    local_fdr: float | None = None  # of a match on the way: the chance that it is false, at most
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,19 @@ class Trace:
     modules: tuple[Link, ...]  # accepted matches from or to SAEs of other streams
     strangers: tuple[tuple[Link, ...], ...] = ()
     tracks: tuple[Track, ...] | None = None  # by mode; None where the run has no tracks
+
+    @property
+    def confidence(self) -> float | None:
+        """The chance that the whole way is right, at least.
+
+        One minus the sum of its links' `local_fdr`, which bounds the chance that any of them is
+        false however they depend on each other; 0 at least. A link is false if its two features
+        are no more alike than by chance: of rivals that are both alike, either is right. None
+        without links, or without p-values.
+        """
+        rates = [step.link.local_fdr for step in (*self.backward, *self.forward)]
+        known = [rate for rate in rates if rate is not None]
+        return max(0.0, 1 - sum(known)) if rates and len(known) == len(rates) else None
 
 
 def trace(
@@ -159,7 +174,7 @@ def find(layers: Layers, site: str, feature: int | None = None) -> tuple[str, in
         if together is not None:
             site = together[1] or together[3]
             feature = int(together[2] or together[4])
-    name = _site(layers, site)
+    name = site_of(layers, site)
     last = layers.features[name] - 1
     if feature is None:
         raise RunError(f"which feature of {name}? It has 0 to {last}")
@@ -168,7 +183,12 @@ def find(layers: Layers, site: str, feature: int | None = None) -> tuple[str, in
     return name, feature
 
 
-def _site(layers: Layers, site: str) -> str:
+def site_of(layers: Layers, site: str) -> str:
+    """The SAE that a name or the number of a layer means.
+
+    Raises:
+        RunError: there is none, or several.
+    """
     if site in layers.names:
         return site
     known = names_there(site, layers.names)
@@ -190,7 +210,7 @@ def _site(layers: Layers, site: str) -> str:
     raise RunError(f"the run has no SAE of the residual stream at layer {site}; {known}")
 
 
-def _neighbours(layers: Layers, site: str, ahead: bool) -> list[str]:
+def neighbours_of(layers: Layers, site: str, ahead: bool) -> list[str]:
     """The SAEs of the same stream that the run has matched with this one, the nearest first."""
     stream = next(names for names in layers.streams.values() if site in names)
     place = stream.index(site)
@@ -205,17 +225,37 @@ def _next(
     """The next step, or none and what the nearest SAE has instead."""
     stop: tuple[Link, ...] | None = None
     skipped: list[str] = []
-    for other in _neighbours(layers, site, ahead)[: SKIPS + 1]:
+    for other in neighbours_of(layers, site, ahead)[: SKIPS + 1]:
         ends = (site, other) if ahead else (other, site)
         links = _links(layers.pairs[ends], other, feature, ahead)
         accepted = [link for link in links if link.kind == "match"]
         if accepted:
             rest = [link for link in links if link is not accepted[0]]
-            return Step(accepted[0], tuple(rest[:n]), tuple(skipped), ()), ()
+            source = feature if ahead else accepted[0].feature
+            rate = _local_fdr(layers, *ends, source, skipped)
+            link = replace(accepted[0], local_fdr=rate)
+            return Step(link, tuple(rest[:n]), tuple(skipped), ()), ()
         if stop is None:
             stop = _nearest(layers.pairs[ends], cuts[ends], links, feature, ahead, n)
         skipped.append(other)
     return None, stop or ()
+
+
+def _local_fdr(layers: Layers, a: str, b: str, feature: int, skipped: list[str]) -> float | None:
+    """The local false discovery rate of a feature of A among all that are sought in B.
+
+    Over a layer, those are the features that have no match there.
+    """
+    pair = layers.pairs[a, b]
+    if np.isnan(pair.p_value[feature]):
+        return None
+    sought = ~layers.excluded[a]
+    for between in skipped:
+        if (a, between) in layers.pairs:
+            sought &= ~layers.pairs[a, between].matched
+    sought[feature] = True
+    among = int(sought[:feature].sum())
+    return float(local_rate(pair.p_value[sought])[among])
 
 
 def _nearest(

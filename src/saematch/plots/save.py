@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saematch.atomic import whole
-from saematch.errors import SaematchError
+from saematch.errors import SaematchError, install
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -43,7 +43,7 @@ def _png(figure: go.Figure) -> bytes:
         lines = str(error).strip().splitlines()
         reason = lines[0] if lines else type(error).__name__
         raise SaematchError(
-            "PNG needs kaleido (pip install 'saematch[plots]') and a Chrome or Chromium on this "
+            f"PNG needs kaleido ({install('plots')}) and a Chrome or Chromium on this "
             f"machine, whose place BROWSER_PATH may give: {reason}"
         ) from error
     finally:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from saematch.errors import SaematchError
+from saematch.errors import SaematchError, install
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -29,9 +29,7 @@ def plotly_objects() -> Any:
     try:
         import plotly.graph_objects as go
     except ImportError as error:
-        raise SaematchError(
-            "figures need plotly: pip install 'saematch[plots]', or pip install plotly"
-        ) from error
+        raise SaematchError(f"figures need plotly: {install('plots')}") from error
     return go
 
 

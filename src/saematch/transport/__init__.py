@@ -1,5 +1,6 @@
 """Activations of one SAE's features from those of another, with at most k edges a feature."""
 
+from saematch import lazy as _lazy
 from saematch.transport.downstream import Downstream
 from saematch.transport.fitting import Schedule, fit_transport, fit_transports
 from saematch.transport.reading import REACHES, Reach
@@ -14,3 +15,7 @@ __all__ = [
     "fit_transport",
     "fit_transports",
 ]
+
+
+def __getattr__(name: str):
+    return _lazy.attribute(__name__, __path__, {}, name)

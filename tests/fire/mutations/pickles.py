@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fire.mutations.tensors import read
+from fire.mutations.tensors import read, write
 from fire.registry import FILES, TENSORS, NotApplicableError, Target, mutation
 
 CANARY = "FIRE_CANARY"  # the environment variable that says where it would be
@@ -29,6 +29,7 @@ class Call:
 
 def calls() -> dict[str, Call]:
     """Ways to run code, by name; each makes the canary."""
+    import importlib
     import subprocess
 
     canary = os.environ[CANARY]
@@ -41,7 +42,15 @@ def calls() -> dict[str, Call]:
         "os.mkdir": Call(os.mkdir, canary),
         "Path.touch": Call(Path.touch, Path(canary)),
         "Popen": Call(subprocess.Popen, ["touch", canary]),
+        "getattr": Call(importlib.__import__, "os"),
+        "torch.save": Call(torch.save, {}, canary),
+        "np.save": Call(np.save, canary, [1]),
+        "torch.load": Call(torch.load, canary, None, None, weights_only_false()),
     }
+
+
+def weights_only_false() -> bool:
+    return False
 
 
 def _forms(content: Any, payload: Call, rng: random.Random) -> tuple[Any, str]:
@@ -73,6 +82,7 @@ def _torch(target: Target, rng: random.Random) -> str:
     word, payload = rng.choice(sorted(calls().items()))
     content, where = _forms(read(target), payload, rng)
     protocol, old = rng.choice((2, 3, 4, 5)), rng.random() < 0.5
+    target.path.unlink()  # its tensors may be mapped into memory
     torch.save(
         content,
         target.path,
@@ -130,3 +140,8 @@ def _weights(target: Target, rng: random.Random) -> str:
     torch.save({"a": payload}, target.path.with_name(name))
     target.path.unlink()
     return f"only {name}, which calls {word}"
+
+
+def rewritten(target: Target) -> None:
+    """The same tensors, written again."""
+    write(target, read(target))

@@ -122,20 +122,22 @@ def _columns(frame, rng, target):
 
 
 @mutation("table.many", PARQUET, 1)
-def _many(target: Target, rng: random.Random) -> str:
-    """A small file of five million rows, all the same."""
+def _many(target: Target, rng: random.Random) -> Change:
+    """A small file of twenty million rows."""
+    frame = pl.read_parquet(target.path).head(1)
+    target.path.unlink()
+    pl.concat([frame] * 1).select(
+        pl.col(name).repeat_by(1).list.first() for name in frame.columns
+    ).write_parquet(target.path)
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    row = pq.read_table(target.path).slice(0, 1)
-    if not row.num_rows:
-        raise NotApplicableError
-    block = pa.concat_tables([row] * 50_000).combine_chunks()
-    target.path.unlink()
-    with pq.ParquetWriter(target.path, row.schema, compression="zstd") as writer:
+    table = pq.read_table(target.path)
+    block = pa.concat_tables([table] * 50_000).combine_chunks()
+    with pq.ParquetWriter(target.path, table.schema, compression="zstd") as writer:
         for _ in range(100):
             writer.write_table(block)
-    return f"5,000,000 rows in {target.path.stat().st_size:,} bytes"
+    return Change(f"5,000,000 rows in {target.path.stat().st_size:,} bytes")
 
 
 @mutation("table.code", PARQUET, 8)

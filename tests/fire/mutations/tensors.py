@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -193,7 +192,7 @@ def _added(weights, name, value, rng):
 
 @mutation("tensor.k", frozenset({"torch", "npz"}), 30)
 def _k(target: Target, rng: random.Random) -> Change:
-    """A k that no SAE can keep: in a tensor, or in the values beside the tensors."""
+    """K that no SAE can keep: in a tensor, or in the values beside the tensors."""
     content = read(target)
     inner = _inner(content)
     holders = [d for d in (inner, content, content.get("activation_state_dict", {})) if "k" in d]
@@ -224,7 +223,7 @@ def _kind(weights, name, value, rng):
     makers = {
         "sparse": value.to_sparse,
         "csr": lambda: value.to_sparse_csr() if value.dim() == 2 else value.to_sparse(),
-        "meta": partial(value.to, "meta"),
+        "meta": lambda: value.to("meta"),
         "quantised": lambda: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8),
         "conjugate": lambda: torch.complex(value, value).conj(),
         "negated": lambda: torch.complex(value, value).conj().imag,

@@ -1,0 +1,135 @@
+"""`saematch new RUN SITE`: which features of a layer are new, gone, split, merged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import polars as pl
+    from rich.console import Console
+
+    from saematch.runs import Run
+
+ENDINGS = (".csv", ".json", ".parquet")
+MEANING = {
+    "new": "nothing in {other} leads to them; the nearest there, which chance reaches too:",
+    "gone": "nothing in {other} continues them; the nearest there, which chance reaches too:",
+    "split": "the best source of two or more features of {other}:",
+    "merged": "the best target of two or more features of {other}:",
+}
+INDENT = "  "
+
+
+def new(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
+    site: Annotated[
+        str,
+        typer.Argument(
+            metavar="SITE",
+            help="An SAE of the run, such as resid_post_3; or a layer of the residual stream.",
+        ),
+    ],
+    most: Annotated[int, typer.Option("--most", "-n", min=0, help="Shown of each kind.")] = 5,
+    export: Annotated[
+        Path | None,
+        typer.Option("--export", "-e", help="Write all of them: NAME.csv, .json or .parquet."),
+    ] = None,
+) -> None:
+    """List the features of a layer that are new in it, gone after it, split or merged.
+
+    Held against the nearest layers before and after that the run has matched with it; the surest
+    first, with the token that each fires on most and its top context.
+    """
+    from rich.text import Text
+
+    from saematch.cli.console import output
+    from saematch.errors import SaematchError
+    from saematch.flow.changes import changes
+    from saematch.flow.layers import Layers
+    from saematch.flow.tokens import feature_labels, top_tokens
+    from saematch.flow.tracing import site_of
+    from saematch.runs import Run
+
+    if export is not None and export.suffix not in ENDINGS:
+        raise SaematchError(f"{export}: the name must end in {', '.join(ENDINGS)}")
+    opened = Run.open(run)
+    name = site_of(Layers.of(opened), site)
+    labels = feature_labels(top_tokens(opened))
+    of = labels.filter(site=name).select("feature", "label")
+    found = changes(opened, name).join(of, on="feature", how="left", maintain_order="left")
+    console = output()
+    console.print(Text(name, style="bold"))
+    for (kind, other), rows in found.group_by("kind", "other", maintain_order=True):
+        _show(console, opened, name, str(kind), str(other), rows, most, labels)
+    if not len(found):
+        console.print("Every feature goes on, one to one, from the layer before to the one after.")
+    if export is not None:
+        _write(found, export)
+        console.print(f"\nWritten to {export}: {len(found):,} rows", soft_wrap=True)
+    elif len(found):
+        console.print(Text("\nAll of them: --export NAME.csv. One's way: saematch trace.", "dim"))
+
+
+def _show(
+    console: Console,
+    run: Run,
+    name: str,
+    kind: str,
+    other: str,
+    rows: pl.DataFrame,
+    most: int,
+    labels: pl.DataFrame,
+) -> None:
+    from rich.text import Text
+
+    from saematch.cli.examples import context_line, visible
+    from saematch.contexts import top_contexts
+
+    console.print(Text(f"\n{len(rows):,} {kind}", "bold cyan"), end="")
+    console.print(Text(f": {MEANING[kind].format(other=other)}", "dim"))
+    contexts = run.contexts(name)
+    theirs = dict(labels.filter(site=other).select("feature", "label").iter_rows())
+    for row in rows.head(most).iter_rows(named=True):
+        partners = [
+            f"#{feature}" + (f" ({visible(theirs[feature])})" if feature in theirs else "")
+            for feature in row["partners"]
+        ]
+        line = Text(f"{INDENT}#{row['feature']}", "bold")
+        line.append(f"  {visible(row['label'] or 'without contexts')}")
+        line.append(f"   {_side(kind)} {', '.join(partners) or 'none'}  {_sure(row)}", "dim")
+        console.print(line)
+        first = () if contexts is None else top_contexts(contexts, row["feature"], 1)
+        for context in first:
+            room = console.width - 2 * len(INDENT)
+            console.print(Text(2 * INDENT) + context_line(context, room))
+    if len(rows) > most:
+        console.print(Text(f"{INDENT}and {len(rows) - most:,} more", "dim"))
+
+
+def _side(kind: str) -> str:
+    """Whether the partners are of the layer before or after."""
+    return "from" if kind in ("new", "merged") else "to"
+
+
+def _sure(row: dict[str, Any]) -> str:
+    if row["p_value"] is None:
+        return ""
+    return f"p {row['p_value']:.2g}, score {row['score']:.3g}"
+
+
+def _write(found: pl.DataFrame, place: Path) -> None:
+    import polars as pl
+
+    from saematch.atomic import whole
+
+    with whole(place) as partial:
+        if place.suffix == ".parquet":
+            found.write_parquet(partial)
+        elif place.suffix == ".json":
+            found.write_json(partial)
+        else:  # a cell holds no list
+            joined = pl.col("partners").cast(pl.List(pl.String)).list.join(" ")
+            found.with_columns(joined).write_csv(partial)
