@@ -600,6 +600,21 @@ def test_tables_that_no_reader_could_use_are_told(run, matchings, kind, bad):
     assert "\n" not in str(told.value)
 
 
+def test_a_column_of_nulls_without_a_type_is_one_of_its_own(run, matchings):
+    a, b, _ = run.names
+    run.add_pair(a, b, matchings[0])
+    file = run.path / "pairs" / f"{a}--{b}.parquet"
+    table = pl.read_parquet(file)
+    empty = [pl.lit(None).alias(name) for name in ("target", "score", "excluded")]
+    table.with_columns(*empty).write_parquet(file)
+    found = run.pair(a, b).select("target", "score", "excluded")
+    assert found.dtypes == [pl.Int64, pl.Float64, pl.String]
+    assert found.null_count().row(0) == (len(table),) * 3
+    table.with_columns(pl.lit(None).alias("matched")).write_parquet(file)
+    with pytest.raises(RunError, match="column matched has gaps"):
+        run.pair(a, b)
+
+
 def test_every_table_that_commands_write_is_declared():
     from saematch.schemas import SCHEMAS
 

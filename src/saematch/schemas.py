@@ -221,8 +221,10 @@ def read_run_table(
         # one value repeated takes no room in the file, and all of it in memory
         most = max(FEW_ROWS, ROWS_PER_BYTE * regular(root / place, error=RunError).st_size)
     table = read_parquet(root / place, label=root / place, error=RunError, most_rows=most)
-    fault = None if schema is None else _fault(schema, table, widths, own)
-    if fault is not None:
+    if schema is None:
+        return table
+    table = _typed(schema, table)
+    if (fault := _fault(schema, table, widths, own)) is not None:
         raise RunError(f"{root / place}: {fault}; make it again, or take the file that was written")
     return table
 
@@ -236,6 +238,16 @@ _FITS: dict[str, Callable[[pl.DataType], bool]] = {
 }
 
 
+# a column of nothing but nulls may come without a type
+_TYPES = {"integer": pl.Int64, "number": pl.Float64, "text": pl.String, "flag": pl.Boolean}
+
+
+def _typed(schema: Schema, table: pl.DataFrame) -> pl.DataFrame:
+    untyped = [name for name, kind in table.schema.items() if kind == pl.Null]
+    known = {name: _TYPES.get(schema.columns.get(name, "")) for name in untyped}
+    return table.cast({name: kind for name, kind in known.items() if kind is not None})
+
+
 def _fault(
     schema: Schema, table: pl.DataFrame, widths: Mapping[str, int], own: Mapping[str, int]
 ) -> str | None:
@@ -245,7 +257,6 @@ def _fault(
         return f"no column {', '.join(missing)}; it has {has}"
     for name, expected in schema.columns.items():
         kind = table.schema[name]
-        # a column of nothing but nulls may have no type
         if not (_FITS[expected](kind) or (kind == pl.Null and name not in schema.never_null)):
             return f"column {name} holds {kind}, expected {expected}s"
         if name in schema.never_null and table[name].null_count():

@@ -104,6 +104,11 @@ def _(folder: Path) -> None:
     typed("trace", "run", "resid_post_1", "3", "--export", "a.graphml")
 
 
+@surface("new", "run", *RUN)
+def _(folder: Path) -> None:
+    typed("new", "run", "resid_post_1", "--export", "a.csv")
+
+
 @surface("plot", "run", *RUN)
 def _(folder: Path) -> None:
     typed("plot", "run")
