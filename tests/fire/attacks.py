@@ -217,4 +217,4 @@ def _server(folder: Path, victim: Path) -> str | None:
 # these register attacks of their own
 from fire import everywhere, network  # noqa: E402
 
-_ = (everywhere, network)
+__all__ = ["ATTACKS", "attack", "attacked", "everywhere", "network", "run"]
