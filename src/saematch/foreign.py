@@ -183,7 +183,7 @@ def read_parquet(
         missing = [name for name in columns or () if name not in there]
         if missing:
             has = ", ".join(there) or "none"
-            raise error(f"{label}: no column {', '.join(missing)}; it has {has}")
+            raise error(one_line(f"{label}: no column {', '.join(missing)}; it has {has}"))
         # names, text and lengths are checked here: polars takes Arrow's word for them
         for field in file.schema_arrow:
             _check_names(field)

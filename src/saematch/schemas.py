@@ -14,7 +14,7 @@ from typing import Literal
 import polars as pl
 
 from saematch.errors import RunError
-from saematch.foreign import read_parquet, regular
+from saematch.foreign import one_line, read_parquet, regular
 
 FEW_ROWS, ROWS_PER_BYTE = 100_000, 4  # of a table whose length nothing else tells
 Kind = Literal["integer", "number", "text", "flag", "list"]
@@ -225,7 +225,8 @@ def read_run_table(
         return table
     table = _typed(schema, table)
     if (fault := _fault(schema, table, widths, own)) is not None:
-        raise RunError(f"{root / place}: {fault}; make it again, or take the file that was written")
+        told = f"{root / place}: {fault}; make it again, or take the file that was written"
+        raise RunError(one_line(told))
     return table
 
 

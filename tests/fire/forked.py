@@ -75,6 +75,11 @@ class Running:
             if used != worked or state in "RD":
                 idle_since, worked = now, used
             if state == "Z":
+                # what it wrote between the last look and its end
+                while select.select([self.pipe], [], [], 0)[0] and (
+                    part := os.read(self.pipe, 1 << 20)
+                ):
+                    received += part
                 break
             if now - self.began > self.limits.wall or now - idle_since > self.limits.idle:
                 limit = "waits" if now - idle_since > self.limits.idle else "wall"
@@ -115,7 +120,8 @@ def start(work: Callable[[], Any], folder: Path, out: Path, limits: Limits) -> R
         os.setsid()
         os.close(read)
         _redirect(out)
-        resource.setrlimit(resource.RLIMIT_AS, (_size() + limits.space,) * 2)
+        room = _size() + limits.space
+        resource.setrlimit(resource.RLIMIT_AS, (room, room))
         resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu, limits.cpu + 2))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -6,6 +6,7 @@ what is wrong with the result. A command's surface returns nothing: the engine j
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -56,7 +57,8 @@ def _(folder: Path) -> str | None:
 
     frame = features_of(saematch.load(folder / "saes" / "resid_post_0"))
     if frame is None:
-        return "a table that is there is not seen"
+        there = os.path.lexists(folder / "saes" / "resid_post_0" / "features.parquet")
+        return "a table that is there is not seen" if there else None
     numbers = frame.select("frequency", "mean_activation", "max_activation").to_numpy()
     return None if not (abs(numbers) == float("inf")).any() else "infinite activations"
 
@@ -84,7 +86,8 @@ def _(folder: Path) -> str | None:
         partner = pair.partner
         if len(partner) != layers.features[a] or partner.max(initial=-1) >= layers.features[b]:
             return f"partners beyond the {layers.features[b]} features of {b}"
-        run.candidates(a, b), run.sources(a, b), run.null(a, b), run.notes(a, b)
+        for read in (run.candidates, run.sources, run.null, run.notes):
+            read(a, b)
     for name in run.names:
         run.features(name)
         run.contexts(name)

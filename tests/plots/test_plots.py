@@ -195,9 +195,7 @@ def test_png_is_drawn_at_twice_its_size_or_refused(made, tmp_path, monkeypatch):
         raise RuntimeError("\nKaleido requires Google Chrome.\nmore")
 
     monkeypatch.setattr(type(figure), "to_image", refuse)
-    with pytest.raises(
-        SaematchError, match=r"kaleido plotly.*requires Google Chrome.$"
-    ):
+    with pytest.raises(SaematchError, match=r"kaleido plotly.*requires Google Chrome.$"):
         save(figure, tmp_path / "p.png")
     assert not (tmp_path / "p.png").exists()
 

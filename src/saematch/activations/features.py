@@ -129,7 +129,7 @@ def _windows(store: ActivationStore, chosen: ndarray) -> tuple[ndarray, ndarray,
         around = np.where(inside, around, 0)
         inside &= of[around] == of[at][:, None]
         windows[here] = np.where(inside, ids[around], -1)
-        words[here] = np.where(inside, text[around], None)
+        words[here] = np.where(inside, text[around], np.array(None, dtype=object))
         first += len(ids)
     return windows, example, words
 

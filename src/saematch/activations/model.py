@@ -308,7 +308,7 @@ def open_model(
         maker = transformers.AutoModelForCausalLM if _predicts(config) else transformers.AutoModel
         check_size(config, maker, where, revision)
         with quiet():
-            model, told = maker.from_pretrained(
+            model, told = maker.from_pretrained(  # pyright: ignore[reportGeneralTypeIssues]
                 where, config=config, dtype=dtype or "auto", output_loading_info=True, **own
             )
         check_whole(told, config, name)

@@ -115,12 +115,12 @@ class Checkpoint:
 
     def site(self, hook: object = None, hook_out: object = None) -> Site | None:
         """The site that the config or the registry names, or the path hints at, which is noted."""
-        hook, hook_out = self._word("hook", hook), self._word("output hook", hook_out)
-        if not hook:
-            hook = self.facts.overrides.get("hook_name")
-            hook_out = self.facts.overrides.get("hook_name_out")
-        if hook:
-            return parse_hook(hook, hook_out)
+        reads, writes = self._word("hook", hook), self._word("output hook", hook_out)
+        if not reads:
+            reads = self.facts.overrides.get("hook_name")
+            writes = self.facts.overrides.get("hook_name_out")
+        if reads:
+            return parse_hook(reads, writes)
         site = guess_site(self.path)
         if self.asked is not None:
             return site

@@ -50,13 +50,14 @@ def new(
     from saematch.flow.changes import changes
     from saematch.flow.layers import Layers
     from saematch.flow.tokens import feature_labels, top_tokens
-    from saematch.flow.tracing import site_of
+    from saematch.flow.tracing import neighbours_of, site_of
     from saematch.runs import Run
 
     if export is not None and export.suffix not in ENDINGS:
         raise SaematchError(f"{export}: the name must end in {', '.join(ENDINGS)}")
     opened = Run.open(run)
-    name = site_of(Layers.of(opened), site)
+    layers = Layers.of(opened)
+    name = site_of(layers, site)
     labels = feature_labels(top_tokens(opened))
     of = labels.filter(site=name).select("feature", "label")
     found = changes(opened, name).join(of, on="feature", how="left", maintain_order="left")
@@ -64,6 +65,9 @@ def new(
     console.print(Text(name, style="bold"))
     for (kind, other), rows in found.group_by("kind", "other", maintain_order=True):
         _show(console, opened, name, str(kind), str(other), rows, most, labels)
+    for ahead, said in ((False, "before it: none is new or merged"), (True, "after it: none goes")):
+        if not neighbours_of(layers, name, ahead):
+            console.print(Text(f"\nThe run has matched no layer {said}.", "dim"))
     if not len(found):
         console.print("Every feature goes on, one to one, from the layer before to the one after.")
     if export is not None:

@@ -204,6 +204,7 @@ class Handler(BaseHTTPRequestHandler):
     timeout = IDLE
     # headers and body are two writes, and the second must not wait for a receipt of the first
     disable_nagle_algorithm = True
+    raw_requestline: bytes
     server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def setup(self) -> None:
