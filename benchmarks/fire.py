@@ -23,8 +23,8 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from fire.engine import FINDING, NONE, as_json, build_apart, tried, warm
-from fire.registry import Input, plan
+from fire.engine import FINDING, NONE, Verdict, as_json, build_apart, tried, warm
+from fire.registry import SEPARATOR, Input, plan
 
 
 def shared_out(items: Sequence[Any], jobs: int, work: Callable[[Any], Any], out: Path) -> list[Any]:
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--only", default="", help="inputs whose id holds this; names of attacks, |"
     )
-    parser.add_argument("--replay", help="the id of one input, tried again")
+    parser.add_argument("--replay", help="the id of one input, kill or attack, tried again")
     parser.add_argument("--out", type=Path, help="a JSON file of all verdicts")
     given = parser.parse_args(arguments)
     began, verdicts = time.monotonic(), []
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="saematch-fire-") as home:
         seeds = Path(home) / "seeds"
         if given.replay:
-            verdicts = [as_json(tried(Input.of(given.replay), seeds))]
+            verdicts = [as_json(_again(given.replay, seeds))]
             print(json.dumps(verdicts[0], indent=1))
         if given.inputs:
             inputs = plan(given.inputs, given.seed, given.only)
@@ -112,6 +112,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.out:
         given.out.write_text(json.dumps(verdicts, indent=0))
     return min(99, sum(v["verdict"] == FINDING for v in verdicts))
+
+
+def _again(identity: str, seeds: Path) -> Verdict:
+    """One input, kill or attack."""
+    from fire.attacks import attacked
+    from fire.kills import Kill, killed
+
+    kind, name = identity.split(SEPARATOR)[:2]
+    if kind == "attack":
+        return attacked(name, seeds)
+    return killed(Kill.of(identity), seeds) if kind == "kill" else tried(Input.of(identity), seeds)
 
 
 def _prepare(inputs: Sequence[Input], seeds: Path) -> None:

@@ -212,3 +212,9 @@ def _server(folder: Path, victim: Path) -> str | None:
     finally:
         server.stop()
     return None
+
+
+# these register attacks of their own
+from fire import everywhere, network  # noqa: E402
+
+__all__ = ["ATTACKS", "attack", "attacked", "everywhere", "network", "run"]

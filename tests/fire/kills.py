@@ -33,6 +33,12 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "compare": ("run", ("compare", *_SAES[:2], "-o", "new", "--any-site", "-q"), "new"),
     "relate": ("run", ("relate", "run", "--activations", "store", "-q"), "run"),
     "match --overwrite": ("run", ("match", *_SAES[:2], "-o", "run", "--overwrite", "-q"), "run"),
+    "relate --overwrite": (
+        "run",
+        ("relate", "related", "--activations", "store", "--top-k", "3", "--overwrite", "-q"),
+        "related",
+    ),
+    "export --overwrite": ("export", ("explore", "run", "--export", "site", "--overwrite"), "site"),
     "export": ("run", ("explore", "run", "--export", "site"), "site"),
     "plot": ("run", ("plot", "run", "-o", "figures"), "figures"),
     "trace --export": (
@@ -52,7 +58,19 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
          "--fit-examples", "3", "--length", "16", "-q"),
         "run",
     ),
+    "evaluate, its texts changed": (
+        "evaluated",
+        ("evaluate", "run", "--model", "saematch:model", "--text", "a.jsonl", "--text", "b.jsonl",
+         "--examples", "3", "--fit-examples", "3", "--length", "16", "-q"),
+        "run",
+    ),
 }  # fmt: skip
+# by name: what happens between a kill and the same command; it may then be refused too
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "evaluate, its texts changed": lambda folder: shutil.copyfile(
+        folder / "c.jsonl", folder / "b.jsonl"
+    ),
+}
 
 
 @seed("shipped")
@@ -60,8 +78,14 @@ def _shipped(folder: Path) -> None:
     lines = [
         f"The {n} rivers run to the sea, and {n + 1} come back to the hills." for n in range(9)
     ]
-    rows = [json.dumps({"text": line}) for line in lines]
-    (folder / "a.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    texts = {
+        "a": lines,
+        "b": [line.replace("sea", "old mill") for line in lines[::-1]],
+        "c": [line.replace("rivers", "roads of the country") for line in lines],
+    }
+    for name, some in texts.items():
+        rows = [json.dumps({"text": line}) for line in some]
+        (folder / f"{name}.jsonl").write_text("\n".join(rows), encoding="utf-8")
 
 
 @seed("evaluated")
@@ -75,20 +99,30 @@ def _evaluated(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Kill:
-    """A command, what it is sent, and before which of its file events."""
+    """A command, what it is sent, and before which of its file events; before none: when."""
 
     name: str
     signal: int
     event: int
+    share: float = 0.0  # of the time that the command takes undisturbed
 
     @property
     def id(self) -> str:
         word = signal.Signals(self.signal).name
-        return SEPARATOR.join(("kill", self.name, word, f"0-{self.event}"))
+        return SEPARATOR.join(("kill", self.name, word, f"{self.share:.3f}-{self.event}"))
+
+    @classmethod
+    def of(cls, identity: str) -> Kill:
+        """The kill of an id. Raises ValueError where there is none."""
+        _, name, word, where = identity.split(SEPARATOR)
+        share, event = where.split("-")
+        if name not in COMMANDS:
+            raise ValueError(f"{identity}: no such command")
+        return cls(name, int(signal.Signals[word]), int(event), float(share))
 
 
 def plan_kills(n: int, seed: int, seeds: Path) -> list[Kill]:
-    """`n` kills, spread over commands, their events and three signals."""
+    """`n` kills, spread over commands, their events (or moments, one in four) and three signals."""
     rng = random.Random(seed)
     whole = {name: _undisturbed(name, seeds) for name in COMMANDS}
     found = []
@@ -96,7 +130,10 @@ def plan_kills(n: int, seed: int, seeds: Path) -> list[Kill]:
         for name in COMMANDS:
             events = whole[name]["events"]
             sent = rng.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT))
-            found.append(Kill(name, int(sent), rng.randrange(1, events + 1)))
+            if rng.random() < 0.25 or not events:
+                found.append(Kill(name, int(sent), 0, round(rng.random(), 3)))
+            else:
+                found.append(Kill(name, int(sent), rng.randrange(1, events + 1)))
     return found[:n]
 
 
@@ -108,14 +145,19 @@ def killed(one: Kill, seeds: Path) -> Verdict:
         folder = Path(home) / "here"
         shutil.copytree(build_apart(start, seeds), folder)
         os.environ["XDG_CACHE_HOME"] = str(Path(home) / "cache")
-        first = _called(arguments, folder, _Stop(one.event, one.signal))
+        moment = None if one.event else (one.share * whole["seconds"], one.signal)
+        first = _called(arguments, folder, _Stop(one.event, one.signal), moment)
         wrong = _ended(first, one) or _left(folder / place)
         if wrong is None:
             again = arguments
             if one.name == "export" and (folder / place / "saematch-export.json").is_file():
                 again = (*arguments, "--overwrite")  # it was whole already
+            if one.name in CHANGES:
+                CHANGES[one.name](folder)
             second = _called(again, folder, None)
             status = (second.value or {}).get("status")
+            if status == 1 and one.name in CHANGES and "Traceback" not in second.output:
+                return Verdict(one.id, FINE, "refused")
             wrong = None if status == 0 else f"the same again: {status}, {second.output[-300:]}"
         wrong = wrong or _differs(whole["files"], snapshot(folder / place))
     return Verdict(one.id, FINDING if wrong else FINE, (wrong or "")[:100], one.name, wrong or "")
@@ -176,17 +218,22 @@ class _Stop:
             os.kill(os.getpid(), self.number)
 
 
-def _called(arguments: tuple[str, ...], folder: Path, stop: _Stop | None) -> Ended:
+def _called(
+    arguments: tuple[str, ...],
+    folder: Path,
+    stop: _Stop | None,
+    moment: tuple[float, int] | None = None,
+) -> Ended:
     def work() -> dict[str, int]:
         with stop or _Stop(0, 0) as counting:
             status = command(*arguments)
         return {"status": status, "events": counting.seen}
 
-    return forked(work, folder, folder.parent / "out", LIMITS)
+    return forked(work, folder, folder.parent / "out", LIMITS, moment)
 
 
 def _undisturbed(name: str, seeds: Path) -> dict[str, Any]:
-    """How many events a command has, and what it leaves; found once."""
+    """How many events a command has, how long it takes, and what it leaves; found once."""
     kept = seeds / "undisturbed" / name.replace(" ", "_")
     if not (kept / "events.json").is_file():
         start, arguments, place = COMMANDS[name]
@@ -194,13 +241,16 @@ def _undisturbed(name: str, seeds: Path) -> dict[str, Any]:
         kept.mkdir(parents=True)
         shutil.copytree(build_apart(start, seeds), kept / "here")
         os.environ["XDG_CACHE_HOME"] = str(kept / "cache")
+        if name in CHANGES:
+            CHANGES[name](kept / "here")
         ended = _called(arguments, kept / "here", None)
         if (ended.value or {}).get("status") != 0:
             raise RuntimeError(f"{name} fails undisturbed: {ended.value} {ended.output[-1000:]}")
-        (kept / "events.json").write_text(json.dumps(ended.value))
+        told = {**ended.value, "seconds": ended.seconds}
+        (kept / "events.json").write_text(json.dumps(told))
         (kept / "place").write_text(place)
-    events = json.loads((kept / "events.json").read_text())["events"]
-    return {"events": events, "files": snapshot(kept / "here" / COMMANDS[name][2])}
+    told = json.loads((kept / "events.json").read_text())
+    return {**told, "files": snapshot(kept / "here" / COMMANDS[name][2])}
 
 
 def _ended(first: Ended, one: Kill) -> str | None:

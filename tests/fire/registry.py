@@ -148,6 +148,6 @@ def plan(n: int, seed: int, only: str = "") -> list[Input]:
     turn = 0
     while len(found) < n and waiting:
         waiting = [w for w in waiting if w[3] > turn]
-        found += [Input(*w[:3], seed, turn) for w in waiting[: n - len(found)]]
+        found += [Input(s, t, m, seed, turn) for s, t, m, _ in waiting[: n - len(found)]]
         turn += 1
     return found
