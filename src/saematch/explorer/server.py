@@ -221,9 +221,10 @@ class Handler(BaseHTTPRequestHandler):
     def parse_request(self) -> bool:
         """As its parent, but for what two readers could understand in two ways."""
         self.command, self.requestline = "", ""
-        if len(self.raw_requestline.split()) == 2:  # no version: HTTP/0.9, of answers without heads
+        words = self.raw_requestline.split()
+        if len(words) == 2 or words[-1:] == [b"HTTP/0.9"]:  # answers would have no heads
             self.request_version = "HTTP/1.0"
-            self.send_error(HTTPStatus.BAD_REQUEST, "a request needs its version, HTTP/1.1")
+            self.send_error(HTTPStatus.BAD_REQUEST, "expected HTTP/1.1")
             return False
         if not super().parse_request():
             return False
