@@ -21,7 +21,10 @@ OTHERS = {
     "export": (),
 }
 # a refusal that tells that somebody else is at work, or was
-_BY_NAME = re.compile(r"another|at work|being (written|made)|lock|in use|busy|made otherwise|with other", re.I)
+_BY_NAME = re.compile(
+    r"another|at work|being (written|made)|lock|in use|busy|made otherwise|with other",
+    re.IGNORECASE,
+)
 
 
 def _made(name: str, folder: Path) -> Path:
