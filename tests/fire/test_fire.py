@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-INPUTS, KILLS = 160, 12
+INPUTS, KILLS = 100, 8
 QUICK = (
     "match through a linked pairs",
     "relate through a linked relations",
