@@ -425,6 +425,7 @@ def test_a_copy_without_a_page_says_so(world, tmp_path):
     ("line", "lengths"),
     [
         ("GET /", ""),
+        ("GET / HTTP/0.9", ""),
         ("GET / HTTP/1.1", "Content-Length : 5\r\n"),
         ("GET / HTTP/1.1", "Content-Length: 0\r\nContent-Length: 60\r\n"),
     ],

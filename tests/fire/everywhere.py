@@ -21,7 +21,9 @@ OTHERS = {
     "export": (),
 }
 # a refusal that tells that somebody else is at work, or was
-_BY_NAME = re.compile(r"another|at work|being (written|made)|lock|in use|busy|made otherwise", re.I)
+_BY_NAME = re.compile(
+    r"another|at work|being (written|made)|lock|in use|busy|otherwise|with other", re.I
+)
 
 
 def _made(name: str, folder: Path) -> Path:

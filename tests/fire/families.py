@@ -50,7 +50,7 @@ def write(path: Path, tensors: dict[str, Any]) -> None:
 def family(name: str, place: str, tensors, configs=None, load: str = "", more=None) -> None:
     """Registers a checkpoint: its weights file, its JSON files by place, and what is loaded."""
     configs, more = configs or {}, more or {}
-    files = {place: tensors, **more}
+    files: dict[str, Any] = {place: tensors, **more}
 
     @seed(f"load.{name}")
     def _(folder: Path) -> None:
