@@ -1,5 +1,7 @@
 """Families of one file per SAE: Qwen Scope, OpenAI, Goodfire, and files of no known family."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -158,3 +160,28 @@ def test_plain_thresholds_and_k(load, agree, inputs, random, turned, tmp_path):
     )
     save_file({**turned, "k": torch.tensor(3)}, tmp_path / "b.safetensors")
     assert load(tmp_path / "b.safetensors").conventions.k == 3
+
+
+@pytest.mark.parametrize(
+    ("config", "more", "told"),
+    [
+        ({"activation": "topk"}, {}, "its config says 'topk', but it has no k"),
+        ({"sae_type": "jumprelu"}, {}, "says 'jumprelu', but it has no tensors of that"),
+        ({"architecture": "temporal", "k": 4}, {}, "says 'temporal'"),
+        ({}, {"b_gate": torch.zeros(40), "r_mag": torch.zeros(40)}, "a gated SAE, by its b_gate"),
+    ],
+)
+def test_a_kind_whose_parts_are_not_there_is_not_read_as_relu(load, tmp_path, config, more, told):
+    weights = {"W_enc": torch.randn(12, 40), "W_dec": torch.randn(40, 12)}
+    torch.save({**weights, "b_enc": torch.zeros(40), **more}, tmp_path / "sae.pt")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=told):
+        load(tmp_path)
+
+
+def test_batch_top_k_of_a_config_is_no_top_k(load, tmp_path):
+    weights = {"W_enc": torch.randn(12, 40), "W_dec": torch.randn(40, 12)}
+    torch.save({**weights, "b_enc": torch.zeros(40)}, tmp_path / "sae.pt")
+    (tmp_path / "config.json").write_text(json.dumps({"sae_type": "batchtopk", "top_k": 5}))
+    conventions = load(tmp_path).conventions
+    assert (conventions.activation, conventions.k) == ("batchtopk", 5)

@@ -48,19 +48,19 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     ),
     "activations": (
         "shipped",
-        ("activations", "saematch:resid_post_0", "--model", "saematch:model", "--text", "a.txt",
+        ("activations", "saematch:resid_post_0", "--model", "saematch:model", "--text", "a.jsonl",
          "--length", "16", "-o", "acts", "-q"),
         "acts",
     ),
     "evaluate": (
         "evaluated",
-        ("evaluate", "run", "--model", "saematch:model", "--text", "a.txt", "--examples", "3",
+        ("evaluate", "run", "--model", "saematch:model", "--text", "a.jsonl", "--examples", "3",
          "--fit-examples", "3", "--length", "16", "-q"),
         "run",
     ),
     "evaluate, its texts changed": (
         "evaluated",
-        ("evaluate", "run", "--model", "saematch:model", "--text", "a.txt", "--text", "b.txt",
+        ("evaluate", "run", "--model", "saematch:model", "--text", "a.jsonl", "--text", "b.jsonl",
          "--examples", "3", "--fit-examples", "3", "--length", "16", "-q"),
         "run",
     ),
@@ -68,7 +68,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
 # by name: what happens between a kill and the same command; it may then be refused too
 CHANGES: dict[str, Callable[[Path], object]] = {
     "evaluate, its texts changed": lambda folder: shutil.copyfile(
-        folder / "c.txt", folder / "b.txt"
+        folder / "c.jsonl", folder / "b.jsonl"
     ),
 }
 
@@ -78,9 +78,14 @@ def _shipped(folder: Path) -> None:
     lines = [
         f"The {n} rivers run to the sea, and {n + 1} come back to the hills." for n in range(9)
     ]
-    (folder / "a.txt").write_text("\n\n".join(lines), encoding="utf-8")
-    (folder / "b.txt").write_text("\n\n".join(lines[::-1]).replace("sea", "old mill"))
-    (folder / "c.txt").write_text("\n\n".join(lines).replace("rivers", "roads of the country"))
+    texts = {
+        "a": lines,
+        "b": [line.replace("sea", "old mill") for line in lines[::-1]],
+        "c": [line.replace("rivers", "roads of the country") for line in lines],
+    }
+    for name, some in texts.items():
+        rows = [json.dumps({"text": line}) for line in some]
+        (folder / f"{name}.jsonl").write_text("\n".join(rows), encoding="utf-8")
 
 
 @seed("evaluated")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
@@ -22,6 +23,9 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "k": ("k",),
 }
 
+# what configs call the kind of SAE
+_KINDS = ("architecture", "activation", "activation_fn", "activation_fn_str", "act_fn", "sae_type")
+
 
 def detect(checkpoint: Checkpoint) -> bool:
     """An encoder and a decoder matrix by name, and no other matrices."""
@@ -39,7 +43,8 @@ def read(checkpoint: Checkpoint) -> SAE:
     """Which way the matrices lie is told by the lengths of the biases.
 
     Raises:
-        CheckpointError: matrices that are not matrices, or shapes that do not fit each other.
+        CheckpointError: matrices that are not matrices, shapes that do not fit each other, or a
+            config that tells of a kind whose tensors or k are not there.
     """
     found = _find(checkpoint)
     configs = [*checkpoint.configs.values(), checkpoint.facts.overrides]
@@ -58,6 +63,12 @@ def read(checkpoint: Checkpoint) -> SAE:
         _vector(checkpoint, found, "b_enc", d_sae),
         _vector(checkpoint, found, "b_dec", d_out),
     )
+    if gates := [
+        name for name in checkpoint.tensors.names if re.search("gate|r_mag", name.lower())
+    ]:
+        raise checkpoint.error(
+            f"a gated SAE, by its {', '.join(gates)}", "the config of the library that wrote it"
+        )
     activation, k = _activation(checkpoint, found, config, weights)
     centred = config.get("apply_b_dec_to_input")
     if centred is None:
@@ -157,10 +168,25 @@ def _activation(
         checkpoint.note("guessed: JumpReLU, because there are thresholds")
         return "jumprelu", None
     k = checkpoint.scalar(found["k"]) if "k" in found else None
-    k = checkpoint.number(config, "k", "top_k") if k is None else k
+    k = checkpoint.number(config, "k", "top_k", "topk") if k is None else k
+    stated = _stated(config)
+    if stated is not None and (k is None or "top" not in stated.lower()):
+        lacks = "no k" if "top" in stated.lower() else "no tensors of that"
+        raise checkpoint.error(f"its config says {stated!r}, but it has {lacks}", "what that needs")
     if k is not None:
-        k = checkpoint.whole("k", k)
-        checkpoint.note(f"guessed: top-k with k = {k}, because a k is there")
-        return "topk", k
+        count = checkpoint.whole("k", k)
+        kind = "batchtopk" if "batch" in (stated or "").lower() else "topk"
+        why = "a k is there" if stated is None else f"its config says {stated!r}"
+        checkpoint.note(f"guessed: {kind} with k = {count}, because {why}")
+        return kind, count
     checkpoint.note("guessed: ReLU, because there are neither thresholds nor a k")
     return "relu", None
+
+
+def _stated(config: dict[str, Any]) -> str | None:
+    """The word of a config for an SAE that is more than ReLU between two matrices."""
+    words = (config.get(key) for key in _KINDS)
+    for word in (word for word in words if isinstance(word, str)):
+        if re.search(r"top_?-?k|jump_?-?relu|gated|temporal|crosscoder", word, re.IGNORECASE):
+            return word[:40]
+    return None

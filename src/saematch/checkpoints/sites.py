@@ -39,7 +39,7 @@ _PATH_KINDS: list[tuple[str, SiteKind]] = [
     (r"resid[_-]pre", "resid_pre"),
     (r"mlp[_-]in(?![a-z])", "mlp_in"),
     (r"mlp[_-]out|(?<![a-z])mlp(?![a-z])", "mlp_out"),
-    (r"(?:attn|attention)[_-]out", "attn_out"),
+    (r"(?:attn|attention)[_-](?:out|layer)", "attn_out"),
     (r"hook_z|(?<![a-z])att(?![a-z])", "attn_z"),
 ]
 _CODES: dict[str, SiteKind] = {"R": "resid_post", "M": "mlp_out", "A": "attn_out", "T": "mlp_in"}
