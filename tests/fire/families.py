@@ -55,7 +55,7 @@ def family(name: str, place: str, tensors, configs=None, load: str = "", more=No
     @seed(f"load.{name}")
     def _(folder: Path) -> None:
         for at, content in files.items():
-            write(folder / at, content() if callable(content) else content)
+            write(folder / at, content if isinstance(content, dict) else content())
         for at, content in configs.items():
             (folder / at).parent.mkdir(parents=True, exist_ok=True)
             (folder / at).write_text(json.dumps(content))
