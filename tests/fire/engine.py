@@ -16,12 +16,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import saematch
+from fire import families  # noqa: F401  its checkpoints are surfaces
 from fire.forked import Ended, Limits, forked
 from fire.mutations.pickles import CANARY
 from fire.registry import MUTATIONS, SEPARATOR, SURFACES, Change, Input, NotApplicableError
 from fire.seeds import build
 from fire.surfaces import CommandError
 
+_PACKAGE = Path(saematch.__file__).parent
 # what a user must not see of the inside
 _INSIDE = re.compile(r"Traceback \(most recent|panicked at|^  File \"", re.MULTILINE)
 FINE, REFUSED, NONE, FINDING = "fine", "refused", "not applicable", "FINDING"
@@ -123,7 +126,7 @@ def _read(one: Input, folder: Path) -> dict[str, Any]:
             (
                 f"{Path(f.filename).name}:{f.name}"
                 for f in reversed(traceback.extract_tb(error.__traceback__))
-                if "saematch" in f.filename
+                if Path(f.filename).is_relative_to(_PACKAGE)
             ),
             "",
         )

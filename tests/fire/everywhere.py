@@ -22,7 +22,7 @@ OTHERS = {
 }
 # a refusal that tells that somebody else is at work, or was
 _BY_NAME = re.compile(
-    r"another|at work|being (written|made)|lock|in use|busy|made otherwise|with other",
+    r"another|at work|being (written|made)|lock|in use|busy|otherwise|with other",
     re.IGNORECASE,
 )
 

@@ -50,12 +50,12 @@ def write(path: Path, tensors: dict[str, Any]) -> None:
 def family(name: str, place: str, tensors, configs=None, load: str = "", more=None) -> None:
     """Registers a checkpoint: its weights file, its JSON files by place, and what is loaded."""
     configs, more = configs or {}, more or {}
-    files = {place: tensors, **more}
+    files: dict[str, Any] = {place: tensors, **more}
 
     @seed(f"load.{name}")
     def _(folder: Path) -> None:
         for at, content in files.items():
-            write(folder / at, content() if callable(content) else content)
+            write(folder / at, content if isinstance(content, dict) else content())
         for at, content in configs.items():
             (folder / at).parent.mkdir(parents=True, exist_ok=True)
             (folder / at).write_text(json.dumps(content))

@@ -22,6 +22,11 @@ QUICK = (
     "an export that lists what is not its own",
     "a model that asks to run its code",
     "two matches with other options at once",
+    "two others at once: relate",
+    "own files: compare",
+    "server: traversal",
+    "server: hosts",
+    "server: requests",
     "browsers of bad will",
 )
 
@@ -93,7 +98,7 @@ print(json.dumps(found))
     )
     found = json.loads(done.stdout.splitlines()[-1]) if done.stdout else done.stderr[-2000:]
     assert found == {
-        "raises": "FINDING KeyError in ",
+        "raises": "FINDING KeyError in",
         "dies": "FINDING ended by SIGSEGV",
         "spins": "FINDING no end (cpu)",
         "wrong": "FINDING a wrong result: a wrong value",

@@ -228,6 +228,10 @@ class Handler(BaseHTTPRequestHandler):
             return False
         if not super().parse_request():
             return False
+        if self.request_version == "HTTP/0.9":  # by name, as if it had none
+            self.request_version = "HTTP/1.0"
+            self.send_error(HTTPStatus.BAD_REQUEST, "a request needs version HTTP/1.0 or 1.1")
+            return False
         if self.headers.defects or any(name != name.strip() for name in self.headers):
             self.send_error(HTTPStatus.BAD_REQUEST, "its headers are malformed")
             return False
