@@ -125,3 +125,7 @@ def test_damaged_tables_are_refused_in_silence(tmp_path, capfd):
 
 def test_text_that_can_be_written():
     assert plain_text("a\ud83d b") == "a� b"
+
+
+def test_every_error_of_ours_is_one_line():
+    assert str(RunError("no column a\nb\u2028c; it has\r\nd")) == "no column a b c; it has d"

@@ -2,7 +2,11 @@
 
 
 class SaematchError(ValueError):
-    """Base of every error that saematch raises on bad input."""
+    """Base of every error that saematch raises on bad input; its message is one line."""
+
+    def __init__(self, message: object = "") -> None:
+        # names in it may come from a file, line breaks and all
+        super().__init__(" ".join(str(message).splitlines()))
 
 
 class CheckpointError(SaematchError):
