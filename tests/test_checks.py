@@ -84,3 +84,8 @@ def test_names_are_text(word):
         conventions = dataclasses.replace(sae.conventions, **changes)
         with pytest.raises(SaematchError, match=what):
             dataclasses.replace(sae, conventions=conventions)
+
+
+def test_one_dimension_has_no_spread():
+    with pytest.raises(SaematchError, match="no spread to normalise by"):
+        make_sae(d_in=1, d_sae=4, activation="relu", normalisation="layer_norm")

@@ -64,6 +64,11 @@ def _check_shapes(sae: SAE) -> None:
                 f"{sae.name}: {name} is of dtype {str(value.dtype).removeprefix('torch.')}, "
                 "expected floating numbers, such as float32"
             )
+    if sae.conventions.normalisation == "layer_norm" and d_in < 2:
+        raise SaematchError(
+            f"{sae.name}: inputs of {d_in} dimension have no spread to normalise by, expected two "
+            "at least"
+        )
     if sae.conventions.centred and d_in != d_out:
         raise SaematchError(
             f"{sae.name}: b_dec cannot be subtracted from the input: d_in {d_in}, d_out {d_out}"
