@@ -125,9 +125,12 @@ class Checkpoint:
         if self.asked is not None:
             return site
         if site is None:
-            self.note("site unknown: neither the config nor the path names a layer")
+            self.note("site unknown: neither the config nor the path names a layer; --site says it")
         elif site.kind == "other" and site.layer is not None:
-            self.note(f"guessed from the path: layer {site.layer}; its kind of site is unknown")
+            self.note(
+                f"guessed from the path: layer {site.layer}; its kind of site is unknown; "
+                "--site says it"
+            )
         else:
             self.note(f"guessed from the path: site {site.hook}")
         return site
