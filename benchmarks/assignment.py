@@ -79,8 +79,8 @@ def shipped(n: int, width: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     either side, of 256 numbers; `width` is not used.
     """
     import saematch
-    from saematch.methods import resolve
-    from saematch.posing import pose
+    from saematch.matching.methods import resolve
+    from saematch.matching.problem import pose
 
     sides = (
         ("resid_pre_0", "resid_post_0", "resid_post_1", "resid_post_2"),

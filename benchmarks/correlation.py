@@ -22,7 +22,8 @@ from torch import Tensor
 from transformers import AutoTokenizer, GPT2LMHeadModel
 
 import saematch
-from saematch import SAE, Matching, shipped
+from saematch import SAE, Matching
+from saematch.sae import shipped
 
 METHODS: dict[str, tuple[str, dict]] = {
     "sae-match": ("sae-match", {}),

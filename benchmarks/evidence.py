@@ -24,15 +24,16 @@ import polars as pl
 from numpy import ndarray
 
 import saematch
-from saematch import SAE, shipped
+from saematch import SAE
 from saematch.activations import FeatureActivations
 from saematch.activations.capturing import capture
-from saematch.activations.feature_activations import joined
-from saematch.activations.model import LanguageModel, open_model
-from saematch.activations.texts import open_texts, tokenise
-from saematch.activations.writing import write
-from saematch.methods import Method
-from saematch.views import View
+from saematch.activations.table import joined
+from saematch.matching.methods import Method
+from saematch.matching.views import View
+from saematch.models.generate import write
+from saematch.models.language_model import LanguageModel, open_model
+from saematch.models.texts import open_texts, tokenise
+from saematch.sae import shipped
 
 TOKENS = (1_000, 4_000, 16_000, 64_000)
 DISTANCES = (1, 3, 5)

@@ -22,10 +22,10 @@ from numpy import ndarray
 
 from benchmarks.flow import graph
 from saematch.explorer.tables import digest_of, make
-from saematch.flow import Pair
-from saematch.flow.analysis import analyse
-from saematch.manifest import MANIFEST, PAIR_FOLDERS, new_manifest, now, pair_place
-from saematch.runs import Run
+from saematch.layers import Pair
+from saematch.layers.analysis import analyse
+from saematch.runs.manifest import MANIFEST, PAIR_FOLDERS, new_manifest, now, pair_place
+from saematch.runs.run import Run
 
 SHOWN = 10  # contexts of a feature
 WORDS = 20_000

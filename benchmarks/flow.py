@@ -13,11 +13,11 @@ import time
 
 import numpy as np
 
-from saematch.flow import Layers, Pair
-from saematch.flow.composition import composition
-from saematch.flow.splits import splits
-from saematch.flow.tracks import MODES, lifespans, spans, tracks, turnover
-from saematch.sae import Site
+from saematch.layers import Layers, Pair
+from saematch.layers.composition import composition
+from saematch.layers.splits import splits
+from saematch.layers.tracks import MODES, lifespans, spans, tracks, turnover
+from saematch.sae.sae import Site
 
 K = 5
 

@@ -13,9 +13,9 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 
-from saematch.flow import FlowGraph, Layers, Pair, find_communities
-from saematch.flow.exports import graphml, node_link
-from saematch.sae import Site
+from saematch.layers import FlowGraph, Layers, Pair, find_communities
+from saematch.layers.exports import graphml, node_link
+from saematch.sae.sae import Site
 
 NEAR, KEPT, TOKENS = 20, 5, 4  # features of one family, candidates of each, tokens of each
 

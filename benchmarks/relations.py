@@ -20,11 +20,11 @@ import scipy.sparse as sp
 
 import saematch
 from benchmarks.correlation import feature_activations
-from saematch import shipped
 from saematch.activations import FeatureActivations
 from saematch.activations.partners import partners
-from saematch.flow.gates import find_gates
-from saematch.flow.passing import passing_table
+from saematch.layers.gates import find_gates
+from saematch.layers.passing import passing_table
+from saematch.sae import shipped
 
 KINDS = ("prose", "code", "reference")
 CUTOFFS = (0.4, 0.5, 0.7, 0.9, 0.95)

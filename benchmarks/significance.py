@@ -25,11 +25,12 @@ import torch
 from torch import Tensor
 
 import saematch
-from saematch import SAE, Conventions, match, shipped
+from saematch import SAE, Conventions, match
 from saematch.assignment import neighbours
-from saematch.methods import resolve
-from saematch.posing import pose
-from saematch.significance import Significance
+from saematch.matching.methods import resolve
+from saematch.matching.problem import pose
+from saematch.matching.significance import Significance
+from saematch.sae import shipped
 
 METHODS = ("sae-match", "cosine", "feature-flow")
 KINDS = ("isotropic", "anisotropic", "clusters", "siblings")

@@ -14,8 +14,8 @@ import argparse
 
 import numpy as np
 
-from saematch.contexts import Context, top_contexts
-from saematch.runs import Run
+from saematch.runs.run import Run
+from saematch.sae.contexts import Context, top_contexts
 
 AROUND = 22  # characters of a context on either side
 

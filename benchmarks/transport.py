@@ -32,15 +32,16 @@ from numpy import ndarray
 from torch import Tensor
 
 import saematch
-from saematch import SAE, shipped
-from saematch.activations.model import LanguageModel, open_model
-from saematch.activations.texts import WRITTEN, open_texts, tokenise
-from saematch.activations.writing import write
+from saematch import SAE
 from saematch.evaluation.downstream import Predictions
 from saematch.evaluation.estimates import Estimate, Seen, transported
+from saematch.evaluation.per_example import Ends
 from saematch.evaluation.splice import batches, losses
-from saematch.evaluation.tally import Ends
 from saematch.evaluation.transports import seen_by
+from saematch.models.generate import write
+from saematch.models.language_model import LanguageModel, open_model
+from saematch.models.texts import WRITTEN, open_texts, tokenise
+from saematch.sae import shipped
 from saematch.transport import Reach, Schedule, fit_transports
 from saematch.transport.reading import read
 

@@ -29,7 +29,7 @@ itself; no figure here counts it. From text to features (with `transformers` ins
 import saematch, torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-folder = saematch.shipped.folder() / "model"
+folder = saematch.sae.shipped.folder() / "model"
 model = AutoModelForCausalLM.from_pretrained(folder).eval()
 tokenizer = AutoTokenizer.from_pretrained(folder)
 ids = [tokenizer.bos_token_id, *tokenizer.encode("Emma Woodhouse, handsome, clever, and rich")]

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import polars as pl
 
-from saematch.contexts import top_contexts
-from saematch.runs import Run
+from saematch.runs.run import Run
+from saematch.sae.contexts import top_contexts
 
 COLUMN, ROW, LEFT, TOP = 212, 78, 20, 80
 CELL = (178, 64)

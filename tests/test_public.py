@@ -41,12 +41,13 @@ def test_every_dotted_name_of_the_pages_resolves(name):
 def test_packages_are_there_after_a_bare_import_and_torch_is_not():
     code = (
         "import sys, saematch; assert 'torch' not in sys.modules; "
-        "saematch.flow.Layers.of, saematch.activations.statistics, "
+        "saematch.layers.Layers.of, saematch.activations.statistics, "
         "saematch.evaluation.evaluate_matchings, saematch.transport.fit_transport, "
-        "saematch.flow.splits.splits, saematch.activations.ActivationStore, saematch.plots.figures"
+        "saematch.layers.splits.splits, saematch.activations.ActivationStore, "
+        "saematch.plots.figures, saematch.layers.export"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-    with pytest.raises(AttributeError, match="has no attribute 'flows'"):
+    with pytest.raises(AttributeError, match="attribute flows"):
         _ = saematch.flows  # pyright: ignore[reportAttributeAccessIssue]
     for name in dir(saematch):
         assert getattr(saematch, name) is not None

@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from small_models import WIDTH, small, some_ids
 
 import saematch
-from conftest import make_sae
-from saematch import SAE, SaematchError, Site, shipped
+from saematch import SAE, SaematchError, Site
 from saematch.activations import capturing
 from saematch.activations.capturing import capture, notes
-from saematch.activations.feature_activations import joined
-from saematch.activations.model import open_model
-from saematch.activations.texts import open_texts, tokenise
+from saematch.activations.table import joined
+from saematch.models.language_model import open_model
+from saematch.models.texts import open_texts, tokenise
+from saematch.sae import shipped
+from support.saes import make_sae
+from support.small_models import WIDTH, small, some_ids
 
 LENGTHS = (9, 2, 13, 1, 13, 5, 30, 4)
 

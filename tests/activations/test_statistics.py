@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
-from sparse_case import activations, by_hand, dense_of
 
 from saematch.activations import FeatureActivations
+from saematch.activations.pair_sums import PairSums
 from saematch.activations.partners import block_sums, partners
+from saematch.activations.sharded import activity_levels
 from saematch.activations.statistics import STATISTICS, statistic_of
-from saematch.activations.streams import activity_levels
-from saematch.activations.sums import PairSums
 from saematch.errors import SaematchError
+from support.sparse_case import activations, by_hand, dense_of
 
 
 @dataclass

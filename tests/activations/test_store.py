@@ -5,15 +5,15 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from sparse_case import activations, dense_of
 
-from conftest import make_sae
 from saematch.activations.batch import Batch
 from saematch.activations.forecast import check_room, forecast, forecast_of
 from saematch.activations.partners import partners
-from saematch.activations.spread import spread
 from saematch.activations.store import ActivationStore
+from saematch.activations.subsample import spread
 from saematch.errors import RunError, SaematchError
+from support.saes import make_sae
+from support.sparse_case import activations, dense_of
 
 WIDTHS = {"early": 24, "late": 12}
 LENGTH, EXAMPLES = 10, 12

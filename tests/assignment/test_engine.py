@@ -6,7 +6,8 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from saematch import SaematchError
-from saematch.assignment import assign, engine, scoring
+from saematch.assignment import assign, scoring
+from saematch.assignment.auction import engine
 from saematch.assignment.filtering import make_filter, norms
 
 KINDS = ["planted", "near ties", "hubs", "duplicates", "constant", "zero rows", "rank one", "grid"]

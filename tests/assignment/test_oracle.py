@@ -1,7 +1,8 @@
-import oracle
 import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
+
+from support import oracle
 
 
 @pytest.mark.parametrize("shape", [(200, 200), (100, 200), (199, 200)])

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from oracle import solve
 from scipy.optimize import linear_sum_assignment
 
 import saematch
 from saematch.assignment import assign
-from saematch.methods import resolve
-from saematch.posing import pose
+from saematch.matching.methods import resolve
+from saematch.matching.problem import pose
+from support.oracle import solve
 
 PAIRS = [
     ("resid_pre_0", "resid_post_0"),  # nothing in common: a price war

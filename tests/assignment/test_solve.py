@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 
 from saematch import SaematchError
 from saematch.assignment import Assignment, assign
-from saematch.assignment.hardware import available_memory
+from saematch.numerics.hardware import available_memory
 
 SHAPES = [(1, 1), (2, 2), (3, 3), (1, 5), (5, 1), (40, 40), (30, 60), (60, 30)]
 KINDS = ["gaussian", "planted", "clustered", "duplicates", "constant", "zero rows"]

@@ -9,11 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 import saematch
-from saematch.activations.spread import STRETCH, spread
 from saematch.activations.store import ActivationStore
+from saematch.activations.subsample import STRETCH, spread
 from saematch.cli import app
 from saematch.errors import RunError, SaematchError
-from saematch.runs import Run
+from saematch.runs.run import Run
 
 PAIR = ("saematch:resid_post_3", "saematch:resid_post_4")
 TOKENS = 12 * 99
@@ -48,7 +48,7 @@ def test_writes_what_the_features_do(store):
     tokens = pl.concat(found.token_shards())
     # the pieces are the text: of each example its head
     head = "".join(tokens.filter(example=0)["piece"])
-    texts = (saematch.shipped.folder() / "texts" / "prose.jsonl").read_text().splitlines()
+    texts = (saematch.sae.shipped.folder() / "texts" / "prose.jsonl").read_text().splitlines()
     assert any(json.loads(line)["text"].startswith(head) for line in texts)
 
 
@@ -59,7 +59,7 @@ def test_the_model_may_write_the_text(tmp_path):
     store = ActivationStore.open(tmp_path / "acts")
     tokens = pl.concat(store.token_shards())
     assert tokens.group_by("example").len().sort("example")["len"].to_list() == [39] * 6
-    texts = (saematch.shipped.folder() / "texts" / "code.jsonl").read_text()
+    texts = (saematch.sae.shipped.folder() / "texts" / "code.jsonl").read_text()
     heads = ["".join(tokens.filter(example=place)["piece"][:12]) for place in range(6)]
     known = [json.dumps(head)[1:-1] in texts for head in heads]
     assert known == [True] * 3 + [False] * 3
@@ -148,8 +148,8 @@ def test_relate_writes_partners_shares_and_gates_beside_the_matches(store, tmp_p
 
 
 def test_relate_goes_on_where_it_stopped(store, tmp_path, monkeypatch):
-    from saematch.flow import relate as module
-    from saematch.flow.relating import Relating
+    from saematch.layers import coactivation as module
+    from saematch.layers.saved_coactivation import Relating
 
     def stopped(*given, **options):
         raise KeyboardInterrupt

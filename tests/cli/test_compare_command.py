@@ -4,9 +4,9 @@ import pytest
 from typer.testing import CliRunner
 
 from saematch.cli import app
-from saematch.compare import Comparison
-from saematch.runs import Run
-from stand_in import write_shipped
+from saematch.layers.shared import Comparison
+from saematch.runs.run import Run
+from support.stand_in import write_shipped
 
 
 @pytest.fixture(scope="module")

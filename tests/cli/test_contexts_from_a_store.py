@@ -8,7 +8,7 @@ from test_activations_command import call
 
 import saematch
 from saematch.activations.store import ActivationStore
-from saematch.runs import Run
+from saematch.runs.run import Run
 
 SITES = ("resid_post_2", "resid_post_3")
 
@@ -18,7 +18,7 @@ def own(tmp_path_factory):
     """Two shipped SAEs without the table beside them, and their activations on some text."""
     folder = tmp_path_factory.mktemp("own")
     for site in SITES:
-        shutil.copytree(saematch.shipped.path(site), folder / site)
+        shutil.copytree(saematch.sae.shipped.path(site), folder / site)
         for told in ("features.parquet", "sparsity.safetensors"):
             (folder / site / told).unlink()
     saes = [str(folder / site) for site in SITES]
@@ -78,7 +78,7 @@ def test_runs_take_contexts_from_a_store_at_once_or_later(own, tmp_path):
 def test_contexts_that_came_with_an_sae_stay(own, tmp_path):
     folder, saes = own
     shutil.copytree(saes[0], tmp_path / SITES[0])
-    beside = saematch.shipped.path(SITES[0]) / "features.parquet"
+    beside = saematch.sae.shipped.path(SITES[0]) / "features.parquet"
     shutil.copy(beside, tmp_path / SITES[0])
     out = tmp_path / "run"
     call(

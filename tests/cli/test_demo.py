@@ -10,12 +10,13 @@ import pytest
 from rich.cells import cell_len
 from typer.testing import CliRunner
 
-from saematch import matching, shipped
 from saematch.cli import app
 from saematch.cli.examples import choose, context_line, visible
-from saematch.contexts import Context
-from saematch.runs import Run
-from stand_in import WORDS, write_shipped
+from saematch.matching import matching
+from saematch.runs.run import Run
+from saematch.sae import shipped
+from saematch.sae.contexts import Context
+from support.stand_in import WORDS, write_shipped
 
 STEPS = [
     ("resid_pre_0", "resid_post_0"),

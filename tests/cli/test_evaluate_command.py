@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import saematch
 from saematch.cli import app
-from saematch.runs import Run
+from saematch.runs.run import Run
 
 pytest.importorskip("transformers")
 TEXTS = ("--text", "saematch:prose", "--text", "saematch:code")
@@ -74,8 +74,8 @@ def test_the_same_call_again_computes_nothing(run, done, monkeypatch):
 
 
 def test_examples_to_fit_on_are_none_of_those_reported_on(run, done):
-    from saematch.activations.model import open_model
     from saematch.cli.evaluate import _texts
+    from saematch.models.language_model import open_model
 
     language = open_model("saematch:model")
     texts, (name, fitted) = _texts(
@@ -142,11 +142,11 @@ def test_figures_are_drawn_from_it(run, done, tmp_path):
 @pytest.mark.parametrize("name", ["resid_post_1", "resid_post_4"])
 def test_figures_of_the_shipped_model_are_near_those_of_its_card(name):
     """Delta-loss of an SAE's own reconstruction on code: on a third of the text, within a fifth."""
-    from saematch.activations.model import open_model
-    from saematch.activations.texts import open_texts, tokenise
     from saematch.evaluation import baselines
+    from saematch.evaluation.per_example import Ends, Tally
     from saematch.evaluation.scores import Resamples
-    from saematch.evaluation.tally import Ends, Tally
+    from saematch.models.language_model import open_model
+    from saematch.models.texts import open_texts, tokenise
 
     language, sae = open_model("saematch:model"), saematch.load(f"saematch:{name}")
     few = tokenise(open_texts("saematch:code", 40), language.tokenizer, 256)
@@ -154,7 +154,7 @@ def test_figures_of_the_shipped_model_are_near_those_of_its_card(name):
     (own,) = (e for e in baselines(ends.fit(few[:2])) if e.name == "encode-decode target")
     frame = Tally(ends, [own], {}, len(few)).count(few).frame(Resamples(len(few), 0))
     (value,) = frame.filter(metric="delta-loss")["value"]
-    card = json.loads((saematch.shipped.folder() / "figures.json").read_text())
+    card = json.loads((saematch.sae.shipped.folder() / "figures.json").read_text())
     expected = card["saes"][name]["delta_loss_code"]
     assert value == pytest.approx(expected, rel=0.2)
 
@@ -252,9 +252,9 @@ def test_every_way_of_rescaling_has_a_row_of_its_own(empty):
 
 
 def test_a_file_of_the_folder_that_is_reported_on_is_not_fitted_on(tmp_path):
-    from saematch.activations.model import open_model
     from saematch.cli.evaluate import _texts
     from saematch.errors import SaematchError
+    from saematch.models.language_model import open_model
 
     (tmp_path / "sub").mkdir()
     lines = [json.dumps({"text": f"Example {i} of them all."}) for i in range(20)]

@@ -13,7 +13,7 @@ import saematch
 from saematch import Run
 from saematch.cli import app
 from saematch.cli.work import Loaded
-from stand_in import write_shipped
+from support.stand_in import write_shipped
 
 LAYERS = ["resid_pre_0", *(f"resid_post_{layer}" for layer in range(6))]
 
@@ -213,7 +213,7 @@ def test_no_more_than_two_saes_are_held(saes):
 
 def test_a_run_keeps_the_checksums_of_what_was_read(flow, saes, tmp_path):
     words(flow("resid_post_{0-1}"))
-    from saematch.manifest import checksum
+    from saematch.sae.checksum import checksum
 
     entries = Run.open("out").manifest["saes"]
     for entry in entries:

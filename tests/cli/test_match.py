@@ -13,12 +13,11 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 import saematch
-from conftest import make_sae, permuted
 from saematch.cli import app, main
 from saematch.cli.report import bands, overlooked, shared_seed
-from saematch.manifest import method_options
-from saematch.runs import Run
-from stand_in import sidecar, write_shipped
+from saematch.runs.run import Run
+from support.saes import make_sae, permuted
+from support.stand_in import sidecar, write_shipped
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +271,7 @@ def test_matches_lost_to_unequal_lengths_are_counted(tmp_path):
         found = saematch.match(a, b, method)
         # as if the lengths of twenty of them were too far apart
         found = replace(found, matched=found.matched & (torch.arange(48) >= 20))
-        options = method_options(found.method)
+        options = found.method.options()
         run = Run.create(tmp_path / method, "match", options, [a, b])
         run.add_pair(run.names[0], run.names[1], found)
         close = (found.measures["decoder_cosine"] >= 0.7) & ~found.matched

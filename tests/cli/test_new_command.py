@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 
 import saematch
 from saematch.cli import app
-from saematch.flow.changes import changes
-from saematch.runs import Run
-from stand_in import write_shipped
+from saematch.layers.changes import changes
+from saematch.runs.run import Run
+from support.stand_in import write_shipped
 
 
 @pytest.fixture(scope="module")

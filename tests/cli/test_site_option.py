@@ -10,7 +10,7 @@ import saematch
 from saematch.activations.store import ActivationStore
 from saematch.cli import app
 from saematch.errors import SaematchError
-from saematch.runs import Run
+from saematch.runs.run import Run
 
 POST = "blocks.{layer}.hook_resid_post"
 TEXT = ("--model", "saematch:model", "--text", "saematch:prose", "--examples", 3, "--length", 40)

@@ -10,12 +10,12 @@ from rich.cells import cell_len
 from typer.testing import CliRunner
 
 import saematch
-from saematch import contexts
 from saematch.cli import app
-from saematch.flow import trace
-from saematch.flow.communities import graph_tables
-from saematch.runs import Run
-from stand_in import write_shipped
+from saematch.layers import trace
+from saematch.layers.communities import graph_tables
+from saematch.runs.run import Run
+from saematch.sae import contexts
+from support.stand_in import write_shipped
 
 HOSTILE = contexts.Context("[bold]a\x1b[2J", "</b>[/]\x07", "\u202ee\r\nf" * 30, 1.0, "s")
 
@@ -83,7 +83,7 @@ def test_the_confidence_is_cut_and_the_least_sure_link_named(run, longest):
 
 
 def test_hostile_texts_are_shown_as_text(run, longest, monkeypatch):
-    monkeypatch.setattr("saematch.flow.tracing.top_contexts", lambda *_: [HOSTILE])
+    monkeypatch.setattr("saematch.layers.tracing.top_contexts", lambda *_: [HOSTILE])
     text = shown(run, "resid_post_1", longest, width=80)
     assert "[bold]a" in text
     assert "</b>[/]" in text

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from saematch.evaluation.downstream import Predictions
-from small_model import SmallModel, examples
+from support.small_model import SmallModel, examples
 
 SITE = "blocks.1.hook_resid_post"
 

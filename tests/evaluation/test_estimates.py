@@ -5,14 +5,14 @@ import dataclasses
 import pytest
 import torch
 
-from conftest import make_sae, permuted
 from saematch import MatchError, SaematchError, fold, match, rescale
-from saematch.carrying import carrying
 from saematch.evaluation import Pairing, Seen, baselines, carried, partial
 from saematch.evaluation.estimates import of_pairing, transported
 from saematch.evaluation.fits import Fit
-from saematch.folding import Fold
-from small_model import CYCLE
+from saematch.matching.feature_map import carrying
+from saematch.sae.folding import Fold
+from support.saes import make_sae, permuted
+from support.small_model import CYCLE
 
 
 def pairing(a, b, target, matched=None, mse=None, how: Fold = "none"):

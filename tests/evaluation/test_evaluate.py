@@ -10,14 +10,14 @@ import polars as pl
 import pytest
 import torch
 
-from conftest import make_sae, permuted
 from saematch import Run, RunError, SaematchError, match, rescale
 from saematch.evaluation import Options, Pairing, carried, evaluable, evaluate_matchings
-from saematch.evaluation.of_run import chain, evaluate_run
+from saematch.evaluation.per_example import Ends
+from saematch.evaluation.run_evaluation import chain, evaluate_run
 from saematch.evaluation.splice import batches
-from saematch.evaluation.tally import Ends
-from saematch.flow.layers import Layers
-from small_model import CYCLE, SmallModel, at, examples
+from saematch.layers.layers import Layers
+from support.saes import make_sae, permuted
+from support.small_model import CYCLE, SmallModel, at, examples
 
 TEXTS = {"one": examples(10, seed=1), "other": examples(8, seed=2)}
 FIT = ("apart", examples(30, seed=3))

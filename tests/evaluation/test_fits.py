@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import make_sae
 from saematch import SaematchError
 from saematch.evaluation.fits import FOLDS, RIDGES, Moments
+from support.saes import make_sae
 
 
 def data(tokens: int, noise: float, seed: int = 0):

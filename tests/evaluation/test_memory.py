@@ -4,15 +4,15 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from conftest import make_sae
 from saematch import match
 from saematch.evaluation.downstream import Predictions
 from saematch.evaluation.estimates import baselines
+from saematch.evaluation.feature_pairs import Pairing
 from saematch.evaluation.fits import CHUNK, Moments
-from saematch.evaluation.pairing import Pairing
-from saematch.evaluation.tally import Ends, Tally
+from saematch.evaluation.per_example import Ends, Tally
 from saematch.evaluation.transports import seen_by
-from small_model import SmallModel, at, examples
+from support.saes import make_sae
+from support.small_model import SmallModel, at, examples
 
 
 class Largest(TorchDispatchMode):

@@ -6,7 +6,7 @@ import torch
 
 from saematch import SaematchError
 from saematch.evaluation.splice import batches, losses
-from small_model import SmallModel, examples
+from support.small_model import SmallModel, examples
 
 SITE = "blocks.1.hook_resid_post"
 MODEL = SmallModel()

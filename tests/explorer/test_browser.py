@@ -7,12 +7,13 @@ import re
 from itertools import pairwise
 
 import pytest
-from browsing import becomes, figure, longest, needs_browser, p_value, settled
+
+from support.browsing import becomes, figure, longest, needs_browser, p_value, settled
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 pytestmark = needs_browser
-pytest_plugins = ["browser_world"]
+pytest_plugins = ["support.browser_world"]
 
 
 def names_of(page, testid: str) -> list[tuple[str, int]]:

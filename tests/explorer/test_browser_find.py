@@ -4,12 +4,13 @@ import re
 
 import polars as pl
 import pytest
-from browsing import cells, figure, needs_browser, numbers, p_value, percent, settled
+
+from support.browsing import cells, figure, needs_browser, numbers, p_value, percent, settled
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 pytestmark = needs_browser
-pytest_plugins = ["browser_world"]
+pytest_plugins = ["support.browser_world"]
 SITE = "resid_post_3"
 
 

@@ -7,15 +7,23 @@ from xml.etree import ElementTree
 
 import polars as pl
 import pytest
-from browsing import becomes, cells, downloaded, downloaded_json, longest, needs_browser, numbers
 
-from saematch.flow import FlowGraph
-from saematch.flow.exports import attribution
+from saematch.layers import FlowGraph
+from saematch.layers.exports import attribution
+from support.browsing import (
+    becomes,
+    cells,
+    downloaded,
+    downloaded_json,
+    longest,
+    needs_browser,
+    numbers,
+)
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 pytestmark = needs_browser
-pytest_plugins = ["browser_world"]
+pytest_plugins = ["support.browser_world"]
 HOSTILE = "<img src=x onerror=alert(1)> & \u202egnp.exe"
 
 

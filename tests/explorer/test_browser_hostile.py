@@ -11,19 +11,19 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from browsing import becomes, cells, hosted, needs_browser, settled, watched
 
 import saematch
 from saematch.explorer import explore
 from saematch.explorer.export import export
-from saematch.flow.analysis import analyse
-from saematch.runs import Run
-from stand_in import write_shipped
+from saematch.layers.analysis import analyse
+from saematch.runs.run import Run
+from support.browsing import becomes, cells, hosted, needs_browser, settled, watched
+from support.stand_in import write_shipped
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 pytestmark = needs_browser
-pytest_plugins = ["browser_world"]
+pytest_plugins = ["support.browser_world"]
 NAMES = [
     "<img src=x onerror=alert(1)>",
     "\u202eexe.png\u202c\u2067\u05e9\u05dc\u05d5\u05dd",
@@ -58,7 +58,7 @@ def hostile(tmp_path_factory) -> Run:
         spoil(pl.read_parquet(beside)).write_parquet(beside)
     saes = [saematch.load(source) for source in sources]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("saematch.runs.names_of", lambda saes: NAMES[: len(saes)])
+        patch.setattr("saematch.runs.run.names_of", lambda saes: NAMES[: len(saes)])
         run = Run.create(root / "run", "flow", {"method": MODEL}, saes)
     for (a, x), (b, y) in pairwise(zip(NAMES, saes, strict=True)):
         run.add_pair(a, b, saematch.match(x, y, "cosine"))

@@ -5,15 +5,15 @@ import re
 import threading
 
 import pytest
-from browsing import PATIENCE, needs_browser, watched
-from explored import write_run
 
 from saematch.explorer.export import export
+from support.browsing import PATIENCE, needs_browser, watched
+from support.explored import write_run
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 pytestmark = needs_browser
-pytest_plugins = ["browser_world"]
+pytest_plugins = ["support.browser_world"]
 
 
 @pytest.fixture(scope="module")

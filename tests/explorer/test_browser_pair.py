@@ -5,12 +5,22 @@ from functools import partial
 
 import polars as pl
 import pytest
-from browsing import becomes, cells, figure, needs_browser, numbers, p_value, percent, settled
+
+from support.browsing import (
+    becomes,
+    cells,
+    figure,
+    needs_browser,
+    numbers,
+    p_value,
+    percent,
+    settled,
+)
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 pytestmark = needs_browser
-pytest_plugins = ["browser_world"]
+pytest_plugins = ["support.browser_world"]
 A, B, C = "resid_post_3", "resid_post_4", "resid_post_5"
 TOGETHER = pl.col("statistic") == "pearson"
 

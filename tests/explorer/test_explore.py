@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from explored import ask, write_page, write_run
 from rich.filesize import decimal
 from typer.testing import CliRunner
 
@@ -25,7 +24,8 @@ from saematch.cli import app
 from saematch.errors import RunError, SaematchError
 from saematch.explorer.places import NO_PAGE, Places
 from saematch.explorer.server import Server
-from saematch.runs import Run
+from saematch.runs.run import Run
+from support.explored import ask, write_page, write_run
 
 exporting = importlib.import_module("saematch.explorer.export")  # not the function
 

@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 
 import pytest
-from explored import SCRIPT, ask, connection, write_world
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saematch.errors import SaematchError
 from saematch.explorer.places import NO_PAGE, Places
 from saematch.explorer.server import Server
+from support.explored import SCRIPT, ask, connection, write_world
 
 
 @pytest.fixture(scope="module")

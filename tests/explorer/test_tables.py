@@ -4,14 +4,14 @@ import json
 
 import polars as pl
 import pytest
-from explored import write_run, write_world
 
 import saematch
 from saematch.errors import RunError
 from saematch.explorer import tables
 from saematch.explorer.tables import PIECE, ROWS, digest_of, prepare
-from saematch.flow.graph import KINDS, FlowGraph
-from saematch.runs import GROUPS, Run
+from saematch.layers.graph import KINDS, FlowGraph
+from saematch.runs.run import GROUPS, Run
+from support.explored import write_run, write_world
 
 
 @pytest.fixture(scope="module")
@@ -309,7 +309,7 @@ def test_tables_where_nothing_can_be_kept(tmp_path, monkeypatch):
 
 
 def test_a_run_of_two_saes_without_flow_or_contexts(tmp_path):
-    from conftest import make_sae, permuted
+    from support.saes import make_sae, permuted
 
     order = shuffled(96)
     a = make_sae(layer=1)

@@ -113,7 +113,7 @@ def _export(folder: Path, victim: Path) -> str | None:
 
 @attack("a model that asks to run its code")
 def _auto_map(folder: Path, victim: Path) -> str | None:
-    from saematch import shipped
+    from saematch.sae import shipped
 
     model = folder / "model"
     shutil.copytree(shipped.folder() / "model", model)

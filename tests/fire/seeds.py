@@ -38,7 +38,7 @@ def build(name: str, root: Path) -> Path:
 
 def stand(folder: Path) -> Path:
     """Seven small SAEs with features.parquet, in `saes`."""
-    from stand_in import write_shipped
+    from support.stand_in import write_shipped
 
     return write_shipped(folder) / "saes"
 
@@ -124,7 +124,7 @@ def _texts(folder: Path) -> None:
 
 @seed("model")
 def _model(folder: Path) -> None:
-    from saematch import shipped
+    from saematch.sae import shipped
 
     shutil.copytree(shipped.folder() / "model", folder / "model")
 

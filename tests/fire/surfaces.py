@@ -53,7 +53,7 @@ def typed(*arguments: str) -> None:
 @surface("features", "saes", Target("saes/resid_post_0/features.parquet", "parquet", FEATURES))
 def _(folder: Path) -> str | None:
     import saematch
-    from saematch.contexts import features_of
+    from saematch.sae.contexts import features_of
 
     frame = features_of(saematch.load(folder / "saes" / "resid_post_0"))
     if frame is None:
@@ -67,7 +67,7 @@ for _suffix, _kind in ((".txt", "text"), (".jsonl", "jsonl"), (".parquet", "parq
 
     @surface(f"texts{_suffix}", "texts", Target(f"a{_suffix}", _kind))
     def _(folder: Path, suffix: str = _suffix) -> str | None:
-        from saematch.activations.texts import open_texts
+        from saematch.models.texts import open_texts
 
         texts = open_texts(str(folder / f"a{suffix}"), n=None).texts
         "".join(text.text + text.source for text in texts).encode()
@@ -77,7 +77,7 @@ for _suffix, _kind in ((".txt", "text"), (".jsonl", "jsonl"), (".parquet", "parq
 @surface("run", "run", *RUN)
 def _(folder: Path) -> str | None:
     from saematch import Run
-    from saematch.flow import Layers
+    from saematch.layers import Layers
 
     run = Run.open(folder / "run")
     layers = Layers.of(run)
@@ -231,7 +231,7 @@ def _(folder: Path) -> str | None:
 def _(folder: Path) -> str | None:
     import torch
 
-    from saematch.activations.model import open_model
+    from saematch.models.language_model import open_model
 
     model = open_model(str(folder / "model"))
     ids = torch.tensor([[0, 5, 9, 11]])
@@ -257,14 +257,14 @@ def _(folder: Path) -> str | None:
 
 @surface("name.texts", "none", Target("texts", "name"))
 def _(folder: Path) -> str | None:
-    from saematch.activations.texts import open_texts
+    from saematch.models.texts import open_texts
 
     return None if open_texts(typed_name(folder / "texts")).texts else "no texts"
 
 
 @surface("name.model", "none", Target("name", "name"))
 def _(folder: Path) -> str | None:
-    from saematch.activations.model import open_model
+    from saematch.models.language_model import open_model
 
     open_model(typed_name(folder / "name"))
     return None

@@ -4,12 +4,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from conftest import make_sae, permuted
 from saematch import Run, match
 from saematch.evaluation import Options, evaluate_run
 from saematch.evaluation.tables import main_carry
 from saematch.plots import figures
-from small_model import CYCLE, SmallModel, at, examples
+from support.saes import make_sae, permuted
+from support.small_model import CYCLE, SmallModel, at, examples
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 import saematch
 from saematch import RunError, SaematchError
 from saematch.cli import app
-from saematch.flow.analysis import analyse
+from saematch.layers.analysis import analyse
 from saematch.plots import FIGURES, figures, save
 from saematch.plots.style import log_ticks, shades, short
-from saematch.runs import Run
-from stand_in import write_shipped
+from saematch.runs.run import Run
+from support.stand_in import write_shipped
 
 
 @pytest.fixture(scope="module")

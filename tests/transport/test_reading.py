@@ -6,7 +6,7 @@ import scipy.sparse as sp
 import torch
 
 from saematch import SaematchError
-from saematch.activations.feature_activations import FeatureActivations
+from saematch.activations.table import FeatureActivations
 from saematch.transport.reading import REACHES, check_reaches, read, read_sparse
 
 F = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0], [0.0, 4.0]])

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 import torch
 
 from saematch import SAE, Conventions, SaematchError
-from saematch.activations.feature_activations import FeatureActivations
+from saematch.activations.table import FeatureActivations
 from saematch.transport import Schedule, SparseTransport, fit_transport, fit_transports
 from saematch.transport.reading import REACHES
 from saematch.transport.sparse import threshold

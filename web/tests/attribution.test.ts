@@ -11,7 +11,7 @@ interface Case {
   attribution: Record<string, unknown>;
 }
 
-// made by tests/flow/test_page_case.py
+// made by tests/layers/test_page_case.py
 const made = JSON.parse(readFileSync(new URL("attribution.json", import.meta.url), "utf-8")) as {
   version: string;
   cases: Record<string, Case>;

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from numpy import ndarray
 
-from saematch.activations.feature_activations import FeatureActivations
+from saematch.activations.table import FeatureActivations
 from saematch.errors import SaematchError
 
 

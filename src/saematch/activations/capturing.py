@@ -12,10 +12,10 @@ from numpy import ndarray
 from torch import Tensor
 
 from saematch.activations.batch import Batch
-from saematch.activations.feature_activations import FeatureActivations
-from saematch.activations.model import SHIPPED, LanguageModel
+from saematch.activations.table import FeatureActivations
 from saematch.errors import SaematchError
-from saematch.sae import SAE
+from saematch.models.language_model import SHIPPED, LanguageModel
+from saematch.sae.sae import SAE
 
 _AHEAD = 8  # passes of the model that one batch of results is gathered from
 _DENSE = 1 << 26  # numbers in a dense table of features, at most (256 MiB)

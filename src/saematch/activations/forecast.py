@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from rich.filesize import decimal
 
-from saematch.contexts import features_of
 from saematch.errors import RunError
-from saematch.sae import SAE
+from saematch.sae.contexts import features_of
+from saematch.sae.sae import SAE
 
 if TYPE_CHECKING:
     from saematch.activations.store import ActivationStore

@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 from numpy import ndarray
 
-from saematch.activations.feature_activations import FeatureActivations
+from saematch.activations.pair_sums import BYTES, Margins, PairSums
+from saematch.activations.sharded import Stream, activity_levels, together
 from saematch.activations.statistics import STATISTICS, code_of, rank_pairs
-from saematch.activations.streams import Stream, activity_levels, together
-from saematch.activations.sums import BYTES, Margins, PairSums
+from saematch.activations.table import FeatureActivations
 from saematch.errors import SaematchError
 
 MEMORY = 1_000_000_000  # bytes

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy import ndarray
 
 from saematch.activations.batch import Batch
-from saematch.activations.feature_activations import FeatureActivations
+from saematch.activations.table import FeatureActivations
 from saematch.errors import RunError
 
 PiecesOf = Callable[[list[int]], Sequence[str]]

@@ -22,9 +22,9 @@ from typing import Literal, get_args
 import numpy as np
 from numpy import ndarray
 
-from saematch.activations.sums import PairSums
-from saematch.assignment.compiled import compiled
+from saematch.activations.pair_sums import PairSums
 from saematch.errors import SaematchError
+from saematch.numerics.compiled import compiled
 
 Statistic = Literal[
     "pearson", "cosine", "sufficiency", "necessity", "jaccard", "mutual_information"

@@ -23,24 +23,23 @@ import scipy.sparse as sp
 from numpy import ndarray
 
 from saematch.activations.batch import Batch
-from saematch.activations.cache import CACHE, LEDGER, TOKENS, new_cache
-from saematch.activations.feature_activations import FeatureActivations
+from saematch.activations.pair_sums import MOST_TOKENS
 from saematch.activations.shards import (
     PiecesOf,
     activations_table,
     read_activations,
     tokens_table,
 )
-from saematch.activations.spread import spread
-from saematch.activations.sums import MOST_TOKENS
-from saematch.contexts import FILE
-from saematch.errors import RunError
-from saematch.foreign import read_parquet
-from saematch.ledger import refuse_links, remove, sweep_folder, writing
-from saematch.lock import WriterLock
-from saematch.manifest import now
-from saematch.naming import names_there
-from saematch.sae import SAE
+from saematch.activations.store_manifest import CACHE, LEDGER, TOKENS, new_cache
+from saematch.activations.subsample import spread
+from saematch.activations.table import FeatureActivations
+from saematch.errors import RunError, names_there
+from saematch.files.directory import refuse_links, remove, sweep_folder, writing
+from saematch.files.foreign import read_parquet
+from saematch.files.lock import WriterLock
+from saematch.runs.manifest import now
+from saematch.sae.contexts import FILE
+from saematch.sae.sae import SAE
 
 SHARD_TOKENS = 65_536
 
@@ -102,7 +101,7 @@ class ActivationStore:
             saes: the SAEs by name; a name becomes a folder.
             options: whatever else the activations depend on, as plain values.
             pieces: from the ids of an example's tokens to the text of each, for the column `piece`
-                (`saematch.activations.pieces`); no part of what makes two stores differ.
+                (`saematch.models.token_text`); no part of what makes two stores differ.
             shard_tokens: a shard is written once it has as many; whole examples, so it may be more.
             overwrite: discard a store that was made otherwise.
 
@@ -179,7 +178,7 @@ class ActivationStore:
         raise RunError(f"{self.path} has no SAE {name!r}; {names_there(name, self.names)}")
 
     def named(self, checksum: str, hook: str | None = None) -> str:
-        """What the store calls the SAE of that checksum (`saematch.manifest.checksum`).
+        """What the store calls the SAE of that checksum (`saematch.runs.manifest.checksum`).
 
         With `hook`, of those weights read at that site.
 
@@ -244,7 +243,7 @@ class ActivationStore:
 
         Args:
             name: of the SAE.
-            tokens: how many, `saematch.activations.spread` says which: the same for every SAE of
+            tokens: how many, `saematch.activations.subsample` says which: the same for every SAE of
                 the store. Examples keep their numbers. Shards without one of them are not read.
 
         Raises:

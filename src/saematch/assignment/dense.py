@@ -8,10 +8,10 @@ from __future__ import annotations
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from saematch.assignment import hardware
 from saematch.assignment.certificate import gap, prices, row_duals
 from saematch.assignment.problem import Problem
 from saematch.assignment.solution import Solution
+from saematch.numerics import hardware
 
 FEW = 2**18  # scores, up to which scipy is as quick and nothing has to be compiled
 

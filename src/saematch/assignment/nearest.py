@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from saematch.assignment.compiled import compiled
+from saematch.assignment.auction.state import score
 from saematch.assignment.scoring import Scorer
-from saematch.assignment.state import score
+from saematch.numerics.compiled import compiled
 
 SPARE = 16  # columns listed beyond those asked for
 

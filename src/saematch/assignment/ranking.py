@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from saematch.assignment.compiled import compiled
-from saematch.assignment.state import inner
+from saematch.assignment.auction.state import inner
+from saematch.numerics.compiled import compiled
 
 SPARE = 8  # listed beyond those asked for, so that rounding rarely decides who is left out
 

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from saematch.assignment.auction.forest_dense import upper_bounds
+from saematch.assignment.auction.state import State, score_rows
 from saematch.assignment.filtering import Bound, Filter
 from saematch.assignment.selection import select, take_some
-from saematch.assignment.state import State, score_rows
 from saematch.assignment.ties import classes
-from saematch.assignment.whole import upper_bounds
 from saematch.assignment.work import Work
 
 BLOCK_ENTRIES = 2**24  # approximate scores computed at once: 64 MiB in float32

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from saematch.assignment.compiled import compiled
-from saematch.assignment.state import FREE, settle
+from saematch.assignment.auction.state import FREE, settle
+from saematch.numerics.compiled import compiled
 
 CHUNK = 128
 

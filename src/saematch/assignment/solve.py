@@ -90,7 +90,7 @@ def assign(
             f"this problem has {task.n} and {task.m}"
         )
     # compiling is only worth waiting for when there is something to solve
-    from saematch.assignment.setting import Options, many_to_one, one_to_one
+    from saematch.assignment.auction.plan import Options, many_to_one, one_to_one
 
     options = Options(
         precision, list_length, block, memory_limit, max_bids or 1000 * max(1, task.n), progress

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from saematch.errors import CheckpointError
-from saematch.foreign import parsing
+from saematch.files.foreign import parsing
 
 _SAFETENSORS_DTYPES = {
     "F64": "float64",

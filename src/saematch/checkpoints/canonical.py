@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from saematch.errors import SaematchError
-from saematch.sae import SAE, Conventions
+from saematch.sae.sae import SAE, Conventions
 
 
 @dataclass

@@ -15,8 +15,8 @@ from saematch.checkpoints.given_site import filled, one_place
 from saematch.checkpoints.sites import guess_site, hook_name, parse_hook
 from saematch.checkpoints.tensors import Tensors
 from saematch.errors import CheckpointError
-from saematch.foreign import one_line, plain_text
-from saematch.sae import Conventions, Site
+from saematch.files.foreign import one_line, plain_text
+from saematch.sae.sae import Conventions, Site
 
 
 @dataclass(frozen=True)

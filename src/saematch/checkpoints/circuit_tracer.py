@@ -5,7 +5,7 @@ from __future__ import annotations
 from saematch.checkpoints.canonical import Weights
 from saematch.checkpoints.checkpoint import Checkpoint
 from saematch.checkpoints.sites import layer_in, parse_hook
-from saematch.sae import SAE, Site
+from saematch.sae.sae import SAE, Site
 
 NAME = "circuit_tracer"
 CONFIG = "config.yaml"

@@ -10,7 +10,7 @@ import torch
 from saematch.checkpoints.canonical import Weights, from_gated
 from saematch.checkpoints.checkpoint import Checkpoint
 from saematch.checkpoints.sites import guess_site, hook_name, parse_hook
-from saematch.sae import SAE, Activation, Site
+from saematch.sae.sae import SAE, Activation, Site
 
 NAME = "dictionary_learning"
 _TOP_K = re.compile(r"top_?k", re.IGNORECASE)

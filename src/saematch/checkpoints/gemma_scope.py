@@ -6,7 +6,7 @@ import re
 
 from saematch.checkpoints.canonical import Weights
 from saematch.checkpoints.checkpoint import Checkpoint
-from saematch.sae import SAE, Site
+from saematch.sae.sae import SAE, Site
 
 NAME = "gemma_scope"
 _EMBEDDING = Site("hook_embed")

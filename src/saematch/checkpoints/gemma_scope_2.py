@@ -7,7 +7,7 @@ import re
 from saematch.checkpoints.canonical import Weights
 from saematch.checkpoints.checkpoint import Checkpoint
 from saematch.checkpoints.sites import parse_hook
-from saematch.sae import SAE, Site, SiteKind
+from saematch.sae.sae import SAE, Site, SiteKind
 
 NAME = "gemma_scope_2"
 SKIP = "affine_skip_connection"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from saematch.checkpoints.sites import guess_site, parse_hook
 from saematch.errors import CheckpointError, SaematchError
-from saematch.sae import Site
+from saematch.sae.sae import Site
 
 _LAYER = "{layer}"
 

@@ -11,7 +11,7 @@ import torch
 
 from saematch.checkpoints.canonical import Weights
 from saematch.checkpoints.checkpoint import Checkpoint
-from saematch.sae import SAE
+from saematch.sae.sae import SAE
 
 NAME = "llama_scope"
 _NORMS = "dataset_average_activation_norm."

@@ -8,7 +8,7 @@ from __future__ import annotations
 from saematch.checkpoints.canonical import Weights
 from saematch.checkpoints.checkpoint import Checkpoint
 from saematch.checkpoints.llama_scope import assemble, linear_weights
-from saematch.sae import SAE
+from saematch.sae.sae import SAE
 
 NAME = "llamascopium"
 _THRESHOLDS = ("activation_function.log_jumprelu_threshold", "log_jumprelu_threshold")

@@ -14,8 +14,8 @@ from saematch.checkpoints.locate import folders_of, locate, weights_in
 from saematch.checkpoints.names import expand_braces
 from saematch.checkpoints.sources import LocalSource
 from saematch.errors import CheckpointError, SaematchError
-from saematch.foreign import parsing, reason
-from saematch.sae import SAE, Site
+from saematch.files.foreign import parsing, reason
+from saematch.sae.sae import SAE, Site
 
 
 def load(

@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 
 import yaml
 
-from saematch import shipped
 from saematch.checkpoints import saelens_registry
 from saematch.checkpoints.checkpoint import Facts
 from saematch.checkpoints.names import FORMS, HubName, parse_address, parse_hub
@@ -19,7 +18,8 @@ from saematch.checkpoints.sites import natural_key, parse_hook
 from saematch.checkpoints.sources import HubSource, LocalSource, ShippedSource, Source
 from saematch.checkpoints.tensors import SUFFIXES, Tensors
 from saematch.errors import CheckpointError
-from saematch.foreign import one_line, parsing, read_json, read_text, regular
+from saematch.files.foreign import one_line, parsing, read_json, read_text, regular
+from saematch.sae import shipped
 
 PREFERRED = (
     "sae_weights.safetensors",

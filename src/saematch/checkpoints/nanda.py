@@ -9,7 +9,7 @@ from typing import Any
 
 from saematch.checkpoints.canonical import Weights
 from saematch.checkpoints.checkpoint import Checkpoint
-from saematch.sae import SAE
+from saematch.sae.sae import SAE
 
 NAME = "nanda"
 CONFIG = "cfg of file"

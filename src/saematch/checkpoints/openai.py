@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from saematch.checkpoints.canonical import Weights
 from saematch.checkpoints.checkpoint import Checkpoint
-from saematch.sae import SAE
+from saematch.sae.sae import SAE
 
 NAME = "openai"
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from saematch.checkpoints.canonical import Weights
 from saematch.checkpoints.checkpoint import Checkpoint
-from saematch.sae import SAE, Activation
+from saematch.sae.sae import SAE, Activation
 
 NAME = "plain"
 _NAMES: dict[str, tuple[str, ...]] = {

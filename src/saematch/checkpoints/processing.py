@@ -14,7 +14,7 @@ from torch import Tensor
 
 from saematch.checkpoints.canonical import Weights, without_mean
 from saematch.checkpoints.checkpoint import Checkpoint
-from saematch.sae import RESIDUAL, Normalisation, Site
+from saematch.sae.sae import RESIDUAL, Normalisation, Site
 
 CENTRED = "center_writing_weights"
 # models with RMS norm, by name

@@ -6,7 +6,7 @@ import re
 
 from saematch.checkpoints.canonical import Weights
 from saematch.checkpoints.checkpoint import Checkpoint
-from saematch.sae import SAE
+from saematch.sae.sae import SAE
 
 NAME = "qwen_scope"
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from saematch.checkpoints.checkpoint import Checkpoint
-from saematch.sae import SAE
+from saematch.sae.sae import SAE
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from saematch.checkpoints import processing
 from saematch.checkpoints.canonical import Weights, from_gated
 from saematch.checkpoints.checkpoint import Checkpoint
 from saematch.checkpoints.tensors import Tensors
-from saematch.sae import SAE, Activation, Normalisation
+from saematch.sae.sae import SAE, Activation, Normalisation
 
 NAME = "saelens"
 REFUSED = {

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from saematch.errors import CheckpointError
-from saematch.foreign import read_json
+from saematch.files.foreign import read_json
 
 INDEX = ".index.json"
 _SHARD = re.compile(r"(?P<stem>.+)-\d+-of-\d+(?P<suffix>\.[a-z]+)")

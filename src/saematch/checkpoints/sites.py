@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from saematch.sae import Site, SiteKind
+from saematch.sae.sae import Site, SiteKind
 
 _HOOK_SUFFIXES: list[tuple[str, SiteKind]] = [
     (r"hook_resid_pre", "resid_pre"),

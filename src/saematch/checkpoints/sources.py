@@ -20,10 +20,10 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from saematch import shipped
 from saematch.checkpoints.names import HubName
 from saematch.errors import CheckpointError
-from saematch.foreign import parsing, plain_text, read_text, reason
+from saematch.files.foreign import parsing, plain_text, read_text, reason
+from saematch.sae import shipped
 
 # huggingface_hub changes its HTTP library; its own error derives from that of the one it uses
 _UNREACHED: tuple[type[Exception], ...] = (*HfHubHTTPError.__bases__, OSError)  # pyright: ignore[reportAssignmentType]

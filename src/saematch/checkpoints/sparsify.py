@@ -8,7 +8,7 @@ from __future__ import annotations
 from saematch.checkpoints.canonical import Weights
 from saematch.checkpoints.checkpoint import Checkpoint
 from saematch.checkpoints.sites import parse_hook
-from saematch.sae import SAE, Site
+from saematch.sae.sae import SAE, Site
 
 NAME = "sparsify"
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from saematch.checkpoints.archives import NpzFile, SafetensorsFile
 from saematch.checkpoints.torch_file import TorchFile
 from saematch.errors import CheckpointError
-from saematch.foreign import parsing, regular
+from saematch.files.foreign import parsing, regular
 
 SUFFIXES = (".safetensors", ".npz", ".pt", ".pth", ".bin")
 FLOATING = ("float32", "bfloat16", "float16", "float64")

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from saematch.checkpoints.archives import check_inflation
 from saematch.errors import CheckpointError
-from saematch.foreign import parsing, plain_text, reason
+from saematch.files.foreign import parsing, plain_text, reason
 
 _WRAPPERS = ("ae", "sae", "state_dict", "model_state_dict", "model")
 # what one number may stand for by a stride of 0: a threshold or bias for all features

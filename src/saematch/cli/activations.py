@@ -12,10 +12,10 @@ from saematch.cli.options import SITE
 if TYPE_CHECKING:
     from numpy import ndarray
 
-    from saematch.activations.model import LanguageModel
     from saematch.activations.store import ActivationStore
-    from saematch.activations.texts import Examples
-    from saematch.sae import SAE
+    from saematch.models.language_model import LanguageModel
+    from saematch.models.texts import Examples
+    from saematch.sae.sae import SAE
 
 SAES = "SAEs of one model, in any order: names, patterns or a folder, as for saematch flow."
 TEXTS = (
@@ -71,17 +71,17 @@ def activations(
     For saematch match and flow with --activations, and saematch relate. Says how much disk it will
     take before it starts; the same call again goes on where it stopped.
     """
-    from saematch.activations.cache import CACHE
     from saematch.activations.capturing import notes as notes_of
     from saematch.activations.forecast import check_room, forecast
-    from saematch.activations.pieces import Pieces
     from saematch.activations.store import ActivationStore
-    from saematch.activations.texts import WRITTEN, digest, examples_of, open_texts
+    from saematch.activations.store_manifest import CACHE
     from saematch.checkpoints import expand
     from saematch.cli.console import output
     from saematch.cli.work import known_long, load_all, open_quietly, pick_device, written
     from saematch.errors import SaematchError
-    from saematch.naming import names_of
+    from saematch.models.texts import WRITTEN, digest, examples_of, open_texts
+    from saematch.models.token_text import Pieces
+    from saematch.runs.names import names_of
 
     on = pick_device(device)
     names = [name for pattern in saes for name in expand(pattern)]
@@ -152,7 +152,7 @@ def _fill(
     examples: list[ndarray],
     quiet: bool,
 ) -> None:
-    from saematch.activations.features import keep_features
+    from saematch.activations.describe import keep_features
     from saematch.cli.console import progress
 
     if store.finished is None:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from saematch.cli.work import Loaded
-    from saematch.compare import Comparison
-    from saematch.runs import Run
-    from saematch.sae import SAE
+    from saematch.layers.shared import Comparison
+    from saematch.runs.run import Run
+    from saematch.sae.sae import SAE
 
 
 def compare(
@@ -57,12 +57,11 @@ def compare(
 
     from saematch.checkpoints import expand
     from saematch.cli.work import Loaded, match_into, pick_device
-    from saematch.compare import Comparison
     from saematch.errors import MatchError
-    from saematch.manifest import method_options
-    from saematch.methods import paulo_belrose
-    from saematch.runs import Run
-    from saematch.significance import Significance
+    from saematch.layers.shared import Comparison
+    from saematch.matching.methods import paulo_belrose
+    from saematch.matching.significance import Significance
+    from saematch.runs.run import Run
 
     method, significance = paulo_belrose(cutoff), Significance()
     wanted = [single for pattern in names for single in expand(pattern)]
@@ -71,7 +70,7 @@ def compare(
     if repeated := sorted({name for name in wanted if wanted.count(name) > 1}):
         raise MatchError(f"{repeated[0]} is given twice; compare takes each SAE once")
     kept, on = method.kept(None), pick_device(device)
-    options = method_options(method, candidates=kept, **asdict(significance))
+    options = method.options(candidates=kept, **asdict(significance))
     saes = Loaded(wanted, on, site)
     given = _comparable(wanted, saes, any_site, quiet)
     run = Run.create(out, "compare", options, given, overwrite=overwrite, distinct=True)
@@ -102,7 +101,7 @@ def compare(
 def _comparable(names: Sequence[str], saes: Loaded, any_site: bool, quiet: bool) -> Iterator[SAE]:
     """The SAEs one by one, each checked against the first."""
     from saematch.cli.console import progress
-    from saematch.matching import check_comparable
+    from saematch.matching.matching import check_comparable
 
     with progress(quiet) as bar:
         task = bar.add_task("reading", total=len(names))
@@ -133,7 +132,7 @@ def show_comparison(console: Console, run: Run, found: Comparison, made: int) ->
 
 def _shares(found: Comparison):
     from saematch.cli.report import new_table
-    from saematch.compare import own
+    from saematch.layers.shared import own
 
     made = new_table(
         "Share of a row's features that are shared with a column's",
@@ -154,7 +153,7 @@ def _shares(found: Comparison):
 
 def _exactly(found: Comparison):
     from saematch.cli.report import new_table
-    from saematch.compare import own
+    from saematch.layers.shared import own
 
     rows = found.exactly()
     made = new_table(

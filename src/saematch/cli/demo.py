@@ -41,18 +41,17 @@ def demo(
 
     Needs no download. The same call again shows what is there.
     """
-    from saematch import shipped
     from saematch.cli.work import load_all, match_into, pick_device
-    from saematch.manifest import method_options
-    from saematch.methods import sae_match
-    from saematch.runs import Run
-    from saematch.significance import Significance
+    from saematch.matching.methods import sae_match
+    from saematch.matching.significance import Significance
+    from saematch.runs.run import Run
+    from saematch.sae import shipped
 
     names = shipped.residual_path()
     saes = load_all([f"{shipped.PREFIX}{name}" for name in names], pick_device(device), quiet)
     method = sae_match()
     significance = Significance()
-    options = method_options(method, candidates=method.kept(None), **asdict(significance))
+    options = method.options(candidates=method.kept(None), **asdict(significance))
     run = Run.create(out, "demo", options, saes, overwrite=overwrite)
     steps = list(pairwise(run.names))
     if any(not run.has_pair(*pair) for pair in steps):

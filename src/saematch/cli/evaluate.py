@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from numpy import ndarray
 
-    from saematch.activations.model import LanguageModel
-    from saematch.runs import Run
+    from saematch.models.language_model import LanguageModel
+    from saematch.runs.run import Run
 
 TEXTS = (
     "Where texts come from: saematch:prose, saematch:code, saematch:reference, all of these "
@@ -110,7 +110,7 @@ def evaluate(
     from saematch.cli.work import open_quietly, pick_device, warn_unfinished
     from saematch.errors import RunError
     from saematch.evaluation import Options, evaluable, evaluate_run
-    from saematch.runs import Run
+    from saematch.runs.run import Run
 
     opened, on = Run.open(run), pick_device(device)
     warn_unfinished(opened, quiet)
@@ -166,9 +166,9 @@ def _texts(
 
     Examples are told apart by their tokens, so that the same text from another file counts as seen.
     """
-    from saematch.activations.texts import WRITTEN, examples_of, open_texts
     from saematch.cli.work import known_long, written
     from saematch.errors import SaematchError
+    from saematch.models.texts import WRITTEN, examples_of, open_texts
 
     if len(set(specs)) < len(specs):
         raise SaematchError("a --text is given twice")
@@ -282,8 +282,7 @@ def _stopped(run: Run, pairs: Sequence[tuple[str, str]], texts: Sequence[str]) -
 
 
 def _pair(run: Run, name: str) -> tuple[str, str]:
-    from saematch.errors import RunError
-    from saematch.naming import names_there
+    from saematch.errors import RunError, names_there
 
     a, _, b = name.partition("--")
     for one in (a, b):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from saematch.runs import Run
+    from saematch.runs.run import Run
 
 # what is shown pair by pair: heading, estimate, links
 Entry = tuple[str, str, str | None]

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from saematch.contexts import Context
-    from saematch.runs import Run
+    from saematch.runs.run import Run
+    from saematch.sae.contexts import Context
 
 EACH = 3  # matches of a kind, and contexts of a feature
 NEWLINE, SPACES, CONTROL = "↵", "␣", "�"
@@ -162,7 +162,7 @@ def _pick(
     taken: set[tuple[str, str, int]],
 ) -> list[Example]:
     """The first rows of another pair and token each; then of another token; then any."""
-    from saematch.contexts import top_contexts
+    from saematch.sae.contexts import top_contexts
 
     def texts(name: str, feature: int) -> list[Context]:
         frame = contexts[name]

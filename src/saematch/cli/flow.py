@@ -13,7 +13,7 @@ from saematch.cli.options import SITE, Asked, matches
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from saematch.sae import SAE
+    from saematch.sae.sae import SAE
 
 SAES = (
     "SAEs in any order: names as saematch match takes them, patterns such as "
@@ -58,11 +58,11 @@ def flow(
     """
     from saematch.cli.work import Loaded, match_into, pick_device
     from saematch.errors import MatchError
-    from saematch.flow.analysis import analyse
-    from saematch.flow.layers import Layers
-    from saematch.flow.plan import planned, planned_modules
-    from saematch.methods import feature_flow
-    from saematch.runs import Run
+    from saematch.layers.analysis import analyse
+    from saematch.layers.layers import Layers
+    from saematch.layers.plan import planned, planned_modules
+    from saematch.matching.methods import feature_flow
+    from saematch.runs.run import Run
 
     if pairs not in ("adjacent", "all"):
         raise MatchError(f"--pairs is {pairs!r}; it must be adjacent or all")
@@ -109,7 +109,7 @@ def _each(names: list[str], device: str, quiet: bool, site: str | None) -> Itera
     """The SAEs one by one, checked to make one flow."""
     from saematch.checkpoints import load
     from saematch.cli.console import progress
-    from saematch.flow.plan import checked
+    from saematch.layers.plan import checked
 
     with progress(quiet) as bar:
         task = bar.add_task("reading", total=len(names))
@@ -121,7 +121,7 @@ def _each(names: list[str], device: str, quiet: bool, site: str | None) -> Itera
 
 def _cutoffs(text: str | None):
     from saematch.errors import MatchError
-    from saematch.flow.origins import Cutoffs
+    from saematch.layers.origins import Cutoffs
 
     if text is None:
         return None

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from saematch.runs import Run
+    from saematch.runs.run import Run
 
 MODES = {
     "chained": "one-to-one matches of neighbours, chained",
@@ -169,7 +169,7 @@ def _composition(flow: dict[str, Any]) -> Table:
 
 
 def _origins(flow: dict[str, Any], method: str) -> Table:
-    from saematch.flow.origins import CLASSES
+    from saematch.layers.origins import CLASSES
 
     fixed = flow["origin_cutoffs"]
     how = "by p-value" if fixed is None else f"s_R ≥ {fixed[0]:g}, s_M or s_A ≥ {fixed[1]:g}"

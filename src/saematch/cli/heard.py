@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from saematch.activations import FeatureActivations
-    from saematch.runs import Run
+    from saematch.runs.run import Run
 
 
 class Heard:
@@ -36,7 +36,7 @@ class Heard:
     @property
     def options(self) -> dict[str, Any]:
         """What the activations are of, as plain values, for a run."""
-        from saematch.activations.spread import STRETCH
+        from saematch.activations.subsample import STRETCH
 
         cache, total = self.store.cache, self.store.n_tokens
         known = {"model": cache["model"], "dtype": cache["options"].get("dtype")}
@@ -55,7 +55,7 @@ class Heard:
 
     def describe(self, run: Run) -> None:
         """Tell a run what the features of its SAEs fire on, of those that came without contexts."""
-        from saematch.activations.features import features_table
+        from saematch.activations.describe import features_table
         from saematch.errors import RunError
 
         for entry in run.manifest["saes"] if self.store.n_tokens else ():

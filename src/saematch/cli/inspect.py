@@ -27,7 +27,7 @@ def inspect(
     from rich.console import Console
 
     from saematch.checkpoints import expand, load
-    from saematch.inspect import as_dict
+    from saematch.sae.description import as_dict
 
     console = Console()
     for name in [single for pattern in names for single in expand(pattern)]:
@@ -42,7 +42,7 @@ def _show(console, name, sae) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from saematch.inspect import describe
+    from saematch.sae.description import describe
 
     table = Table(title=escape(name), title_justify="left", show_header=False, box=None)
     table.add_column(style="dim")

@@ -43,9 +43,9 @@ def match(
     from saematch.checkpoints.names import expand_braces
     from saematch.cli.work import load_all, match_into, pick_device
     from saematch.errors import SaematchError
-    from saematch.matching import check_comparable
-    from saematch.naming import names_of
-    from saematch.runs import Run
+    from saematch.matching.matching import check_comparable
+    from saematch.runs.names import names_of
+    from saematch.runs.run import Run
 
     for name in (a, b):
         if expand_braces(name) != [name]:

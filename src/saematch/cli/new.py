@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import polars as pl
     from rich.console import Console
 
-    from saematch.runs import Run
+    from saematch.runs.run import Run
 
 ENDINGS = (".csv", ".json", ".parquet")
 MEANING = {
@@ -47,11 +47,11 @@ def new(
 
     from saematch.cli.console import output
     from saematch.errors import SaematchError
-    from saematch.flow.changes import changes
-    from saematch.flow.layers import Layers
-    from saematch.flow.tokens import feature_labels, top_tokens
-    from saematch.flow.tracing import neighbours_of, site_of
-    from saematch.runs import Run
+    from saematch.layers.changes import changes
+    from saematch.layers.labels import feature_labels, top_tokens
+    from saematch.layers.layers import Layers
+    from saematch.layers.tracing import neighbours_of, site_of
+    from saematch.runs.run import Run
 
     if export is not None and export.suffix not in ENDINGS:
         raise SaematchError(f"{export}: the name must end in {', '.join(ENDINGS)}")
@@ -90,7 +90,7 @@ def _show(
     from rich.text import Text
 
     from saematch.cli.examples import context_line, visible
-    from saematch.contexts import top_contexts
+    from saematch.sae.contexts import top_contexts
 
     console.print(Text(f"\n{len(rows):,} {kind}", "bold cyan"), end="")
     console.print(Text(f": {MEANING[kind].format(other=other)}", "dim"))
@@ -127,7 +127,7 @@ def _sure(row: dict[str, Any]) -> str:
 def _write(found: pl.DataFrame, place: Path) -> None:
     import polars as pl
 
-    from saematch.atomic import whole
+    from saematch.files.atomic import whole
 
     with whole(place) as partial:
         if place.suffix == ".parquet":

@@ -13,8 +13,8 @@ import typer
 
 if TYPE_CHECKING:
     from saematch.cli.heard import Heard
-    from saematch.methods import Method
-    from saematch.significance import Significance
+    from saematch.matching.methods import Method
+    from saematch.matching.significance import Significance
 
 SITE = typer.Option(
     help="Where the SAEs read, before what their files say, such as "
@@ -47,12 +47,10 @@ class Asked:
     @property
     def options(self) -> dict[str, Any]:
         """All of it as plain values, for a run."""
-        from saematch.manifest import method_options
-
         # a run that looks at weights alone does not depend on activations
         heard = {} if self.heard is None else {"activations": self.heard.options}
         others = {"candidates": self.candidates, **asdict(self.significance), **heard}
-        return method_options(self.method, **others)
+        return self.method.options(**others)
 
 
 def matching(
@@ -126,7 +124,7 @@ def matching(
     """
     given = locals()
     given = {name: given[name] for name in METHOD_OPTIONS if given[name] is not None}
-    from saematch.significance import Significance
+    from saematch.matching.significance import Significance
 
     resolved = _resolve(method or ("sae-match" if activations is None else "fused"), given)
     significance = Significance(null, fdr, partial)  # pyright: ignore[reportArgumentType]
@@ -177,8 +175,8 @@ def matches(command: Callable) -> Callable:
 
 def _resolve(method: str, given: dict[str, Any]) -> Method:
     from saematch.errors import MatchError
-    from saematch.methods import Kind, resolve
-    from saematch.views import parse_views
+    from saematch.matching.methods import Kind, resolve
+    from saematch.matching.views import parse_views
 
     if method == "weighted" and "views" not in given:
         raise MatchError("method 'weighted' needs --views, such as unit-decoder:1,unit-encoder:0.5")

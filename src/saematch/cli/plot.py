@@ -30,7 +30,7 @@ def plot(
     Each figure is an HTML file that needs nothing else. What the run has no table for is left out.
     """
     from saematch.plots import figures, save
-    from saematch.runs import Run
+    from saematch.runs.run import Run
 
     folder = out or run / "figures"
     made, missing = figures(Run.open(run), only)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from saematch.cli.heard import Heard
-    from saematch.runs import Run
+    from saematch.runs.run import Run
 
 
 def relate(
@@ -49,9 +49,9 @@ def relate(
     from saematch.cli.report import show_place
     from saematch.cli.work import warn_unfinished
     from saematch.errors import RunError
-    from saematch.flow.relate import relate as relate_pair
-    from saematch.flow.relating import Relating
-    from saematch.runs import Run
+    from saematch.layers.coactivation import relate as relate_pair
+    from saematch.layers.saved_coactivation import Relating
+    from saematch.runs.run import Run
 
     run, heard = Run.open(path), Heard(activations)
     if not run.pairs:
@@ -84,8 +84,8 @@ def relate(
 
 def _describe(run: Run, heard: Heard) -> None:
     """Take up contexts from the store; a flow's labels are made of them, and are made anew."""
-    from saematch.flow.analysis import analyse
-    from saematch.flow.origins import Cutoffs
+    from saematch.layers.analysis import analyse
+    from saematch.layers.origins import Cutoffs
 
     flow, finished = run.flow, run.finished
     heard.describe(run)

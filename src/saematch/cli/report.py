@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from saematch.runs import Run
+    from saematch.runs.run import Run
 
 LABELS = ("≥ 0.9", "0.7-0.9", "0.5-0.7", "0.3-0.5", "< 0.3")  # of frames.BANDS
 SHADES = "█▓▒░·"
@@ -48,7 +48,7 @@ def show_place(console: Console, run: Run) -> None:
 
 def shared_seed(figures: dict[str, Any], same_weights: bool = False) -> str | None:
     """What to say where far more features go to their own index than chance would have it."""
-    from saematch.matching import shared_seed as told
+    from saematch.matching.matching import shared_seed as told
 
     matched, share = figures["matched"], figures["identity_share"]
     return told(matched, share, figures["features_b"], same_weights)
@@ -119,7 +119,7 @@ def overlooked(run: Run, pairs: Iterable[tuple[str, str]] | None = None) -> list
 
 def bands(figures: dict[str, Any]) -> list[float]:
     """Shares of all features of A by the decoder cosine of their match, one per band."""
-    from saematch.frames import BANDS
+    from saematch.matching.tables import BANDS
 
     at_least = [figures[f"cosine_ge_{low:g}"] for low, _ in BANDS[:-1]]
     at_least.append(figures["matched"] / max(1, figures["features_a"]))

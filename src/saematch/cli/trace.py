@@ -11,9 +11,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from saematch.contexts import Context
-    from saematch.flow.graph import FlowGraph
-    from saematch.flow.tracing import Link, Step, Trace
+    from saematch.layers.graph import FlowGraph
+    from saematch.layers.tracing import Link, Step, Trace
+    from saematch.sae.contexts import Context
 
 INDENT = "  "
 DEPTH = 3
@@ -68,7 +68,7 @@ def trace(
     """Follow a feature backward and forward, with scores, alternatives and top contexts."""
     from saematch.cli.console import output
     from saematch.errors import SaematchError
-    from saematch.flow.tracing import trace as follow
+    from saematch.layers.tracing import trace as follow
 
     if export is None:
         given = {
@@ -290,7 +290,7 @@ def _wrapped(
 
 
 def _graph(run: Path, max_p: float | None, transport: int | None) -> FlowGraph:
-    from saematch.flow.graph import FlowGraph
+    from saematch.layers.graph import FlowGraph
 
     if transport is not None:
         return FlowGraph.of_transports(run, transport)
@@ -299,9 +299,9 @@ def _graph(run: Path, max_p: float | None, transport: int | None) -> FlowGraph:
 
 
 def _export(run: Path, found: Trace, place: Path, node_link: bool, around: FlowGraph) -> None:
-    from saematch.flow.exports import export
-    from saematch.flow.tokens import feature_labels, top_tokens
-    from saematch.runs import Run
+    from saematch.layers.exports import export
+    from saematch.layers.labels import feature_labels, top_tokens
+    from saematch.runs.run import Run
 
     kind = ENDINGS[place.suffix]
     export(

@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from numpy import ndarray
     from torch import Tensor
 
-    from saematch.activations.model import LanguageModel
-    from saematch.activations.texts import Long
     from saematch.cli.heard import Heard
-    from saematch.methods import Method
-    from saematch.runs import Run
-    from saematch.sae import SAE
-    from saematch.significance import Significance
+    from saematch.matching.methods import Method
+    from saematch.matching.significance import Significance
+    from saematch.models.language_model import LanguageModel
+    from saematch.models.texts import Long
+    from saematch.runs.run import Run
+    from saematch.sae.sae import SAE
 
 
 def pick_device(name: str) -> str:
@@ -59,8 +59,8 @@ def open_quietly(name: str, device: str, dtype: str | None = None) -> LanguageMo
     """
     import torch
 
-    from saematch.activations.model import open_model
     from saematch.errors import SaematchError
+    from saematch.models.language_model import open_model
 
     known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if dtype is not None and dtype not in known:
@@ -89,8 +89,8 @@ def known_long(long: str | None) -> Long | None:
 
 def written(model: LanguageModel, n: int, length: int, seed: int, quiet: bool) -> list[ndarray]:
     """Token ids of `n` examples that a model writes, with a bar."""
-    from saematch.activations.writing import write
     from saematch.cli.console import progress
+    from saematch.models.generate import write
 
     with progress(quiet) as bar:
         task = bar.add_task(f"{model.name} writes", total=n)
@@ -155,8 +155,8 @@ def match_into(
         quiet: show no progress.
     """
     from saematch.cli.console import progress
-    from saematch.matching import match
-    from saematch.significance import Significance
+    from saematch.matching.matching import match
+    from saematch.matching.significance import Significance
 
     chosen = asdict(significance or Significance())
     missing = [pair for pair in pairs if not run.has_pair(*pair)]
@@ -197,8 +197,8 @@ def _mean_activation(sae: SAE) -> Tensor:
     """`(d_sae,)` from the table beside the SAE; NaN for a feature that never fired."""
     import torch
 
-    from saematch.contexts import FILE, features_of
     from saematch.errors import MatchError
+    from saematch.sae.contexts import FILE, features_of
 
     frame = features_of(sae)
     if frame is None:

@@ -18,10 +18,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from saematch.errors import SaematchError
+from saematch.evaluation.feature_pairs import Links, Pairing
 from saematch.evaluation.fits import Fit
-from saematch.evaluation.pairing import Links, Pairing
-from saematch.folding import Fold
-from saematch.sae import SAE
+from saematch.sae.folding import Fold
+from saematch.sae.sae import SAE
 
 Tokens = Float[Tensor, "tokens d_model"]
 

@@ -14,15 +14,15 @@ from numpy import ndarray
 
 from saematch.errors import SaematchError
 from saematch.evaluation.estimates import Estimate, baselines, of_chain, of_pairing
+from saematch.evaluation.feature_pairs import Pairing
 from saematch.evaluation.fits import Fit
-from saematch.evaluation.pairing import Pairing
+from saematch.evaluation.per_example import SCHEMA, Ends, Known, Tally
 from saematch.evaluation.scores import Resamples
 from saematch.evaluation.splice import Model
-from saematch.evaluation.tally import SCHEMA, Ends, Known, Tally
-from saematch.flow.layers import depth
-from saematch.folding import FOLDS
-from saematch.matching import Matching
-from saematch.sae import SAE, Site
+from saematch.layers.layers import depth
+from saematch.matching.matching import Matching
+from saematch.sae.folding import FOLDS
+from saematch.sae.sae import SAE, Site
 
 Texts = Mapping[str, Sequence[ndarray]]  # token ids of each example, BOS first, by text set
 Names = tuple[str, str]

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from saematch.errors import SaematchError
-from saematch.sae import SAE
+from saematch.sae.sae import SAE
 
 FOLDS = 5  # of cross-validation
 CHUNK = 256  # tokens whose activations are summed at a time, in float64

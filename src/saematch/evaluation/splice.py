@@ -26,7 +26,7 @@ Replace = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
 
 
 class Model(Protocol):
-    """What is asked of a language model: see `saematch.activations.model.LanguageModel`."""
+    """What is asked of a language model: see `saematch.models.language_model.LanguageModel`."""
 
     def run(
         self, ids: Tensor, sites: Sequence[str], mask: Tensor | None = None

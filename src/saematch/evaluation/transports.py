@@ -10,13 +10,13 @@ import scipy.sparse as sp
 import torch
 from numpy import ndarray
 
-from saematch.activations.feature_activations import FeatureActivations
+from saematch.activations.table import FeatureActivations
 from saematch.evaluation.downstream import Predictions
 from saematch.evaluation.estimates import Estimate, transported
 from saematch.evaluation.fits import Fit
+from saematch.evaluation.per_example import Ends
 from saematch.evaluation.splice import Batch, Model
-from saematch.evaluation.tally import Ends
-from saematch.sae import SAE
+from saematch.sae.sae import SAE
 from saematch.transport import fit_transports
 
 EDGES_SCHEMA = {

@@ -13,7 +13,7 @@ from saematch.explorer.export import Exported, export
 from saematch.explorer.places import PAGE, Places
 from saematch.explorer.server import HOST, Server
 from saematch.explorer.tables import Made, Progress, prepare
-from saematch.runs import Run
+from saematch.runs.run import Run
 
 __all__ = ["Explorer", "Exported", "explore", "export"]
 

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import saematch
-from saematch.atomic import SUFFIX, is_stale
 from saematch.errors import RunError, SaematchError
 from saematch.explorer.places import MADE, PAGE, RUN, Places
 from saematch.explorer.tables import Progress, cache, digest_of, prepare
-from saematch.foreign import read_json
-from saematch.lock import WriterLock
-from saematch.manifest import MANIFEST, listed
-from saematch.runs import Run
+from saematch.files.atomic import SUFFIX, is_stale
+from saematch.files.foreign import read_json
+from saematch.files.lock import WriterLock
+from saematch.runs.manifest import MANIFEST, listed
+from saematch.runs.run import Run
 
 LIST = "saematch-export.json"  # what an export consists of, so that a later one can replace it
 FORMAT = "saematch export"

@@ -9,8 +9,8 @@ import polars as pl
 
 from saematch.errors import RunError
 from saematch.explorer.nodes import Nodes
-from saematch.foreign import scan_parquet
-from saematch.runs import Run
+from saematch.files.foreign import scan_parquet
+from saematch.runs.run import Run
 
 STATISTIC = "pearson"
 _RANGES = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import polars as pl
 
 from saematch.explorer.nodes import Nodes
-from saematch.flow.graph import KINDS, FlowGraph
-from saematch.runs import Run
+from saematch.layers.graph import KINDS, FlowGraph
+from saematch.runs.run import Run
 
 MEASURES = (
     "decoder_cosine",

@@ -1,4 +1,4 @@
-"""Every feature of a run as one numbered row: a node, as in `saematch.flow.graph`."""
+"""Every feature of a run as one numbered row: a node, as in `saematch.layers.graph`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from saematch.flow.layers import STREAM, Layers
-from saematch.flow.origins import CLASSES as ORIGINS
-from saematch.flow.tokens import feature_labels, top_tokens
-from saematch.runs import Run
+from saematch.layers.labels import feature_labels, top_tokens
+from saematch.layers.layers import STREAM, Layers
+from saematch.layers.origins import CLASSES as ORIGINS
+from saematch.runs.run import Run
 
 # tracks in which each feature is once, the better one first
 _WAYS = ("gaps", "chained")
@@ -83,7 +83,7 @@ class Nodes:
 
     @cached_property
     def tokens(self) -> pl.DataFrame:
-        """`node`, `token`, `weight`: see `saematch.flow.tokens.top_tokens`."""
+        """`node`, `token`, `weight`: see `saematch.layers.labels.top_tokens`."""
         found = top_tokens(self.run)
         return found.select(self.number("site", "feature").alias("node"), "token", "weight")
 

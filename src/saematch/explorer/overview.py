@@ -5,8 +5,8 @@ from __future__ import annotations
 import polars as pl
 
 from saematch.explorer.nodes import Nodes
-from saematch.flow.splits import splits
-from saematch.runs import Run
+from saematch.layers.splits import splits
+from saematch.runs.run import Run
 
 COLUMNS = {
     "a": pl.String,

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
-from saematch.atomic import SUFFIX
 from saematch.errors import SaematchError
-from saematch.manifest import MANIFEST
-from saematch.runs import FOLDERS
+from saematch.files.atomic import SUFFIX
+from saematch.runs.manifest import MANIFEST
+from saematch.runs.run import FOLDERS
 
 PAGE = Path(__file__).parent / "page"
 INDEX = "index.html"

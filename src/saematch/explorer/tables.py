@@ -34,7 +34,6 @@ from typing import Any
 
 import polars as pl
 
-from saematch.atomic import SUFFIX
 from saematch.errors import RunError
 from saematch.explorer.heard import correlations, ranges
 from saematch.explorer.life import life
@@ -42,10 +41,11 @@ from saematch.explorer.nodes import ORIGINS, Nodes
 from saematch.explorer.overview import overview
 from saematch.explorer.places import MADE, PIECES
 from saematch.explorer.words import words
-from saematch.flow.graph import KINDS
-from saematch.foreign import read_json, reason
-from saematch.manifest import MANIFEST
-from saematch.runs import Run
+from saematch.files.atomic import SUFFIX
+from saematch.files.foreign import read_json, reason
+from saematch.layers.graph import KINDS
+from saematch.runs.manifest import MANIFEST
+from saematch.runs.run import Run
 
 INDEX = "index.json"
 FORMAT, VERSION = "saematch explorer", 2

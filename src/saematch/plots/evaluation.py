@@ -22,7 +22,7 @@ from saematch.plots.style import (
     styled,
 )
 from saematch.plots.tables import Missing
-from saematch.runs import Run
+from saematch.runs.run import Run
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -13,7 +13,7 @@ from saematch.plots.p_values import p_values
 from saematch.plots.quality import quality
 from saematch.plots.survivors import survivors
 from saematch.plots.tables import Missing
-from saematch.runs import Run
+from saematch.runs.run import Run
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -8,7 +8,7 @@ import polars as pl
 
 from saematch.plots.style import MANY, common, faded, percent, plotly_objects, shades, short, styled
 from saematch.plots.tables import by_mode, flow_table, named, subtitle
-from saematch.runs import Run
+from saematch.runs.run import Run
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

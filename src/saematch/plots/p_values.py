@@ -19,7 +19,7 @@ from saematch.plots.style import (
     styled,
 )
 from saematch.plots.tables import Missing, neighbours
-from saematch.runs import Run
+from saematch.runs.run import Run
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

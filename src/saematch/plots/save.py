@@ -6,8 +6,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from saematch.atomic import whole
 from saematch.errors import SaematchError, install
+from saematch.files.atomic import whole
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

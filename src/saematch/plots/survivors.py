@@ -10,7 +10,7 @@ from numpy import ndarray
 
 from saematch.plots.style import GREY, MANY, common, faded, plotly_objects, shades, short, styled
 from saematch.plots.tables import by_mode, flow_table, named, subtitle
-from saematch.runs import Run
+from saematch.runs.run import Run
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

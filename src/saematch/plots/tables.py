@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from saematch.flow.layers import Layers, depth
-from saematch.runs import Run
+from saematch.layers.layers import Layers, depth
+from saematch.runs.run import Run
 
 EVERY = "from A to B"  # pairs that have no order
 MODES = {

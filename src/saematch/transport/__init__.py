@@ -1,21 +1,5 @@
 """Activations of one SAE's features from those of another, with at most k edges a feature."""
 
-from saematch import lazy as _lazy
-from saematch.transport.downstream import Downstream
-from saematch.transport.fitting import Schedule, fit_transport, fit_transports
-from saematch.transport.reading import REACHES, Reach
-from saematch.transport.sparse import SparseTransport
+import lazy_loader as _lazy
 
-__all__ = [
-    "REACHES",
-    "Downstream",
-    "Reach",
-    "Schedule",
-    "SparseTransport",
-    "fit_transport",
-    "fit_transports",
-]
-
-
-def __getattr__(name: str):
-    return _lazy.attribute(__name__, __path__, {}, name)
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

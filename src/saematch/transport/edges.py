@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from saematch.assignment.compiled import compiled
+from saematch.numerics.compiled import compiled
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,9 +42,9 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
-from saematch.activations.feature_activations import FeatureActivations
+from saematch.activations.table import FeatureActivations
 from saematch.errors import SaematchError
-from saematch.sae import SAE
+from saematch.sae.sae import SAE
 from saematch.transport.adam import Adam
 from saematch.transport.downstream import Downstream, HiddenState
 from saematch.transport.edges import Edges

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from saematch.activations.feature_activations import FeatureActivations
+from saematch.activations.table import FeatureActivations
 from saematch.errors import SaematchError
 
 FADING = 0.75  # a token counts for so much of the one after it, where recent ones are read

@@ -21,7 +21,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from saematch.errors import SaematchError
-from saematch.sae import SAE
+from saematch.sae.sae import SAE
 from saematch.transport.reading import Reach, read
 
 

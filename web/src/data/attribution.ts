@@ -1,4 +1,4 @@
-/** A neighbourhood as an attribution graph: the same as saematch.flow.exports.attribution. */
+/** A neighbourhood as an attribution graph: the same as saematch.layers.exports.attribution. */
 
 import type { Place } from "./explorer";
 import type { Marks } from "./marks";

@@ -1,0 +1,35 @@
+from . import activations as activations
+from . import assignment as assignment
+from . import checkpoints as checkpoints
+from . import evaluation as evaluation
+from . import explorer as explorer
+from . import layers as layers
+from . import matching as matching
+from . import models as models
+from . import plots as plots
+from . import runs as runs
+from . import sae as sae
+from . import transport as transport
+from .assignment import Assignment as Assignment
+from .assignment import assign as assign
+from .checkpoints import expand as expand
+from .checkpoints import load as load
+from .errors import CheckpointError as CheckpointError
+from .errors import MatchError as MatchError
+from .errors import RunError as RunError
+from .errors import SaematchError as SaematchError
+from .explorer import explore as explore
+from .matching import METHODS as METHODS
+from .matching import Matching as Matching
+from .matching import Method as Method
+from .matching import View as View
+from .matching import match as match
+from .runs import Run as Run
+from .sae import SAE as SAE
+from .sae import Conventions as Conventions
+from .sae import Site as Site
+from .sae import fold as fold
+from .sae import rescale as rescale
+from .sae import shipped as shipped
+
+__version__: str

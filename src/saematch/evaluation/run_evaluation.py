@@ -1,0 +1,299 @@
+"""The pairs of a run evaluated, and the figures written with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import polars as pl
+
+from saematch.errors import RunError
+from saematch.evaluation.evaluate import (
+    PAIR_SCHEMA,
+    Case,
+    FitOn,
+    Names,
+    Options,
+    Texts,
+    ahead,
+    digest,
+    evaluated,
+    fit_texts,
+    single,
+    skipped,
+)
+from saematch.evaluation.feature_pairs import Pairing
+from saematch.evaluation.per_example import Known
+from saematch.evaluation.splice import Model
+from saematch.evaluation.transports import EDGES_SCHEMA, Transports, name_of, of_pair
+from saematch.layers.layers import Layers, depth
+from saematch.runs.run import Run
+from saematch.sae.checksum import checksum
+from saematch.sae.sae import SAE, Site
+from saematch.transport.reading import REACHES
+
+TABLE = "values"
+EDGES = "transports"
+
+
+def evaluate_run(
+    run: Run,
+    model: Model,
+    texts: Texts,
+    fit: FitOn = None,
+    options: Options | None = None,
+    *,
+    pairs: Collection[Names] | None = None,
+    reach: float | None = None,
+    model_name: str = "",
+    dtype: str | None = None,
+    load: Callable[[str], SAE] | None = None,
+    batch_tokens: int = 4096,
+    overwrite: bool = False,
+    begun: Callable[[Names, str | None], None] = lambda names, texts: None,
+) -> pl.DataFrame:
+    """The same of a run's pairs, written with the run as `evaluation/values.parquet`.
+
+    The edges of sparse transports, where they are asked for, are `evaluation/transports.parquet`.
+
+    What is there already is not computed again, pair by pair and text set by text set. Two layers
+    or more apart, a chain of neighbours' matchings is evaluated beside the direct one, or alone; a
+    pair that was evaluated before its chain, its own matching, or any transports were there is
+    evaluated again.
+
+    Args:
+        run: its SAEs are loaded again from where they came from, two at a time.
+        model: the language model that its SAEs are of.
+        texts: token ids of each example, BOS first, by the name of the text set.
+        fit: what baselines are fitted on, as of `evaluate_matchings`.
+        options: ways of rescaling, quantiles, bootstrap.
+        pairs: those to evaluate; all that `evaluable` gives unless given.
+        reach: only pairs with at most so many blocks of the model between their sites, and chains
+            of that length too.
+        model_name: what the model is called.
+        dtype: what its weights are in; none: as they are stored.
+        load: how an SAE is loaded by its name; `saematch.load` unless given.
+        batch_tokens: tokens that the model reads at a time; does not change figures but for
+            rounding, and where an SAE is batchtopk without a threshold: that keeps its k features
+            per token on average over what is read together.
+        overwrite: discard an evaluation that was made otherwise.
+        begun: called before each pair is fitted, without a text set, and before each text set.
+
+    Raises:
+        RunError: the run holds an evaluation that was made otherwise; another program is writing to
+            it; an SAE is no longer where it was, or has other weights; a pair is neither matched
+            nor joined by a chain.
+    """
+    chosen, fitted = options or Options(), fit_texts(texts, fit)
+    read = {"reaches": tuple(REACHES)} if chosen.transports else {}
+    made = Made(
+        {"model": model_name, "dtype": dtype, "fit": fitted[0], **asdict(chosen), **read},
+        {name: digest(examples) for name, examples in texts.items()},
+        digest(fitted[1]),
+    )
+    with run.writing():
+        table = made.kept(run, overwrite)
+        edges = made.kept_edges(run, table)
+        ks = chosen.transports
+        more = Transports(model, fitted[1], ks, chosen.seed) if ks else None
+        fits = [name_of(k, carried) for k in ks for carried in (False, True)]
+        there = set(table.select("a", "b", "texts", "estimate").unique().iter_rows())
+        layers = Layers.of(run)
+        held = _Held(run, load)
+        known: dict[str, Known] = {name: {} for name in texts}
+        for names in evaluable(run, reach) if pairs is None else pairs:
+            ways = [*_ways(run, layers, names), *fits]
+            missing = [
+                name for name in texts if any((*names, name, way) not in there for way in ways)
+            ]
+            if not missing:
+                continue
+            case = _case(run, layers, names, held)
+            for name, frame in evaluated(
+                case, model, texts, missing, fitted, chosen, known, more, batch_tokens, begun
+            ):
+                table = pl.concat([_without(table, *names, name), frame])
+                if more is not None:
+                    others = edges.filter(~((pl.col("a") == names[0]) & (pl.col("b") == names[1])))
+                    edges = pl.concat([others, of_pair(more.edges, *names)])
+                # edges first: a pair counts as done by its values
+                made.write(run, {EDGES: edges, TABLE: table}, name)
+        return table
+
+
+def evaluable(run: Run, reach: float | None = None) -> list[Names]:
+    """Pairs of one stream, A's site not after B's, that are matched; nearest first.
+
+    With `reach`, those at most so many blocks apart, and also pairs that only a chain of matchings
+    joins.
+    """
+    layers = Layers.of(run)
+    names = [name for name in layers.names if depth(layers.sites[name]) is not None]
+    found = []
+    for a in names:
+        for b in names:
+            if a == b or not ahead(layers.sites[a], layers.sites[b]):
+                continue
+            apart = skipped(layers.sites[a], layers.sites[b])
+            direct = (a, b) in layers.pairs
+            if reach is not None and apart > reach:
+                continue
+            if direct or (reach is not None and chain(layers, a, b)):
+                found.append((apart, layers.names.index(a), layers.names.index(b), (a, b)))
+    return [pair for *_, pair in sorted(found)]
+
+
+def chain(layers: Layers, a: str, b: str) -> list[str]:
+    """The SAEs from A to B whose neighbours are all matched, one per site; none where there is no
+    such chain of three or more.
+    """
+    low, high = depth(layers.sites[a]), depth(layers.sites[b])
+    stream = next((some for some in layers.streams.values() if a in some and b in some), ())
+    between: dict[Any, str] = {}
+    for name in stream:
+        at = depth(layers.sites[name])
+        if low is not None and high is not None and at is not None and low < at < high:
+            between.setdefault(at, name)
+    path = [a, *between.values(), b]
+    steps = list(pairwise(path))
+    return path if len(path) > 2 and all(step in layers.pairs for step in steps) else []
+
+
+@dataclass(frozen=True)
+class Made:
+    """What an evaluation in a run was made of, so that only its like is added to it."""
+
+    options: dict[str, Any]
+    digests: dict[str, str]
+    fit_digest: str
+
+    def kept(self, run: Run, overwrite: bool) -> pl.DataFrame:
+        """The table that is there; an empty one without, or with another one overwritten."""
+        there = run.evaluation
+        different = self._differences(there, _used(run)) if there is not None else []
+        if there is None or (overwrite and different):
+            return pl.DataFrame(schema=PAIR_SCHEMA)
+        if different:
+            fewer = there["options"].get("transports") and not self.options["transports"]
+            raise RunError(
+                f"{run.path} holds an evaluation that was made otherwise: {'; '.join(different)}; "
+                + "ask for its transports to add to it, or " * bool(fewer)
+                + "discard it with --overwrite (overwrite=True)"
+            )
+        table = _counted(run)
+        if not there["options"].get("transports"):
+            # what a call that was killed left of its transports
+            table = table.filter(~pl.col("estimate").str.starts_with("transport"))
+        return table
+
+    def kept_edges(self, run: Run, table: pl.DataFrame) -> pl.DataFrame:
+        """The edges of the transports that the kept table is of."""
+        there = (run.evaluation or {}).get("tables", {})
+        if table.is_empty() or EDGES not in there:
+            return pl.DataFrame(schema=EDGES_SCHEMA)
+        return run.evaluation_table(EDGES)
+
+    def write(self, run: Run, tables: dict[str, pl.DataFrame], texts: str) -> None:
+        """Put the tables into the run, with what they were made of; none of no edges."""
+        table = tables[TABLE]
+        tables = {name: some for name, some in tables.items() if name == TABLE or len(some)}
+        known = (run.evaluation or {}).get("texts", {}) if len(table) else {}
+        used = {name: known[name] for name in table["texts"].unique() if name in known}
+        used[texts] = self.digests[texts]
+        fitted = {"fit_texts": self.fit_digest}
+        summary = {"options": self.options, "texts": used, **fitted}
+        there = run.evaluation
+        grows = False
+        if there is not None and not self._differences(there, _used(run)):
+            grows = True
+            # told of first: rows of texts that nothing is told of could be of any
+            run.record(evaluation={**there, "texts": {**there["texts"], **used}})
+        run.add_evaluation(tables, summary, grows=grows)
+
+    def _differences(self, there: Mapping[str, Any], used: Collection[str]) -> list[str]:
+        """What makes another evaluation of it, of which the text sets `used` have values."""
+        found = [
+            f"{key} is {there['options'].get(key)} there, {value} here"
+            for key, value in _listed(self.options).items()
+            if there["options"].get(key) != value and not self._adds(key, there)
+        ]
+        for name, value in self.digests.items():
+            if name in used and there["texts"][name] != value:
+                found.append(f"{name} has other examples there")
+        if not found and there["fit_texts"] != self.fit_digest:
+            found.append("it was fitted on other examples")
+        return found
+
+    def _adds(self, key: str, there: Mapping[str, Any]) -> bool:
+        """Whether this makes the first transports, beside which all that is there stays true."""
+        return key in ("transports", "reaches") and not there["options"].get("transports")
+
+
+def _counted(run: Run) -> pl.DataFrame:
+    """The values that are there of the text sets that run.json tells of."""
+    told = [*(run.evaluation or {})["texts"]]
+    return run.evaluation_table(TABLE).filter(pl.col("texts").is_in(told))
+
+
+def _used(run: Run) -> set[str]:
+    return set(_counted(run)["texts"].unique())
+
+
+class _Held:
+    """SAEs of a run by name, loaded again and checked; never more than two in memory."""
+
+    def __init__(self, run: Run, load: Callable[[str], SAE] | None) -> None:
+        if load is None:
+            from saematch.checkpoints import load
+        self._run, self._load = run, load
+        self._kept: dict[str, SAE] = {}
+
+    def __getitem__(self, name: str) -> SAE:
+        if name in self._kept:
+            self._kept[name] = self._kept.pop(name)
+            return self._kept[name]
+        if len(self._kept) == 2:
+            del self._kept[next(iter(self._kept))]
+        entry = self._run.sae(name)
+        sae = self._load(entry["conventions"]["source"])
+        if checksum(sae) != entry["checksum"]:
+            raise RunError(
+                f"{sae.name} has other weights than when {self._run.path} was made: make the run "
+                "again"
+            )
+        # which may have been given when the run was made
+        site = entry["conventions"]["site"]
+        conventions = replace(sae.conventions, site=site and Site(**site))
+        self._kept[name] = single(replace(sae, conventions=conventions))
+        return self._kept[name]
+
+
+def _ways(run: Run, layers: Layers, names: Names) -> list[str]:
+    """The estimates that tell of a pair's own matching and of its chain, as far as it has them."""
+    direct, chained = names in layers.pairs, bool(chain(layers, *names))
+    if not direct and not chained:
+        raise RunError(f"{run.path} has no pair {'--'.join(names)}, and no chain that joins them")
+    return ["match"] * direct + ["composed"] * chained
+
+
+def _without(table: pl.DataFrame, a: str, b: str, texts: str) -> pl.DataFrame:
+    """All but what is there of a pair on a text set."""
+    return table.filter((pl.col("a") != a) | (pl.col("b") != b) | (pl.col("texts") != texts))
+
+
+def _case(run: Run, layers: Layers, names: Names, held: _Held) -> Case:
+    a, b = held[names[0]], held[names[1]]
+    direct = Pairing.read(run, names, a, b) if names in layers.pairs else None
+    path, chained = chain(layers, *names), None
+    if path:
+        steps = [layers.pairs[step] for step in pairwise(path)]
+        chained = Pairing.chained(a, b, [(step.target, step.matched) for step in steps])
+    summary = run.summaries[names if direct is not None else (path[0], path[1])]
+    return Case(names, a, b, direct, chained, summary["method"], summary["fold"])
+
+
+def _listed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON gives them back."""
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in options.items()}

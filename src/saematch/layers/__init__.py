@@ -1,0 +1,5 @@
+"""Many layers: a run read as layers, and what becomes of its features along them."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

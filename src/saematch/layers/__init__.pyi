@@ -1,0 +1,13 @@
+from . import analysis as analysis
+from . import changes as changes
+from . import coactivation as coactivation
+from . import gates as gates
+from . import splits as splits
+from . import tracks as tracks
+from .communities import find_communities as find_communities
+from .exports import export as export
+from .graph import FlowGraph as FlowGraph
+from .layers import Layers as Layers
+from .layers import Pair as Pair
+from .tracing import Trace as Trace
+from .tracing import trace as trace

@@ -1,0 +1,154 @@
+"""Matchings of neighbours chained, beside the matching of the two ends: do they agree?
+
+A chain of partial matchings is their product, `P(A -> C) = P(B -> C) P(A -> B)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from numpy import ndarray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from saematch.layers.layers import Layers
+from saematch.matching.fdr import interval
+
+COUNTS = ("features", "composed", "direct", "both", "equal")
+# kinds of links, and where `Pair` has them
+LINKS = (("matched", "partner"), ("assigned", "target"))
+
+
+def compose(targets: Sequence[ndarray]) -> ndarray:
+    """Partial maps one after another: `target[i]`, where -1 is none, and stays none.
+
+    Args:
+        targets: of each step `(features of its source,)`, indices into the next step's.
+    """
+    target = targets[0]
+    for step in targets[1:]:
+        target = np.where(target >= 0, step[target], -1) if len(step) else np.full_like(target, -1)
+    return target
+
+
+def composition(layers: Layers) -> pl.DataFrame:
+    """How far chained matchings of neighbours agree with the direct one, pair by pair.
+
+    For every pair (a, b) of the chain that is matched directly and `steps` >= 2 neighbours apart,
+    of which all are matched. `links` is `matched`, or `assigned`: every target that the assignment
+    gave, beyond chance or not. Rows without a and b hold all pairs of one distance together.
+
+    Columns: `links`, `a`, `b`, `steps`; `features` of A in use, and how many have a target in B
+    `composed`, `direct`, by `both`, and an `equal` one by both; `agreement`, the share equal / both
+    with its 95 % interval `low`, `high`; and as shares of all features `kept` (equal),
+    `only_direct` (what the chain lost) and `only_composed`.
+
+    The interval is Wilson's, of a pair over its features. Pairs of one distance overlap, and a
+    chain that goes wrong at one link may count in several of them: where they are pooled, all
+    features that links between neighbours connect are one draw, and `both` is replaced by the
+    number of independent features that would leave the share as uncertain (the effective sample
+    size of Korn and Graubard, Survey Methodology 24, 1998).
+    """
+    frame = pl.concat(_rows(layers, *kind) for kind in LINKS)
+    features = pl.col("features")
+    low, high = interval(*_effective(frame))
+    return (
+        frame.with_columns(
+            (pl.col("equal") / pl.col("both")).alias("agreement"),
+            pl.Series("low", low),
+            pl.Series("high", high),
+            (pl.col("equal") / features).alias("kept"),
+            ((pl.col("direct") - pl.col("both")) / features).alias("only_direct"),
+            ((pl.col("composed") - pl.col("both")) / features).alias("only_composed"),
+        )
+        .drop("independent")
+        .fill_nan(None)
+    )
+
+
+def _rows(layers: Layers, links: str, field: str) -> pl.DataFrame:
+    """The counts of one kind of links, pair by pair and pooled; `independent` of those alone."""
+    chain, rows, pooled = layers.chain, [], []
+    steps = [
+        getattr(layers.pairs[pair], field) if pair in layers.pairs else None
+        for pair in layers.adjacent()
+    ]
+    start = np.cumsum([0, *(layers.features[name] for name in chain)])
+    track = _connected(steps, start)
+    composed: list[ndarray | None] = list(steps)
+    for apart in range(2, len(chain)):
+        both, equal = np.zeros((2, track.max() + 1))
+        of_these = []
+        for i, a in enumerate(chain[:-apart]):
+            b, last = chain[i + apart], steps[i + apart - 1]
+            so_far = composed[i]
+            through = None if so_far is None or last is None else compose([so_far, last])
+            composed[i] = through
+            if through is None or (a, b) not in layers.pairs:
+                continue
+            used, direct = ~layers.excluded[a], getattr(layers.pairs[a, b], field)
+            counts, compared, same = _counts(through, direct, used)
+            of_these.append((links, a, b, apart, *counts, None))
+            mine = track[start[i] : start[i + 1]]
+            both += np.bincount(mine[compared], minlength=len(both))
+            equal += np.bincount(mine[same], minlength=len(both))
+        if of_these:
+            rows += of_these
+            total = np.sum([row[4:-1] for row in of_these], axis=0).tolist()
+            pooled.append((links, None, None, apart, *total, independent(equal, both)))
+    place = {name: i for i, name in enumerate(chain)}
+    rows.sort(key=lambda row: (place[row[1]], place[row[2]]))
+    schema = {"links": pl.String, "a": pl.String, "b": pl.String, "steps": pl.Int64}
+    schema |= {**dict.fromkeys(COUNTS, pl.Int64), "independent": pl.Float64}
+    return pl.DataFrame([*rows, *pooled], schema, orient="row")
+
+
+def independent(hits: ndarray, n: ndarray) -> float:
+    """How many independent draws leave a share as uncertain as clusters of dependent ones do.
+
+    Args:
+        hits: of each cluster.
+        n: draws of each cluster, of which the hits are; the share is sum(hits) / sum(n).
+
+    Returns:
+        `p (1 - p) / v`, for the share p and its variance v between clusters, linearised; at most
+        sum(n). The number of clusters where p is 0 or 1, which have no variance to go by.
+    """
+    total = float(n.sum())
+    share = float(hits.sum()) / max(1.0, total)
+    if share in (0.0, 1.0):
+        return float((n > 0).sum())
+    spread = float(np.square(hits - share * n).sum())
+    return share * (1 - share) * total**2 / max(spread, share * (1 - share) * total)
+
+
+def _effective(frame: pl.DataFrame) -> tuple[ndarray, ndarray]:
+    """Hits and draws of each row, as if features were independent."""
+    n = frame["independent"].fill_null(frame["both"]).to_numpy()
+    both = frame["both"].to_numpy()
+    return frame["equal"].to_numpy() * n / np.maximum(1, both), n
+
+
+def _connected(steps: Sequence[ndarray | None], start: ndarray) -> ndarray:
+    """For every feature, the number of the set that links between neighbours connect it to."""
+    known = [(i, step) for i, step in enumerate(steps) if step is not None]
+    ends = [
+        np.stack([np.flatnonzero(step >= 0) + start[i], step[step >= 0] + start[i + 1]])
+        for i, step in known
+    ]
+    edges = np.concatenate([np.zeros((2, 0), np.int64), *ends], axis=1)
+    size = int(start[-1])
+    graph = coo_array((np.ones(edges.shape[1]), edges), shape=(size, size))
+    return connected_components(graph, directed=False)[1]
+
+
+def _counts(
+    composed: ndarray, direct: ndarray, used: ndarray
+) -> tuple[tuple[int, ...], ndarray, ndarray]:
+    """`COUNTS`; and which features have both targets, and which the same."""
+    both = used & (composed >= 0) & (direct >= 0)
+    equal = both & (composed == direct)
+    each = (used, used & (composed >= 0), used & (direct >= 0), both, equal)
+    return tuple(int(mask.sum()) for mask in each), both, equal

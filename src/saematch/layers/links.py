@@ -1,0 +1,152 @@
+"""Which feature continues which along a chain of layers: the links that tracks are made of."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy import ndarray
+
+from saematch.errors import MatchError
+from saematch.layers.layers import Layers, Pair
+from saematch.matching.fdr import beyond
+
+
+class Edges(NamedTuple):
+    """Links from one SAE to another, in numbers of features within each."""
+
+    source: ndarray  # int64 (links,)
+    target: ndarray
+    score: ndarray  # float64 (links,)
+    p_value: ndarray
+
+    def __getitem__(self, which):  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Some of the links."""
+        return Edges(*(values[which] for values in tuple(self)))
+
+
+@dataclass(frozen=True, eq=False)
+class Links:
+    """At most one link out of each feature of a chain of SAEs.
+
+    The features of all SAEs are numbered through: number `start[l] + i` is feature i of
+    `chain[l]`, and there are `start[-1]`.
+    """
+
+    chain: tuple[str, ...]
+    start: ndarray  # int64 (layers + 1,)
+    used: ndarray  # bool (features,): not excluded
+    next: ndarray  # int64 (features,): the number of the feature that goes on; -1 at an end
+    score: ndarray  # float64 (features,): of the link to it
+    p_value: ndarray
+    born: ndarray  # bool (features,): in use, and comes from nothing
+
+    @property
+    def layer(self) -> ndarray:
+        """The place in the chain of each feature: int64 (features,)."""
+        return np.repeat(np.arange(len(self.chain)), np.diff(self.start))
+
+    @property
+    def reached(self) -> ndarray:
+        """Whether a link leads to each feature: bool (features,)."""
+        reached = np.zeros(len(self.next), bool)
+        reached[self.next[self.next >= 0]] = True
+        return reached
+
+
+def chained(layers: Layers) -> Links:
+    """One-to-one matches of neighbours, chained.
+
+    Where a method gave several features one target, the one that scores best goes on.
+    """
+    edges = []
+    for pair in neighbours(layers):
+        found = Edges(np.arange(len(pair.target)), pair.target, pair.score, pair.p_value)
+        found = found[pair.partner >= 0]
+        order = np.lexsort((-found.score, found.target))
+        first = np.unique(found.target[order], return_index=True)[1]
+        edges.append(found[order[first]])
+    return link(layers, edges)
+
+
+def flow(layers: Layers) -> Links:
+    """Each feature to its best target, many to one, where that is beyond chance (Feature Flow).
+
+    A feature counts as born where none has it for its best target, and it has no source beyond
+    chance either: what splits off is not born.
+    """
+    edges, fed = [], []
+    for (a, b), pair in zip(layers.adjacent(), neighbours(layers), strict=True):
+        edges.append(_best_targets(layers, a, pair))
+        first = best(pair.source_p)
+        fed.append(beyond(first, layers.cut(b, first)))
+    made = link(layers, edges)
+    none = np.zeros(layers.features[layers.chain[0]], bool)
+    return dataclasses.replace(made, born=made.born & ~np.concatenate([none, *fed]))
+
+
+def best(values: ndarray) -> ndarray:
+    """The first of each feature's `(features, k)`, NaN where k is 0."""
+    return values[:, 0] if values.shape[1] else np.full(len(values), np.nan)
+
+
+def _best_targets(layers: Layers, a: str, pair: Pair) -> Edges:
+    """Each feature's best candidate, where it is beyond chance; all of them without p-values."""
+    p_value = best(pair.candidate_p)
+    if np.isnan(p_value).all():
+        source = np.flatnonzero((pair.candidates[:, :1] >= 0).any(1))
+    else:
+        source = np.flatnonzero(beyond(p_value, layers.cut(a, p_value)))
+    first = (pair.candidates, pair.candidate_scores, pair.candidate_p)
+    return Edges(source, *(values[source, :1].reshape(len(source)) for values in first))
+
+
+def neighbours(layers: Layers) -> list[Pair]:
+    """The pairs of neighbours along the chain.
+
+    Raises:
+        MatchError: the chain is too short, or two neighbours are not matched.
+    """
+    if len(layers.chain) < 2:
+        raise MatchError(f"tracks need two layers at least, and there is {len(layers.chain)}")
+    for a, b in layers.adjacent():
+        if (a, b) not in layers.pairs:
+            raise MatchError(
+                f"{a} and {b} are neighbours but not matched: tracks need every pair of neighbours"
+            )
+    return [layers.pairs[pair] for pair in layers.adjacent()]
+
+
+def numbering(layers: Layers) -> ndarray:
+    """The number of each layer's first feature, and of all features: int64 (layers + 1,)."""
+    return np.cumsum([0, *(layers.features[name] for name in layers.chain)])
+
+
+def link(layers: Layers, edges: Sequence[Edges]) -> Links:
+    """Links from those between each layer and the next, in their order."""
+    start = numbering(layers)
+    return link_all(
+        layers,
+        Edges(
+            np.concatenate([e.source + first for e, first in zip(edges, start, strict=False)]),
+            np.concatenate([e.target + first for e, first in zip(edges, start[1:], strict=False)]),
+            np.concatenate([e.score for e in edges]),
+            np.concatenate([e.p_value for e in edges]),
+        ),
+    )
+
+
+def link_all(layers: Layers, edges: Edges) -> Links:
+    """Links from edges between features numbered through."""
+    start = numbering(layers)
+    following = np.full(start[-1], -1)
+    score, p_value = np.full(start[-1], np.nan), np.full(start[-1], np.nan)
+    following[edges.source] = edges.target
+    score[edges.source], p_value[edges.source] = edges.score, edges.p_value
+    used = ~np.concatenate([layers.excluded[name] for name in layers.chain])
+    born = used.copy()
+    born[edges.target] = False
+    return Links(layers.chain, start, used, following, score, p_value, born)

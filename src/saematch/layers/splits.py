@@ -1,0 +1,65 @@
+"""Splits and merges: many-to-one groups of which every member is beyond chance."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from numpy import ndarray
+
+from saematch.layers.layers import Layers
+from saematch.matching.fdr import beyond
+
+SCHEMA = {
+    "kind": pl.String,
+    "a": pl.String,
+    "b": pl.String,
+    "feature": pl.Int64,
+    "part": pl.Int64,
+    "parts": pl.Int64,
+    "score": pl.Float64,
+    "p_value": pl.Float64,
+}
+
+
+def splits(layers: Layers) -> pl.DataFrame:
+    """Groups of two or more features with one best partner, in every pair of a run.
+
+    A **split**: features of B whose best source, beyond chance, is the same feature of A. A
+    **merge**: features of A whose best target, beyond chance, is the same feature of B. Beyond
+    chance is at the run's false discovery rate over the features of B, or of A; a pair without
+    p-values has no groups.
+
+    One row per part: `kind` (split or merge), `a`, `b`, `feature` (the one: of A in a split, of B
+    in a merge), `part` (one of the many), `parts` (how many), `score` and `p_value` of the two.
+    """
+    frames = [pl.DataFrame(schema=SCHEMA)]
+    for a, b in layers.pairs:
+        pair = layers.pairs[a, b]
+        sides = (
+            ("split", b, pair.sources, pair.source_scores, pair.source_p),
+            ("merge", a, pair.candidates, pair.candidate_scores, pair.candidate_p),
+        )
+        for kind, many, *ranked in sides:
+            if ranked[0].shape[1]:
+                partner, score, p_value = (values[:, 0] for values in ranked)
+                group = _groups(partner, score, p_value, layers.cut(many, p_value))
+                group = group.with_columns(kind=pl.lit(kind), a=pl.lit(a), b=pl.lit(b))
+                frames.append(group.select(list(SCHEMA)))
+    return pl.concat(frames)
+
+
+def _groups(partner: ndarray, score: ndarray, p_value: ndarray, limit: float) -> pl.DataFrame:
+    part = np.flatnonzero(beyond(p_value, limit) & (partner >= 0))
+    found = pl.DataFrame(
+        {
+            "feature": partner[part],
+            "part": part,
+            "score": score[part],
+            "p_value": p_value[part],
+        }
+    )
+    return (
+        found.with_columns(pl.len().over("feature").cast(pl.Int64).alias("parts"))
+        .filter(pl.col("parts") > 1)
+        .sort("feature", "part")
+    )

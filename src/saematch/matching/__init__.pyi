@@ -1,0 +1,12 @@
+from . import fdr as fdr
+from . import measures as measures
+from .feature_map import Carrying as Carrying
+from .feature_map import carrying as carrying
+from .matching import Matching as Matching
+from .matching import check_comparable as check_comparable
+from .matching import match as match
+from .methods import METHODS as METHODS
+from .methods import Method as Method
+from .methods import resolve as resolve
+from .significance import Significance as Significance
+from .views import View as View

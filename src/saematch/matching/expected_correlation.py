@@ -1,0 +1,196 @@
+"""Weights and activations as one body of evidence: the correlation to expect of two features.
+
+Let `rho_ij` be the Pearson correlation of features i and j over all text, the measure of how far
+they are one feature. Two things tell of it. Weights do, by the similarity `c_ij` of what the two
+features write and read (the mean of decoder and encoder cosine),
+
+    rho_ij ~ N(intercept + slope c_ij, spread),
+
+and so does the correlation `r_ij` seen on some tokens, the better the more often both fired,
+
+    r_ij ~ N(rho_ij, noise / n_ij),      n_ij = sqrt(n_i n_j) firings.
+
+What to expect of `rho_ij` given both is the mean of the two, weighted by their precision:
+
+    (1 - w_ij) (intercept + slope c_ij) + w_ij r_ij,      w_ij = n_ij / (n_ij + k),
+
+with `k = noise / spread` the number of firings after which activations count for as much as
+weights. With `w_ij = w_i w_j` and `w_i = sqrt(n_i / (n_i + k))`, which is the same where n_i = n_j,
+this is a sum of inner products, and so a method like any other (`View.shrinkage` multiplies rows by
+`w_i`).
+
+The four numbers are found for each pair of SAEs from the tokens that are at hand, on the pairs of
+features that weights think most alike: the noise from how far two halves of the text disagree, the
+spread from how far both halves agree in departing from what weights foretell (James and Stein's
+shrinkage, its moments estimated as in empirical Bayes: Efron and Morris, 1973). Where weights
+foretell nothing, as across the embedding, the slope tends to 0 and activations decide alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy import ndarray
+
+from saematch.activations.table import FeatureActivations
+from saematch.errors import MatchError
+from saematch.matching.methods import Method
+from saematch.matching.views import View, stack
+from saematch.sae.sae import SAE
+
+PAIRS = 4096  # of features that the numbers are found on, at most
+LEAST = 20  # at least
+FIRINGS = (1.0, 1000.0)  # between which k is kept
+ROUNDS = 20
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """`intercept + slope c_ij` is what weights foretell; `firings` is k."""
+
+    intercept: float
+    slope: float
+    firings: float
+
+    def method(self, fused: Method) -> Method:
+        """The method whose score is the expected correlation, less the intercept.
+
+        (1 - w_ij)(intercept + slope c_ij) + w_ij r_ij, term by term; a constant that all scores
+        share changes nothing.
+        """
+        alike = [dataclasses.replace(v, weight=self.slope * v.weight) for v in fused.views]
+        views = [
+            *alike,
+            *(dataclasses.replace(v, weight=-v.weight, shrinkage=self.firings) for v in alike),
+            View("constant", weight=-self.intercept, shrinkage=self.firings),
+            View("activation", normalised=True, shrinkage=self.firings),
+        ]
+        kept = tuple(view for view in views if view.weight)
+        return dataclasses.replace(fused, views=kept, expects=False)
+
+    def __str__(self) -> str:
+        return (
+            f"expected correlation: {self.intercept:.2f} + {self.slope:.2f} x similarity by "
+            f"weights; activations count for as much after {self.firings:.1f} firings"
+        )
+
+
+def expectation(
+    a: SAE,
+    b: SAE,
+    views: tuple[View, ...],
+    activations: tuple[FeatureActivations, FeatureActivations],
+) -> Expectation:
+    """What the activations at hand say of how far to trust weights, and how far themselves.
+
+    Args:
+        a: the SAE whose features are followed.
+        b: the SAE they are followed into.
+        views: of weights; their weighted inner products are the similarity `c_ij`.
+        activations: of both, on the same tokens.
+
+    Raises:
+        MatchError: so few features fire that nothing can be found out.
+    """
+    i, j, similarity = _most_alike(a, b, views, activations)
+    halves = _halves(activations[0].example)
+    seen, fired = [], []
+    for half in halves:
+        one, other = (some.take(half) for some in activations)
+        seen.append(_correlations(one, other, i, j))
+        fired.append(np.sqrt(one.counts()[i] * other.counts()[j].astype(float)))
+    both = (fired[0] > 0) & (fired[1] > 0)
+    if both.sum() < LEAST:
+        raise MatchError(
+            f"{int(both.sum())} features fire in both halves of {activations[0].n_tokens:,} tokens "
+            f"together with the feature of {b.name} most like them; to weigh weights against "
+            f"activations it takes {LEAST}: give more tokens (1,000 often do)"
+        )
+    counts = np.sqrt(activations[0].counts()[i] * activations[1].counts()[j].astype(float))
+    whole = _correlations(*activations, i, j)
+    return _fitted(
+        similarity[both],
+        whole[both],
+        counts[both],
+        (seen[0][both], seen[1][both]),
+        (fired[0][both], fired[1][both]),
+    )
+
+
+def _fitted(
+    similarity: ndarray,
+    seen: ndarray,
+    fired: ndarray,
+    halves: tuple[ndarray, ndarray],
+    half_fired: tuple[ndarray, ndarray],
+) -> Expectation:
+    # r_1 - r_2 has the variance noise (1 / n_1 + 1 / n_2)
+    spreads = 1 / half_fired[0] + 1 / half_fired[1]
+    noise = float(((halves[0] - halves[1]) ** 2 / spreads).mean())
+    known = np.stack([np.ones_like(similarity), similarity], axis=1)
+    firings, line = 10.0, np.zeros(2)
+    for _ in range(ROUNDS):
+        weight = fired / (fired + firings)
+        line = np.linalg.lstsq(
+            known * np.sqrt(weight)[:, None], seen * np.sqrt(weight), rcond=None
+        )[0]
+        departures = [half - known @ line for half in halves]
+        # noise of two halves is independent: what they share is a real departure
+        trust = 1 / (1 + spreads * firings)
+        spread = float((trust * departures[0] * departures[1]).sum() / trust.sum())
+        firings = float(np.clip(noise / max(spread, 1e-9), *FIRINGS))
+    # weights that foretell the reverse foretell nothing
+    intercept, slope = (float(line[0]), float(line[1])) if line[1] > 0 else (0.0, 0.0)
+    return Expectation(intercept, slope, firings)
+
+
+def _most_alike(
+    a: SAE,
+    b: SAE,
+    views: tuple[View, ...],
+    activations: tuple[FeatureActivations, FeatureActivations],
+) -> tuple[ndarray, ndarray, ndarray]:
+    """Features of A that fire, the feature of B most like each of them by weights, and how like."""
+    x, y, _ = stack(a, b, views)
+    usable = torch.from_numpy(activations[0].counts() > 0).to(a.device) & ~a.excluded
+    rows = usable.nonzero()[:, 0]
+    # every so many-th: no less random than features are
+    rows = rows[:: max(1, -(-len(rows) // PAIRS))]
+    best, found = [], []
+    for some in rows.split(1024):
+        scores = x[some] @ y.T
+        scores[:, b.excluded] = -torch.inf
+        most = scores.max(dim=1)
+        best.append(most.indices)
+        found.append(most.values)
+    if not best:
+        return np.zeros(0, int), np.zeros(0, int), np.zeros(0)
+    return (
+        rows.cpu().numpy(),
+        torch.cat(best).cpu().numpy(),
+        torch.cat(found).double().cpu().numpy(),
+    )
+
+
+def _halves(example: ndarray) -> tuple[ndarray, ndarray]:
+    """Every other example that is there, whatever its number; of one example, its two halves."""
+    odd = np.cumsum(np.diff(example, prepend=example[:1]) != 0) % 2 == 1
+    if not odd.any():
+        odd = np.arange(len(example)) >= len(example) // 2
+    return ~odd, odd
+
+
+def _correlations(a: FeatureActivations, b: FeatureActivations, i: ndarray, j: ndarray) -> ndarray:
+    """Pearson correlation of feature `i[p]` of A and `j[p]` of B, zeros included, for each p."""
+    tokens = max(1, a.n_tokens)
+    x, y = a.matrix.tocsc()[:, i], b.matrix.tocsc()[:, j]
+    means = [np.asarray(z.sum(0, dtype=np.float64)).ravel() / tokens for z in (x, y)]
+    squares = [np.asarray(z.multiply(z).sum(0, dtype=np.float64)).ravel() / tokens for z in (x, y)]
+    product = np.asarray(x.multiply(y).sum(0, dtype=np.float64)).ravel() / tokens
+    deviations = [np.sqrt(np.maximum(s - m * m, 0)) for s, m in zip(squares, means, strict=True)]
+    scale = deviations[0] * deviations[1]
+    covariance = product - means[0] * means[1]
+    return np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 0)

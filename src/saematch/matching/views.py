@@ -1,0 +1,146 @@
+"""Views: an SAE, and what its features do on text, as one vector per feature.
+
+A method scores a pair of features by a weighted sum of inner products, one per view:
+`score_ij = sum_v w_v <x_i^v, y_j^v>`. Stacking the views, each times the root of its weight, makes
+that a single inner product, which is all that the assignment sees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from saematch.activations.table import FeatureActivations
+from saematch.errors import MatchError
+from saematch.sae.sae import SAE
+
+Vectors = Literal["decoder", "encoder", "encoder-bias", "activation", "constant"]
+
+VECTORS: dict[str, str] = {
+    "decoder": "rows of W_dec: what a feature writes",
+    "encoder": "columns of W_enc: what a feature reads",
+    "encoder-bias": "the bias of the pre-activation, with the input's centring folded in",
+    "activation": "activations over tokens less their mean; of unit norm: Pearson correlation",
+    "constant": "1 for every feature",
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """One family of feature vectors, and what its inner product counts in the score."""
+
+    vectors: Vectors
+    normalised: bool = False  # to unit norm, so that the inner product is a cosine
+    weight: float = 1.0
+    shrinkage: float | None = None  # firings k: rows times sqrt(n / (n + k)) after n firings
+
+    def __post_init__(self) -> None:
+        if self.vectors not in VECTORS:
+            raise MatchError(
+                f"no view is called {self.vectors!r}; there are {', '.join(VECTORS)} (for unit "
+                "norm say normalised=True, or in text unit- before the name)"
+            )
+        if self.shrinkage is not None and self.shrinkage < 0:
+            raise MatchError(f"shrinkage is {self.shrinkage}; it is a number of firings, from 0")
+
+    @property
+    def needs_activations(self) -> bool:
+        """Whether it is made of what features do on text."""
+        return self.vectors == "activation" or self.shrinkage is not None
+
+    @property
+    def name(self) -> str:
+        """Without its weight, as `parse_views` reads it."""
+        name = f"unit-{self.vectors}" if self.normalised else self.vectors
+        return name if self.shrinkage is None else f"{name}~{self.shrinkage:g}"
+
+    def __str__(self) -> str:
+        return self.name if self.weight == 1.0 else f"{self.name}:{self.weight:g}"
+
+
+def parse_views(text: str) -> tuple[View, ...]:
+    """Views from text such as `unit-decoder:1,unit-encoder:0.5`, or `unit-activation~10:1`.
+
+    The number after `~` is a shrinkage, that after `:` a weight.
+    """
+    views = []
+    for part in text.split(","):
+        whole, _, weight = part.strip().partition(":")
+        name, _, firings = whole.partition("~")
+        weight, firings = (_number(word, whole) for word in (weight, firings))
+        normalised = name.startswith("unit-")
+        vectors = name.removeprefix("unit-")
+        views.append(View(vectors, normalised, 1.0 if weight is None else weight, firings))  # pyright: ignore[reportArgumentType]
+    return tuple(views)
+
+
+def _number(text: str, view: str) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        raise MatchError(f"{text!r} of view {view!r} is not a number") from None
+
+
+def feature_vectors(
+    sae: SAE, view: View, activations: FeatureActivations | None = None
+) -> Float[Tensor, "d_sae D"]:
+    """The vectors of one view, without its weight. Zero rows stay zero when normalised.
+
+    Raises:
+        MatchError: the view needs `activations`, and there are none.
+    """
+    if view.needs_activations and activations is None:
+        raise MatchError(
+            f"view {view} is made of activations: give those of both SAEs on the same tokens"
+        )
+    match view.vectors:
+        case "decoder":
+            rows = sae.W_dec
+        case "encoder":
+            rows = sae.W_enc.T
+        case "encoder-bias":
+            # two SAEs that compute the same function must look the same, centred or not
+            bias = sae.b_enc - sae.b_dec @ sae.W_enc if sae.conventions.centred else sae.b_enc
+            rows = bias[:, None]
+        case "activation":
+            assert activations is not None
+            rows = activations.deviations(unit=view.normalised).to(sae.device)
+        case "constant":
+            rows = sae.b_enc.new_ones(sae.d_sae, 1)
+    if view.normalised and view.vectors != "activation":
+        rows = rows / rows.norm(dim=1, keepdim=True).clamp(min=torch.finfo(rows.dtype).tiny)
+    if view.shrinkage is not None:
+        assert activations is not None
+        fired = torch.from_numpy(activations.counts()).to(rows)
+        rows = rows * (fired / (fired + view.shrinkage).clamp(min=1e-9)).sqrt()[:, None]
+    return rows
+
+
+def stack(
+    a: SAE,
+    b: SAE,
+    views: tuple[View, ...],
+    activations: tuple[FeatureActivations | None, FeatureActivations | None] = (None, None),
+) -> tuple[Float[Tensor, "d_sae_a D"], Float[Tensor, "d_sae_b D"], tuple[int, ...]]:
+    """All views side by side, weighted, such that `x_i . y_j` is the weighted sum; their widths."""
+    x, widths = _stacked(a, views, activations[0], signed=False)
+    y, _ = _stacked(b, views, activations[1], signed=True)
+    return x, y, widths
+
+
+def _stacked(
+    sae: SAE, views: tuple[View, ...], activations: FeatureActivations | None, signed: bool
+) -> tuple[Tensor, tuple[int, ...]]:
+    """All views side by side, each times the root of its weight, with its sign if `signed`."""
+    parts: list[Tensor] = []
+    for view in views:
+        rows, factor = feature_vectors(sae, view, activations), abs(view.weight) ** 0.5
+        factor *= -1 if signed and view.weight < 0 else 1
+        # rows over many tokens are not copied for nothing
+        parts.append(rows if factor == 1 else rows * factor)
+    widths = tuple(part.shape[1] for part in parts)
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1), widths

@@ -1,0 +1,386 @@
+"""A language model of Hugging Face's, read and changed at the sites of SAEs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from saematch.errors import SaematchError, install
+from saematch.files.foreign import parsing
+from saematch.models.hook_points import Place, family_of, resolve, trunk_of
+from saematch.models.resuming import resuming
+from saematch.models.untrusted import (
+    check_folder,
+    check_size,
+    check_whole,
+    quiet,
+    without_kernels,
+)
+from saematch.sae import shipped
+from saematch.sae.sae import SAE, Site
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+SHIPPED = f"{shipped.PREFIX}model"
+
+# the value at a site, and those of other sites before it -> the value to stand in its place
+Replacement = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
+
+
+class _AllSeen(Exception):  # noqa: N818
+    """Ends a forward pass whose rest nobody asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class LanguageModel:
+    """A model, its tokenizer, and ways to read and replace what stands at its sites.
+
+    Token ids are padded on the right. A mask is true for tokens and false for padding, where values
+    mean nothing; without a mask all are tokens.
+    """
+
+    model: PreTrainedModel  # in evaluation mode
+    tokenizer: PreTrainedTokenizerBase
+    name: str
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
+    def causal(self) -> bool:
+        """Whether it predicts next tokens; of an encoder only activations can be had."""
+        config: Any = self.model.config
+        fills_in = _is_masked(config) and not getattr(config, "is_decoder", False)
+        return not fills_in and self.model.get_output_embeddings() is not None
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The longest example that it has positions for, BOS included."""
+        config: Any = self.model.config
+        positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+        return None if positions is None else positions - family_of(self.model).unused_positions
+
+    def site(self, site: Site | str) -> Place:
+        """How to read and replace what stands at a site.
+
+        Raises:
+            SaematchError: the model has no such site; those it has, are named.
+        """
+        return resolve(self.model, site)
+
+    def width(self, site: Site | str) -> int:
+        """How many dimensions the values at a site have, from a run over one token."""
+        (value,) = self.run(torch.zeros(1, 1), [site]).values()
+        return value.shape[-1]
+
+    def hooks_of(self, saes: Mapping[str, SAE]) -> dict[str, str]:
+        """The hook that each of some SAEs reads, by the name given to the SAE.
+
+        Raises:
+            SaematchError: an SAE whose site is not known, a site that the model does not have, or
+                one of another width than the SAE.
+        """
+        hooks = {}
+        for name, sae in saes.items():
+            site = sae.conventions.site
+            if site is None or site.layer_alone:
+                raise SaematchError(
+                    f"{name}: where it reads is not known; say it with --site "
+                    "'blocks.{layer}.hook_resid_post' on the command line, site= in saematch.load"
+                )
+            hooks[name] = site.hook
+        values = self.run(torch.zeros(1, 1), sorted(set(hooks.values()))) if hooks else {}
+        for name, sae in saes.items():
+            width = values[hooks[name]].shape[-1]
+            if width != sae.d_in:
+                trained = f" ({sae.conventions.model})" if sae.conventions.model else ""
+                raise SaematchError(
+                    f"{name} reads {sae.d_in} dimensions, but {hooks[name]} of {self.name} has "
+                    f"{width}: an SAE of another model{trained}, or of another site"
+                )
+        return hooks
+
+    @torch.no_grad()
+    def run(
+        self,
+        ids: Int[Tensor, "batch seq"],
+        sites: Sequence[Site | str],
+        mask: Bool[Tensor, "batch seq"] | None = None,
+    ) -> dict[str, Float[Tensor, "batch seq d"]]:
+        """The values at `sites` in float32, by hook; nothing after the last of them is computed.
+
+        The residual stream of the last layer is its block's output, before the final norm.
+
+        Raises:
+            SaematchError: a site that the model does not have, or that text does not pass.
+        """
+        places = {place.hook: place for place in map(self.site, sites)}
+        found: dict[str, Tensor] = {}
+
+        def seen(hook: str, value: Tensor) -> None:
+            found[hook] = value.to(torch.float32, copy=True)
+            if len(found) == len(places):
+                raise _AllSeen
+
+        with contextlib.ExitStack() as hooks:
+            for hook, place in places.items():
+                hooks.callback(place.attach(lambda value, h=hook: seen(h, value)).remove)
+            with contextlib.suppress(_AllSeen):
+                trunk_of(self.model)(**self._inputs(ids, mask))
+        missing = [hook for hook in places if hook not in found]
+        if missing:
+            raise SaematchError(
+                f"{', '.join(missing)}: no text passes there on its way through {self.name}'s "
+                "layers (a head, or another part of the model)"
+            )
+        return found
+
+    @torch.no_grad()
+    def losses(
+        self,
+        ids: Int[Tensor, "batch seq"],
+        mask: Bool[Tensor, "batch seq"] | None = None,
+        replace: Mapping[str, Replacement] | None = None,
+        read: Sequence[str] = (),
+    ) -> Float[Tensor, "batch before"]:
+        """Cross-entropy in nats of each next token, with values replaced at some sites.
+
+        Args:
+            ids: token ids, padded on the right.
+            mask: true for tokens.
+            replace: by hook, a function of the value there, float32 (batch, seq, d), and of the
+                values in float32 of all sites in `read` and `replace` that came before it in this
+                pass, by hook, each as it stood before it was itself replaced. It returns the new
+                value. What comes after sees the new value.
+            read: more sites whose values the functions are given.
+
+        Returns:
+            float32 (batch, seq - 1): the loss of token t + 1 given those up to t, NaN where token
+            t + 1 is padding.
+
+        Raises:
+            SaematchError: a site that the model does not have, or that is not passed; a model
+                without next-token predictions; a new value of another shape.
+        """
+        self._check_causal()
+        with self._changed(replace or {}, read):
+            inputs = self._inputs(ids, mask)
+            logits = self.model(**inputs).logits
+        return _next_token_losses(logits, inputs["input_ids"], inputs["attention_mask"].bool())
+
+    def resuming(self, site: Site | str) -> contextlib.AbstractContextManager[None]:
+        """Meanwhile what comes before `site` runs in the first pass alone.
+
+        For passes over the same `ids` and `mask` that change nothing before it: the first may be
+        of any method here that runs as far as the site.
+        """
+        return resuming(self.model, self.site(site))
+
+    def divergence(
+        self,
+        ids: Int[Tensor, "batch seq"],
+        mask: Bool[Tensor, "batch seq"] | None,
+        site: Site | str,
+        value: Float[Tensor, "tokens d"],
+        where: Bool[Tensor, "batch seq"],
+    ) -> tuple[Float[Tensor, " tokens"], Float[Tensor, "tokens d"]]:
+        """How far predictions move with `value` at a site, and which way that grows.
+
+        Args:
+            ids: token ids, padded on the right.
+            mask: true for tokens.
+            site: where it stands.
+            value: what stands at the tokens that are true in `where`, row by row.
+            where: the tokens to replace; predictions made at them are compared.
+
+        Returns:
+            KL divergence in nats of the predictions at those tokens from the model's own, and the
+            gradient of its sum by `value`, both float32. The model's weights collect none.
+
+        Raises:
+            SaematchError: as of `losses`.
+        """
+        self._check_causal()
+        hook, inputs = self.site(site).hook, self._inputs(ids, mask)
+        value = value.detach().float().requires_grad_()
+
+        def put(there: Tensor, _: Mapping[str, Tensor]) -> Tensor:
+            return there.index_put((where,), value)
+
+        with torch.no_grad():
+            own = self.model(**inputs).logits[where].float().log_softmax(-1)
+        with _constant(self.model), torch.enable_grad(), self._changed({hook: put}, ()):
+            new = self.model(**inputs).logits[where].float().log_softmax(-1)
+            far = (own.exp() * (own - new)).sum(-1)
+            (slope,) = torch.autograd.grad(far.sum(), value)
+        return far.detach(), slope
+
+    @contextlib.contextmanager
+    def _changed(self, replace: Mapping[str, Replacement], read: Sequence[str]) -> Iterator[None]:
+        before: dict[str, Tensor] = {}
+
+        def keep(hook: str, value: Tensor) -> Tensor:
+            earlier = dict(before)
+            before[hook] = value.to(torch.float32, copy=True)
+            return replace[hook](before[hook], earlier)
+
+        def look(hook: str, value: Tensor) -> None:
+            before[hook] = value.to(torch.float32, copy=True)
+
+        with contextlib.ExitStack() as hooks:
+            # reads first: at one place they see what stands there before it is replaced
+            for hook in read:
+                if hook not in replace:
+                    visit = self.site(hook).attach(lambda v, h=hook: look(h, v))
+                    hooks.callback(visit.remove)
+            for hook in replace:
+                hooks.callback(self.site(hook).attach(lambda v, h=hook: keep(h, v)).remove)
+            yield
+        missing = [hook for hook in (*replace, *read) if hook not in before]
+        if missing:
+            raise SaematchError(
+                f"{', '.join(missing)}: no text passes there on its way through {self.name}"
+            )
+
+    def _check_causal(self) -> None:
+        if not self.causal:
+            raise SaematchError(
+                f"{self.name} is no causal language model: only its activations can be had"
+            )
+
+    def _inputs(self, ids: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
+        """What the model is called with."""
+        limit = self.max_tokens
+        if limit is not None and ids.shape[-1] > limit:
+            raise SaematchError(
+                f"{ids.shape[-1]:,} tokens, but {self.name} has {limit:,} positions: give shorter "
+                "examples"
+            )
+        ids = ids.to(self.device, torch.long)
+        mask = torch.ones_like(ids) if mask is None else mask.to(ids)
+        return {"input_ids": ids, "attention_mask": mask}
+
+
+def open_model(
+    name: str, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+) -> LanguageModel:
+    """Opens a model and its tokenizer, without running any code of theirs.
+
+    Args:
+        name: on the Hugging Face hub, with `@REVISION` behind it if need be; a local folder; or
+            `saematch:model`, the one that is shipped.
+        device: where it is to run.
+        dtype: of its weights; none: as its configuration says.
+
+    Raises:
+        SaematchError: it cannot be read, or is neither a decoder nor an encoder alone.
+    """
+    try:
+        import transformers
+    except ImportError as error:
+        raise SaematchError(
+            f"language models need transformers: {install('activations')}"
+        ) from error
+    where, revision = _located(name)
+    if Path(where).exists():
+        check_folder(Path(where))
+    own = {"revision": revision, "trust_remote_code": False}
+    with parsing(
+        name,
+        say=f"cannot be opened as a language model with its tokenizer; give a name on the Hugging "
+        f"Face hub, a folder, or {SHIPPED}",
+    ):
+        config = transformers.AutoConfig.from_pretrained(where, **own)
+        if getattr(config, "is_encoder_decoder", False):
+            raise SaematchError(
+                f"{name} is an encoder with a decoder; saematch reads models that are one of both"
+            )
+        without_kernels(config, name)
+        maker = transformers.AutoModelForCausalLM if _predicts(config) else transformers.AutoModel
+        check_size(config, maker, where, revision)
+        with quiet():
+            model, told = maker.from_pretrained(  # pyright: ignore[reportGeneralTypeIssues]
+                where, config=config, dtype=dtype or "auto", output_loading_info=True, **own
+            )
+        check_whole(told, config, name)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(where, **own)
+    model = prepared(model)
+    model.to(torch.device(device))  # pyright: ignore[reportArgumentType]
+    return LanguageModel(model, tokenizer, name)
+
+
+def prepared(model: PreTrainedModel) -> PreTrainedModel:
+    """A model set to evaluation, and to keep no keys and values for generation."""
+    config: Any = model.config
+    for part in (config, config.get_text_config()):
+        part.use_cache = False
+    return model.eval()
+
+
+@contextlib.contextmanager
+def _constant(model: nn.Module) -> Iterator[None]:
+    """No gradients of weights meanwhile: they would take memory for nothing."""
+    learnt = [weight for weight in model.parameters() if weight.requires_grad]
+    try:
+        for weight in learnt:
+            weight.requires_grad_(False)
+        yield
+    finally:
+        for weight in learnt:
+            weight.requires_grad_(True)
+
+
+def _located(name: str) -> tuple[str, str | None]:
+    if name == SHIPPED:
+        return str(shipped.folder() / "model"), None
+    if name.startswith(shipped.PREFIX):
+        raise SaematchError(f"saematch ships no model {name!r}; it ships {SHIPPED}")
+    if Path(name).expanduser().exists():
+        return str(Path(name).expanduser()), None
+    where, _, revision = name.partition("@")
+    return where, revision or None
+
+
+def _predicts(config: Any) -> bool:
+    """Whether a checkpoint is one of a causal language model, head included."""
+    from transformers.models.auto import modeling_auto as auto
+
+    named = set(getattr(config, "architectures", None) or ())
+    if named:
+        return bool(named & set(_flat(auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())))
+    return config.model_type in auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not _is_masked(config)
+
+
+def _is_masked(config: Any) -> bool:
+    """Whether a kind of model is trained to fill in masked tokens."""
+    from transformers.models.auto import modeling_auto as auto
+
+    return config.model_type in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+
+def _flat(values) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, str):
+            yield value
+        else:
+            yield from value
+
+
+def _next_token_losses(logits: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+    """`(batch, seq - 1)` nats; one example after the other, as logits in float32 are large."""
+    losses = torch.stack(
+        [
+            nn.functional.cross_entropy(row[:-1].float(), target[1:], reduction="none")
+            for row, target in zip(logits, ids, strict=True)
+        ]
+    )
+    return losses.masked_fill(~mask[:, 1:], torch.nan)

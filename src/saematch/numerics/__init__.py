@@ -1,0 +1,1 @@
+"""How the inner loops are compiled, and what the machine offers."""

@@ -1,0 +1,10 @@
+from . import contexts as contexts
+from . import shipped as shipped
+from .folding import FOLDS as FOLDS
+from .folding import Fold as Fold
+from .folding import fold as fold
+from .folding import fold_scale as fold_scale
+from .folding import rescale as rescale
+from .sae import SAE as SAE
+from .sae import Conventions as Conventions
+from .sae import Site as Site

@@ -1,0 +1,1 @@
+"""What several tests are made of: SAEs, models, runs with a known truth."""

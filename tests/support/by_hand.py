@@ -1,0 +1,50 @@
+"""Layers made by hand, for cases that can be computed on paper."""
+
+import numpy as np
+
+from saematch.layers import Layers, Pair
+from saematch.sae.sae import Site
+
+
+def pair(n: int, m: int, found: dict, fdr: float = 0.01) -> Pair:
+    """A pair from `feature: (target, p)` or `feature: [(target, p), ...]`, best first.
+
+    Scores are -log10 p. The first target is the match if its p is at most `fdr`; sources are the
+    same links seen from B.
+    """
+    links = {i: list(to) if isinstance(to, list) else [to] for i, to in found.items()}
+    back: dict[int, list] = {}
+    for i, to in links.items():
+        for j, p in to:
+            back.setdefault(j, []).append((i, p))
+    back = {j: sorted(of, key=lambda item: item[1]) for j, of in back.items()}
+    candidates, sources = _wide(n, links), _wide(m, back)
+    target = candidates[0][:, 0].copy()
+    p_value, score = candidates[2][:, 0].copy(), candidates[1][:, 0].copy()
+    matched, cosine = p_value <= fdr, score / 10
+    return Pair(
+        target,
+        matched,
+        score,
+        cosine,
+        p_value,
+        *candidates,
+        *sources,
+        source_cosine=sources[1] / 10,
+    )
+
+
+def layers(sizes: dict[str, int], pairs: dict[tuple[str, str], Pair], sites=None) -> Layers:
+    """Layers of residual SAEs in the order given."""
+    known = {name: Site(name, "resid_post", place) for place, name in enumerate(sizes)}
+    excluded = {name: np.zeros(size, bool) for name, size in sizes.items()}
+    return Layers(tuple(sizes), {**known, **(sites or {})}, sizes, excluded, pairs)
+
+
+def _wide(n: int, links: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    k = max([1, *map(len, links.values())])
+    index, score, p_value = np.full((n, k), -1), np.full((n, k), np.nan), np.full((n, k), np.nan)
+    for i, to in links.items():
+        for rank, (j, p) in enumerate(to):
+            index[i, rank], score[i, rank], p_value[i, rank] = j, -np.log10(p), p
+    return index, score, p_value
