@@ -270,7 +270,8 @@ def test_matches_lost_to_unequal_lengths_are_counted(tmp_path):
     for method, expected in (("sae-match", True), ("cosine", False)):
         found = saematch.match(a, b, method)
         # as if the lengths of twenty of them were too far apart
-        found = replace(found, matched=found.matched & (torch.arange(48) >= 20))
+        matched = found.matched & (torch.arange(48) >= 20)
+        found = replace(found, pairs=replace(found.pairs, matched=matched))
         options = found.method.options()
         run = Run.create(tmp_path / method, "match", options, [a, b])
         run.add_pair(run.names[0], run.names[1], found)

@@ -22,7 +22,8 @@ def pair(n: int, m: int, found: dict, fdr: float = 0.01) -> Pair:
     candidates, sources = _wide(n, links), _wide(m, back)
     # as in a run: cosines are kept of sources alone
     candidates.more["decoder_cosine"][:] = np.nan
-    target, score, p_value = (values.copy() for values in candidates.best())
+    first = candidates.best()
+    target, score, p_value = first.index.copy(), first.score.copy(), first.p_value.copy()
     return Pair(target, p_value <= fdr, score, score / 10, p_value, candidates, sources)
 
 

@@ -95,7 +95,7 @@ def _best_targets(layers: Layers, a: str, pair: Pair) -> Edges:
         source = np.flatnonzero(first.index >= 0)
     else:
         source = np.flatnonzero(beyond(first.p_value, layers.cut(a, first.p_value)))
-    return Edges(source, *(values[source] for values in first))
+    return Edges(source, first.index[source], first.score[source], first.p_value[source])
 
 
 def neighbours(layers: Layers) -> list[Pair]:

@@ -2,7 +2,6 @@ from . import fdr as fdr
 from . import measures as measures
 from .feature_map import FeatureMap as FeatureMap
 from .matching import Matching as Matching
-from .matching import Ranked as Ranked
 from .matching import check_comparable as check_comparable
 from .matching import match as match
 from .measures import Measures as Measures

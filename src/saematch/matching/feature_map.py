@@ -6,6 +6,7 @@ those of matrices. A matching, a chain of matchings and a run's table all give o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -71,13 +72,11 @@ class FeatureMap:
 
     def where(self, chosen: Bool[Tensor, " pairs"]) -> FeatureMap:
         """The map along some of the pairs."""
-        parts = (x[chosen] for x in (self.source, self.target, self.ratio, self.matched))
-        return FeatureMap(*parts, self.d_sae_a, self.d_sae_b)
+        return self._each(lambda values: values[chosen])
 
     def to(self, device: torch.device | str) -> FeatureMap:
         """The same map on another device."""
-        parts = (x.to(device) for x in (self.source, self.target, self.ratio, self.matched))
-        return FeatureMap(*parts, self.d_sae_a, self.d_sae_b)
+        return self._each(lambda values: values.to(device))
 
     def rescaled(
         self, a: SAE, b: SAE, by: Fold, activation: tuple[Tensor, Tensor] | None = None
@@ -171,6 +170,11 @@ class FeatureMap:
             x[order] for x in (self.target, self.source, 1 / self.ratio, self.matched)
         )
         return FeatureMap(source, target, ratio, matched, self.d_sae_b, self.d_sae_a)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> FeatureMap:
+        """The map with the same change made to what it holds of each pair."""
+        names = ("source", "target", "ratio", "matched")
+        return replace(self, **{name: change(getattr(self, name)) for name in names})
 
     def _spread(self, values: Tensor, none: int) -> Tensor:
         """Values per pair as values per feature of A."""

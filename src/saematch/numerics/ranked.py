@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 from numpy import ndarray
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 Array = TypeVar("Array", Tensor, ndarray)
 
 
-class Best(NamedTuple, Generic[Array]):
+@dataclass(frozen=True, eq=False)
+class Best(Generic[Array]):
     """The best partner of each of n features; -1 and NaN where a feature has none."""
 
     index: Array  # int64 (n,)
