@@ -28,6 +28,9 @@ def matching_frame(m: Matching) -> pl.DataFrame:
         "target": m.target.cpu().numpy(),
         "matched": m.matched.cpu().numpy(),
         "score": m.score.cpu().numpy(),
+        "statistic": (m.score if m.verdict.statistic is None else m.verdict.statistic)
+        .cpu()
+        .numpy(),
         "p_value": m.p_value.cpu().numpy(),
         "rank_in_row": m.pairs.rank_in_row.cpu().numpy(),
         "rank_in_column": m.pairs.rank_in_column.cpu().numpy(),
@@ -46,12 +49,13 @@ def matching_frame(m: Matching) -> pl.DataFrame:
 
 
 def null_frame(m: Matching) -> pl.DataFrame:
-    """A histogram: `low`, `high`, `observed`, `null`, one row per bin of the score.
+    """A histogram: `low`, `high`, `observed`, `null`, one row per bin of the test statistic.
 
-    `observed` counts features of A by the score of their target; `null` is how many of as many
-    features the best null score would put there. No rows without a null or without targets.
+    `observed` counts features of A by the statistic of their target; `null` is how many of as many
+    features the best of the null would put there. No rows without a null or without targets.
     """
-    score = m.score[m.score.isfinite()].double().cpu()
+    statistic = m.score if m.verdict.statistic is None else m.verdict.statistic
+    score = statistic[statistic.isfinite()].double().cpu()
     kinds = {"low": pl.Float64, "high": pl.Float64, "observed": pl.Int64, "null": pl.Float64}
     if m.verdict.null_best is None or not len(score):
         return pl.DataFrame(schema=kinds)
@@ -86,6 +90,7 @@ def summarise(m: Matching) -> dict[str, float | int | str | None]:
         "excluded_a": _excluded(m.excluded[0]),
         "excluded_b": _excluded(m.excluded[1]),
         "null": m.verdict.significance.null,
+        "test": m.verdict.test,
         "fdr": None if m.p_cut is None else m.verdict.significance.fdr,
         "p_cut": m.p_cut,
         "partial": m.verdict.significance.partial,
@@ -97,8 +102,13 @@ def summarise(m: Matching) -> dict[str, float | int | str | None]:
         "relative_gap": m.relative_gap,
         "seconds": m.seconds,
     }
-    scores = {"median_score": m.score[kept], "null_score": m.verdict.null_best}
-    for name, values in scores.items():
+    tested = m.score if m.verdict.statistic is None else m.verdict.statistic
+    medians = {
+        "median_score": m.score[kept],
+        "median_statistic": tested[kept],
+        "null_statistic": m.verdict.null_best,
+    }
+    for name, values in medians.items():
         some = values is not None and len(values)
         figures[name] = float(values.nanmedian()) if values is not None and some else None
     for low, _ in BANDS[:-1]:

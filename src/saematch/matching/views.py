@@ -27,6 +27,7 @@ VECTORS: dict[str, str] = {
     "activation": "activations over tokens less their mean; of unit norm: Pearson correlation",
     "constant": "1 for every feature",
 }
+SINGLE = ("encoder-bias", "constant")  # of one dimension, which has no direction
 
 
 @dataclass(frozen=True)
