@@ -96,6 +96,11 @@ class Matching:
         return self.pairs.p_value
 
     @property
+    def statistic(self) -> Float[Tensor, " d_sae_a"]:
+        """What the p-values are of: the score, or the mean cosine of the method's views."""
+        return self.score if self.verdict.statistic is None else self.verdict.statistic
+
+    @property
     def mutual(self) -> Bool[Tensor, " d_sae_a"]:
         """Each the other's best by score."""
         return self.pairs.mutual
@@ -412,7 +417,7 @@ class _Tested:
 def _tested(
     posed: Posed, near: Neighbours, target: Tensor, method: Method, significance: Significance
 ) -> tuple[Posed, _Tested]:
-    """What is tested of the pairs, and the problem in whose terms it is: of scores or directions."""
+    """The test statistics, and the problem that they are scores of: as posed, or of directions."""
     scores = near.score, near.candidate_scores, near.source_scores
     directions = method.scores_lengths and any(width > 1 for width in posed.widths)
     if significance.test == "score" or significance.null == "none" or not directions:

@@ -19,8 +19,8 @@ BANDS = ((0.9, 1.01), (0.7, 0.9), (0.5, 0.7), (0.3, 0.5), (-1.01, 0.3))
 def matching_frame(m: Matching) -> pl.DataFrame:
     """One row per feature of A.
 
-    `feature`, `target` (null without one), `matched`, `score`, `p_value`, `rank_in_row`,
-    `rank_in_column`, `mutual`, the measures of `saematch.matching.measures.measure_pairs`, and
+    `feature`, `target` (null without one), `matched`, `score`, `statistic` (what the p-value is
+    of), `p_value`, `rank_in_row`, `rank_in_column`, `mutual`, the measures of `saematch.matching.measures.measure_pairs`, and
     `excluded`: why the feature took no part, or null.
     """
     columns: dict[str, object] = {
@@ -28,9 +28,7 @@ def matching_frame(m: Matching) -> pl.DataFrame:
         "target": m.target.cpu().numpy(),
         "matched": m.matched.cpu().numpy(),
         "score": m.score.cpu().numpy(),
-        "statistic": (m.score if m.verdict.statistic is None else m.verdict.statistic)
-        .cpu()
-        .numpy(),
+        "statistic": m.statistic.cpu().numpy(),
         "p_value": m.p_value.cpu().numpy(),
         "rank_in_row": m.pairs.rank_in_row.cpu().numpy(),
         "rank_in_column": m.pairs.rank_in_column.cpu().numpy(),
@@ -54,8 +52,7 @@ def null_frame(m: Matching) -> pl.DataFrame:
     `observed` counts features of A by the statistic of their target; `null` is how many of as many
     features the best of the null would put there. No rows without a null or without targets.
     """
-    statistic = m.score if m.verdict.statistic is None else m.verdict.statistic
-    score = statistic[statistic.isfinite()].double().cpu()
+    score = m.statistic[m.statistic.isfinite()].double().cpu()
     kinds = {"low": pl.Float64, "high": pl.Float64, "observed": pl.Int64, "null": pl.Float64}
     if m.verdict.null_best is None or not len(score):
         return pl.DataFrame(schema=kinds)
@@ -102,10 +99,9 @@ def summarise(m: Matching) -> dict[str, float | int | str | None]:
         "relative_gap": m.relative_gap,
         "seconds": m.seconds,
     }
-    tested = m.score if m.verdict.statistic is None else m.verdict.statistic
     medians = {
         "median_score": m.score[kept],
-        "median_statistic": tested[kept],
+        "median_statistic": m.statistic[kept],
         "null_statistic": m.verdict.null_best,
     }
     for name, values in medians.items():
