@@ -85,7 +85,7 @@ def compare(
         quiet=quiet,
     )
     found = Comparison.of(run)
-    run.add_comparison(found.tables, found.summary())
+    run.add("compare", found.tables, found.summary())
     run.finish()
     if quiet:
         typer.echo(out)
@@ -118,7 +118,7 @@ def show_comparison(console: Console, run: Run, found: Comparison, made: int) ->
 
     from saematch.cli.report import show_notes
 
-    cutoff = run.manifest["options"]["cutoff"]
+    cutoff = run.record.options["cutoff"]
     head = f"{len(found.names)} SAEs compared: a feature is shared where decoders and encoders"
     console.print(Text(f"{head} agree on its partner, at a cosine of {cutoff:g} or more"))
     if made == 0:

@@ -85,7 +85,8 @@ def flow(
     steps = planned_modules(layers)
     made += match_into(run, held, steps, feature_flow(), written, any_site=True, **kept)
     wanted = None if cutoffs is None else [cutoffs.residual, cutoffs.module]
-    if run.flow is None or run.flow["origin_cutoffs"] != wanted:
+    there = run.section("flow")
+    if there is None or there.origin_cutoffs != wanted:
         analyse(run, cutoffs)
     run.finish()
     _report(run, made, quiet)

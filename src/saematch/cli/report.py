@@ -35,7 +35,7 @@ def show_run(console: Console, run: Run, made: int) -> None:
         console.print(Text(f"{made} made now; the others were there already."))
     console.print()
     console.print(_coverage(summaries, bars=console.width >= 100))
-    console.print(Text(_meaning(method, run.manifest["options"]), style="dim"))
+    console.print(Text(_meaning(method, run.record.options), style="dim"))
     console.print(_quality(summaries))
     show_notes(console, run, overlooked(run))
 
@@ -96,7 +96,7 @@ def overlooked(run: Run, pairs: Iterable[tuple[str, str]] | None = None) -> list
     """
     import polars as pl
 
-    options, summaries = run.manifest["options"], run.summaries
+    options, summaries = run.record.options, run.summaries
     if not options.get("distance"):
         return []
     found = {}
@@ -238,5 +238,5 @@ def arrow(pair: tuple[str, str]) -> str:
 
 
 def _time(run: Run) -> str:
-    stamp = run.finished or run.manifest["created"]
+    stamp = run.finished or run.record.created
     return stamp[:16].replace("T", " ") + " UTC"
