@@ -49,9 +49,9 @@ def test_a_pattern_is_followed_from_layer_to_layer(flow):
         ("resid_post_1", "resid_post_2"),
         ("resid_pre_0", "resid_post_0"),
     ]
-    flow = run.section("flow")
-    assert flow is not None
-    assert flow.chain == ["resid_pre_0", "resid_post_0", "resid_post_1", "resid_post_2"]
+    found = run.section("flow")
+    assert found is not None
+    assert found.chain == ["resid_pre_0", "resid_post_0", "resid_post_1", "resid_post_2"]
     tracks = pl.read_parquet("out/flow/tracks.parquet")
     assert tracks["mode"].unique(maintain_order=True).to_list() == ["chained", "flow", "gaps"]
     # one to one: every feature of every layer once
@@ -75,9 +75,9 @@ def test_a_longer_reach_adds_what_is_missing(flow):
     assert run.record.created == created
     after = Path("out/pairs/resid_post_0--resid_post_1.parquet").stat()
     assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
-    flow = run.section("flow")
-    assert flow is not None
-    assert [row.steps for row in flow.composition] == [2]
+    found = run.section("flow")
+    assert found is not None
+    assert [row.steps for row in found.composition] == [2]
     words(flow("resid_post_{0-3}", "--pairs", "all"))
     flow_of_all = Run.open("out").section("flow")
     assert flow_of_all is not None
