@@ -56,9 +56,9 @@ class Matching:
     candidates: Int[Tensor, "d_sae_a k"]  # the best targets by score, best first; -1: excluded
     candidate_scores: Float[Tensor, "d_sae_a k"]
     candidate_p_values: Float[Tensor, "d_sae_a k"]
-    sources: Int[Tensor, "d_sae_b k"]  # the best features of A for each of B; -1: excluded
-    source_scores: Float[Tensor, "d_sae_b k"]
-    source_p_values: Float[Tensor, "d_sae_b k"]  # against a null of A
+    sources: Int[Tensor, "d_sae_b l"]  # the best features of A for each of B; -1: excluded
+    source_scores: Float[Tensor, "d_sae_b l"]
+    source_p_values: Float[Tensor, "d_sae_b l"]  # against a null of A
     significance: Significance
     p_cut: float | None  # up to which p-values match; None: no null, or a given target
     null_best: Float[Tensor, " draws"] | None  # what features of A reach with null dictionaries
