@@ -20,10 +20,15 @@ from torch import Tensor
 from saematch.errors import SaematchError
 from saematch.evaluation.feature_pairs import Links, Pairing
 from saematch.evaluation.fits import Fit
+from saematch.registry import Registry
 from saematch.sae.folding import Fold
 from saematch.sae.sae import SAE
 
 Tokens = Float[Tensor, "tokens d_model"]
+
+# an estimate of another package: what it makes of hidden states, given the SAEs, what was fitted
+# and which feature goes where, if the pair is matched
+Make = Callable[[SAE, SAE, Fit, Pairing | None], Callable[["Seen"], Tokens]]
 
 ABOUT: dict[str, str] = {
     "drop": "x_a taken for x_b: the layers between are left out",
@@ -39,6 +44,8 @@ ABOUT: dict[str, str] = {
     "transport, k = K": "B's features from at most K of A's each, fitted on the fit set",
     "transport + error, k = K": "the same, and what A's own reconstruction leaves over",
 }
+
+ESTIMATES: Registry[Make] = Registry("estimate", {}, reserved=(*ABOUT, "model", "identity"))
 
 
 class Map(Protocol):
@@ -186,6 +193,13 @@ def transported(transport: Map, name: str = "transport", *, error: bool = False)
     """Encode with A, a map between features, decode with B; A's error carried along if asked."""
     make = _with_error(lambda seen: seen.decoded(transport.apply(seen.f_a, seen.example)), error)
     return Estimate(name, make)
+
+
+def registered(
+    names: Iterable[str], a: SAE, b: SAE, fit: Fit, pairing: Pairing | None
+) -> list[Estimate]:
+    """Estimates that others registered in `ESTIMATES`, by their names."""
+    return [Estimate(name, ESTIMATES[name](a, b, fit, pairing)) for name in names]
 
 
 def of_pairing(

@@ -9,4 +9,6 @@ from .methods import METHODS as METHODS
 from .methods import Method as Method
 from .methods import resolve as resolve
 from .significance import Significance as Significance
+from .views import VIEWS as VIEWS
+from .views import Vectors as Vectors
 from .views import View as View
