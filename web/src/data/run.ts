@@ -204,7 +204,7 @@ export class Run {
     });
     if (!site?.kind || site.layer === null || alike.length > 1) return name;
     const names: Record<string, string> = { resid_post: "", resid_pre: "pre ", resid_mid: "mid " };
-    return `${names[site.kind] ?? site.kind.replace(/_(out|z|in)$/, "") + " "}${site.layer}`;
+    return `${names[site.kind] ?? `${site.kind.replace(/_(out|z|in)$/, "")} `}${site.layer}`;
   }
 
   /** Place of a table of the flow, if the run has it. */

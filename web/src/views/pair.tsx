@@ -35,7 +35,9 @@ export function Pair(props: ViewProps) {
           state={state}
           go={go}
         />
-        <p class="aside">From the layer of the row to that of the column; the stronger, the more match.</p>
+        <p class="aside">
+          From the layer of the row to that of the column; the stronger, the more match.
+        </p>
       </aside>
       {pair ? (
         <OfPair key={`${pair.a}--${pair.b}`} {...props} pair={pair} />
@@ -70,7 +72,11 @@ function OfPair(props: ViewProps & { pair: RunPair }) {
     <div class="pair-main">
       <header class="pair-head">
         <h1>
-          <bdi class="site">{a}</bdi> <span aria-label="to">→</span> <bdi class="site">{b}</bdi>
+          <bdi class="site">{a}</bdi>{" "}
+          <span role="img" aria-label="to">
+            →
+          </span>{" "}
+          <bdi class="site">{b}</bdi>
         </h1>
         <Figures pair={pair} />
         {pair.notes.map((note) => (

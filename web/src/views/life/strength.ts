@@ -7,7 +7,7 @@ import { opacityOf } from "../../draw/colours";
  * Scores that are distances have no such scale: their links go by the cosine.
  */
 export function strengthOf(run: Run): (score: number, cosine: number) => number {
-  const byCosine = run.manifest.options["distance"] === true;
+  const byCosine = run.manifest.options.distance === true;
   const chances = run.steps.flatMap(({ pair }) => pair?.summary.null_score ?? []);
   const chance = byCosine || !chances.length ? 0.2 : Math.min(...chances);
   return (score, cosine) => {

@@ -84,14 +84,10 @@ function Strip(props: {
         const known = base !== undefined && !Number.isNaN(base);
         return (
           <g key={at[i]}>
-            <line
-              class="stem"
-              x1={at[i]}
-              x2={at[i]}
-              y1={known ? y(base) : zero}
-              y2={y(value)}
-            />
-            {known && <line class="baseline" x1={at[i] - 8} x2={at[i] + 8} y1={y(base)} y2={y(base)} />}
+            <line class="stem" x1={at[i]} x2={at[i]} y1={known ? y(base) : zero} y2={y(value)} />
+            {known && (
+              <line class="baseline" x1={at[i] - 8} x2={at[i] + 8} y1={y(base)} y2={y(base)} />
+            )}
             <circle class="curve-dot" cx={at[i]} cy={y(value)} r={4} />
             {(props.roomy || i === 0 || i === values.length - 1) && (
               <text class="curve-value chosen" x={at[i]} y={y(value) - 9} text-anchor="middle">

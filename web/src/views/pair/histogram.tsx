@@ -12,7 +12,11 @@ const HEIGHT = 232;
 const [TOP, BOTTOM, SIDE] = [26, 34, 10];
 
 /** How much the targets of A's features score, beside what chance gives. */
-export function Histogram(props: { nulls: Frame | null; matches: Matches; nullScore: number | null }) {
+export function Histogram(props: {
+  nulls: Frame | null;
+  matches: Matches;
+  nullScore: number | null;
+}) {
   const { matches, nullScore } = props;
   const [box, width] = useWidth<HTMLDivElement>();
   const bins = binsOf(props.nulls, matches);
@@ -20,7 +24,10 @@ export function Histogram(props: { nulls: Frame | null; matches: Matches; nullSc
   const most = max(bins, (bin) => Math.max(bin.all, bin.chance)) || 1;
   const y = scaleLinear([0, most], [HEIGHT - BOTTOM, TOP]);
   const chance = bins.some((bin) => bin.chance > 0);
-  const outline = line<Bin>((bin) => x((bin.low + bin.high) / 2), (bin) => y(bin.chance))(bins);
+  const outline = line<Bin>(
+    (bin) => x((bin.low + bin.high) / 2),
+    (bin) => y(bin.chance),
+  )(bins);
   const peak = bins.reduce((best, bin) => (bin.chance > best.chance ? bin : best), bins[0]);
   const matched = bins.reduce((sum, bin) => sum + bin.matched, 0);
   const mid = middle(bins);
@@ -123,7 +130,8 @@ export function binsOf(nulls: Frame | null, matches: Matches): Bin[] {
       if (score < least) least = score;
       if (score > most) most = score;
     }
-    if (!(least < most)) [least, most] = [Number.isFinite(least) ? least - 0.5 : 0, least + 0.5 || 1];
+    if (!(least < most))
+      [least, most] = [Number.isFinite(least) ? least - 0.5 : 0, least + 0.5 || 1];
     const step = (most - least) / 50;
     bins = Array.from({ length: 50 }, (_, i) => ({
       low: least + i * step,
