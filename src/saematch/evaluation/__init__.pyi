@@ -1,4 +1,5 @@
 from . import downstream as downstream
+from .estimates import ESTIMATES as ESTIMATES
 from .estimates import Estimate as Estimate
 from .estimates import Seen as Seen
 from .estimates import baselines as baselines

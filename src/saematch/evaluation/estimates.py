@@ -21,10 +21,15 @@ from saematch.errors import SaematchError
 from saematch.evaluation.feature_pairs import FeaturePairs
 from saematch.evaluation.fits import Fit
 from saematch.matching.feature_map import Links
+from saematch.registry import Registry
 from saematch.sae.folding import Fold
 from saematch.sae.sae import SAE
 
 Tokens = Float[Tensor, "tokens d_model"]
+
+# an estimate of another package: what it makes of hidden states, given the SAEs, what was fitted
+# and which feature goes where, if the pair is matched
+Make = Callable[[SAE, SAE, Fit, FeaturePairs | None], Callable[["Seen"], Tokens]]
 
 ABOUT: dict[str, str] = {
     "drop": "x_a taken for x_b: the layers between are left out",
@@ -40,6 +45,8 @@ ABOUT: dict[str, str] = {
     "transport, k = K": "B's features from at most K of A's each, fitted on the fit set",
     "transport + error, k = K": "the same, and what A's own reconstruction leaves over",
 }
+
+ESTIMATES: Registry[Make] = Registry("estimate", {}, reserved=(*ABOUT, "model", "identity"))
 
 
 class Map(Protocol):
@@ -187,6 +194,13 @@ def transported(transport: Map, name: str = "transport", *, error: bool = False)
     """Encode with A, a map between features, decode with B; A's error carried along if asked."""
     make = _with_error(lambda seen: seen.decoded(transport.apply(seen.f_a, seen.example)), error)
     return Estimate(name, make)
+
+
+def registered(
+    names: Iterable[str], a: SAE, b: SAE, fit: Fit, pairs: FeaturePairs | None
+) -> list[Estimate]:
+    """Estimates that others registered in `ESTIMATES`, by their names."""
+    return [Estimate(name, ESTIMATES[name](a, b, fit, pairs)) for name in names]
 
 
 def of_pairs(
