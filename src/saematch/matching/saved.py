@@ -25,7 +25,7 @@ from saematch.matching.measures import Measures
 from saematch.matching.methods import Method
 from saematch.matching.pairs import Pairs
 from saematch.matching.problem import BOTH_ABSENT, check_tokens
-from saematch.matching.significance import Significance
+from saematch.matching.significance import Significance, Test
 from saematch.matching.verdict import Verdict
 from saematch.numerics.ranked import Ranked
 from saematch.sae.checksum import checksum
@@ -71,6 +71,7 @@ class SavedMatching(msgspec.Struct, frozen=True):
     b: SavedSae
     method: Method
     significance: Significance
+    test: Test
     p_cut: float | None
     fold: Fold
     measures: tuple[str, ...]
@@ -97,6 +98,7 @@ def save_matching(m: Matching, path: str | Path) -> None:
         b=_sae_record(m.b),
         method=m.method,
         significance=m.verdict.significance,
+        test=m.verdict.test,
         p_cut=m.verdict.p_cut,
         fold=m.measures.fold,
         measures=tuple(m.measures),
@@ -158,7 +160,13 @@ def load_matching(
     if activations != BOTH_ABSENT:
         check_tokens(a, b, activations, record.method)
     n, m = a.d_sae, b.d_sae
-    null_best = read.numbers("null_best", (None,)) if "null_best" in tensors else None
+    verdict = Verdict(
+        significance=record.significance,
+        test=record.test,
+        p_cut=record.p_cut,
+        statistic=read.numbers("statistic", (n,)) if "statistic" in tensors else None,
+        null_best=read.numbers("null_best", (None,)) if "null_best" in tensors else None,
+    )
     return Matching(
         a=a,
         b=b,
@@ -173,7 +181,7 @@ def load_matching(
         ),
         candidates=read.ranked("candidates", n, m, ("p_value",)),
         sources=read.ranked("sources", m, n, ("p_value", "decoder_cosine")),
-        verdict=Verdict(record.significance, record.p_cut, null_best),
+        verdict=verdict,
         measures=Measures(
             {name: read.numbers(f"measures.{name}", (n,)) for name in record.measures},
             record.fold,
@@ -206,7 +214,7 @@ def _tensors(m: Matching) -> dict[str, Tensor | None]:
         found |= {f"excluded_{side}.{i}": mask for i, mask in enumerate(reasons.values())}
     if m.assignment is not None:
         found |= {f"assignment.{name}": getattr(m.assignment, name) for name in _DUALS}
-    return {**found, "null_best": m.verdict.null_best}
+    return {**found, "statistic": m.verdict.statistic, "null_best": m.verdict.null_best}
 
 
 def _same_sae(record: SavedSae, given: SAE | None, path: Path, argument: str) -> SAE:
