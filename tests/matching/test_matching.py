@@ -383,13 +383,14 @@ def test_without_a_null_there_are_no_p_values():
     assert found.null_histogram().height == 0
 
 
-def test_p_values_decide_what_is_matched():
-    a, b, _ = half_gone(noise=0.8)
-    found = match(a, b)
+@pytest.mark.parametrize(("test", "noise"), [("score", 0.8), ("direction", 1.4)])
+def test_p_values_decide_what_is_matched(test, noise):
+    a, b, _ = half_gone(noise=noise)
+    found = match(a, b, test=test)
     assert found.p_cut is not None
     assert torch.equal(found.matched, found.p_value <= found.p_cut)
     assert found.p_cut <= 0.01 * found.n_matched / 96
-    stricter = match(a, b, fdr=1e-4)
+    stricter = match(a, b, fdr=1e-4, test=test)
     assert 0 < stricter.n_matched < found.n_matched
     assert torch.equal(stricter.p_value, found.p_value)
     own = found.candidates.index == found.target[:, None]

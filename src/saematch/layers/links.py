@@ -81,7 +81,7 @@ def flow(layers: Layers) -> Links:
     edges, fed = [], []
     for (a, b), pair in zip(layers.adjacent(), neighbours(layers), strict=True):
         edges.append(_best_targets(layers, a, pair))
-        first = pair.sources.best().p_value
+        first = pair.sources.surest().p_value
         fed.append(beyond(first, layers.cut(b, first)))
     made = link(layers, edges)
     none = np.zeros(layers.features[layers.chain[0]], bool)
@@ -90,7 +90,7 @@ def flow(layers: Layers) -> Links:
 
 def _best_targets(layers: Layers, a: str, pair: Pair) -> Edges:
     """Each feature's best candidate, where it is significant; all of them without p-values."""
-    first = pair.candidates.best()
+    first = pair.candidates.surest()
     if np.isnan(first.p_value).all():
         source = np.flatnonzero(first.index >= 0)
     else:

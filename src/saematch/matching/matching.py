@@ -27,8 +27,15 @@ from saematch.matching.methods import Method, resolve, resolve_fold
 from saematch.matching.notes import notes_on, shared_seed
 from saematch.matching.nulls import Null
 from saematch.matching.pairs import Pairs
-from saematch.matching.problem import BOTH_ABSENT, Posed, check_tokens, pose
-from saematch.matching.significance import Chance, Significance
+from saematch.matching.problem import (
+    BOTH_ABSENT,
+    Posed,
+    check_tokens,
+    directed,
+    pose,
+    similarity,
+)
+from saematch.matching.significance import Chance, Significance, Test
 from saematch.matching.verdict import Verdict
 from saematch.numerics.ranked import Ranked
 from saematch.sae.contexts import with_frequency
@@ -87,6 +94,11 @@ class Matching:
     def p_value(self) -> Float[Tensor, " d_sae_a"]:
         """The p-value of each score."""
         return self.pairs.p_value
+
+    @property
+    def statistic(self) -> Float[Tensor, " d_sae_a"]:
+        """What the p-values are of: the score, or the mean cosine of the method's views."""
+        return self.score if self.verdict.statistic is None else self.verdict.statistic
 
     @property
     def mutual(self) -> Bool[Tensor, " d_sae_a"]:
@@ -242,6 +254,7 @@ def match(
     fdr: float = 0.01,
     partial: bool = False,
     seed: int = 0,
+    test: Test = "direction",
     candidates: int | None = None,
     activations: tuple[FeatureActivations, FeatureActivations] | None = None,
     typical_activation: tuple[Tensor, Tensor] | None = None,
@@ -261,6 +274,8 @@ def match(
         partial: leave features alone that have no partner: pairs are made only where they score
             more than chance gives (see `saematch.matching.Significance`). One-to-one only.
         seed: of the null.
+        test: what p-values are of. `direction`: the cosines of a pair's vectors, whatever their
+            lengths, so that `matched` means the same for every method; `score`: the method's score.
         candidates: how many of the best targets to keep per feature, and sources; unless given,
             the method's `top_k` where that is more than 1, else 5.
         activations: what the features of both do on the same tokens, for methods that compare it:
@@ -274,7 +289,7 @@ def match(
             activations that are missing or of other tokens.
     """
     resolved = resolve(method, **options)
-    significance = Significance(null, fdr, partial, seed)
+    significance = Significance(null, fdr, partial, seed, test)
     significance.check(resolved.kind)
     check_comparable(a, b, any_site=any_site)
     a, b = with_frequency(a), with_frequency(b)
@@ -321,15 +336,15 @@ def _matching(
     start = time.monotonic()
     method, learned = _learned(a, b, method, activations)
     posed = pose(a, b, method, scales, activations=activations)
-    chances = _chances(posed, significance)
     assignment, given = None, target is not None
     if target is None:
-        assignment = _solved(posed, method, significance, chances)
+        assignment = _solved(posed, method, significance)
         target = posed.outer_target(assignment.target)
     how = posed.fold if posed.fold != "none" else resolve_fold("auto", a, b)
     measures = Measures.of(a, b, target, how, scales)
     near = _scored(posed, target, candidates)
-    pairs, verdict = _judged(posed, near, target, significance, chances[0], given)
+    posed, tested = _tested(posed, near, target, method, significance)
+    pairs, verdict = _judged(posed, near, tested, target, significance, given)
     if method.confirm:
         confirmed = _confirmed(a, b, method, target, measures)
         pairs = dataclasses.replace(pairs, matched=pairs.matched & confirmed)
@@ -338,7 +353,7 @@ def _matching(
         b,
         method,
         pairs,
-        *_ranked(a, b, posed, near, chances),
+        *_ranked(a, b, posed, near, tested),
         verdict,
         measures,
         (dict(posed.a.exclusions), dict(posed.b.exclusions)),
@@ -362,9 +377,8 @@ def _chances(posed: Posed, significance: Significance) -> Chances:
     return forward, backward
 
 
-def _solved(
-    posed: Posed, method: Method, significance: Significance, chances: Chances
-) -> Assignment:
+def _solved(posed: Posed, method: Method, significance: Significance) -> Assignment:
+    chances = _chances(posed, significance) if significance.partial else BOTH_ABSENT
     row_cost, column_cost = significance.costs(*chances)
     return assign(
         posed.x,
@@ -383,16 +397,51 @@ def _scored(posed: Posed, target: Tensor, k: int) -> Neighbours:
     return neighbours(posed.x, posed.y, *offsets, target=posed.inner_target(target), k=k)
 
 
+@dataclass(frozen=True, eq=False)
+class _Tested:
+    """The statistics of pairs, over rows and columns, and what the null gives."""
+
+    what: Test
+    pairs: Float[Tensor, " n"]
+    candidates: Float[Tensor, "n k"]
+    sources: Float[Tensor, "m k"]
+    chances: Chances
+
+    def p_value(self, statistic: Tensor, backward: bool = False) -> Tensor:
+        chance = self.chances[backward]
+        return (
+            torch.full_like(statistic, torch.nan) if chance is None else chance.p_value(statistic)
+        )
+
+
+def _tested(
+    posed: Posed, near: Neighbours, target: Tensor, method: Method, significance: Significance
+) -> tuple[Posed, _Tested]:
+    """The test statistics, and the problem that they are scores of: as posed, or of directions."""
+    scores = near.score, near.candidate_scores, near.source_scores
+    directions = method.scores_lengths and any(width > 1 for width in posed.widths)
+    if significance.test == "score" or significance.null == "none" or not directions:
+        return posed, _Tested("score", *scores, _chances(posed, significance))
+    posed = directed(posed, [view.weight for view in method.views])
+    statistics = (
+        similarity(posed.x, posed.y, posed.inner_target(target)[:, None])[:, 0],
+        similarity(posed.x, posed.y, near.candidates),
+        similarity(posed.y, posed.x, near.sources),
+    )
+    return posed, _Tested("direction", *statistics, _chances(posed, significance))
+
+
 def _judged(
     posed: Posed,
     near: Neighbours,
+    tested: _Tested,
     target: Tensor,
     significance: Significance,
-    forward: Chance | None,
     given: bool,
 ) -> tuple[Pairs, Verdict]:
     """The pairs, of which those of significant p-value are matched; all, if they were given."""
-    p_value = _p_values(forward, near.score)
+    forward = tested.chances[0]
+    p_value = tested.p_value(tested.pairs)
     if posed.rare_columns is not None:
         # of a coincidence either side may be the rare one
         inner = posed.inner_target(target)
@@ -410,23 +459,24 @@ def _judged(
         rank_in_row=posed.rows_to_a(near.rank_in_row, 0),
         rank_in_column=posed.rows_to_a(near.rank_in_column, 0),
     )
-    return pairs, Verdict(significance, p_cut, None if forward is None else forward.best)
+    best = None if forward is None else forward.best
+    statistic = posed.rows_to_a(tested.pairs)
+    return pairs, Verdict(significance, tested.what, p_cut, statistic, best)
 
 
 def _ranked(
-    a: SAE, b: SAE, posed: Posed, near: Neighbours, chances: Chances
+    a: SAE, b: SAE, posed: Posed, near: Neighbours, tested: _Tested
 ) -> tuple[Ranked[Tensor], Ranked[Tensor]]:
     """The best targets of A's features, and the best sources of B's."""
-    forward, backward = chances
     targets = posed.rows_to_a(posed.columns_in_b(near.candidates), -1)
     candidates = Ranked(
         targets,
         posed.rows_to_a(near.candidate_scores),
-        {"p_value": posed.rows_to_a(_p_values(forward, near.candidate_scores))},
+        {"p_value": posed.rows_to_a(tested.p_value(tested.candidates))},
     )
     features = posed.columns_to_b(posed.rows_in_a(near.sources), -1)
     more = {
-        "p_value": posed.columns_to_b(_p_values(backward, near.source_scores)),
+        "p_value": posed.columns_to_b(tested.p_value(tested.sources, True)),
         "decoder_cosine": cosines(b, a, features),
     }
     return candidates, Ranked(features, posed.columns_to_b(near.source_scores), more)
@@ -443,10 +493,6 @@ def _learned(
     assert other is not None
     found = expectation(a, b, method.views, (one, other))
     return found.method(method), (f"{a.name} → {b.name}: {found}",)
-
-
-def _p_values(chance: Chance | None, scores: Tensor) -> Tensor:
-    return torch.full_like(scores, float("nan")) if chance is None else chance.p_value(scores)
 
 
 def _confirmed(a: SAE, b: SAE, method: Method, target: Tensor, measures: Measures) -> Tensor:

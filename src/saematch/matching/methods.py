@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from saematch.errors import MatchError
-from saematch.matching.views import View, parse_views
+from saematch.matching.views import VIEWS, View, parse_views
 from saematch.registry import Registry
 from saematch.sae.folding import FOLDS, Fold
 from saematch.sae.sae import SAE
@@ -59,6 +59,12 @@ class Method:
     def needs_activations(self) -> bool:
         """Whether it looks at what features do on text."""
         return self.expects or any(view.needs_activations for view in (*self.views, *self.confirm))
+
+    @property
+    def scores_lengths(self) -> bool:
+        """Whether scores depend on the lengths of vectors, and not on their directions alone."""
+        directed = [view for view in self.views if not VIEWS[view.vectors].single]
+        return bool(directed) and (self.distance or not all(view.normalised for view in directed))
 
     def kept(self, candidates: int | None) -> int:
         """How many candidates to keep per feature, where `candidates` were asked for or none."""

@@ -19,15 +19,17 @@ BANDS = ((0.9, 1.01), (0.7, 0.9), (0.5, 0.7), (0.3, 0.5), (-1.01, 0.3))
 def matching_frame(m: Matching) -> pl.DataFrame:
     """One row per feature of A.
 
-    `feature`, `target` (null without one), `matched`, `score`, `p_value`, `rank_in_row`,
-    `rank_in_column`, `mutual`, the measures of `saematch.matching.measures.measure_pairs`, and
-    `excluded`: why the feature took no part, or null.
+    `feature`, `target` (null without one), `matched`, `score`, `statistic` (what the p-value is
+    of), `p_value`, `rank_in_row`, `rank_in_column`, `mutual`, the measures of
+    `saematch.matching.measures.measure_pairs`, and `excluded`: why the feature took no part, or
+    null.
     """
     columns: dict[str, object] = {
         "feature": range(len(m.target)),
         "target": m.target.cpu().numpy(),
         "matched": m.matched.cpu().numpy(),
         "score": m.score.cpu().numpy(),
+        "statistic": m.statistic.cpu().numpy(),
         "p_value": m.p_value.cpu().numpy(),
         "rank_in_row": m.pairs.rank_in_row.cpu().numpy(),
         "rank_in_column": m.pairs.rank_in_column.cpu().numpy(),
@@ -46,12 +48,12 @@ def matching_frame(m: Matching) -> pl.DataFrame:
 
 
 def null_frame(m: Matching) -> pl.DataFrame:
-    """A histogram: `low`, `high`, `observed`, `null`, one row per bin of the score.
+    """A histogram: `low`, `high`, `observed`, `null`, one row per bin of the test statistic.
 
-    `observed` counts features of A by the score of their target; `null` is how many of as many
-    features the best null score would put there. No rows without a null or without targets.
+    `observed` counts features of A by the statistic of their target; `null` is how many of as many
+    features the best of the null would put there. No rows without a null or without targets.
     """
-    score = m.score[m.score.isfinite()].double().cpu()
+    score = m.statistic[m.statistic.isfinite()].double().cpu()
     kinds = {"low": pl.Float64, "high": pl.Float64, "observed": pl.Int64, "null": pl.Float64}
     if m.verdict.null_best is None or not len(score):
         return pl.DataFrame(schema=kinds)
@@ -86,6 +88,7 @@ def summarise(m: Matching) -> dict[str, float | int | str | None]:
         "excluded_a": _excluded(m.excluded[0]),
         "excluded_b": _excluded(m.excluded[1]),
         "null": m.verdict.significance.null,
+        "test": m.verdict.test,
         "fdr": None if m.p_cut is None else m.verdict.significance.fdr,
         "p_cut": m.p_cut,
         "partial": m.verdict.significance.partial,
@@ -97,8 +100,12 @@ def summarise(m: Matching) -> dict[str, float | int | str | None]:
         "relative_gap": m.relative_gap,
         "seconds": m.seconds,
     }
-    scores = {"median_score": m.score[kept], "null_score": m.verdict.null_best}
-    for name, values in scores.items():
+    medians = {
+        "median_score": m.score[kept],
+        "median_statistic": m.statistic[kept],
+        "null_statistic": m.verdict.null_best,
+    }
+    for name, values in medians.items():
         some = values is not None and len(values)
         figures[name] = float(values.nanmedian()) if values is not None and some else None
     for low, _ in BANDS[:-1]:

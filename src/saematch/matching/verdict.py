@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from saematch.matching.significance import Significance
+from saematch.matching.significance import Significance, Test
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,5 +15,7 @@ class Verdict:
     """How the pairs of a matching were tested, and where the line was drawn."""
 
     significance: Significance  # as asked for
+    test: Test = "score"  # what was tested: the score too where it is of directions alone
     p_cut: float | None = None  # the largest p-value that matches; None: no null, or given targets
-    null_best: Float[Tensor, " draws"] | None = None  # best scores with null dictionaries
+    statistic: Float[Tensor, " d_sae_a"] | None = None  # what was tested of each pair
+    null_best: Float[Tensor, " draws"] | None = None  # the best of it with null dictionaries

@@ -31,6 +31,7 @@ class Vectors:
     about: str
     make: Callable[[SAE, FeatureActivations | None], Float[Tensor, "d_sae D"]]
     needs_activations: bool = False
+    single: bool = False  # of one dimension, and so without a direction
     over_tokens: bool = False  # a dimension per token, on which a feature that never fires is 0
 
 
@@ -53,6 +54,7 @@ VIEWS: Registry[Vectors] = Registry(
         "encoder-bias": Vectors(
             "the bias of the pre-activation, with the input's centring folded in",
             lambda sae, _: _encoder_bias(sae),
+            single=True,
         ),
         "activation": Vectors(
             "activations over tokens less their mean; of unit norm: Pearson correlation",
@@ -60,7 +62,9 @@ VIEWS: Registry[Vectors] = Registry(
             needs_activations=True,
             over_tokens=True,
         ),
-        "constant": Vectors("1 for every feature", lambda sae, _: sae.b_enc.new_ones(sae.d_sae, 1)),
+        "constant": Vectors(
+            "1 for every feature", lambda sae, _: sae.b_enc.new_ones(sae.d_sae, 1), single=True
+        ),
     },
     MatchError,
 )

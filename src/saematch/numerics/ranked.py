@@ -54,6 +54,19 @@ class Ranked(Generic[Array]):
             _first(self.index, -1), *(_first(v, np.nan) for v in (self.score, self.p_value))
         )
 
+    def surest(self) -> Best[Array]:
+        """The partner of least p-value of each feature; the first of equals, or without p-values.
+
+        That is `best()` where p-values are of scores, but for tests of directions it may stand
+        further down.
+        """
+        if not self.shape[1]:
+            return self.best()
+        p_value = self.p_value.cpu().numpy() if isinstance(self.p_value, Tensor) else self.p_value
+        place = np.where(np.isnan(p_value), np.inf, p_value).argmin(1)
+        rows = np.arange(len(place))
+        return Best(*(values[rows, place] for values in (self.index, self.score, self.p_value)))
+
     def to_polars(self, name: str, score: str = "score") -> pl.DataFrame:
         """One row per feature and partner.
 

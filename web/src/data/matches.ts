@@ -10,6 +10,8 @@ export interface Matches {
   target: Float64Array;
   matched: readonly (boolean | null)[];
   score: Float64Array;
+  /** What the p-value is of: the score, or the mean cosine of the method's views. */
+  statistic: Float64Array;
   p: Float64Array;
   cosine: Float64Array;
   rankInRow: Float64Array;
@@ -22,6 +24,7 @@ const COLUMNS = [
   "target",
   "matched",
   "score",
+  "statistic",
   "p_value",
   "decoder_cosine",
   "rank_in_row",
@@ -45,6 +48,7 @@ export async function loadMatches(
     target: frame.numbers("target").map((target) => (Number.isNaN(target) ? -1 : target)),
     matched: frame.flags("matched"),
     score: frame.numbers("score"),
+    statistic: frame.numbers(frame.names.includes("statistic") ? "statistic" : "score"),
     p: frame.numbers("p_value"),
     cosine: frame.numbers("decoder_cosine"),
     rankInRow: frame.numbers("rank_in_row"),

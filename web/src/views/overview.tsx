@@ -1,5 +1,5 @@
 import type { Explorer } from "../data/explorer";
-import type { Mode, Pair, Run } from "../data/run";
+import { type Mode, type Pair, type Run, testedOf } from "../data/run";
 import { count, figure, percent, several } from "../draw/format";
 import { Empty, Failure, Loading } from "../parts/notices";
 import { Segments } from "../parts/segments";
@@ -132,8 +132,12 @@ function PairTable(props: { label: string; pairs: readonly Pair[]; state: State 
             <th scope="col" class="numeric">
               share
             </th>
-            <th scope="col" class="numeric" title="median score of the matches">
-              score
+            <th
+              scope="col"
+              class="numeric"
+              title="median of what was tested: the score, or the mean cosine of the views"
+            >
+              tested
             </th>
             <th scope="col" class="numeric" title="median of what features reach by chance">
               by chance
@@ -161,8 +165,8 @@ function PairTable(props: { label: string; pairs: readonly Pair[]; state: State 
               <td class="numeric">
                 {percent(summary.matched / (summary.features_a - summary.excluded_a))}
               </td>
-              <td class="numeric">{figure(summary.median_score)}</td>
-              <td class="numeric">{figure(summary.null_score)}</td>
+              <td class="numeric">{figure(testedOf(summary).median)}</td>
+              <td class="numeric">{figure(testedOf(summary).chance)}</td>
               <td class="numeric">{figure(summary.median_decoder_cosine as number | null)}</td>
               <td class="numeric">{figure(summary.identity_decoder_cosine as number | null)}</td>
               <td class="numeric">{percent(summary.mutual_share)}</td>

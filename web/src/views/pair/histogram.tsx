@@ -3,6 +3,7 @@ import { scaleLinear } from "d3-scale";
 import { line } from "d3-shape";
 import type { Matches } from "../../data/matches";
 import type { Frame } from "../../data/parquet";
+import type { Tested } from "../../data/run";
 import { count, figure } from "../../draw/format";
 import { ticked } from "../../draw/ticks";
 import { useWidth } from "../../parts/use";
@@ -12,12 +13,8 @@ const HEIGHT = 232;
 const [TOP, BOTTOM, SIDE] = [26, 34, 10];
 
 /** How much the targets of A's features score, beside what chance gives. */
-export function Histogram(props: {
-  nulls: Frame | null;
-  matches: Matches;
-  nullScore: number | null;
-}) {
-  const { matches, nullScore } = props;
+export function Histogram(props: { nulls: Frame | null; matches: Matches; tested: Tested }) {
+  const { matches, tested } = props;
   const [box, width] = useWidth<HTMLDivElement>();
   const bins = binsOf(props.nulls, matches);
   const x = scaleLinear([bins[0].low, bins[bins.length - 1].high], [SIDE, width - SIDE]);
@@ -33,9 +30,9 @@ export function Histogram(props: {
   const mid = middle(bins);
   const ends = x(peak.high) < width * 0.6;
   const saying =
-    `Histogram of scores from ${figure(bins[0].low)} to ${figure(bins[bins.length - 1].high)}: ` +
+    `Histogram of the ${tested.name} from ${figure(bins[0].low)} to ${figure(bins[bins.length - 1].high)}: ` +
     `${count(matched)} matches` +
-    (nullScore === null ? "" : `; by chance the median best score is ${figure(nullScore)}`);
+    (tested.chance === null ? "" : `; by chance the median best is ${figure(tested.chance)}`);
   return (
     <div ref={box} class="pair-plot">
       {width > 0 && (
@@ -94,7 +91,7 @@ export function Histogram(props: {
               </text>
             ))}
             <text class="title" x={width - SIDE} y={HEIGHT - 3} text-anchor="end">
-              score of each feature’s target →
+              {tested.name} of each feature and its target →
             </text>
           </g>
         </svg>
@@ -126,7 +123,7 @@ export function binsOf(nulls: Frame | null, matches: Matches): Bin[] {
     }));
   } else {
     let [least, most] = [Infinity, -Infinity];
-    for (const score of matches.score) {
+    for (const score of matches.statistic) {
       if (score < least) least = score;
       if (score > most) most = score;
     }
@@ -143,7 +140,7 @@ export function binsOf(nulls: Frame | null, matches: Matches): Bin[] {
   }
   const [start, end] = [bins[0].low, bins[bins.length - 1].high];
   for (let i = 0; i < matches.length; i++) {
-    const score = matches.score[i];
+    const score = matches.statistic[i];
     if (matches.target[i] < 0 || Number.isNaN(score)) continue;
     const place = Math.floor(((score - start) / (end - start)) * bins.length);
     const bin = bins[Math.max(0, Math.min(bins.length - 1, place))];
