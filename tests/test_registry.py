@@ -58,19 +58,19 @@ def test_without_it_there_is_nothing_of_it():
 
 
 def test_a_method_of_a_plug_in_matches(installed, pair):
-    found = saematch.match(*pair, "reads-alike", null="none")
+    found = saematch.match(pair[0], pair[1], "reads-alike", null="none")
     assert torch.equal(found.target, CYCLE)
     unit = [sae.W_enc / sae.W_enc.norm(dim=0) for sae in pair]
     cosine = (unit[0] * unit[1][:, CYCLE]).sum(0)
     torch.testing.assert_close(found.score.float(), cosine, rtol=1e-5, atol=1e-5)
-    with_bias = saematch.match(*pair, "reads-alike", bias_weight=0.5, null="none")
+    with_bias = saematch.match(pair[0], pair[1], "reads-alike", bias_weight=0.5, null="none")
     assert str(with_bias.method) == "reads-alike (unit-encoder + both-biases:0.5)"
     with pytest.raises(MatchError, match="has no option 'top_k'; it has bias_weight"):
-        saematch.match(*pair, "reads-alike", top_k=2)
+        saematch.match(pair[0], pair[1], "reads-alike", top_k=2)
 
 
 def test_a_view_of_a_plug_in_is_weighted(installed, pair):
-    found = saematch.match(*pair, "weighted", views="unit-both-biases:2", null="none")
+    found = saematch.match(pair[0], pair[1], "weighted", views="unit-both-biases:2", null="none")
     vectors = [torch.stack([s.b_enc, s.W_dec @ s.b_dec], 1) for s in pair]
     x, y = (v / v.norm(dim=1, keepdim=True) for v in vectors)
     expected = 2 * (x * y[found.target]).sum(1)
@@ -95,7 +95,7 @@ def test_an_estimate_of_a_plug_in_is_evaluated_and_added_to_a_run(installed, pai
     model, texts = SmallModel(), {"one": examples(6, seed=1)}
     plain = EvaluationOptions(quantiles=(), resamples=5)
     with_it = EvaluationOptions(quantiles=(), resamples=5, estimates=("halfway",))
-    found = saematch.match(*pair, "cosine", null="none")
+    found = saematch.match(pair[0], pair[1], "cosine", null="none")
     table = evaluate_matchings(found, model, texts, options=with_it)
     variance = table.filter(estimate="halfway", metric="explained variance")["value"].item()
     ids = [torch.as_tensor(one)[None] for one in texts["one"]]
@@ -108,7 +108,7 @@ def test_an_estimate_of_a_plug_in_is_evaluated_and_added_to_a_run(installed, pai
     assert variance == pytest.approx(float(expected), abs=1e-4)
 
     run = Run.create(tmp_path / "run", "match", {}, list(pair))
-    run.add_pair(*run.names, found)
+    run.add_pair(run.names[0], run.names[1], found)
     loaded = dict(zip((sae.conventions.source for sae in pair), pair, strict=True))
     given = {"run": run, "model": model, "texts": texts, "load": loaded.__getitem__}
     before = evaluate_run(options=plain, **given)
@@ -122,9 +122,10 @@ def test_an_estimate_of_a_plug_in_is_evaluated_and_added_to_a_run(installed, pai
 def test_a_figure_of_a_plug_in_is_drawn(installed, pair, tmp_path):
     run = Run.create(tmp_path / "run", "match", {}, list(pair))
     assert figures(run, ["targets"]) == ({}, {"targets": "no pair is matched"})
-    run.add_pair(*run.names, saematch.match(*pair, "cosine", null="none"))
+    found = saematch.match(pair[0], pair[1], "cosine", null="none")
+    run.add_pair(run.names[0], run.names[1], found)
     made, _ = figures(run, ["targets"])
-    assert list(made["targets"].data[0].y) == [96]
+    assert list(made["targets"].to_dict()["data"][0]["y"]) == [96]
 
 
 def test_the_command_line_knows_a_plug_in(pair, tmp_path):

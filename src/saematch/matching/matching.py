@@ -404,7 +404,7 @@ class _Tested:
     what: Test
     pairs: Float[Tensor, " n"]
     candidates: Float[Tensor, "n k"]
-    sources: Float[Tensor, "m k"]
+    sources: Float[Tensor, "m l"]
     chances: Chances
 
     def p_value(self, statistic: Tensor, backward: bool = False) -> Tensor:
