@@ -20,6 +20,7 @@ from .errors import RunError as RunError
 from .errors import SaematchError as SaematchError
 from .explorer import explore as explore
 from .matching import METHODS as METHODS
+from .matching import VIEWS as VIEWS
 from .matching import Matching as Matching
 from .matching import Method as Method
 from .matching import View as View

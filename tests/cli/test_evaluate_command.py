@@ -159,6 +159,7 @@ def test_figures_of_the_shipped_model_are_near_those_of_its_card(name):
     assert value == pytest.approx(expected, rel=0.2)
 
 
+@pytest.mark.slow
 def test_sparse_transports_are_evaluated_and_their_edges_kept(tmp_path):
     a, b = (saematch.load(f"saematch:resid_post_{layer}") for layer in (3, 4))
     run = Run.create(tmp_path / "run", "match", {}, [a, b])

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from saematch import MatchError, SaematchError, fold, match, rescale
-from saematch.evaluation import Pairing, Seen, baselines, carried, partial
-from saematch.evaluation.estimates import of_pairing, transported
+from saematch.evaluation import FeaturePairs, Seen, baselines, carried, partial
+from saematch.evaluation.estimates import of_pairs, transported
 from saematch.evaluation.fits import Fit
-from saematch.matching.feature_map import carrying
+from saematch.matching.feature_map import FeatureMap
 from saematch.sae.folding import Fold
 from support.saes import make_sae, permuted
 from support.small_model import CYCLE
@@ -17,8 +17,9 @@ from support.small_model import CYCLE
 
 def pairing(a, b, target, matched=None, mse=None, how: Fold = "none"):
     matched = target >= 0 if matched is None else matched
+    pairs = FeatureMap.of(target, b.d_sae, matched)
     mse = torch.zeros(len(target)) if mse is None else mse
-    return Pairing(a, b, target, matched, mse, how)
+    return FeaturePairs(a, b, pairs, mse[pairs.source], how)
 
 
 @pytest.fixture
@@ -54,15 +55,15 @@ def test_a_planted_permutation_gives_back_what_the_sae_itself_does(activation, i
         b = dataclasses.replace(b, selection_scale=scale)
     how = "threshold" if activation == "jumprelu" else "decoder-norm"
     # the permutation, found by its own matching: orientation is tested with it
-    found = Pairing.of(match(a, b, "sae-match", fold=how))
-    assert torch.equal(found.target, CYCLE)
+    found = FeaturePairs.of(match(a, b, "sae-match", fold=how))
+    assert torch.equal(found.map.targets, CYCLE)
     seen = Seen(a, b, inputs, inputs, torch.zeros(len(inputs), dtype=torch.int64))
     itself = a.reconstruct(inputs)
     torch.testing.assert_close(b.reconstruct(inputs), itself, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(carried(found).make(seen), itself, rtol=1e-3, atol=1e-3)
     off = (carried(found, by="none").make(seen) - itself).abs().max()
     assert off > 0.1 * itself.abs().max()
-    back = dataclasses.replace(found, target=CYCLE.argsort())
+    back = dataclasses.replace(found, map=FeatureMap.of(CYCLE.argsort(), 96))
     assert (carried(back).make(seen) - itself).abs().max() > 0.1 * itself.abs().max()
 
 
@@ -133,9 +134,13 @@ def test_a_chain_is_the_product_of_its_steps(pair):
     ones = np.ones(96, bool)
     some = ones.copy()
     some[10] = False
-    found = Pairing.chained(a, b, [(first, some), (second, ones)])
+    steps = [
+        FeatureMap.of(torch.from_numpy(target), 96, torch.from_numpy(matched))
+        for target, matched in ((first, some), (second, ones))
+    ]
+    found = FeaturePairs.chained(a, b, steps)
     by_hand = [second[first[i]] for i in range(96)]
-    assert found.target.tolist() == by_hand
+    assert found.map.targets.tolist() == by_hand
     lost = [i for i in range(96) if i == 10 or by_hand[i] == -1]
     assert (~found.matched).nonzero()[:, 0].tolist() == lost
     assert found.fold == "threshold"
@@ -153,7 +158,7 @@ def test_a_transport_is_anything_that_applies(pair, seen):
 
 
 def test_labels_tell_estimates_apart(pair):
-    every = of_pairing(pairing(pair[0], pair[1], CYCLE, how="threshold"), quantiles=(0.25, 0.5))
+    every = of_pairs(pairing(pair[0], pair[1], CYCLE, how="threshold"), quantiles=(0.25, 0.5))
     labels = [estimate.label for estimate in every]
     assert len(set(labels)) == len(labels)
     assert "partial, q = 0.25" in labels
@@ -165,20 +170,21 @@ def test_shares_are_shares(pair):
         partial(pairing(pair[0], pair[1], CYCLE), 1.5)
 
 
-def test_carrying_by_activation_uses_what_is_given(pair):
+def test_rescaling_by_activation_uses_what_is_given(pair):
     a, b = pair
     typical = torch.arange(1.0, 97), torch.full((96,), 2.0)
-    moved = carrying(a, b, CYCLE, "activation", typical).apply(torch.arange(1.0, 97))
+    cycle = FeatureMap.of(CYCLE, 96)
+    moved = cycle.rescaled(a, b, "activation", typical).apply(torch.arange(1.0, 97))
     torch.testing.assert_close(moved, torch.full((96,), 2.0))
     with pytest.raises(MatchError, match="activation statistics"):
-        carrying(a, b, CYCLE, "activation")
+        cycle.rescaled(a, b, "activation")
 
 
 def test_what_is_carried_and_decoded_is_what_a_pulled_decoder_writes(pair, seen):
     a, b = pair
     target = torch.where(torch.arange(96) % 5 == 0, -1, CYCLE // 2)  # two to one, and some to none
-    across = carrying(a, b, target, "threshold")
-    both = across.apply(seen.f_a) @ b.W_dec, seen.f_a @ across.pulled(b.W_dec)
+    across = FeatureMap.of(target, 96).rescaled(a, b, "threshold")
+    both = across.apply(seen.f_a) @ b.W_dec, seen.f_a @ across.pull(b.W_dec)
     torch.testing.assert_close(*both, rtol=1e-4, atol=1e-3)
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from saematch import Run, RunError, SaematchError, match, rescale
-from saematch.evaluation import Options, Pairing, carried, evaluable, evaluate_matchings
+from saematch.evaluation import FeaturePairs, Options, carried, evaluable, evaluate_matchings
 from saematch.evaluation.per_example import Ends
 from saematch.evaluation.run_evaluation import chain, evaluate_run
 from saematch.evaluation.splice import batches
@@ -85,7 +85,7 @@ def test_figures_are_those_of_the_tokens(saes):
         ids = torch.from_numpy(ids)[None]
         seen = model.run(ids, [a, b])
         plain = model.losses(ids)[0, 1:].sum()
-        f = found.transport(saes[0].encode(seen[a][0, 1:]))
+        f = found.map().apply(saes[0].encode(seen[a][0, 1:]))
         every = {"match": saes[1].decode(f), "least squares": fit.ahead(seen[a][0, 1:])}
         for name, x_hat in every.items():
             whole = torch.cat([seen[b][:, :1], x_hat[None].float()], 1)
@@ -453,7 +453,7 @@ def test_saes_without_thresholds_are_carried_by_decoder_norm(activation):
 
 def test_an_estimate_of_ones_own(saes):
     found = match(saes[0], saes[1])
-    links = carried(Pairing.of(found), name="mine")
+    links = carried(FeaturePairs.of(found), name="mine")
     table = evaluate_matchings(found, SmallModel(), TEXTS, FIT, FEW, more=lambda a, b, fit: [links])
     mine = figure(table, "mine", texts="one")
     assert mine == figure(table, "match", texts="one", links="assigned", carry="threshold")

@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from saematch import match
 from saematch.evaluation.downstream import Predictions
 from saematch.evaluation.estimates import baselines
-from saematch.evaluation.feature_pairs import Pairing
+from saematch.evaluation.feature_pairs import FeaturePairs
 from saematch.evaluation.fits import CHUNK, Moments
 from saematch.evaluation.per_example import Ends, Tally
 from saematch.evaluation.transports import seen_by
@@ -44,7 +44,7 @@ def test_a_tally_makes_no_float64_table_of_all_tokens():
     a, b = at(make_sae(), 0), at(make_sae(seed=1), 1)
     few = examples(6, seed=1)
     ends = Ends(SmallModel(), a, b)
-    tally = Tally(ends, baselines(ends.fit(few)), {"match": Pairing.of(match(a, b))}, len(few))
+    tally = Tally(ends, baselines(ends.fit(few)), {"match": FeaturePairs.of(match(a, b))}, len(few))
     with Largest(96) as largest:
         tally.count(few)
     assert largest.rows.get(torch.float64, 0) <= len(few)

@@ -291,6 +291,7 @@ def test_applied_to_any_leading_shape(recovered):
     assert found.apply(f[:1]).shape == (1, B)
 
 
+@pytest.mark.wrong_arrays
 def test_errors_name_what_is_wrong(recovered):
     truth, _, found = recovered
     f = sources(50)

@@ -18,12 +18,18 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from saematch.errors import SaematchError
-from saematch.evaluation.feature_pairs import Links, Pairing
+from saematch.evaluation.feature_pairs import FeaturePairs
 from saematch.evaluation.fits import Fit
+from saematch.matching.feature_map import Links
+from saematch.registry import Registry
 from saematch.sae.folding import Fold
 from saematch.sae.sae import SAE
 
 Tokens = Float[Tensor, "tokens d_model"]
+
+# an estimate of another package: what it makes of hidden states, given the SAEs, what was fitted
+# and which feature goes where, if the pair is matched
+Make = Callable[[SAE, SAE, Fit, FeaturePairs | None], Callable[["Seen"], Tokens]]
 
 ABOUT: dict[str, str] = {
     "drop": "x_a taken for x_b: the layers between are left out",
@@ -39,6 +45,8 @@ ABOUT: dict[str, str] = {
     "transport, k = K": "B's features from at most K of A's each, fitted on the fit set",
     "transport + error, k = K": "the same, and what A's own reconstruction leaves over",
 }
+
+ESTIMATES: Registry[Make] = Registry("estimate", {}, reserved=(*ABOUT, "model", "identity"))
 
 
 class Map(Protocol):
@@ -124,7 +132,7 @@ def baselines(fit: Fit) -> list[Estimate]:
 
 
 def carried(
-    pairing: Pairing,
+    pairs: FeaturePairs,
     links: Links = "assigned",
     by: Fold | None = None,
     *,
@@ -138,21 +146,21 @@ def carried(
     activations add up.
 
     Args:
-        pairing: which feature goes where.
+        pairs: which feature goes where.
         links: every assigned pair, or those beyond chance.
-        by: what activations are rescaled by; the pairing's own fold unless given, `none` for not.
+        by: what activations are rescaled by; the pairs' own fold unless given, `none` for not.
         error: add what A's SAE leaves over, `x_a - SAE_a(x_a)`.
         name: of the estimate.
         activation: typical activations, for `by="activation"`.
     """
-    ahead = pairing.carrying(links, by, activation).pulled(pairing.b.W_dec)
+    ahead = pairs.along(links, by, activation).pull(pairs.b.W_dec)
     full = f"{name} + error" if error else name
     make = _with_error(lambda seen: seen.written(ahead), error)
-    return Estimate(full, make, links, None, by or pairing.fold)
+    return Estimate(full, make, links, None, by or pairs.fold)
 
 
 def partial(
-    pairing: Pairing,
+    pairs: FeaturePairs,
     quantile: float | None = None,
     by: Fold | None = None,
     *,
@@ -169,17 +177,17 @@ def partial(
         SaematchError: `quantile` is no share, from 0 to 1.
     """
     if quantile is None:
-        chosen = pairing.matched
+        chosen = pairs.matched
     elif 0 <= quantile <= 1:
-        chosen = pairing.nearest(quantile)
+        chosen = pairs.nearest(quantile)
     else:
         raise SaematchError(f"quantile is {quantile}; it is a share, from 0 to 1")
-    ahead = pairing.carrying("assigned", by, activation).pulled(pairing.b.W_dec)
+    ahead = pairs.along("assigned", by, activation).pull(pairs.b.W_dec)
     name = "partial + error" if error else "partial"
-    rows = torch.where(chosen[:, None], ahead, pairing.a.W_dec)
+    rows = torch.where(chosen[:, None], ahead, pairs.a.W_dec)
     make = _with_error(lambda seen: seen.written(rows), error)
     links = "matched" if quantile is None else "assigned"
-    return Estimate(name, make, links, quantile, by or pairing.fold)
+    return Estimate(name, make, links, quantile, by or pairs.fold)
 
 
 def transported(transport: Map, name: str = "transport", *, error: bool = False) -> Estimate:
@@ -188,34 +196,41 @@ def transported(transport: Map, name: str = "transport", *, error: bool = False)
     return Estimate(name, make)
 
 
-def of_pairing(
-    pairing: Pairing,
+def registered(
+    names: Iterable[str], a: SAE, b: SAE, fit: Fit, pairs: FeaturePairs | None
+) -> list[Estimate]:
+    """Estimates that others registered in `ESTIMATES`, by their names."""
+    return [Estimate(name, ESTIMATES[name](a, b, fit, pairs)) for name in names]
+
+
+def of_pairs(
+    pairs: FeaturePairs,
     carry: Iterable[Fold | None] = (None, "none"),
     quantiles: Iterable[float] = (),
     activation: tuple[Tensor, Tensor] | None = None,
 ) -> list[Estimate]:
     """Every estimate that a matching gives, each way of rescaling; variants by the first way."""
-    # the pairing's own way may be one of the others that are asked for
-    ways: list[Fold] = list(dict.fromkeys(by or pairing.fold for by in carry))
+    # the pairs' own way may be one of the others that are asked for
+    ways: list[Fold] = list(dict.fromkeys(by or pairs.fold for by in carry))
     found = [
-        carried(pairing, links, by, activation=activation)
+        carried(pairs, links, by, activation=activation)
         for by in ways
         for links in ("assigned", "matched")
     ]
     first = ways[0] if ways else None
-    found.append(carried(pairing, "assigned", first, error=True, activation=activation))
-    found += [partial(pairing, q, first, activation=activation) for q in quantiles]
-    found.append(partial(pairing, None, first, activation=activation))
-    found.append(partial(pairing, None, first, error=True, activation=activation))
+    found.append(carried(pairs, "assigned", first, error=True, activation=activation))
+    found += [partial(pairs, q, first, activation=activation) for q in quantiles]
+    found.append(partial(pairs, None, first, activation=activation))
+    found.append(partial(pairs, None, first, error=True, activation=activation))
     return found
 
 
 def of_chain(
-    pairing: Pairing, by: Fold | None = None, activation: tuple[Tensor, Tensor] | None = None
+    pairs: FeaturePairs, by: Fold | None = None, activation: tuple[Tensor, Tensor] | None = None
 ) -> list[Estimate]:
     """The estimates of a chain of matchings: along all its links, and those beyond chance."""
     return [
-        carried(pairing, links, by, name="composed", activation=activation)
+        carried(pairs, links, by, name="composed", activation=activation)
         for links in ("assigned", "matched")
     ]
 

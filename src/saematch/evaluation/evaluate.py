@@ -13,13 +13,14 @@ import torch
 from numpy import ndarray
 
 from saematch.errors import SaematchError
-from saematch.evaluation.estimates import Estimate, baselines, of_chain, of_pairing
-from saematch.evaluation.feature_pairs import Pairing
+from saematch.evaluation.estimates import Estimate, baselines, of_chain, of_pairs
+from saematch.evaluation.feature_pairs import FeaturePairs
 from saematch.evaluation.fits import Fit
 from saematch.evaluation.per_example import SCHEMA, Ends, Known, Tally
 from saematch.evaluation.scores import Resamples
 from saematch.evaluation.splice import Model
 from saematch.layers.layers import depth
+from saematch.matching.feature_map import FeatureMap
 from saematch.matching.matching import Matching
 from saematch.sae.folding import FOLDS
 from saematch.sae.sae import SAE, Site
@@ -71,27 +72,27 @@ class Case:
     names: Names
     a: SAE
     b: SAE
-    direct: Pairing | None
-    chain: Pairing | None
+    direct: FeaturePairs | None
+    chain: FeaturePairs | None
     method: str
     find: str
 
-    def pairings(self) -> dict[str, Pairing]:
+    def pairs(self) -> dict[str, FeaturePairs]:
         """What matching scores are given for, by name; `identity` is feature i to feature i."""
         found = {"match": self.direct, "composed": self.chain}
         if self.a.d_sae == self.b.d_sae:
-            index = torch.arange(self.a.d_sae, device=self.a.device)
-            same, none = torch.ones_like(index).bool(), torch.zeros_like(index).double()
-            found["identity"] = Pairing(self.a, self.b, index, same, none, "none")
-        return {name: pairing for name, pairing in found.items() if pairing is not None}
+            identity = FeatureMap.identity(self.a.d_sae, self.a.device)
+            none = torch.zeros(self.a.d_sae, device=self.a.device)
+            found["identity"] = FeaturePairs(self.a, self.b, identity, none, "none")
+        return {name: pairs for name, pairs in found.items() if pairs is not None}
 
     def estimates(self, fit: Fit, options: Options, more: More | None) -> list[Estimate]:
-        """Baselines, and all that the pairings give."""
+        """Baselines, and all that the pairs give."""
         ways = [None if way == "auto" else way for way in options.carry]
         typical = fit.activation
         found = baselines(fit)
         if self.direct is not None:
-            found += of_pairing(self.direct, ways, options.quantiles, typical)  # pyright: ignore[reportArgumentType]
+            found += of_pairs(self.direct, ways, options.quantiles, typical)  # pyright: ignore[reportArgumentType]
         if self.chain is not None:
             found += of_chain(self.chain, ways[0], typical)  # pyright: ignore[reportArgumentType]
         return [*found, *(more(self.a, self.b, fit) if more else ())]
@@ -127,8 +128,8 @@ def evaluate_matchings(
     frames = []
     for m in every:
         a, b = single(m.a), single(m.b)
-        pairing = replace(Pairing.of(m), a=a, b=b)
-        case = Case((a.name, b.name), a, b, pairing, None, m.method.name, m.fold)
+        pairs = replace(FeaturePairs.of(m), a=a, b=b)
+        case = Case((a.name, b.name), a, b, pairs, None, m.method.name, m.fold)
         for _, frame in evaluated(case, model, texts, list(texts), fitted, chosen, {}, more):
             frames.append(frame)
     return pl.concat(frames) if frames else pl.DataFrame(schema=PAIR_SCHEMA)
@@ -179,7 +180,7 @@ def evaluated(
     for name in wanted:
         begun(case.names, name)
         examples = texts[name]
-        tally = Tally(ends, estimates, case.pairings(), len(examples))
+        tally = Tally(ends, estimates, case.pairs(), len(examples))
         tally.count(examples, known.get(name), case.names[1])
         frame = tally.frame(Resamples(len(examples), options.resamples, options.seed))
         about = {

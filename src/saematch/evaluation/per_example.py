@@ -13,7 +13,7 @@ from torch import Tensor
 
 from saematch.errors import SaematchError
 from saematch.evaluation.estimates import Estimate, Seen
-from saematch.evaluation.feature_pairs import Pairing
+from saematch.evaluation.feature_pairs import FeaturePairs
 from saematch.evaluation.fits import Fit
 from saematch.evaluation.fits import Moments as FitMoments
 from saematch.evaluation.scores import (
@@ -102,9 +102,9 @@ class Tally:
     """Sums per example, of the model as it is and of every estimate."""
 
     def __init__(
-        self, ends: Ends, estimates: Sequence[Estimate], pairings: Mapping[str, Pairing], n: int
+        self, ends: Ends, estimates: Sequence[Estimate], pairs: Mapping[str, FeaturePairs], n: int
     ) -> None:
-        self.ends, self.estimates, self.pairings, self.examples = ends, estimates, pairings, n
+        self.ends, self.estimates, self.pairs, self.examples = ends, estimates, pairs, n
         device, d = ends.a.device, ends.b.d_in
 
         def zeros(*shape: int) -> Tensor:
@@ -114,10 +114,8 @@ class Tally:
         self._x = zeros(d), zeros(d)  # sum, sum of squares
         self._error = [(zeros(d), zeros(d)) for _ in estimates]
         self._spliced = [zeros() for _ in estimates]
-        self._source = {name: (p.target >= 0).nonzero()[:, 0] for name, p in pairings.items()}
         self._fired = {
-            name: tuple(zeros(len(source)) for _ in range(3))
-            for name, source in self._source.items()
+            name: tuple(zeros(len(p.map.source)) for _ in range(3)) for name, p in pairs.items()
         }
 
     @torch.no_grad()
@@ -157,9 +155,8 @@ class Tally:
             )
         at_a, at_b = seen.f_a != 0, seen.f_b != 0
         lengths = batch.counted.sum(1).tolist()
-        for name, pairing in self.pairings.items():
-            source = self._source[name]
-            i, j = at_a[:, source], at_b[:, pairing.target[source]]
+        for name, pairs in self.pairs.items():
+            i, j = at_a[:, pairs.map.source], at_b[:, pairs.map.target]
             for sums, active in zip(self._fired[name], (i, j, i & j), strict=True):
                 for example, tokens in zip(batch.example, active.split(lengths), strict=True):
                     sums[example] += tokens.sum(0, dtype=torch.float64)
@@ -204,9 +201,9 @@ class Tally:
             error = Moments(tokens, *map(_numpy, self._error[place]))
             for metric, statistic in explained_variance(x, error).items():
                 put(what, metric, statistic, tokens)
-        for name, pairing in self.pairings.items():
+        for name, pairs in self.pairs.items():
             for links in ("assigned", "matched") if name != "identity" else (None,):
-                matched = pairing.matched[self._source[name]].cpu().numpy()
+                matched = pairs.map.matched.cpu().numpy()
                 some = matched if links == "matched" else slice(None)
                 fired = [_numpy(sums)[:, some] for sums in self._fired[name]]
                 for metric, statistic in matching_scores(*fired).items():

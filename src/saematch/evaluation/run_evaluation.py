@@ -24,7 +24,7 @@ from saematch.evaluation.evaluate import (
     single,
     skipped,
 )
-from saematch.evaluation.feature_pairs import Pairing
+from saematch.evaluation.feature_pairs import FeaturePairs
 from saematch.evaluation.per_example import Known
 from saematch.evaluation.splice import Model
 from saematch.evaluation.transports import EDGES_SCHEMA, Transports, name_of, of_pair
@@ -285,11 +285,10 @@ def _without(table: pl.DataFrame, a: str, b: str, texts: str) -> pl.DataFrame:
 
 def _case(run: Run, layers: Layers, names: Names, held: _Held) -> Case:
     a, b = held[names[0]], held[names[1]]
-    direct = Pairing.read(run, names, a, b) if names in layers.pairs else None
+    direct = FeaturePairs.read(run, names, a, b) if names in layers.pairs else None
     path, chained = chain(layers, *names), None
     if path:
-        steps = [layers.pairs[step] for step in pairwise(path)]
-        chained = Pairing.chained(a, b, [(step.target, step.matched) for step in steps])
+        chained = FeaturePairs.chained(a, b, [layers.map(*step) for step in pairwise(path)])
     summary = run.summaries[names if direct is not None else (path[0], path[1])]
     return Case(names, a, b, direct, chained, summary["method"], summary["fold"])
 

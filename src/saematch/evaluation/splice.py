@@ -76,7 +76,7 @@ class Batch:
         return counted
 
     @cached_property
-    def predicted(self) -> Bool[Tensor, "batch seq-1"]:
+    def predicted(self) -> Bool[Tensor, "batch predictions"]:
         """Predictions that count: from a token that counts, of a token that is there."""
         return self.counted[:, :-1] & self.mask[:, 1:]
 
