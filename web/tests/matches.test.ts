@@ -20,6 +20,7 @@ const MATCHES: Matches = {
   target: f(5, 4, 3, 2, 1, -1),
   matched: [true, true, true, true, false, false],
   score: f(0.9, 0.7, 0.8, 0.5, 0.4, NaN),
+  statistic: f(0.9, 0.7, 0.8, 0.5, 0.4, NaN),
   p: f(1e-9, 1e-4, 1e-6, 1e-3, 0.02, NaN),
   cosine: f(0.9, 0.7, 0.8, 0.5, 0.4, NaN),
   rankInRow: f(1, 1, 2, 1, 1, NaN),
