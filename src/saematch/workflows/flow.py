@@ -60,8 +60,8 @@ def flow(
             used, at the latest when the process ends.
         overwrite: discard another run in the directory.
         progress: called with a `saematch.workflows.progress.Step` as work proceeds, such as `print`.
-        **options: other options of `saematch.match`: `null`, `fdr`, `partial`, `seed`,
-            `candidates`, `activations` (a store), `tokens`, and the method's own.
+        **options: other options of `saematch.match`: `null`, `fdr`, `test`, `partial`,
+            `seed`, `candidates`, `activations` (a store), `tokens`, and the method's own.
 
     Raises:
         MatchError: the SAEs do not form a flow, or an option is not allowed.

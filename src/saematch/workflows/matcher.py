@@ -16,7 +16,7 @@ from saematch.matching.matching import Matching
 from saematch.matching.matching import match as match_two
 from saematch.matching.methods import Method, resolve
 from saematch.matching.nulls import Null
-from saematch.matching.significance import Significance
+from saematch.matching.significance import Significance, Test
 from saematch.runs.run import Run
 from saematch.sae.contexts import FILE, features_of
 from saematch.sae.sae import SAE
@@ -45,6 +45,7 @@ class Matcher:
         fdr: float = 0.01,
         partial: bool = False,
         seed: int = 0,
+        test: Test = "direction",
         candidates: int | None = None,
         activations: ActivationStore | str | Path | Both | None = None,
         tokens: int | None = None,
@@ -67,6 +68,7 @@ class Matcher:
                 null=method.null,
                 fdr=method.fdr,
                 partial=method.partial,
+                test=method.test,
                 candidates=method.candidates,
                 activations=method.activations,
                 tokens=method.tokens,
@@ -76,7 +78,7 @@ class Matcher:
             )
         chosen = method or ("sae-match" if activations is None else "fused")
         resolved = resolve(chosen, **options)
-        significance = Significance(null, fdr, partial, seed)
+        significance = Significance(null, fdr, partial, seed, test)
         significance.check(resolved.kind)
         stored = _stored(resolved, activations, tokens)
         kept = resolved.kept(candidates)

@@ -16,6 +16,7 @@ FoldChoice = Literal["auto", "threshold", "decoder-norm", "activation", "none"]
 Terms = Literal["encoder", "decoder", "both"]
 KindChoice = Literal["one-to-one", "many-to-one"]
 CosineView = Literal["decoder", "encoder"]
+TestChoice = Literal["direction", "score"]
 NullChoice = Literal["covariance", "rotation", "none"]
 
 SAE_MATCH = "Options of method sae-match"
@@ -84,6 +85,13 @@ class MatchOptions:
     )
     fdr: float = field(
         default=0.01, metadata=told("False discovery rate of the matches.", SIGNIFICANCE)
+    )
+    test: TestChoice = field(
+        default="direction",
+        metadata=told(
+            "What is tested: the direction of vectors, whatever their lengths, or the score.",
+            SIGNIFICANCE,
+        ),
     )
     partial: bool = field(
         default=False,
