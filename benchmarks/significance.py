@@ -8,7 +8,7 @@
 Planted dictionaries: decoder rows with an anisotropic covariance (a power law of variances in a
 random basis), or an isotropic one; encoder columns near the decoder rows; log-normal thresholds.
 A share of the features persists, with noise from none to as large as the feature itself; the
-others of B are unrelated features. With "clusters", features lie in anisotropic clusters that persist or
+others of B are unrelated. With "clusters", features lie in anisotropic clusters that persist or
 vanish as a whole; with "siblings", in clusters of which single features persist, so that a feature
 that is gone leaves similar ones behind.
 """

@@ -59,7 +59,8 @@ def flow(
         out: the run directory; None for a temporary one, which is removed when the run is no longer
             used, at the latest when the process ends.
         overwrite: discard another run in the directory.
-        progress: called with a `saematch.workflows.progress.Step` as work proceeds, such as `print`.
+        progress: called with a `saematch.workflows.progress.Step` as work proceeds; `print` will
+            do.
         **options: other options of `saematch.match`: `null`, `fdr`, `test`, `partial`,
             `seed`, `candidates`, `activations` (a store), `tokens`, and the method's own.
 
