@@ -174,6 +174,7 @@ def test_transport_adds_up_where_features_share_a_target():
     assert found.map(by="none").apply(torch.tensor([1.0, 2.0, 4.0])).tolist() == [4.0, 3.0]
 
 
+@pytest.mark.wrong_arrays
 @pytest.mark.parametrize(
     ("f", "message"),
     [

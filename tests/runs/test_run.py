@@ -632,6 +632,7 @@ def test_every_table_that_commands_write_is_declared():
         assert not name or f"`{name}`" in page or f"{place}.parquet" in page or folder == "flow"
 
 
+@pytest.mark.slow
 def test_killed_anywhere_while_one_run_discards_another_no_old_table_counts(
     tmp_path, saes, monkeypatch
 ):

@@ -11,4 +11,6 @@ from .methods import resolve as resolve
 from .pairs import Pairs as Pairs
 from .significance import Significance as Significance
 from .verdict import Verdict as Verdict
+from .views import VIEWS as VIEWS
+from .views import Vectors as Vectors
 from .views import View as View

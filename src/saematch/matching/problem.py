@@ -108,11 +108,11 @@ def pose(
     precision = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
     a, b = (sae if sae.dtype == precision else sae.to(dtype=precision) for sae in (a, b))
     a, b = fold(a, how, typical[0]), fold(b, how, typical[1])
-    alone = all(view.vectors == "activation" for view in views)
+    alone = all(view.over_tokens for view in views)
     if alone:
         a, b = (_heard(sae, some) for sae, some in zip((a, b), activations, strict=True))
     rows, columns = ((~sae.excluded).nonzero().squeeze(1) for sae in (a, b))
-    if any(view.vectors == "activation" for view in views):
+    if any(view.over_tokens for view in views):
         _check_memory(a, b, activations)
     x, y, widths = stack(a, b, views, activations)
     x, y = _chosen(x, rows), _chosen(y, columns)
@@ -130,7 +130,7 @@ def pose(
         _rare(some, places) if alone else None
         for some, places in zip(activations, (rows, columns), strict=True)
     )
-    over_tokens = tuple(view.vectors == "activation" for view in views)
+    over_tokens = tuple(view.over_tokens for view in views)
     offsets = row_offset, column_offset
     return Posed(a, b, how, x, y, *offsets, rows, columns, widths, over_tokens, *rare)
 

@@ -20,8 +20,9 @@ def matching_frame(m: Matching) -> pl.DataFrame:
     """One row per feature of A.
 
     `feature`, `target` (null without one), `matched`, `score`, `statistic` (what the p-value is
-    of), `p_value`, `rank_in_row`, `rank_in_column`, `mutual`, the measures of `saematch.matching.measures.measure_pairs`, and
-    `excluded`: why the feature took no part, or null.
+    of), `p_value`, `rank_in_row`, `rank_in_column`, `mutual`, the measures of
+    `saematch.matching.measures.measure_pairs`, and `excluded`: why the feature took no part, or
+    null.
     """
     columns: dict[str, object] = {
         "feature": range(len(m.target)),

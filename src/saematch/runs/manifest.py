@@ -16,9 +16,9 @@ from saematch.files.records import now, plain
 from saematch.runs.records import (
     PAIR_FOLDERS,
     SECTIONS,
-    UnfinishedRelations,
     RunRecord,
     SaeRecord,
+    UnfinishedRelations,
     pair_place,
 )
 from saematch.runs.tables import SCHEMAS

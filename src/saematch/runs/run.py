@@ -181,7 +181,8 @@ class Run(RunFolder):
         for kind, frame in frames.items():
             self.write(places[kind], frame)
         summary = read_record(plain(matching.summary()), PairSummary)
-        pair = PairRecord(a=a, b=b, **places, summary=summary, notes=list(matching.notes))
+        told: dict[str, Any] = {**places, "summary": summary, "notes": list(matching.notes)}
+        pair = PairRecord(a=a, b=b, **told)
         self.record = replace(self.record, pairs=[*others, pair])
         self._save()
 
