@@ -1,10 +1,11 @@
-# make demo: from a fresh clone to matched features. make test: everything CI checks.
+# make demo: from a fresh clone to matched features. CI runs make lint and make test.
+# make quick: all tests but the slow ones and those in a browser, for every few lines written.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint clean
+.PHONY: demo test quick lint web-lint clean
 
 demo: $(VENV)/.core
 	$(BIN)/saematch demo
@@ -19,10 +20,18 @@ test: $(VENV)/.test
 	  else echo "no npm: the tests of web/ are not run"; fi
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/.lint
+quick: $(VENV)/.test
+	$(BIN)/python -m pytest -m 'not slow and not browser'
+
+lint: $(VENV)/.lint web-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+web-lint:
+	@if command -v npm >/dev/null; then cd web && npm ci --silent --no-fund --no-audit && \
+	  npm run --silent check && npm run --silent lint; \
+	  else echo "no npm: web/ is not linted"; fi
 
 $(VENV)/.venv:
 	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"saematch needs Python 3.11 or newer; this is {v[0]}.{v[1]}: say make PYTHON=python3.11")'

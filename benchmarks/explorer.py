@@ -24,6 +24,7 @@ from benchmarks.flow import graph
 from saematch.explorer.tables import digest_of, make
 from saematch.layers import Pair
 from saematch.layers.analysis import analyse
+from saematch.numerics.ranked import Ranked
 from saematch.runs.manifest import MANIFEST, PAIR_FOLDERS, new_manifest, now, pair_place
 from saematch.runs.run import Run
 
@@ -172,8 +173,8 @@ def _phrases(words: pl.Series, n: int, rng: np.random.Generator) -> pl.Series:
 def _add(run: Run, a: str, b: str, pair: Pair, rng: np.random.Generator) -> None:
     cosine = _cosine(pair.p_value)
     n = len(pair.target)
-    first = pair.candidates[:, 0] == pair.target
-    mutual = first & (pair.sources[pair.target, 0] == np.arange(n))
+    first = pair.candidates.index[:, 0] == pair.target
+    mutual = first & (pair.sources.index[pair.target, 0] == np.arange(n))
     noise = rng.normal(0, 0.02, n)
     table = pl.DataFrame(
         {
@@ -196,8 +197,8 @@ def _add(run: Run, a: str, b: str, pair: Pair, rng: np.random.Generator) -> None
             "excluded": pl.Series([None] * n, dtype=pl.String),
         }
     )
-    candidates = _long("target", pair.candidates, pair.candidate_p)
-    sources = _long("source", pair.sources, pair.source_p)
+    candidates = _long("target", pair.candidates)
+    sources = _long("source", pair.sources)
     sources = sources.with_columns(pl.col("score").cast(pl.Float32).alias("decoder_cosine"))
     bins = np.linspace(-0.1, 1, 101)
     chance = np.clip(rng.normal(0.09, 0.01, n), -0.1, 1)
@@ -222,17 +223,9 @@ def _cosine(p_value: ndarray) -> ndarray:
     return np.clip(0.1 + 0.85 * (1 - np.exp(np.log(p_value) / 40)), 0, 1).astype("f4")
 
 
-def _long(other: str, index: ndarray, p_value: ndarray) -> pl.DataFrame:
-    n, k = index.shape
-    return pl.DataFrame(
-        {
-            "feature": np.repeat(np.arange(n), k),
-            "rank": np.tile(np.arange(1, k + 1), n),
-            other: index.ravel(),
-            "score": _cosine(p_value).astype("f8").ravel(),
-            "p_value": p_value.ravel(),
-        }
-    )
+def _long(other: str, ranked: Ranked[ndarray]) -> pl.DataFrame:
+    score = _cosine(ranked.p_value).astype("f8")
+    return Ranked(ranked.index, score, {"p_value": ranked.p_value}).to_polars(other)
 
 
 def _summary(table: pl.DataFrame) -> dict[str, Any]:
@@ -275,12 +268,13 @@ def _relations(run: Run, called: dict[str, str], pairs, rng) -> dict[str, pl.Dat
             continue
         for statistic in ("pearson", "jaccard"):
             sides = (
-                ("targets", "target", pair.candidates, pair.candidate_p),
-                ("sources", "source", pair.sources, pair.source_p),
+                ("targets", "target", pair.candidates),
+                ("sources", "source", pair.sources),
             )
-            for table, other, index, p in sides:
-                value = np.clip(_cosine(p) + rng.normal(0, 0.1, p.shape), -1, 1)
-                rows = _long(other, index, p).select(
+            for table, other, ranked in sides:
+                noise = rng.normal(0, 0.1, ranked.shape)
+                value = np.clip(_cosine(ranked.p_value) + noise, -1, 1)
+                rows = _long(other, ranked).select(
                     pl.lit(called[a]).alias("a"),
                     pl.lit(called[b]).alias("b"),
                     pl.lit(statistic).alias("statistic"),
@@ -288,7 +282,7 @@ def _relations(run: Run, called: dict[str, str], pairs, rng) -> dict[str, pl.Dat
                     "rank",
                     other,
                     pl.Series("value", -np.sort(-value, axis=1).ravel(), dtype=pl.Float64),
-                    pl.Series("together", rng.integers(1, 5000, index.size)),
+                    pl.Series("together", rng.integers(1, 5000, ranked.index.size)),
                 )
                 found[table].append(rows)
     return {table: pl.concat(frames) for table, frames in found.items()}

@@ -17,6 +17,7 @@ from saematch.layers import Layers, Pair
 from saematch.layers.composition import composition
 from saematch.layers.splits import splits
 from saematch.layers.tracks import MODES, lifespans, spans, tracks, turnover
+from saematch.numerics.ranked import Ranked
 from saematch.sae.sae import Site
 
 K = 5
@@ -56,16 +57,16 @@ def graph(
 
 
 def _pair(concept, place, there, relatives: float, rng) -> Pair:
-    candidates, scores, p_values = _side(place[concept], there[concept], relatives, rng)
+    candidates = _side(place[concept], there[concept], relatives, rng)
     back = np.argsort(place[concept])
-    sources, source_scores, source_p = _side(back, there[concept][back], relatives, rng)
-    target = np.where(there[concept], place[concept], candidates[:, 0])
-    p = np.where(there[concept], p_values[:, 0], 1.0)
-    found = (target, p <= 0.005, -np.log(p), scores[:, 0], p)
-    return Pair(*found, candidates, scores, p_values, sources, source_scores, source_p, scores)
+    sources = _side(back, there[concept][back], relatives, rng)
+    first = candidates.best()
+    target = np.where(there[concept], place[concept], first.index)
+    p = np.where(there[concept], first.p_value, 1.0)
+    return Pair(target, p <= 0.005, -np.log(p), first.score, p, candidates, sources)
 
 
-def _side(true, there, relatives: float, rng):
+def _side(true, there, relatives: float, rng) -> Ranked[np.ndarray]:
     n = len(true)
     p = np.sort(np.exp(-rng.exponential(30, (n, K)) - 5), axis=1)
     p[:, 1:] = np.where(rng.random((n, K - 1)) < relatives, p[:, 1:], rng.random((n, K - 1)))
@@ -73,7 +74,8 @@ def _side(true, there, relatives: float, rng):
     p.sort(axis=1)
     index = rng.integers(0, n, (n, K))
     index[:, 0] = np.where(there, true, index[:, 0])
-    return index, -np.log(p), p
+    score = -np.log(p)
+    return Ranked(index, score, {"p_value": p, "decoder_cosine": score})
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ import polars as pl
 
 from saematch.layers import FlowGraph, Layers, Pair, find_communities
 from saematch.layers.exports import graphml, node_link
+from saematch.numerics.ranked import Ranked
 from saematch.sae.sae import Site
 
 NEAR, KEPT, TOKENS = 20, 5, 4  # features of one family, candidates of each, tokens of each
@@ -36,19 +37,15 @@ def made(layers: int, features: int) -> Layers:
         score = -np.sort(-rng.random((features, KEPT)), axis=1)
         p_value = np.sort(rng.random((features, KEPT)) ** 3, axis=1)
         known = rng.random(features) < 0.5
+        more = {"p_value": p_value, "decoder_cosine": score}
         pairs[step] = Pair(
             target=np.where(known, candidates[:, 0], rng.permutation(features)),
             matched=rng.random(features) < 0.6,
             score=score[:, 0],
             cosine=score[:, 0],
             p_value=p_value[:, 0],
-            candidates=candidates,
-            candidate_scores=score,
-            candidate_p=p_value,
-            sources=sources,
-            source_scores=score,
-            source_p=p_value,
-            source_cosine=score,
+            candidates=Ranked(candidates, score, more),
+            sources=Ranked(sources, score, more),
         )
     return Layers(
         names,

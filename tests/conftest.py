@@ -1,14 +1,36 @@
 """What every test stands on: settings, and fixtures that several folders share."""
 
+import os
 import warnings
 
+import jaxtyping
 import pytest
 import torch
 from hypothesis import settings
 
+from support import shapes
+from support.chromium import chromium
+
+shapes.install()
 # the same examples every time, on a machine however slow
 settings.register_profile("saematch", deadline=None, derandomize=True)
 settings.load_profile("saematch")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What needs a browser is skipped where there is none, but never in CI."""
+    if item.get_closest_marker("browser") and chromium() is None:
+        missing = "no Chromium on this machine (Debian: apt-get install chromium)"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+
+
+@pytest.fixture(autouse=True)
+def wrong_arrays(request):
+    """Tests of what saematch itself says of wrong arrays must get that far."""
+    wrong = request.node.get_closest_marker("wrong_arrays") is not None
+    jaxtyping.config.update("jaxtyping_disable", wrong)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture

@@ -48,11 +48,11 @@ def test_features_that_a_table_says_never_fired_take_no_part(tmp_path):
     frequency = [None if i == 5 else 0.0 if i in (3, 7) else 0.1 for i in range(24)]
     a, b = folder(tmp_path / "a", 0, frequency), folder(tmp_path / "b", 0, None)
     found = saematch.match(a, b, "cosine", null="none")
-    assert found.excluded_a["dead"].nonzero().flatten().tolist() == [3, 7]
+    assert found.excluded[0]["dead"].nonzero().flatten().tolist() == [3, 7]
     assert found.target[[3, 7]].tolist() == [-1, -1]
     assert found.target[5] == 5
-    assert found.excluded_b == {}
-    assert found.to_frame()["excluded"][3] == "dead"
+    assert found.excluded[1] == {}
+    assert found.to_polars()["excluded"][3] == "dead"
 
 
 def test_a_shared_seed_is_a_note_of_the_matching(tmp_path):

@@ -11,8 +11,8 @@ function serveRun(): Plugin {
     configureServer(server) {
       server.middlewares.use("/run", (request, response, next) => {
         const path = decodeURIComponent((request.url ?? "").split("?")[0]);
-        const place = root && resolve(root, "." + path);
-        if (!root || !place || !place.startsWith(root + sep)) return next();
+        const place = root && resolve(root, `.${path}`);
+        if (!root || !place?.startsWith(root + sep)) return next();
         let size: number;
         try {
           size = statSync(place).size;
@@ -22,7 +22,7 @@ function serveRun(): Plugin {
         }
         const range = /^bytes=(\d*)-(\d*)$/.exec(request.headers.range ?? "");
         let [start, end] = [0, size - 1];
-        if (range && range[1]) {
+        if (range?.[1]) {
           start = Number(range[1]);
           if (range[2]) end = Math.min(end, Number(range[2]));
         } else if (range) {
@@ -64,7 +64,13 @@ function licences(): Plugin {
 }
 
 /** What the page is made from, besides all of src. */
-const SOURCES = ["index.html", "package-lock.json", "package.json", "tsconfig.json", "vite.config.ts"];
+const SOURCES = [
+  "index.html",
+  "package-lock.json",
+  "package.json",
+  "tsconfig.json",
+  "vite.config.ts",
+];
 
 /** Writes digests of the sources and of the page, so that one without the other is noticed. */
 function digests(): Plugin {
@@ -85,7 +91,7 @@ function digests(): Plugin {
       const sources = [...SOURCES, ...within("src").map((place) => `src/${place}`)];
       const page = within(dir).filter((place) => place !== "build.json");
       const entry = { sources: digest(sources, "."), page: digest(page, dir) };
-      writeFileSync(join(dir, "build.json"), JSON.stringify(entry, null, 1) + "\n");
+      writeFileSync(join(dir, "build.json"), `${JSON.stringify(entry, null, 1)}\n`);
     },
   };
 }

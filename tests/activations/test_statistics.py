@@ -12,7 +12,7 @@ from saematch.activations import FeatureActivations
 from saematch.activations.pair_sums import PairSums
 from saematch.activations.partners import block_sums, partners
 from saematch.activations.sharded import activity_levels
-from saematch.activations.statistics import STATISTICS, statistic_of
+from saematch.activations.statistics import STATISTICS, code_of, value_of
 from saematch.errors import SaematchError
 from support.sparse_case import activations, by_hand, dense_of
 
@@ -34,6 +34,28 @@ class Parts:
 def cut(whole: FeatureActivations, at: list[int]) -> Parts:
     ends = [0, *at, whole.n_tokens]
     return Parts([whole.take(slice(*ends[i : i + 2])) for i in range(len(ends) - 1)])
+
+
+def statistic_of(sums: PairSums, statistic: str) -> np.ndarray:
+    """One statistic of all pairs of a block, `(rows, d_sae of B)`."""
+    a, b = sums.a, sums.b
+    sides = (np.array([m.active, m.total, m.square], float) for m in (a, b))
+    rows, columns = (side.T for side in sides)
+    return np.array(
+        [
+            [
+                value_of(
+                    code_of(statistic),
+                    float(sums.tokens),
+                    sums.product[i, j],
+                    float(sums.together[i, j]),
+                    *(*row, *column, 0.0, 0.0),
+                )
+                for j, column in enumerate(columns)
+            ]
+            for i, row in enumerate(rows)
+        ]
+    )
 
 
 @pytest.mark.parametrize("signs", [False, True])

@@ -272,6 +272,7 @@ def test_bids_are_bounded():
     assert few.total == pytest.approx(assign(x, y).total, rel=1e-12)
 
 
+@pytest.mark.wrong_arrays
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -93,6 +93,7 @@ def test_empty_sides():
     assert none.sources.shape == (2, 0)
 
 
+@pytest.mark.wrong_arrays
 @pytest.mark.parametrize(
     ("target", "k", "message"),
     [

@@ -173,6 +173,7 @@ def test_empty(n, m, kind):
     assert (result.total, result.gap, result.optimal) == (0, 0, True)
 
 
+@pytest.mark.wrong_arrays
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -210,6 +211,7 @@ VIEWS = {
 }
 
 
+@pytest.mark.wrong_arrays
 @pytest.mark.parametrize("view", VIEWS)
 def test_arrays_of_any_layout_and_real_type(view):
     draw = np.random.default_rng(0)
@@ -221,6 +223,7 @@ def test_arrays_of_any_layout_and_real_type(view):
     assert result.total == pytest.approx(best, rel=1e-12)
 
 
+@pytest.mark.wrong_arrays
 @pytest.mark.parametrize("kind", [bool, complex, object, "U3", "datetime64[s]"])
 def test_entries_that_are_no_real_numbers(kind):
     wrong = np.zeros((3, 2)).astype(kind)

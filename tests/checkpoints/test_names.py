@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 import saematch
 from saematch.checkpoints.names import HubName, parse_address, parse_hub
-from saematch.checkpoints.registry import Family, Registry
 from saematch.checkpoints.sites import guess_site, layer_in, natural_key, parse_hook
 from saematch.errors import CheckpointError
 
@@ -150,14 +149,6 @@ def test_paths_that_hint_at_nothing():
 def test_natural_order_is_by_layer():
     names = ["layers.10", "layers.9", "layers.10.mlp", "layers.2"]
     assert sorted(names, key=natural_key) == ["layers.2", "layers.9", "layers.10", "layers.10.mlp"]
-
-
-def test_a_family_cannot_be_registered_twice():
-    registry = Registry()
-    family = Family("mine", lambda _: False, lambda _: None)  # pyright: ignore[reportArgumentType]
-    registry.register(family)
-    with pytest.raises(ValueError, match="'mine' is already registered"):
-        registry.register(family)
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def test_every_release_is_read_where_saelens_says(cache, loaders, load):
         assert conventions.family == FAMILY.get(loader, loader), name
         families.add(conventions.family)
     assert releases == set(loaders.get_pretrained_saes_directory())
-    assert families <= set(FAMILIES.names)
+    assert families <= set(FAMILIES)
 
 
 def test_what_the_registry_knows_holds_for_paths(loaders):

@@ -212,6 +212,7 @@ def test_white_space_and_control_characters_are_made_visible():
     assert visible("\x1b[31m\u202e\u200b") == "�[31m"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 def test_a_real_process_piped_writes_plain_text(root, tmp_path, encoding):
     code = (

@@ -8,11 +8,11 @@ from itertools import pairwise
 
 import pytest
 
-from support.browsing import becomes, figure, longest, needs_browser, p_value, settled
+from support.browsing import becomes, figure, longest, p_value, settled
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
-pytestmark = needs_browser
+pytestmark = pytest.mark.browser
 pytest_plugins = ["support.browser_world"]
 
 

@@ -5,11 +5,11 @@ import re
 import polars as pl
 import pytest
 
-from support.browsing import cells, figure, needs_browser, numbers, p_value, percent, settled
+from support.browsing import cells, figure, numbers, p_value, percent, settled
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
-pytestmark = needs_browser
+pytestmark = pytest.mark.browser
 pytest_plugins = ["support.browser_world"]
 SITE = "resid_post_3"
 

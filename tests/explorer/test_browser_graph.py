@@ -16,13 +16,12 @@ from support.browsing import (
     downloaded,
     downloaded_json,
     longest,
-    needs_browser,
     numbers,
 )
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
-pytestmark = needs_browser
+pytestmark = pytest.mark.browser
 pytest_plugins = ["support.browser_world"]
 HOSTILE = "<img src=x onerror=alert(1)> & \u202egnp.exe"
 

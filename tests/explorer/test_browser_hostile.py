@@ -17,12 +17,12 @@ from saematch.explorer import explore
 from saematch.explorer.export import export
 from saematch.layers.analysis import analyse
 from saematch.runs.run import Run
-from support.browsing import becomes, cells, hosted, needs_browser, settled, watched
+from support.browsing import becomes, cells, hosted, settled, watched
 from support.stand_in import write_shipped
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
-pytestmark = needs_browser
+pytestmark = pytest.mark.browser
 pytest_plugins = ["support.browser_world"]
 NAMES = [
     "<img src=x onerror=alert(1)>",

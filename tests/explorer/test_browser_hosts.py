@@ -7,12 +7,12 @@ import threading
 import pytest
 
 from saematch.explorer.export import export
-from support.browsing import PATIENCE, needs_browser, watched
+from support.browsing import PATIENCE, watched
 from support.explored import write_run
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
-pytestmark = needs_browser
+pytestmark = pytest.mark.browser
 pytest_plugins = ["support.browser_world"]
 
 

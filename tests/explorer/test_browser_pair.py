@@ -10,7 +10,6 @@ from support.browsing import (
     becomes,
     cells,
     figure,
-    needs_browser,
     numbers,
     p_value,
     percent,
@@ -19,7 +18,7 @@ from support.browsing import (
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
-pytestmark = needs_browser
+pytestmark = pytest.mark.browser
 pytest_plugins = ["support.browser_world"]
 A, B, C = "resid_post_3", "resid_post_4", "resid_post_5"
 TOGETHER = pl.col("statistic") == "pearson"

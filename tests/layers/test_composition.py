@@ -6,18 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from saematch.layers.composition import compose, composition, independent
+from saematch.layers.composition import composition, independent
 from saematch.matching.fdr import interval
 from support import by_hand
 
 STRONG, WEAK = 1e-9, 0.5
-
-
-def test_composition_of_partial_maps_is_not_commutative_and_keeps_none():
-    first, second = np.array([1, 2, 0, -1]), np.array([2, -1, 0])
-    assert compose([first, second]).tolist() == [-1, 0, 2, -1]
-    assert compose([second, first]).tolist() == [0, -1, 1]
-    assert compose([first, np.array([], int)[:0]]).tolist() == [-1] * 4
 
 
 def four():

@@ -45,8 +45,8 @@ def test_each_pair_of_features_is_one_edge_of_its_strongest_kind(graph):
 
 def test_a_source_that_is_no_candidate_is_an_edge_of_its_own():
     found = pair(2, 3, {0: (0, 1e-4), 1: (1, 1e-4)})
-    found.sources[2] = 1
-    found.source_scores[2], found.source_p[2] = 2.5, 0.02
+    found.sources.index[2] = 1
+    found.sources.score[2], found.sources.p_value[2] = 2.5, 0.02
     edges = FlowGraph.of(layers({"a": 2, "b": 3}, {("a", "b"): found})).edges()
     last = edges.row(2, named=True)
     assert (last["source"], last["target"], last["kind"]) == (1, 2, "source")

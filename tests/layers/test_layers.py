@@ -67,14 +67,14 @@ def test_a_pair_holds_what_the_matching_found(run, saes):
     assert pair.matched.tolist() == found.matched.tolist()
     np.testing.assert_array_equal(pair.score, found.score.numpy())
     np.testing.assert_array_equal(pair.cosine, found.measures["decoder_cosine"].float().numpy())
-    assert pair.candidates.tolist() == found.candidates.tolist()
-    np.testing.assert_array_equal(pair.candidate_scores, found.candidate_scores.numpy())
+    assert pair.candidates.index.tolist() == found.candidates.index.tolist()
+    np.testing.assert_array_equal(pair.candidates.score, found.candidates.score.numpy())
     np.testing.assert_array_equal(pair.p_value, found.p_value.numpy())
-    np.testing.assert_array_equal(pair.candidate_p, found.candidate_p_values.numpy())
-    assert pair.sources.tolist() == found.sources.tolist()
-    np.testing.assert_array_equal(pair.source_p, found.source_p_values.numpy())
+    np.testing.assert_array_equal(pair.candidates.p_value, found.candidates.p_value.numpy())
+    assert pair.sources.index.tolist() == found.sources.index.tolist()
+    np.testing.assert_array_equal(pair.sources.p_value, found.sources.p_value.numpy())
     # the method's score is the decoder's cosine
-    np.testing.assert_allclose(pair.source_cosine, pair.source_scores, atol=1e-6)
+    np.testing.assert_allclose(pair.sources.more["decoder_cosine"], pair.sources.score, atol=1e-6)
 
 
 def test_p_values_and_missing_entries(run):
@@ -101,27 +101,27 @@ def test_p_values_and_missing_entries(run):
     assert pair.p_value[7] == pytest.approx(0.07)
     assert pair.partner[:5].tolist() == [-1] * 5
     assert pair.partner[5:].tolist() == pair.target[5:].tolist()
-    assert pair.candidates[2].tolist() == [-1] * 3
-    assert pair.candidates[5, 1:].tolist() == [-1, -1]
-    assert pair.candidate_p[4].tolist() == pytest.approx([0.1, 0.2, 0.3])
-    assert np.isnan(pair.candidate_scores[5, 1:]).all()
+    assert pair.candidates.index[2].tolist() == [-1] * 3
+    assert pair.candidates.index[5, 1:].tolist() == [-1, -1]
+    assert pair.candidates.p_value[4].tolist() == pytest.approx([0.1, 0.2, 0.3])
+    assert np.isnan(pair.candidates.score[5, 1:]).all()
     assert pair.sources.shape == (16, 2)
-    assert pair.sources[0].tolist() == [7, 8]
-    assert pair.sources[15].tolist() == [9, -1]
-    assert pair.source_scores[15, 0] == 0.3
-    assert np.isnan(pair.source_p[1]).all()
-    assert pair.source_p[0, 1] == 0.25
-    assert pair.source_cosine[0].tolist() == [0.25, 0.2]
+    assert pair.sources.index[0].tolist() == [7, 8]
+    assert pair.sources.index[15].tolist() == [9, -1]
+    assert pair.sources.score[15, 0] == 0.3
+    assert np.isnan(pair.sources.p_value[1]).all()
+    assert pair.sources.p_value[0, 1] == 0.25
+    assert pair.sources.more["decoder_cosine"][0].tolist() == [0.25, 0.2]
 
 
 def test_without_a_null(tmp_path, saes):
     run = Run.create(tmp_path, "flow", {}, saes)
     run.add_pair("resid_pre_0", "resid_post_0", match(saes[2], saes[4], "cosine", null="none"))
     pair = Layers.of(run).pairs["resid_pre_0", "resid_post_0"]
-    for values in (pair.p_value, pair.candidate_p, pair.source_p):
+    for values in (pair.p_value, pair.candidates.p_value, pair.sources.p_value):
         assert np.isnan(values).all()
     assert pair.matched.all()
-    assert pair.target.dtype == pair.candidates.dtype == np.int64
+    assert pair.target.dtype == pair.candidates.index.dtype == np.int64
 
 
 def test_features_that_only_folding_leaves_out_are_excluded_too(tmp_path, saes):

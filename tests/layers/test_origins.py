@@ -11,6 +11,7 @@ from saematch.layers.analysis import summarise
 from saematch.layers.composition import composition
 from saematch.layers.origins import Cutoffs, modules_of, origin_shares, origins
 from saematch.layers.splits import splits
+from saematch.numerics.ranked import Ranked
 from saematch.sae.sae import Site
 from support import by_hand
 
@@ -80,15 +81,15 @@ def test_classes_by_fixed_cutoffs(made):
 def test_fixed_cutoffs_take_the_largest_cosine_among_the_sources(made):
     # the method's best source of feature 0 is not the nearest by decoder
     pair = made.pairs["r0", "r1"]
-    assert pair.source_cosine.shape[1] == 1
+    assert pair.sources.shape[1] == 1
     second = np.full((6, 1), np.nan)
     second[0] = 0.9
-    wide = {
-        name: np.hstack([getattr(pair, name), second])
-        for name in ("source_scores", "source_p", "source_cosine")
-    }
-    sources = np.hstack([pair.sources, np.where(np.isnan(second), -1, 1)])
-    made.pairs["r0", "r1"] = dataclasses.replace(pair, sources=sources, **wide)
+    sources = Ranked(
+        np.hstack([pair.sources.index, np.where(np.isnan(second), -1, 1)]),
+        np.hstack([pair.sources.score, second]),
+        {name: np.hstack([values, second]) for name, values in pair.sources.more.items()},
+    )
+    made.pairs["r0", "r1"] = dataclasses.replace(pair, sources=sources)
     row = origins(made, Cutoffs(0.8, 0.02)).row(0, named=True)
     assert (row["s_R"], row["source_R"], row["origin"]) == (0.9, 1, "processed")
     assert origins(made).row(0, named=True)["source_R"] == 2
@@ -96,7 +97,7 @@ def test_fixed_cutoffs_take_the_largest_cosine_among_the_sources(made):
 
 def test_without_p_values_there_are_no_origins_but_by_cutoffs(made):
     for pair in made.pairs.values():
-        for values in (pair.p_value, pair.candidate_p, pair.source_p):
+        for values in (pair.p_value, pair.candidates.p_value, pair.sources.p_value):
             values[:] = np.nan
     assert origins(made).is_empty()
     assert origins(made, Cutoffs(0.5, 0.02))["origin"].to_list()[:2] == ["processed", "processed"]
@@ -114,8 +115,8 @@ def test_without_p_values_there_are_no_origins_but_by_cutoffs(made):
 
 def test_excluded_features_are_no_tests(made):
     # one of six tests may pass at 0.01 / 6
-    made.pairs["r0", "r1"].source_p[:, 0] = np.nan
-    made.pairs["r0", "r1"].source_p[0, 0] = 0.004
+    made.pairs["r0", "r1"].sources.p_value[:, 0] = np.nan
+    made.pairs["r0", "r1"].sources.p_value[0, 0] = 0.004
     assert origins(made)["origin"][0] == "unexplained"
     made.excluded["r1"][2:] = True
     assert origins(made)["origin"][0] == "translated"
@@ -126,7 +127,7 @@ def test_of_sources_at_the_floor_the_nearest_by_cosine_counts(made):
     made.sites["mlp2"] = Site("", "mlp_out", 1)
     made.features["mlp2"] = 3
     layers = dataclasses.replace(made, names=("early", "r0", "attn", "mlp", "mlp2", "r1"))
-    layers.pairs["mlp2", "r1"].source_cosine[:] += 0.1
+    layers.pairs["mlp2", "r1"].sources.more["decoder_cosine"][:] += 0.1
     row = origins(layers).row(1, named=True)
     assert (row["site_M"], row["source_M"]) == ("mlp2", 2)
 

@@ -36,7 +36,7 @@ def test_groups_are_those_beyond_chance():
 
 def test_without_p_values_nothing_is_a_group():
     pair = by_hand.pair(2, 1, {0: (0, STRONG), 1: (0, STRONG)})
-    pair.candidate_p[:] = pair.source_p[:] = np.nan
+    pair.candidates.p_value[:] = pair.sources.p_value[:] = np.nan
     assert splits(by_hand.layers({"a": 2, "b": 1}, {("a", "b"): pair})).is_empty()
 
 

@@ -118,7 +118,7 @@ def test_a_target_that_another_feature_has_is_said_to_be_taken():
     ]
     assert _next(made, cuts, "a", 2, True, 1)[1][0].taken is None  # by chance
     # and backward: the source of b's feature 2 that is beyond chance leads elsewhere
-    pair.sources[2, 0], pair.source_p[2, 0], pair.target[1] = 0, 1e-5, -1
+    pair.sources.index[2, 0], pair.sources.p_value[2, 0], pair.target[1] = 0, 1e-5, -1
     assert _next(made, cuts, "b", 2, False, 1)[1][0].taken == 1
 
 
@@ -225,4 +225,4 @@ def test_contexts_communities_and_other_streams(run, tmp_path, monkeypatch):
     found = trace(strange, "mlp_out_1", 0, alternatives=1)
     assert found.modules == ()
     assert found.strangers[0][0].site == "resid_post_1"
-    assert found.strangers[0][0].feature == int(made.candidates[0, 0])
+    assert found.strangers[0][0].feature == int(made.candidates.index[0, 0])

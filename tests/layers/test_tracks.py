@@ -153,7 +153,7 @@ def test_in_many_dimensions_a_target_goes_to_the_nearer_of_two_sources(tmp_path)
     a, b = run.names
     run.add_pair(a, b, match(saes[0], saes[1], "cosine", candidates=1))
     layers = Layers.of(run)
-    assert (layers.pairs[a, b].candidate_p == LEAST).all()
+    assert (layers.pairs[a, b].candidates.p_value == LEAST).all()
     nearer = np.flatnonzero(order.numpy() < targets)
     links = gaps(layers)
     assert np.flatnonzero(links.next >= 0).tolist() == nearer.tolist()
@@ -162,13 +162,13 @@ def test_in_many_dimensions_a_target_goes_to_the_nearer_of_two_sources(tmp_path)
 
 def test_at_the_floor_scores_decide_and_never_outweigh_a_link():
     made = three({0: [(0, LEAST), (1, LEAST)], 1: [(0, LEAST)], 2: [(1, 1e-9), (2, 1e-9)]}, {})
-    scores = made.pairs["a", "b"].candidate_scores
+    scores = made.pairs["a", "b"].candidates.score
     # a0 prefers b0 by more than a1 does, but a1 has nothing else
     scores[0], scores[1, 0] = (9.0, 1.0), 2.0
     assert paths(gaps(made)) >= {("a0", "b1"), ("a1", "b0"), ("a2", "b2")}
     # one of two sources, listed last, is the better one
     made = three({0: (0, LEAST), 1: (0, LEAST)}, {})
-    made.pairs["a", "b"].candidate_scores[:2, 0] = 1.0, 2.0
+    made.pairs["a", "b"].candidates.score[:2, 0] = 1.0, 2.0
     assert paths(gaps(made)) >= {("a1", "b0"), ("a0",)}
 
 
@@ -214,8 +214,8 @@ def test_without_p_values_each_feature_flows_to_its_best(tmp_path):
     a, b = run.names
     run.add_pair(a, b, found)
     links = flow(Layers.of(run))
-    assert (links.next[:96] - 96).tolist() == found.candidates[:, 0].tolist()
-    assert found.candidates[:, 0].tolist() != found.target.tolist()
+    assert (links.next[:96] - 96).tolist() == found.candidates.index[:, 0].tolist()
+    assert found.candidates.index[:, 0].tolist() != found.target.tolist()
 
 
 def test_best_paths_against_enumeration():

@@ -214,7 +214,7 @@ def test_features_that_never_fire_are_left_out_of_pearson_alone():
     silent = sparse_activations(values)
     found = match(a, b, "pearson", activations=(silent, other))
     assert found.target[7] == -1
-    assert found.excluded_a[SILENT].nonzero().flatten().tolist() == [7]
+    assert found.excluded[0][SILENT].nonzero().flatten().tolist() == [7]
     together = match(a, b, "fused", activations=(silent, other))
     assert together.target[7] >= 0
 

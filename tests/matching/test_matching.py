@@ -66,8 +66,8 @@ def test_feature_flow_takes_the_best_cosine_and_keeps_top_k():
     found = match(a, b, "feature-flow", top_k=7)
     cosine = torch.cosine_similarity(a.W_dec[:, None], b.W_dec[None], dim=2)
     assert torch.equal(found.target, cosine.argmax(1))
-    assert torch.equal(found.candidates, cosine.topk(7).indices)
-    assert (found.rank_in_row == 1).all()
+    assert torch.equal(found.candidates.index, cosine.topk(7).indices)
+    assert (found.pairs.rank_in_row == 1).all()
 
 
 def test_how_many_candidates_are_kept():
@@ -129,9 +129,11 @@ def test_measures_are_those_of_the_pairs():
     }
     for name, value in expected.items():
         torch.testing.assert_close(found.measures[name][i], value, msg=name)
-    assert found.identity is not None
+    assert found.measures.identity is not None
     expected_identity = torch.cosine_similarity(a.W_dec, b.W_dec, dim=1).median()
-    assert found.identity["decoder_cosine"] == pytest.approx(float(expected_identity), abs=1e-6)
+    assert found.measures.identity["decoder_cosine"] == pytest.approx(
+        float(expected_identity), abs=1e-6
+    )
 
 
 def test_ranks_count_the_better_ones():
@@ -139,9 +141,9 @@ def test_ranks_count_the_better_ones():
     found = match(a, b, "cosine")
     cosine = torch.cosine_similarity(a.W_dec[:, None].double(), b.W_dec[None].double(), dim=2)
     own = cosine.gather(1, found.target[:, None])
-    assert torch.equal(found.rank_in_row, 1 + (cosine > own + 1e-12).sum(1))
+    assert torch.equal(found.pairs.rank_in_row, 1 + (cosine > own + 1e-12).sum(1))
     columns = cosine[:, found.target]
-    assert torch.equal(found.rank_in_column, 1 + (columns > own.squeeze(1) + 1e-12).sum(0))
+    assert torch.equal(found.pairs.rank_in_column, 1 + (columns > own.squeeze(1) + 1e-12).sum(0))
     assert not found.mutual.all()
 
 
@@ -151,13 +153,13 @@ def test_transport_carries_activations_with_their_units(inputs):
     b = rescale(permuted(a, order), torch.rand(96) * 5 + 0.1)
     found = match(a, b)
     torch.testing.assert_close(
-        found.transport(a.encode(inputs)), b.encode(inputs), rtol=1e-4, atol=1e-4
+        found.map().apply(a.encode(inputs)), b.encode(inputs), rtol=1e-4, atol=1e-4
     )
-    plain = found.transport(a.encode(inputs), rescale=False)
+    plain = found.map(by="none").apply(a.encode(inputs))
     torch.testing.assert_close(plain[:, order], a.encode(inputs))
     unfolded = match(a, b, "cosine")
     torch.testing.assert_close(
-        unfolded.transport(a.encode(inputs)), b.encode(inputs), rtol=1e-4, atol=1e-4
+        unfolded.map().apply(a.encode(inputs)), b.encode(inputs), rtol=1e-4, atol=1e-4
     )
 
 
@@ -169,9 +171,10 @@ def test_transport_adds_up_where_features_share_a_target():
         make_sae(activation="relu", d_sae=2, d_in=4), W_dec=torch.eye(4)[[3, 0]]
     )
     found = match(a, b, "feature-flow", null="none")
-    assert found.transport(torch.tensor([1.0, 2.0, 4.0]), rescale=False).tolist() == [4.0, 3.0]
+    assert found.map(by="none").apply(torch.tensor([1.0, 2.0, 4.0])).tolist() == [4.0, 3.0]
 
 
+@pytest.mark.wrong_arrays
 @pytest.mark.parametrize(
     ("f", "message"),
     [
@@ -182,7 +185,7 @@ def test_transport_adds_up_where_features_share_a_target():
 )
 def test_transport_refuses_what_is_not_activations_of_a(f, message):
     with pytest.raises(MatchError, match=message):
-        match(make_sae(), make_sae(seed=2)).transport(f)
+        match(make_sae(), make_sae(seed=2)).map().apply(f)
 
 
 def test_names_are_not_saes():
@@ -201,7 +204,7 @@ def test_unequal_widths_leave_features_without_a_partner():
     assert there.n_matched == 50
     order = shuffle(96)
     assert all(int(there.target[i]) == int(order[i]) for i in range(96) if order[i] < 50)
-    assert there.identity is None
+    assert there.measures.identity is None
     back = there.inverse()
     assert torch.equal(there.target[back.target], torch.arange(50))
 
@@ -217,7 +220,7 @@ def test_excluded_features_take_no_part():
     left_out = {7, 8}
     assert set((found.target < 0).nonzero().flatten().tolist()) >= left_out
     assert int(order[20]) not in found.target.tolist()
-    frame = found.to_frame()
+    frame = found.to_polars()
     assert frame.filter(pl.col("excluded") == "zero decoder")["feature"].to_list() == [7, 8]
     assert any("2 zero decoder" in note for note in found.notes)
     assert any("1 threshold <= 0" in note for note in found.notes)
@@ -241,21 +244,21 @@ def test_inverse_and_composition():
     assert ab.compose(bc).gap is None
     with pytest.raises(MatchError, match=r"ends at .* the other starts at"):
         bc.compose(bc)
-    with pytest.raises(MatchError, match="many-to-one matching has no inverse"):
+    with pytest.raises(MatchError, match="many-to-one map has no inverse"):
         match(a, make_sae(seed=9, d_sae=20), "feature-flow", null="none").inverse()
 
 
 def test_frames_hold_the_matching():
     a, b = make_sae(seed=1), make_sae(seed=2)
     found = match(a, b, candidates=3)
-    frame = found.to_frame()
+    frame = found.to_polars()
     assert frame["target"].to_list() == found.target.tolist()
     assert frame["score"].to_list() == found.score.tolist()
     assert set(found.measures) < set(frame.columns)
-    candidates = found.candidates_frame()
+    candidates = found.candidates.to_polars("target")
     assert candidates.height == 3 * 96
     best = candidates.filter(pl.col("rank") == 1)
-    assert best["target"].to_list() == found.candidates[:, 0].tolist()
+    assert best["target"].to_list() == found.candidates.index[:, 0].tolist()
     assert candidates.filter(pl.col("feature") == 4)["score"].is_sorted(descending=True)
 
 
@@ -351,18 +354,18 @@ def test_sources_are_the_best_features_of_a_for_each_of_b():
     cosine = torch.cosine_similarity(a.W_dec[:, None].double(), b.W_dec[None].double(), dim=2)
     best = cosine.T.topk(4)
     used = torch.arange(70) != 7
-    assert torch.equal(found.sources[used], best.indices[used])
-    torch.testing.assert_close(found.source_scores[used], best.values[used])
-    assert found.sources[7].tolist() == [-1] * 4
-    assert found.source_p_values[7].isnan().all()
+    assert torch.equal(found.sources.index[used], best.indices[used])
+    torch.testing.assert_close(found.sources.score[used], best.values[used])
+    assert found.sources.index[7].tolist() == [-1] * 4
+    assert found.sources.p_value[7].isnan().all()
     # the same as asking the other way round, but for the draws of the null
     back = match(b, a, "cosine", candidates=4)
-    assert torch.equal(back.candidates[used], found.sources[used])
+    assert torch.equal(back.candidates.index[used], found.sources.index[used])
     torch.testing.assert_close(
-        back.candidate_p_values[used].log10(), found.source_p_values[used].log10(),
+        back.candidates.p_value[used].log10(), found.sources.p_value[used].log10(),
         rtol=0.2, atol=0.3,
     )  # fmt: skip
-    frame = found.sources_frame()
+    frame = found.sources.to_polars("source")
     assert frame.columns == ["feature", "rank", "source", "score", "p_value", "decoder_cosine"]
     assert frame.height == 4 * 69
     assert frame["decoder_cosine"].to_list() == pytest.approx(frame["score"].to_list(), abs=1e-6)
@@ -376,22 +379,23 @@ def test_without_a_null_there_are_no_p_values():
     assert found.matched.all()
     figures = found.summary()
     assert (figures["null"], figures["fdr"], figures["p_cut"]) == ("none", None, None)
-    assert found.to_frame()["p_value"].null_count() == 96
-    assert found.null_frame().height == 0
+    assert found.to_polars()["p_value"].null_count() == 96
+    assert found.null_histogram().height == 0
 
 
-def test_p_values_decide_what_is_matched():
-    a, b, _ = half_gone(noise=0.8)
-    found = match(a, b)
+@pytest.mark.parametrize(("test", "noise"), [("score", 0.8), ("direction", 1.4)])
+def test_p_values_decide_what_is_matched(test, noise):
+    a, b, _ = half_gone(noise=noise)
+    found = match(a, b, test=test)
     assert found.p_cut is not None
     assert torch.equal(found.matched, found.p_value <= found.p_cut)
     assert found.p_cut <= 0.01 * found.n_matched / 96
-    stricter = match(a, b, fdr=1e-4)
+    stricter = match(a, b, fdr=1e-4, test=test)
     assert 0 < stricter.n_matched < found.n_matched
     assert torch.equal(stricter.p_value, found.p_value)
-    own = found.candidates == found.target[:, None]
+    own = found.candidates.index == found.target[:, None]
     torch.testing.assert_close(
-        found.candidate_p_values[own], found.p_value[own.any(1)], rtol=1e-9, atol=0
+        found.candidates.p_value[own], found.p_value[own.any(1)], rtol=1e-9, atol=0
     )
 
 
@@ -411,7 +415,7 @@ def test_the_inverse_has_the_same_pairs_and_matches():
 def test_the_histogram_counts_every_score():
     a, b, _ = half_gone()
     found = match(a, b, "cosine")
-    frame = found.null_frame()
+    frame = found.null_histogram()
     assert frame["observed"].sum() == 96
     assert frame["null"].sum() == pytest.approx(96)
     assert (frame["low"][1:] == frame["high"][:-1]).all()

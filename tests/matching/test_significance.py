@@ -151,8 +151,8 @@ def test_without_features_there_is_no_chance():
     dead.W_dec.zero_()
     dead = permuted(dead, torch.arange(96))
     found = match(make_sae(), dead)
-    assert found.excluded_b["zero decoder"].all()
+    assert found.excluded[1]["zero decoder"].all()
     assert found.p_value.isnan().all()
     assert found.n_matched == 0
     assert found.p_cut is None
-    assert found.null_frame().height == 0
+    assert found.null_histogram().height == 0

@@ -171,7 +171,7 @@ def test_what_is_missing_is_left_out_and_said(tmp_path, saes):
     assert set(found) == {"quality"}
     assert "--null none" in missing["p_values"]
     assert "`saematch flow` makes it" in missing["lifespans"]
-    with pytest.raises(RunError, match="no figure 'score'; there are p_values, quality"):
+    with pytest.raises(RunError, match="no figure is called 'score'; there are p_values, quality"):
         figures(run, ["score"])
 
 

@@ -53,10 +53,10 @@ def test_tables_and_summaries_come_back_as_they_went_in(run, saes, matchings):
     again = Run.open(run.path)
     assert again.pairs == [(a, b), (b, c)]  # in the order of the SAEs, not of the work
     for pair, matching in zip(again.pairs, matchings, strict=True):
-        assert_frame_equal(again.pair(*pair), matching.to_frame())
-        assert_frame_equal(again.candidates(*pair), matching.candidates_frame())
-        assert_frame_equal(again.sources(*pair), matching.sources_frame())
-        assert_frame_equal(again.null(*pair), matching.null_frame())
+        assert_frame_equal(again.pair(*pair), matching.to_polars())
+        assert_frame_equal(again.candidates(*pair), matching.candidates.to_polars("target"))
+        assert_frame_equal(again.sources(*pair), matching.sources.to_polars("source"))
+        assert_frame_equal(again.null(*pair), matching.null_histogram())
         assert again.summaries[pair] == pytest.approx(matching.summary())
         # without saematch, by the place that run.json gives
         entry = next(
@@ -288,7 +288,7 @@ def test_after_a_kill_only_what_is_missing_is_made_again(tmp_path, saes, matchin
     after = snapshot(path / "pairs")
     assert set(after) - set(before) == {str(path / "pairs" / f"{b}--{c}.parquet")}
     assert {p: after[p] for p in before} == before
-    assert_frame_equal(run.pair(b, c), matchings[1].to_frame())
+    assert_frame_equal(run.pair(b, c), matchings[1].to_polars())
 
 
 def test_the_checksum_is_of_the_weights_alone():
@@ -626,6 +626,7 @@ def test_every_table_that_commands_write_is_declared():
         assert not name or f"`{name}`" in page or f"{place}.parquet" in page or folder == "flow"
 
 
+@pytest.mark.slow
 def test_killed_anywhere_while_one_run_discards_another_no_old_table_counts(
     tmp_path, saes, monkeypatch
 ):

@@ -57,6 +57,7 @@ def test_a_feature_without_a_rank_is_excluded():
     assert sae.exclusions["not finite"].nonzero().flatten().tolist() == [5]
 
 
+@pytest.mark.wrong_arrays
 @pytest.mark.parametrize("dtype", [torch.int8, torch.int64, torch.bool, torch.complex64])
 @pytest.mark.parametrize("name", ["W_enc", "W_dec", "b_enc", "threshold"])
 def test_weights_are_floating_numbers(name, dtype):
@@ -65,6 +66,7 @@ def test_weights_are_floating_numbers(name, dtype):
         dataclasses.replace(sae, **{name: getattr(sae, name).abs().to(dtype)})
 
 
+@pytest.mark.wrong_arrays
 @pytest.mark.parametrize(("d_in", "d_sae"), [(4, 0), (0, 4), (0, 0)])
 def test_there_is_something_in_it(d_in, d_sae):
     with pytest.raises(SaematchError, match=r"W_enc has shape .*one feature and one dimension"):

@@ -7,7 +7,8 @@ from saematch.cli import app
 from saematch.explorer import explore
 from saematch.explorer.export import export
 from saematch.runs.run import Run
-from support.browsing import CHROMIUM, PATIENCE, hosted, watched
+from support.browsing import PATIENCE, hosted, watched
+from support.chromium import chromium
 
 TEXTS = ("--text", "saematch:prose", "--text", "saematch:code")
 STREAM = [f"saematch:resid_post_{layer}" for layer in range(2, 6)]
@@ -53,7 +54,7 @@ def browser():
     sync_api = pytest.importorskip("playwright.sync_api")
     with sync_api.sync_playwright() as playwright:
         sync_api.expect.set_options(timeout=1000 * PATIENCE)
-        made = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        made = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         yield made
         made.close()
 

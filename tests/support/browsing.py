@@ -2,9 +2,7 @@
 
 import http.server
 import json
-import os
 import re
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -12,24 +10,11 @@ from functools import partial
 from pathlib import Path
 
 import polars as pl
-import pytest
 
 from saematch.runs.run import Run
 
-CHROMIUM = next(
-    (
-        found
-        for name in ("chromium", "chromium-browser", "google-chrome")
-        if (found := shutil.which(name))
-    ),
-    None,
-)
-MISSING = "no Chromium on this machine (Debian: apt-get install chromium)"
-if CHROMIUM is None and os.environ.get("CI"):
-    raise RuntimeError(MISSING)
 PATIENCE = 20  # seconds: machines may be busy
 NONE, MINUS = "\u2013", "\u2212"  # as the page writes them
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
 
 
 def figure(value: float | None) -> str:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from saematch.layers import Layers, Pair
+from saematch.numerics.ranked import Ranked
 from saematch.sae.sae import Site
 
 
@@ -19,19 +20,11 @@ def pair(n: int, m: int, found: dict, fdr: float = 0.01) -> Pair:
             back.setdefault(j, []).append((i, p))
     back = {j: sorted(of, key=lambda item: item[1]) for j, of in back.items()}
     candidates, sources = _wide(n, links), _wide(m, back)
-    target = candidates[0][:, 0].copy()
-    p_value, score = candidates[2][:, 0].copy(), candidates[1][:, 0].copy()
-    matched, cosine = p_value <= fdr, score / 10
-    return Pair(
-        target,
-        matched,
-        score,
-        cosine,
-        p_value,
-        *candidates,
-        *sources,
-        source_cosine=sources[1] / 10,
-    )
+    # as in a run: cosines are kept of sources alone
+    candidates.more["decoder_cosine"][:] = np.nan
+    first = candidates.best()
+    target, score, p_value = first.index.copy(), first.score.copy(), first.p_value.copy()
+    return Pair(target, p_value <= fdr, score, score / 10, p_value, candidates, sources)
 
 
 def layers(sizes: dict[str, int], pairs: dict[tuple[str, str], Pair], sites=None) -> Layers:
@@ -41,10 +34,10 @@ def layers(sizes: dict[str, int], pairs: dict[tuple[str, str], Pair], sites=None
     return Layers(tuple(sizes), {**known, **(sites or {})}, sizes, excluded, pairs)
 
 
-def _wide(n: int, links: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _wide(n: int, links: dict) -> Ranked[np.ndarray]:
     k = max([1, *map(len, links.values())])
     index, score, p_value = np.full((n, k), -1), np.full((n, k), np.nan), np.full((n, k), np.nan)
     for i, to in links.items():
         for rank, (j, p) in enumerate(to):
             index[i, rank], score[i, rank], p_value[i, rank] = j, -np.log10(p), p
-    return index, score, p_value
+    return Ranked(index, score, {"p_value": p_value, "decoder_cosine": score / 10})

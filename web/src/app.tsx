@@ -1,5 +1,5 @@
 import { useCallback, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { openExplorer, type Explorer } from "./data/explorer";
+import { type Explorer, openExplorer } from "./data/explorer";
 import { overHttp } from "./data/files";
 import { Reader } from "./data/parquet";
 import { Run } from "./data/run";
@@ -7,7 +7,7 @@ import { Data } from "./data/tables";
 import { Failure, Loading } from "./parts/notices";
 import { useLoaded } from "./parts/use";
 import { Search } from "./search";
-import { changed, readHash, writeHash, type Change, type State, type ViewName } from "./state";
+import { type Change, changed, readHash, type State, type ViewName, writeHash } from "./state";
 import { useTheme } from "./theme";
 import { Evaluation } from "./views/evaluation";
 import { Find } from "./views/find";

@@ -1,5 +1,12 @@
 import { expect, it } from "vitest";
-import { apart, estimatesOf, medians, nameOf, usualCarry, type Value } from "../src/data/evaluation";
+import {
+  apart,
+  estimatesOf,
+  medians,
+  nameOf,
+  usualCarry,
+  type Value,
+} from "../src/data/evaluation";
 
 const value = (of: Partial<Value>): Value => ({
   a: "a",

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { parseFeature, Run, RunError } from "../src/data/run";
 import { START } from "../src/state";
-import { answer, closenessOf, orderBy, queryOf, type Query } from "../src/views/find/query";
-import { figuresOf } from "../src/views/overview/figures";
+import { answer, closenessOf, orderBy, type Query, queryOf } from "../src/views/find/query";
 import { layoutOf } from "../src/views/life/layout";
+import { figuresOf } from "../src/views/overview/figures";
 import { expected, openFixture } from "./run";
 
 const { run, data, explorer } = await openFixture();
@@ -23,7 +23,9 @@ describe("features by number", () => {
     const { life: row } = expected;
     expect(life.label).toBe(row.label);
     expect(life.length).toBe(row.length);
-    expect(life.out.map((edge) => edge.other)).toEqual(row.out.map((e: { other: number }) => e.other));
+    expect(life.out.map((edge) => edge.other)).toEqual(
+      row.out.map((e: { other: number }) => e.other),
+    );
     expect(life.out.map((edge) => edge.kind)).toEqual(
       row.out.map((e: { kind: number }) => explorer.index.kinds[e.kind]),
     );
@@ -123,7 +125,14 @@ describe("finding", () => {
 
   it("understands what names a feature", () => {
     const one = [{ site: "resid_post_3", feature: 10 }];
-    for (const text of ["3_10", "3 10", "resid_post_3/10", "resid_post_3 10", "layer 3 10", "L3/10"]) {
+    for (const text of [
+      "3_10",
+      "3 10",
+      "resid_post_3/10",
+      "resid_post_3 10",
+      "layer 3 10",
+      "L3/10",
+    ]) {
       expect(parseFeature(run, text)).toEqual(one);
     }
     expect(parseFeature(run, "3_40")).toEqual([]);

@@ -15,7 +15,8 @@ interface Asked {
 type Kind = (asked: Asked, size: number) => number | null;
 const HOSTS: Record<string, Kind> = {
   "takes every range": () => 206,
-  "refuses suffixes longer than the file": ({ suffix }, size) => (suffix && suffix > size ? 416 : 206),
+  "refuses suffixes longer than the file": ({ suffix }, size) =>
+    suffix && suffix > size ? 416 : 206,
   "refuses every suffix": ({ suffix }) => (suffix ? 400 : 206),
   "knows no suffix": ({ suffix }) => (suffix ? 501 : 206),
   "refuses every range": () => 416,
@@ -36,7 +37,9 @@ function host(kind: Kind, body: Uint8Array<ArrayBuffer>, change = (headers: Head
     const status = kind({ first, last, suffix }, body.length);
     if (status === null) return new Response(body);
     if (status !== 206) return new Response("no", { status });
-    const headers = change(new Headers({ "Content-Range": `bytes ${first}-${last}/${body.length}` }));
+    const headers = change(
+      new Headers({ "Content-Range": `bytes ${first}-${last}/${body.length}` }),
+    );
     return new Response(body.slice(first, last + 1), { status, headers });
   };
   return { fetch: answer as typeof fetch, asked };
@@ -94,8 +97,20 @@ it.each([
 });
 
 it.each([
-  ["does not say which part it gives", (headers: Headers) => (headers.delete("Content-Range"), headers)],
-  ["packs parts", (headers: Headers) => (headers.set("Content-Encoding", "gzip"), headers)],
+  [
+    "does not say which part it gives",
+    (headers: Headers) => {
+      headers.delete("Content-Range");
+      return headers;
+    },
+  ],
+  [
+    "packs parts",
+    (headers: Headers) => {
+      headers.set("Content-Encoding", "gzip");
+      return headers;
+    },
+  ],
 ])("is asked for the whole file where it %s", async (_, change) => {
   const on = host(HOSTS["takes every range"], FILE, change);
   const file = await overHttp("", on.fetch)("a");

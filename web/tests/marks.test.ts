@@ -1,6 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { Explorer, type Index } from "../src/data/explorer";
-import { grouped, loaded, named, NO_MARKS, pinned, readMarks, saved, writeMarks } from "../src/data/marks";
+import {
+  grouped,
+  loaded,
+  NO_MARKS,
+  named,
+  pinned,
+  readMarks,
+  saved,
+  writeMarks,
+} from "../src/data/marks";
 import type { Reader } from "../src/data/parquet";
 import type { Run } from "../src/data/run";
 
@@ -10,7 +19,15 @@ const sites = [
 ];
 const explorer = new Explorer({ sites, nodes: 15 } as unknown as Index, null as unknown as Reader);
 const runOf = (checksum: string) =>
-  ({ model: "m", manifest: { saes: [{ name: "a", checksum }, { name: "b", checksum: "2" }] } }) as unknown as Run;
+  ({
+    model: "m",
+    manifest: {
+      saes: [
+        { name: "a", checksum },
+        { name: "b", checksum: "2" },
+      ],
+    },
+  }) as unknown as Run;
 
 const marks = {
   pins: [3, 12],
@@ -26,7 +43,7 @@ describe("marks", () => {
   });
 
   it("of a broken URL are left out", () => {
-    const more = { pins: "3_x_99_-1_3", names: "[[99,\"n\"],[1,2],7]", groups: "{" };
+    const more = { pins: "3_x_99_-1_3", names: '[[99,"n"],[1,2],7]', groups: "{" };
     expect(readMarks(more, 15)).toEqual({ ...NO_MARKS, pins: [3] });
   });
 

@@ -4,11 +4,11 @@ import {
   composed,
   differing,
   listed,
+  type Matches,
   readBrush,
   sorted,
   surprises,
   writeBrush,
-  type Matches,
 } from "../src/data/matches";
 import { hexbins } from "../src/draw/hexbins";
 
@@ -20,6 +20,7 @@ const MATCHES: Matches = {
   target: f(5, 4, 3, 2, 1, -1),
   matched: [true, true, true, true, false, false],
   score: f(0.9, 0.7, 0.8, 0.5, 0.4, NaN),
+  statistic: f(0.9, 0.7, 0.8, 0.5, 0.4, NaN),
   p: f(1e-9, 1e-4, 1e-6, 1e-3, 0.02, NaN),
   cosine: f(0.9, 0.7, 0.8, 0.5, 0.4, NaN),
   rankInRow: f(1, 1, 2, 1, 1, NaN),
@@ -79,13 +80,20 @@ describe("the brush", () => {
 
   it("lists what is within", () => {
     const brush = { x: [0.4, 0.8], y: [0.3, 0.6] } as const;
-    expect(brushed(MATCHES, MATCHES.cosine, MATCHES.pearson as Float64Array, brush)).toEqual([2, 1, 4]);
+    expect(brushed(MATCHES, MATCHES.cosine, MATCHES.pearson as Float64Array, brush)).toEqual([
+      2, 1, 4,
+    ]);
   });
 });
 
 it("hexagons count every point once, and each point in the nearest", () => {
   const [x, y] = [f(0, 1, 40, 41, NaN), f(0, 1, 30, 30, 2)];
-  const bins = hexbins(5, (i) => x[i], (i) => y[i], 5);
+  const bins = hexbins(
+    5,
+    (i) => x[i],
+    (i) => y[i],
+    5,
+  );
   expect(bins.map((bin) => bin.count)).toEqual([2, 2]);
   for (const bin of bins) {
     const away = Math.min(...[0, 2].map((i) => Math.hypot(bin.x - x[i], bin.y - y[i])));

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Edge, Life } from "../src/data/explorer";
-import { among, around, passes, type Look, type Reach } from "../src/data/neighbourhood";
+import { among, around, type Look, passes, type Reach } from "../src/data/neighbourhood";
 import { layered } from "../src/views/graph/layout";
 
 const ALL: Reach = { back: 9, ahead: 9, maxP: null, minScore: null, accepted: false };
@@ -50,12 +50,20 @@ describe("the neighbourhood of a feature", () => {
   it("goes ahead and back without turning round", async () => {
     const found = await around(10, WAY.look, ALL);
     expect(numbers(found)).toEqual([0, 1, 10, 20, 21, 30]);
-    expect(ends(found)).toEqual([[0, 10], [1, 10], [10, 20], [10, 21], [20, 30]]);
+    expect(ends(found)).toEqual([
+      [0, 10],
+      [1, 10],
+      [10, 20],
+      [10, 21],
+      [20, 30],
+    ]);
     expect(found.left).toBe(0);
   });
 
   it("keeps to its steps", async () => {
-    expect(numbers(await around(10, WAY.look, { ...ALL, ahead: 1, back: 0 }))).toEqual([10, 20, 21]);
+    expect(numbers(await around(10, WAY.look, { ...ALL, ahead: 1, back: 0 }))).toEqual([
+      10, 20, 21,
+    ]);
     expect(numbers(await around(30, WAY.look, { ...ALL, back: 2 }))).toEqual([10, 20, 30]);
     expect(numbers(await around(10, WAY.look, { ...ALL, ahead: 0, back: 0 }))).toEqual([10]);
   });
@@ -64,7 +72,9 @@ describe("the neighbourhood of a feature", () => {
     expect(numbers(await around(10, WAY.look, { ...ALL, maxP: 1e-3 }))).toEqual([0, 1, 10, 20, 30]);
     expect(numbers(await around(10, WAY.look, { ...ALL, maxP: 1e-5 }))).toEqual([0, 10, 20]);
     expect(numbers(await around(10, WAY.look, { ...ALL, minScore: 4.5 }))).toEqual([0, 10, 20]);
-    expect(numbers(await around(10, WAY.look, { ...ALL, accepted: true }))).toEqual([0, 10, 20, 30]);
+    expect(numbers(await around(10, WAY.look, { ...ALL, accepted: true }))).toEqual([
+      0, 10, 20, 30,
+    ]);
   });
 
   it("looks at the best alone where there are too many, and says how many it left", async () => {
@@ -80,17 +90,30 @@ describe("the neighbourhood of a feature", () => {
   it("has what is pinned, joined to the rest", async () => {
     const found = await around(10, WAY.look, { ...ALL, back: 0, ahead: 0 }, [1, 11]);
     expect(numbers(found)).toEqual([1, 10, 11]);
-    expect(ends(found)).toEqual([[1, 10], [1, 11]]);
+    expect(ends(found)).toEqual([
+      [1, 10],
+      [1, 11],
+    ]);
   });
 
   it("of a community has the edges within", async () => {
     const found = await among([0, 10, 20, 11], WAY.look, ALL);
-    expect(ends(found)).toEqual([[0, 10], [10, 20]]);
+    expect(ends(found)).toEqual([
+      [0, 10],
+      [10, 20],
+    ]);
   });
 });
 
 it("takes the better of an edge's two p-values, and none for none", () => {
-  const edge = { kind: "source", rank: NaN, sourceRank: 1, score: 1, cosine: 1, pearson: 0 } as const;
+  const edge = {
+    kind: "source",
+    rank: NaN,
+    sourceRank: 1,
+    score: 1,
+    cosine: 1,
+    pearson: 0,
+  } as const;
   const reach = { ...ALL, maxP: 0.01 };
   expect(passes({ ...edge, p: 0.5, sourceP: 0.001 }, reach)).toBe(true);
   expect(passes({ ...edge, p: NaN, sourceP: NaN }, reach)).toBe(false);
@@ -112,7 +135,12 @@ describe("layers of a drawing", () => {
   });
 
   it("keep groups apart", () => {
-    const { lanes, placed, rows } = layered(nodes, [], ["s0", "s1"], [{ name: "g", nodes: [1, 11] }]);
+    const { lanes, placed, rows } = layered(
+      nodes,
+      [],
+      ["s0", "s1"],
+      [{ name: "g", nodes: [1, 11] }],
+    );
     expect(lanes.map((lane) => lane.name)).toEqual(["g", null]);
     expect(placed.get(1)?.row).toBe(0);
     expect(placed.get(0)?.row).toBe(2);

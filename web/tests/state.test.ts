@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { changed, readHash, START, writeHash, type State } from "../src/state";
+import { changed, readHash, START, type State, writeHash } from "../src/state";
 
 describe("the state", () => {
   const states: State[] = [

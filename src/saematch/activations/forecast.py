@@ -7,16 +7,12 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.filesize import decimal
 
 from saematch.errors import RunError
 from saematch.sae.contexts import features_of
 from saematch.sae.sae import SAE
-
-if TYPE_CHECKING:
-    from saematch.activations.store import ActivationStore
 
 ASSUMED_L0 = 100.0  # where nothing tells it
 PER_ACTIVATION = 6.0  # bytes: 5.0 were measured at 1,536 features; wider SAEs need more digits
@@ -50,22 +46,6 @@ def forecast(saes: Mapping[str, SAE], tokens: int) -> Forecast:
         l0, grounds[name] = _l0(sae)
         sizes[name] = int(PER_ACTIVATION * l0 * tokens)
     return Forecast(tokens, sizes, grounds)
-
-
-def forecast_of(store: ActivationStore, tokens: int) -> Forecast:
-    """What a store will take in the end, from the shards that it has.
-
-    Raises:
-        RunError: it has none.
-    """
-    if store.n_tokens == 0:
-        raise RunError(f"{store.path} holds no shard yet to measure")
-    sizes: dict[str, int] = {}
-    for part in store.cache["shards"][0]["bytes"]:
-        there = sum(shard["bytes"][part] for shard in store.cache["shards"])
-        sizes[part] = int(there * tokens / store.n_tokens)
-    measured = f"measured on {store.n_tokens:,} tokens"
-    return Forecast(tokens, sizes, dict.fromkeys(store.names, measured))
 
 
 def check_room(path: str | Path, needed: int) -> None:

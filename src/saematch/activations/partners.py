@@ -15,30 +15,18 @@ from saematch.activations.sharded import Stream, activity_levels, together
 from saematch.activations.statistics import STATISTICS, code_of, rank_pairs
 from saematch.activations.table import FeatureActivations
 from saematch.errors import SaematchError
+from saematch.numerics.ranked import Ranked
 
 MEMORY = 1_000_000_000  # bytes
 Side = Literal["targets", "sources"]
 
 
 @dataclass(frozen=True, eq=False)
-class Ranked:
-    """The best of one side by one statistic, the best first; -1 where there are no more."""
-
-    index: ndarray  # int64 (features, k)
-    value: ndarray  # float64 (features, k)
-    together: ndarray  # int64 (features, k): tokens on which both are active
-
-    @classmethod
-    def none(cls, features: int, k: int) -> Ranked:
-        shape = features, k
-        return cls(np.full(shape, -1), np.zeros(shape), np.zeros(shape, np.int64))
-
-
-@dataclass(frozen=True, eq=False)
 class Partners:
     """The best targets of A's features and the best sources of B's, by every statistic."""
 
-    ranked: dict[str, tuple[Ranked, Ranked]]  # by statistic: targets, sources
+    # by statistic, targets and sources; `more` has `together`, the tokens on which both are active
+    ranked: dict[str, tuple[Ranked[ndarray], Ranked[ndarray]]]
     a: Margins
     b: Margins
     tokens: int
@@ -54,7 +42,7 @@ class Partners:
         """
         place = 0 if side == "targets" else 1
         active = (self.a, self.b)[place].active
-        return np.where(active > 0, self.ranked[statistic][place].value[:, 0], np.nan)
+        return np.where(active > 0, self.ranked[statistic][place].score[:, 0], np.nan)
 
     def targets_frame(self) -> pl.DataFrame:
         """One row per statistic, feature of A and rank.
@@ -71,17 +59,7 @@ class Partners:
     def _frame(self, place: int, name: str) -> pl.DataFrame:
         frames = []
         for statistic, sides in self.ranked.items():
-            side = sides[place]
-            n, k = side.index.shape
-            frame = pl.DataFrame(
-                {
-                    "feature": np.repeat(np.arange(n), k),
-                    "rank": np.tile(np.arange(1, k + 1), n),
-                    name: side.index.ravel(),
-                    "value": side.value.ravel(),
-                    "together": side.together.ravel(),
-                }
-            ).filter(pl.col(name) >= 0)
+            frame = sides[place].to_polars(name, score="value")
             frames.append(frame.select(pl.lit(statistic).alias("statistic"), pl.all()))
         return pl.concat(frames)
 
@@ -158,7 +136,7 @@ def ranked_partners(
     if k < 1 or not statistics:
         raise SaematchError(f"k is {k}, statistics {list(statistics)}; at least one of each")
     codes = {name: code_of(name) for name in statistics}
-    ranked = {name: (Ranked.none(a.d_sae, k), Ranked.none(b.d_sae, k)) for name in codes}
+    ranked = {name: (_none(a.d_sae, k), _none(b.d_sae, k)) for name in codes}
     own, other, tokens = [], Margins.none(b.d_sae), 0
     for sums in block_sums(a, b, activity=activity, memory=memory):
         x, y = sums.a, sums.b
@@ -167,8 +145,8 @@ def ranked_partners(
             rank_pairs(
                 *(code, float(sums.tokens), sums.product, sums.together),
                 *(x.active, x.total, x.square, y.active, y.total, y.square, z, lift),
-                *(sums.rows.start, rows.index, rows.value, rows.together),
-                *(columns.index, columns.value, columns.together),
+                *(sums.rows.start, rows.index, rows.score, rows.more["together"]),
+                *(columns.index, columns.score, columns.more["together"]),
             )
         own.append(x)
         other, tokens = y, sums.tokens
@@ -177,3 +155,9 @@ def ranked_partners(
         del sums
     joined = (np.concatenate([getattr(x, f) for x in own]) for f in ("active", "total", "square"))
     return Partners(ranked, Margins(*joined), other, tokens)
+
+
+def _none(features: int, k: int) -> Ranked[ndarray]:
+    """Lists to be filled: no partner, a statistic of 0, no token together."""
+    shape = features, k
+    return Ranked(np.full(shape, -1), np.zeros(shape), {"together": np.zeros(shape, np.int64)})

@@ -20,9 +20,7 @@ from math import log, sqrt
 from typing import Literal, get_args
 
 import numpy as np
-from numpy import ndarray
 
-from saematch.activations.pair_sums import PairSums
 from saematch.errors import SaematchError
 from saematch.numerics.compiled import compiled
 
@@ -47,20 +45,6 @@ def code_of(statistic: str) -> int:
     if statistic not in known:
         raise SaematchError(f"no statistic {statistic!r}; there are {', '.join(STATISTICS)}")
     return known.index(statistic)
-
-
-def statistic_of(sums: PairSums, statistic: Statistic) -> ndarray:
-    """`(rows, d_sae of B)` float64: one statistic of all pairs of a block.
-
-    NaN where it is not defined: a feature that is constant (pearson) or never active.
-    """
-    a, b = sums.a, sums.b
-    found = np.empty(sums.product.shape)
-    _all(
-        *(code_of(statistic), float(sums.tokens), sums.product, sums.together),
-        *(a.active, a.total, a.square, b.active, b.total, b.square, found),
-    )
-    return found
 
 
 @compiled
@@ -136,28 +120,6 @@ def _information(n, both, active_a, active_b):
             if cell > 0:
                 found += cell / n * log((cell / side_a) * (n / side_b))
     return max(found, 0.0)
-
-
-@compiled
-def _all(
-    code, n, product, together, active_a, total_a, square_a, active_b, total_b, square_b, found
-):
-    for i in range(product.shape[0]):
-        for j in range(product.shape[1]):
-            found[i, j] = value_of(
-                code,
-                n,
-                product[i, j],
-                np.float64(together[i, j]),
-                np.float64(active_a[i]),
-                total_a[i],
-                square_a[i],
-                np.float64(active_b[j]),
-                total_b[j],
-                square_b[j],
-                0.0,
-                0.0,
-            )
 
 
 # beside what it calls: numba's cache on disk does not see changes in another file

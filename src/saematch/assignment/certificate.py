@@ -79,14 +79,6 @@ def row_duals(scores: Float[Tensor, "n m"], price: Float[Tensor, " m"]) -> Float
     return torch.cat(parts) if parts else scores.new_zeros(0)
 
 
-def dual_value(scores: Float[Tensor, "n m"], price: Float[Tensor, " m"]) -> float:
-    """`sum_i max_j (s_ij - p_j) + sum_j p_j`: no assignment of all rows totals more.
-
-    `n <= m`; for `n < m` the prices must be at least 0.
-    """
-    return float(row_duals(scores, price).sum() + price.sum())
-
-
 def gap(
     scores: Float[Tensor, "n m"],
     target: Int64[Tensor, " n"],

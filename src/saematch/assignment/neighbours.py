@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from saematch.assignment.filtering import Filter, make_filter, norms
-from saematch.assignment.problem import Matrix, Problem, Vector, problem
+from saematch.assignment.problem import Columns, PerColumn, PerRow, Problem, Rows, problem
 from saematch.assignment.ranking import (
     SPARE,
     Lists,
@@ -43,8 +43,8 @@ class Neighbours:
     rank_in_column: Int64[Tensor, " n"]  # 1 + rows that score more with target[i]; 0 if unmatched
     candidates: Int64[Tensor, "n k"]  # the k best columns of each row, best first
     candidate_scores: Float[Tensor, "n k"]  # float64
-    sources: Int64[Tensor, "m k"]  # the k best rows of each column, best first
-    source_scores: Float[Tensor, "m k"]
+    sources: Int64[Tensor, "m l"]  # the l best rows of each column, best first; l is k, or all rows
+    source_scores: Float[Tensor, "m l"]
 
     @property
     def mutual(self) -> Bool[Tensor, " n"]:
@@ -53,10 +53,10 @@ class Neighbours:
 
 
 def neighbours(
-    x: Matrix,
-    y: Matrix,
-    row_offset: Vector | None,
-    column_offset: Vector | None,
+    x: Rows,
+    y: Columns,
+    row_offset: PerRow | None,
+    column_offset: PerColumn | None,
     target: Int64[Tensor, " n"],
     k: int,
     *,

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from saematch.errors import SaematchError
 
-Matrix = Num[Tensor, "rows D"] | Num[np.ndarray, "rows D"]
-Vector = Num[Tensor, " rows"] | Num[np.ndarray, " rows"]
+Rows = Num[Tensor, "n D"] | Num[np.ndarray, "n D"]
+Columns = Num[Tensor, "m D"] | Num[np.ndarray, "m D"]
+PerRow = Num[Tensor, " n"] | Num[np.ndarray, " n"]
+PerColumn = Num[Tensor, " m"] | Num[np.ndarray, " m"]
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,10 @@ class Problem:
 
 
 def problem(
-    x: Matrix,
-    y: Matrix,
-    row_offset: Vector | None = None,
-    column_offset: Vector | None = None,
+    x: Rows,
+    y: Columns,
+    row_offset: PerRow | None = None,
+    column_offset: PerColumn | None = None,
     dtype: torch.dtype | None = torch.float64,
 ) -> Problem:
     """Check the parts of a problem and bring them to `dtype` on the device of `x`.
@@ -106,7 +108,7 @@ def _real(values: Tensor | np.ndarray, name: str, ndim: int, dtype: torch.dtype)
 
 
 def _offset(
-    values: Vector | None, name: str, like: Tensor, what: str, dtype: torch.dtype
+    values: PerRow | PerColumn | None, name: str, like: Tensor, what: str, dtype: torch.dtype
 ) -> Tensor:
     if values is None:
         return like.new_zeros(like.shape[0], dtype=dtype)

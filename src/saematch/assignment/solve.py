@@ -8,22 +8,22 @@ from typing import Literal, get_args
 from jaxtyping import Float
 from torch import Tensor
 
-from saematch.assignment.filtering import Precision
-from saematch.assignment.problem import Matrix, Vector, problem, real_tensor
+from saematch.assignment.problem import Columns, PerColumn, PerRow, Rows, problem, real_tensor
 from saematch.assignment.result import Assignment, Kind
 from saematch.assignment.work import Progress
 from saematch.errors import SaematchError
+from saematch.numerics.hardware import Precision
 
 
 def assign(
-    x: Matrix,
-    y: Matrix,
-    row_offset: Vector | None = None,
-    column_offset: Vector | None = None,
+    x: Rows,
+    y: Columns,
+    row_offset: PerRow | None = None,
+    column_offset: PerColumn | None = None,
     *,
     kind: Kind = "one-to-one",
-    row_cost: Vector | float | None = None,
-    column_cost: Vector | float | None = None,
+    row_cost: PerRow | float | None = None,
+    column_cost: PerColumn | float | None = None,
     top_k: int = 1,
     start: Assignment | None = None,
     precision: Precision | Literal["auto"] = "auto",
@@ -121,7 +121,7 @@ def _check(kind, top_k, precision, list_length, block, max_bids) -> None:
 
 
 def _costs(
-    row_cost: Vector | float | None, column_cost: Vector | float | None, n: int, m: int
+    row_cost: PerRow | float | None, column_cost: PerColumn | float | None, n: int, m: int
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " m"]] | None:
     if row_cost is None and column_cost is None:
         return None

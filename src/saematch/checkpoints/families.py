@@ -1,6 +1,9 @@
-"""Every family, in the order in which they are asked: the most specific first, `plain` last."""
+"""Every family of checkpoints: how it is recognised, how it is read, and who is asked first."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from saematch.checkpoints import (
     circuit_tracer,
@@ -17,10 +20,25 @@ from saematch.checkpoints import (
     saelens,
     sparsify,
 )
-from saematch.checkpoints.registry import Family, Registry
+from saematch.checkpoints.checkpoint import Checkpoint
+from saematch.errors import CheckpointError
+from saematch.registry import Registry
+from saematch.sae.sae import SAE
 
-FAMILIES = Registry()
-for _module in (
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of checkpoint: how it is recognised and how it is read.
+
+    `detect` looks at file names, tensor names and shapes, never at the repository's name.
+    """
+
+    detect: Callable[[Checkpoint], bool]
+    read: Callable[[Checkpoint], SAE]
+
+
+# the most specific first, `plain` last
+_OURS = (
     gemma_scope,
     gemma_scope_2,
     saelens,
@@ -34,5 +52,28 @@ for _module in (
     nanda,
     circuit_tracer,
     plain,
-):
-    FAMILIES.register(Family(_module.NAME, _module.detect, _module.read))
+)
+FAMILIES: Registry[Family] = Registry(
+    "family",
+    {module.NAME: Family(module.detect, module.read) for module in _OURS},
+    CheckpointError,
+)
+
+
+def identify(checkpoint: Checkpoint) -> tuple[str, Family]:
+    """The first family that recognises `checkpoint`, and its name.
+
+    Families of other packages are asked first: they know what they are for.
+
+    Raises:
+        CheckpointError: none does.
+    """
+    names = list(FAMILIES)
+    added = FAMILIES.added
+    for name in [*added, *(name for name in names if name not in added)]:
+        if FAMILIES[name].detect(checkpoint):
+            return name, FAMILIES[name]
+    raise checkpoint.error(
+        f"it holds {checkpoint.tensors.describe()}",
+        f"the tensors of an SAE in one of the formats {', '.join(names)}",
+    )

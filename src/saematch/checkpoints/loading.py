@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from saematch.checkpoints.checkpoint import Checkpoint
-from saematch.checkpoints.families import FAMILIES
+from saematch.checkpoints.families import identify
 from saematch.checkpoints.given_site import check_site
 from saematch.checkpoints.locate import folders_of, locate, weights_in
 from saematch.checkpoints.names import expand_braces
@@ -75,8 +75,7 @@ def load(
     say = "its tensors or its config are not those that its format has"
     try:
         with parsing(tensors.label, error=CheckpointError, say=say):
-            family = FAMILIES.identify(checkpoint)
-            checkpoint.family = family.name
+            checkpoint.family, family = identify(checkpoint)
             sae = family.read(checkpoint)
     except CheckpointError:
         raise

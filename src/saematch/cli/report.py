@@ -48,7 +48,7 @@ def show_place(console: Console, run: Run) -> None:
 
 def shared_seed(figures: dict[str, Any], same_weights: bool = False) -> str | None:
     """What to say where far more features go to their own index than chance would have it."""
-    from saematch.matching.matching import shared_seed as told
+    from saematch.matching.notes import shared_seed as told
 
     matched, share = figures["matched"], figures["identity_share"]
     return told(matched, share, figures["features_b"], same_weights)

@@ -100,4 +100,6 @@ def _unknown(layers: Layers, cutoffs: Cutoffs | None) -> list[str]:
 
 
 def _has_p_values(layers: Layers) -> bool:
-    return any(np.isfinite(layers.pairs[pair].candidate_p).any() for pair in layers.adjacent())
+    return any(
+        np.isfinite(layers.pairs[pair].candidates.p_value).any() for pair in layers.adjacent()
+    )

@@ -12,10 +12,10 @@ from numpy import ndarray
 
 from saematch.errors import RunError
 from saematch.layers.layers import Layers
-from saematch.layers.links import best
 from saematch.layers.splits import splits
 from saematch.layers.tracing import neighbours_of, site_of
 from saematch.matching.fdr import beyond
+from saematch.numerics.ranked import Best
 from saematch.runs.run import Run
 
 Kind = Literal["new", "gone", "split", "merged"]
@@ -66,7 +66,7 @@ def changes(run: Run | str | Path, site: str) -> pl.DataFrame:
     ends = [] if before is None else [(before, name)]
     ends += [] if after is None else [(name, after)]
     near = replace(layers, pairs={pair: layers.pairs[pair] for pair in ends})
-    if all(np.isnan(pair.candidate_p).all() for pair in near.pairs.values()):
+    if all(np.isnan(pair.candidates.p_value).all() for pair in near.pairs.values()):
         raise RunError("what is new needs p-values: match with a null")
     groups = splits(near)
     frames = [pl.DataFrame(schema=SCHEMA)]
@@ -74,13 +74,12 @@ def changes(run: Run | str | Path, site: str) -> pl.DataFrame:
         pair = near.pairs[before, name]
         reached = np.zeros(layers.features[name], bool)
         reached[pair.target[pair.matched]] = True
-        nearest = (pair.sources, pair.source_scores, pair.source_p)
-        frames.append(_alone(layers, name, "new", before, reached, *nearest))
+        frames.append(_alone(layers, name, "new", before, reached, pair.sources.surest()))
         frames.append(_groups(groups.filter(kind="merge", a=before), "merged", before))
     if after is not None:
         pair = near.pairs[name, after]
-        nearest = (pair.candidates, pair.candidate_scores, pair.candidate_p)
-        frames.append(_alone(layers, name, "gone", after, pair.matched, *nearest))
+        first = pair.candidates.surest()
+        frames.append(_alone(layers, name, "gone", after, pair.matched, first))
         frames.append(_groups(groups.filter(kind="split", a=name), "split", after))
     order = pl.col("kind").replace_strict({kind: i for i, kind in enumerate(_KINDS)})
     return pl.concat(frames).sort(order, maintain_order=True)
@@ -95,26 +94,21 @@ def _alone(
     kind: Kind,
     other: str,
     matched: ndarray,
-    partners: ndarray,
-    scores: ndarray,
-    p_values: ndarray,
+    first: Best[ndarray],
 ) -> pl.DataFrame:
     """Features without a match and without a partner beyond chance, least like anything first."""
-    p_value = best(p_values)
-    found = ~layers.excluded[name] & ~matched & ~beyond(p_value, layers.cut(name, p_value))
+    cut = layers.cut(name, first.p_value)
+    found = ~layers.excluded[name] & ~matched & ~beyond(first.p_value, cut)
     feature = np.flatnonzero(found)
-    if partners.shape[1]:
-        lists = [[j] if j >= 0 else [] for j in partners[feature, 0].tolist()]
-    else:
-        lists = [[] for _ in feature]
+    lists = [[j] if j >= 0 else [] for j in first.index[feature].tolist()]
     frame = pl.DataFrame(
         {
             "kind": [kind] * len(feature),
             "feature": feature,
             "other": [other] * len(feature),
             "partners": lists,
-            "score": best(scores)[feature],
-            "p_value": p_value[feature],
+            "score": first.score[feature],
+            "p_value": first.p_value[feature],
         },
         schema=SCHEMA,
     ).fill_nan(None)

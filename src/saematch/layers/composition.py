@@ -15,22 +15,10 @@ from scipy.sparse.csgraph import connected_components
 
 from saematch.layers.layers import Layers
 from saematch.matching.fdr import interval
+from saematch.matching.feature_map import FeatureMap, Links
 
 COUNTS = ("features", "composed", "direct", "both", "equal")
-# kinds of links, and where `Pair` has them
-LINKS = (("matched", "partner"), ("assigned", "target"))
-
-
-def compose(targets: Sequence[ndarray]) -> ndarray:
-    """Partial maps one after another: `target[i]`, where -1 is none, and stays none.
-
-    Args:
-        targets: of each step `(features of its source,)`, indices into the next step's.
-    """
-    target = targets[0]
-    for step in targets[1:]:
-        target = np.where(target >= 0, step[target], -1) if len(step) else np.full_like(target, -1)
-    return target
+LINKS: tuple[Links, ...] = ("matched", "assigned")
 
 
 def composition(layers: Layers) -> pl.DataFrame:
@@ -51,7 +39,7 @@ def composition(layers: Layers) -> pl.DataFrame:
     number of independent features that would leave the share as uncertain (the effective sample
     size of Korn and Graubard, Survey Methodology 24, 1998).
     """
-    frame = pl.concat(_rows(layers, *kind) for kind in LINKS)
+    frame = pl.concat(_rows(layers, links) for links in LINKS)
     features = pl.col("features")
     low, high = interval(*_effective(frame))
     return (
@@ -68,28 +56,28 @@ def composition(layers: Layers) -> pl.DataFrame:
     )
 
 
-def _rows(layers: Layers, links: str, field: str) -> pl.DataFrame:
+def _rows(layers: Layers, links: Links) -> pl.DataFrame:
     """The counts of one kind of links, pair by pair and pooled; `independent` of those alone."""
     chain, rows, pooled = layers.chain, [], []
     steps = [
-        getattr(layers.pairs[pair], field) if pair in layers.pairs else None
+        layers.map(*pair).only(links) if pair in layers.pairs else None
         for pair in layers.adjacent()
     ]
     start = np.cumsum([0, *(layers.features[name] for name in chain)])
     track = _connected(steps, start)
-    composed: list[ndarray | None] = list(steps)
+    composed: list[FeatureMap | None] = list(steps)
     for apart in range(2, len(chain)):
         both, equal = np.zeros((2, track.max() + 1))
         of_these = []
         for i, a in enumerate(chain[:-apart]):
             b, last = chain[i + apart], steps[i + apart - 1]
             so_far = composed[i]
-            through = None if so_far is None or last is None else compose([so_far, last])
+            through = None if so_far is None or last is None else so_far.then(last)
             composed[i] = through
             if through is None or (a, b) not in layers.pairs:
                 continue
-            used, direct = ~layers.excluded[a], getattr(layers.pairs[a, b], field)
-            counts, compared, same = _counts(through, direct, used)
+            direct = layers.map(a, b).only(links)
+            counts, compared, same = _counts(through, direct, ~layers.excluded[a])
             of_these.append((links, a, b, apart, *counts, None))
             mine = track[start[i] : start[i + 1]]
             both += np.bincount(mine[compared], minlength=len(both))
@@ -131,12 +119,12 @@ def _effective(frame: pl.DataFrame) -> tuple[ndarray, ndarray]:
     return frame["equal"].to_numpy() * n / np.maximum(1, both), n
 
 
-def _connected(steps: Sequence[ndarray | None], start: ndarray) -> ndarray:
+def _connected(steps: Sequence[FeatureMap | None], start: ndarray) -> ndarray:
     """For every feature, the number of the set that links between neighbours connect it to."""
-    known = [(i, step) for i, step in enumerate(steps) if step is not None]
     ends = [
-        np.stack([np.flatnonzero(step >= 0) + start[i], step[step >= 0] + start[i + 1]])
-        for i, step in known
+        np.stack([step.source.numpy() + start[i], step.target.numpy() + start[i + 1]])
+        for i, step in enumerate(steps)
+        if step is not None
     ]
     edges = np.concatenate([np.zeros((2, 0), np.int64), *ends], axis=1)
     size = int(start[-1])
@@ -145,10 +133,11 @@ def _connected(steps: Sequence[ndarray | None], start: ndarray) -> ndarray:
 
 
 def _counts(
-    composed: ndarray, direct: ndarray, used: ndarray
+    composed: FeatureMap, direct: FeatureMap, used: ndarray
 ) -> tuple[tuple[int, ...], ndarray, ndarray]:
     """`COUNTS`; and which features have both targets, and which the same."""
-    both = used & (composed >= 0) & (direct >= 0)
-    equal = both & (composed == direct)
-    each = (used, used & (composed >= 0), used & (direct >= 0), both, equal)
+    first, second = composed.targets.numpy(), direct.targets.numpy()
+    both = used & (first >= 0) & (second >= 0)
+    equal = both & (first == second)
+    each = (used, used & (first >= 0), used & (second >= 0), both, equal)
     return tuple(int(mask.sum()) for mask in each), both, equal

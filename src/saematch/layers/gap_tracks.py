@@ -29,8 +29,9 @@ from numpy import ndarray
 
 from saematch.errors import MatchError
 from saematch.layers.layers import Layers
-from saematch.layers.links import Edges, Links, best, link_all, neighbours, numbering
+from saematch.layers.links import Edges, Links, link_all, neighbours, numbering
 from saematch.matching.fdr import LEAST, beyond, cut
+from saematch.numerics.ranked import Ranked
 
 
 def gaps(layers: Layers) -> Links:
@@ -44,11 +45,12 @@ def gaps(layers: Layers) -> Links:
     found, gains = [], []
     for (i, j), (limit, skip_out, skip_in) in _limits(layers).items():
         pair = layers.pairs[chain[i], chain[j]]
-        source, rank = np.nonzero(beyond(pair.candidate_p, limit) & (pair.candidates >= 0))
-        target = pair.candidates[source, rank]
-        p_value = pair.candidate_p[source, rank]
+        ranked = pair.candidates
+        source, rank = np.nonzero(beyond(ranked.p_value, limit) & (ranked.index >= 0))
+        target = ranked.index[source, rank]
+        p_value = ranked.p_value[source, rank]
         gain = _gain(p_value, limit) - np.maximum(skip_out[source], skip_in[target])
-        score = pair.candidate_scores[source, rank]
+        score = ranked.score[source, rank]
         edges = Edges(start[i] + source, start[j] + target, score, p_value)
         worth = gain > 0
         found.append(edges[worth])
@@ -102,7 +104,7 @@ def _limits(layers: Layers) -> dict[tuple[int, int], tuple[float, ndarray, ndarr
         if a in places and b in places and places[a] < places[b]
     }
     evidence = {key: _evidence(layers, *pair) for key, pair in pairs.items()}
-    if all(np.isnan(layers.pairs[pair].candidate_p).all() for pair in pairs.values()):
+    if all(np.isnan(layers.pairs[pair].candidates.p_value).all() for pair in pairs.values()):
         raise MatchError("tracks with gaps need p-values: match with a null")
     limits = {}
     for (i, j), (a, b) in pairs.items():
@@ -114,7 +116,7 @@ def _limits(layers: Layers) -> dict[tuple[int, int], tuple[float, ndarray, ndarr
                 skip_in = np.maximum(skip_in, evidence[between, j][1])
         used = ~layers.excluded[a]
         missed = used & (skip_out == 0)
-        limit = cut(best(layers.pairs[a, b].candidate_p)[missed], layers.fdr)
+        limit = cut(layers.pairs[a, b].candidates.surest().p_value[missed], layers.fdr)
         if j > i + 1:  # for features with something in between, as if each were the only one
             limit = max(limit, layers.fdr / max(1, used.sum()))
         limits[i, j] = limit, skip_out, skip_in
@@ -124,11 +126,11 @@ def _limits(layers: Layers) -> dict[tuple[int, int], tuple[float, ndarray, ndarr
 def _evidence(layers: Layers, a: str, b: str) -> tuple[ndarray, ndarray]:
     """The gain of each source's best candidate and of each target's best source, 0 for none."""
     pair = layers.pairs[a, b]
-    return _best_gain(layers, a, pair.candidate_p), _best_gain(layers, b, pair.source_p)
+    return _best_gain(layers, a, pair.candidates), _best_gain(layers, b, pair.sources)
 
 
-def _best_gain(layers: Layers, name: str, p_values: ndarray) -> ndarray:
-    first = best(p_values)
+def _best_gain(layers: Layers, name: str, ranked: Ranked[ndarray]) -> ndarray:
+    first = ranked.surest().p_value
     limit = layers.cut(name, first)
     found = beyond(first, limit)
     gain = np.zeros(len(first))

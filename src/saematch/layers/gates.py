@@ -105,11 +105,11 @@ def _of_kind(
     rule: GateRule,
 ) -> pl.DataFrame:
     plain, bound = (found.ranked[name][1] for name in KINDS[kind])
-    exactly_two = (plain.value[:, 1] >= PAPER_CUTOFF) & (plain.value[:, 2] < PAPER_CUTOFF)
+    exactly_two = (plain.score[:, 1] >= PAPER_CUTOFF) & (plain.score[:, 2] < PAPER_CUTOFF)
     paper = {
         (j, *sorted(plain.index[j, :2].tolist())) for j in np.flatnonzero(exactly_two).tolist()
     }
-    enough = (bound.index >= 0) & (bound.value >= rule.cutoff)
+    enough = (bound.index >= 0) & (bound.score >= rule.cutoff)
     enough[:, rule.inputs :] = False
     passing = enough.sum(1)
     tried = {

@@ -244,14 +244,15 @@ def _placed(names: tuple[str, ...], starts: Mapping[str, int], nodes: pl.Series)
 
 def _edges(pair: Pair, start_a: int, start_b: int) -> pl.DataFrame:
     """The edges of one pair, each pair of features once."""
-    width = len(pair.sources)
+    candidates, sources = pair.candidates, pair.sources
+    width = sources.shape[0]
     rows = (pair.target >= 0).nonzero()[0]
-    forward, forward_rank = (pair.candidates >= 0).nonzero()
-    backward, backward_rank = (pair.sources >= 0).nonzero()
+    forward, forward_rank = (candidates.index >= 0).nonzero()
+    backward, backward_rank = (sources.index >= 0).nonzero()
     keys = [
         rows * width + pair.target[rows],
-        forward * width + pair.candidates[forward, forward_rank],
-        pair.sources[backward, backward_rank] * width + backward,
+        forward * width + candidates.index[forward, forward_rank],
+        sources.index[backward, backward_rank] * width + backward,
     ]
     unique, first = np.unique(np.concatenate(keys), return_index=True)
     place = [np.searchsorted(unique, key) for key in keys]
@@ -264,11 +265,10 @@ def _edges(pair: Pair, start_a: int, start_b: int) -> pl.DataFrame:
         return values
 
     of_target = pair.score[rows], pair.cosine[rows], pair.p_value[rows]
-    candidate = pair.candidate_scores, pair.candidate_p
-    scores, p_values = (values[forward, forward_rank] for values in candidate)
-    back_scores = pair.source_scores[backward, backward_rank]
-    back_cosine = pair.source_cosine[backward, backward_rank]
-    back_p = pair.source_p[backward, backward_rank]
+    listed = candidates.score, candidates.p_value
+    scores, p_values = (values[forward, forward_rank] for values in listed)
+    listed = sources.score, sources.more["decoder_cosine"], sources.p_value
+    back_scores, back_cosine, back_p = (values[backward, backward_rank] for values in listed)
     accepted = np.where(pair.matched[rows], 0, 1)
     sizes = [len(key) for key in keys]
     kind = np.concatenate([accepted, np.full(sizes[1], 2), np.full(sizes[2], 3)])[first]

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import torch
 from numpy import ndarray
 
 from saematch.matching.fdr import cut
+from saematch.matching.feature_map import FeatureMap
+from saematch.numerics.ranked import Ranked
 from saematch.runs.run import Run
 from saematch.sae.sae import Site
 
@@ -30,23 +33,15 @@ STREAM = "residual stream"
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """What a run holds on SAEs A and B, with n and m features; -1 and NaN stand for none.
-
-    `k` is the largest number of candidates, or sources, that any feature has.
-    """
+    """What a run holds on SAEs A and B, with n and m features; -1 and NaN stand for none."""
 
     target: ndarray  # int64 (n,)
-    matched: ndarray  # bool (n,): has a target that is beyond chance
+    matched: ndarray  # bool (n,): has a significant target
     score: ndarray  # float64 (n,), as all that follow; of the target
     cosine: ndarray  # (n,) of the decoder rows
     p_value: ndarray  # (n,)
-    candidates: ndarray  # int64 (n, k), best first
-    candidate_scores: ndarray  # (n, k)
-    candidate_p: ndarray  # (n, k)
-    sources: ndarray  # int64 (m, k): the best features of A for each of B
-    source_scores: ndarray  # (m, k)
-    source_p: ndarray  # (m, k)
-    source_cosine: ndarray  # (m, k) of the decoder rows
+    candidates: Ranked[ndarray]  # the best targets of A's features
+    sources: Ranked[ndarray]  # the best features of A for each of B, with `decoder_cosine`
 
     @property
     def partner(self) -> ndarray:
@@ -114,6 +109,12 @@ class Layers:
         """
         return cut(p_values[~self.excluded[name]], self.fdr)
 
+    def map(self, a: str, b: str) -> FeatureMap:
+        """The map along all assigned pairs of two SAEs that the run has matched."""
+        pair = self.pairs[a, b]
+        target, matched = torch.tensor(pair.target), torch.tensor(pair.matched)
+        return FeatureMap.of(target, self.features[b], matched)
+
     def adjacent(self) -> list[tuple[str, str]]:
         """Neighbours along `chain`, whether or not the run has matched them."""
         return list(zip(self.chain, self.chain[1:], strict=False))
@@ -151,21 +152,14 @@ def read_pair(run: Run, a: str, b: str) -> Pair:
         RunError: the run has no such pair, or its tables cannot be read.
     """
     table = run.pair(a, b)
-    candidates = _wide(run.candidates(a, b), "target", run.sae(a)["d_sae"])
-    sources = _wide(run.sources(a, b), "source", run.sae(b)["d_sae"])
     return Pair(
         target=table["target"].fill_null(-1).to_numpy(),
         matched=table["matched"].to_numpy(),
         score=_numbers(table, "score"),
         cosine=_numbers(table, "decoder_cosine"),
         p_value=_numbers(table, "p_value"),
-        candidates=candidates[0],
-        candidate_scores=candidates[1],
-        candidate_p=candidates[2],
-        sources=sources[0],
-        source_scores=sources[1],
-        source_p=sources[2],
-        source_cosine=sources[3],
+        candidates=_ranked(run.candidates(a, b), "target", run.sae(a)["d_sae"]),
+        sources=_ranked(run.sources(a, b), "source", run.sae(b)["d_sae"]),
     )
 
 
@@ -203,16 +197,18 @@ def _numbers(table: pl.DataFrame, column: str) -> ndarray:
     return table[column].cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
-def _wide(table: pl.DataFrame, other: str, features: int) -> tuple[ndarray, ...]:
-    """A long table of features and ranks as arrays `(features, k)`.
-
-    Of `other`, and of score, p-value and decoder cosine.
-    """
+def _ranked(table: pl.DataFrame, other: str, features: int) -> Ranked[ndarray]:
+    """A long table of features and ranks as arrays `(features, k)`, k the largest rank."""
     rank = table["rank"].to_numpy() - 1
     place = table["feature"].to_numpy(), rank
     shape = features, int(rank.max()) + 1 if len(rank) else 0
-    arrays = [np.full(shape, -1), *(np.full(shape, np.nan) for _ in range(3))]
-    arrays[0][place] = table[other].to_numpy()
-    for array, column in zip(arrays[1:], ("score", "p_value", "decoder_cosine"), strict=True):
+
+    def wide(column: str) -> ndarray:
+        array = np.full(shape, np.nan)
         array[place] = _numbers(table, column)
-    return tuple(arrays)
+        return array
+
+    index = np.full(shape, -1)
+    index[place] = table[other].to_numpy()
+    more = {column: wide(column) for column in ("p_value", "decoder_cosine")}
+    return Ranked(index, wide("score"), more)

@@ -81,27 +81,21 @@ def flow(layers: Layers) -> Links:
     edges, fed = [], []
     for (a, b), pair in zip(layers.adjacent(), neighbours(layers), strict=True):
         edges.append(_best_targets(layers, a, pair))
-        first = best(pair.source_p)
+        first = pair.sources.surest().p_value
         fed.append(beyond(first, layers.cut(b, first)))
     made = link(layers, edges)
     none = np.zeros(layers.features[layers.chain[0]], bool)
     return dataclasses.replace(made, born=made.born & ~np.concatenate([none, *fed]))
 
 
-def best(values: ndarray) -> ndarray:
-    """The first of each feature's `(features, k)`, NaN where k is 0."""
-    return values[:, 0] if values.shape[1] else np.full(len(values), np.nan)
-
-
 def _best_targets(layers: Layers, a: str, pair: Pair) -> Edges:
-    """Each feature's best candidate, where it is beyond chance; all of them without p-values."""
-    p_value = best(pair.candidate_p)
-    if np.isnan(p_value).all():
-        source = np.flatnonzero((pair.candidates[:, :1] >= 0).any(1))
+    """Each feature's best candidate, where it is significant; all of them without p-values."""
+    first = pair.candidates.surest()
+    if np.isnan(first.p_value).all():
+        source = np.flatnonzero(first.index >= 0)
     else:
-        source = np.flatnonzero(beyond(p_value, layers.cut(a, p_value)))
-    first = (pair.candidates, pair.candidate_scores, pair.candidate_p)
-    return Edges(source, *(values[source, :1].reshape(len(source)) for values in first))
+        source = np.flatnonzero(beyond(first.p_value, layers.cut(a, first.p_value)))
+    return Edges(source, first.index[source], first.score[source], first.p_value[source])
 
 
 def neighbours(layers: Layers) -> list[Pair]:

@@ -80,7 +80,9 @@ def origins(layers: Layers, cutoffs: Cutoffs | None = None) -> pl.DataFrame:
         for letter, sites in {"R": [before[name]], **modules}.items():
             known = [site for site in sites if (site, name) in layers.pairs]
             if cutoffs is None:
-                known = [s for s in known if np.isfinite(layers.pairs[s, name].source_p).any()]
+                known = [
+                    s for s in known if np.isfinite(layers.pairs[s, name].sources.p_value).any()
+                ]
             if known:
                 limit = None if cutoffs is None else cutoffs.of(letter)
                 found, counts[letter] = _source(layers, known, name, limit)
@@ -125,11 +127,12 @@ def _source(
     """The best source over some SAEs of each feature, and whether it counts."""
     feature = np.arange(layers.features[name])
     first = []
-    for pair in (layers.pairs[site, name] for site in sites):
+    for sources in (layers.pairs[site, name].sources for site in sites):
+        cosines = sources.more["decoder_cosine"]
         rank = np.zeros(len(feature), int)
         if cutoff is not None:
-            rank = np.where(np.isnan(pair.source_cosine), -2.0, pair.source_cosine).argmax(1)
-        kept = (pair.source_cosine, pair.source_p, pair.sources)
+            rank = np.where(np.isnan(cosines), -2.0, cosines).argmax(1)
+        kept = (cosines, sources.p_value, sources.index)
         first.append([values[feature, rank] for values in kept])
     cosine, p_value, source = (np.stack(each) for each in zip(*first, strict=True))
     if cutoff is None:

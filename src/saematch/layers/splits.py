@@ -8,6 +8,7 @@ from numpy import ndarray
 
 from saematch.layers.layers import Layers
 from saematch.matching.fdr import beyond
+from saematch.numerics.ranked import Best
 
 SCHEMA = {
     "kind": pl.String,
@@ -36,26 +37,24 @@ def splits(layers: Layers) -> pl.DataFrame:
     for a, b in layers.pairs:
         pair = layers.pairs[a, b]
         sides = (
-            ("split", b, pair.sources, pair.source_scores, pair.source_p),
-            ("merge", a, pair.candidates, pair.candidate_scores, pair.candidate_p),
+            ("split", b, pair.sources.surest()),
+            ("merge", a, pair.candidates.surest()),
         )
-        for kind, many, *ranked in sides:
-            if ranked[0].shape[1]:
-                partner, score, p_value = (values[:, 0] for values in ranked)
-                group = _groups(partner, score, p_value, layers.cut(many, p_value))
-                group = group.with_columns(kind=pl.lit(kind), a=pl.lit(a), b=pl.lit(b))
-                frames.append(group.select(list(SCHEMA)))
+        for kind, many, first in sides:
+            group = _groups(first, layers.cut(many, first.p_value))
+            group = group.with_columns(kind=pl.lit(kind), a=pl.lit(a), b=pl.lit(b))
+            frames.append(group.select(list(SCHEMA)))
     return pl.concat(frames)
 
 
-def _groups(partner: ndarray, score: ndarray, p_value: ndarray, limit: float) -> pl.DataFrame:
-    part = np.flatnonzero(beyond(p_value, limit) & (partner >= 0))
+def _groups(first: Best[ndarray], limit: float) -> pl.DataFrame:
+    part = np.flatnonzero(beyond(first.p_value, limit) & (first.index >= 0))
     found = pl.DataFrame(
         {
-            "feature": partner[part],
+            "feature": first.index[part],
             "part": part,
-            "score": score[part],
-            "p_value": p_value[part],
+            "score": first.score[part],
+            "p_value": first.p_value[part],
         }
     )
     return (

@@ -285,14 +285,13 @@ def _nearest(
 def _links(pair: Pair, other: str, feature: int, ahead: bool) -> list[Link]:
     """All links of a feature of A (`ahead`) or B: matches first, then by rank."""
     if ahead:
-        # the cosines of candidates are not kept
-        unknown = np.full_like(pair.candidate_scores, np.nan)
-        known = pair.candidates, pair.candidate_scores, pair.candidate_p, unknown
+        ranked = pair.candidates
         given = [feature] if pair.target[feature] >= 0 else []
     else:
-        known = pair.sources, pair.source_scores, pair.source_p, pair.source_cosine
+        ranked = pair.sources
         given = (pair.target == feature).nonzero()[0].tolist()
-    listed, scores, p_values, cosines = (values[feature] for values in known)
+    columns = ranked.index, ranked.score, ranked.p_value, ranked.more["decoder_cosine"]
+    listed, scores, p_values, cosines = (values[feature] for values in columns)
     rank = {int(index): place + 1 for place, index in enumerate(listed) if index >= 0}
     links = [
         Link(

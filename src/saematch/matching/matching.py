@@ -7,30 +7,49 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from saematch.activations.table import FeatureActivations
-from saematch.assignment import Assignment, assign, neighbours
+from saematch.assignment import Assignment, Neighbours, assign, neighbours
 from saematch.errors import MatchError
+from saematch.files.pandas import as_pandas
 from saematch.matching.expected_correlation import expectation
 from saematch.matching.fdr import cut
-from saematch.matching.feature_map import carrying
-from saematch.matching.measures import identity_medians, measure_pairs
+from saematch.matching.feature_map import FeatureMap, Links
+from saematch.matching.measures import Measures, cosines
 from saematch.matching.methods import Method, resolve, resolve_fold
+from saematch.matching.notes import notes_on, shared_seed
 from saematch.matching.nulls import Null
-from saematch.matching.problem import BOTH_ABSENT, Posed, check_tokens, pose
-from saematch.matching.significance import Chance, Significance
+from saematch.matching.pairs import Pairs
+from saematch.matching.problem import (
+    BOTH_ABSENT,
+    Posed,
+    check_tokens,
+    directed,
+    pose,
+    similarity,
+)
+from saematch.matching.significance import Chance, Significance, Test
+from saematch.matching.verdict import Verdict
+from saematch.numerics.ranked import Ranked
 from saematch.sae.contexts import with_frequency
 from saematch.sae.folding import Fold
 from saematch.sae.sae import SAE
 
-# i -> i: how many times what chance gives, and how many pairs at least, until it is worth a word
-FAR_ABOVE, AT_LEAST = 10, 10
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
 Activations = tuple[FeatureActivations | None, FeatureActivations | None]
+Exclusions = Mapping[str, Tensor]  # bool (d_sae,) by reason
+Chances = tuple[Chance | None, Chance | None]  # of A's features, and of B's
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,48 +57,64 @@ class Matching:
     """Features of SAE `a` matched to features of SAE `b`.
 
     Scores, ranks and candidates are those of `method`; `measures` holds the same facts for every
-    method, so that matchings can be compared (see `saematch.matching.measures.measure_pairs`). A
-    p-value is the chance that the best of as many null directions scores at least as much (see
-    `saematch.matching.significance`); all are NaN where there is no null.
+    method, so that matchings can be compared. A p-value is the probability that the best of as many
+    null directions scores at least as much (see `saematch.matching.significance`); all are NaN
+    where there is no null.
     """
 
     a: SAE
     b: SAE
     method: Method
-    fold: Fold  # what the method folded by, with `auto` resolved
-    target: Int[Tensor, " d_sae_a"]  # -1: none
-    matched: Bool[Tensor, " d_sae_a"]  # beyond chance, and accepted by the method's own rule
-    score: Float[Tensor, " d_sae_a"]  # NaN where there is no target
-    p_value: Float[Tensor, " d_sae_a"]
-    rank_in_row: Int[Tensor, " d_sae_a"]  # 1: no better target for this feature; 0: no target
-    rank_in_column: Int[Tensor, " d_sae_a"]  # 1: no better source for this target
-    candidates: Int[Tensor, "d_sae_a k"]  # the best targets by score, best first; -1: excluded
-    candidate_scores: Float[Tensor, "d_sae_a k"]
-    candidate_p_values: Float[Tensor, "d_sae_a k"]
-    sources: Int[Tensor, "d_sae_b k"]  # the best features of A for each of B; -1: excluded
-    source_scores: Float[Tensor, "d_sae_b k"]
-    source_p_values: Float[Tensor, "d_sae_b k"]  # against a null of A
-    significance: Significance
-    p_cut: float | None  # up to which p-values match; None: no null, or a given target
-    null_best: Float[Tensor, " draws"] | None  # what features of A reach with null dictionaries
-    measures: dict[str, Float[Tensor, " d_sae_a"]]
-    identity: dict[str, float] | None  # medians of the measures for i -> i; None: widths differ
-    excluded_a: dict[str, Bool[Tensor, " d_sae_a"]]
-    excluded_b: dict[str, Bool[Tensor, " d_sae_b"]]
-    assignment: Assignment | None  # with duals; over features that are not excluded
+    pairs: Pairs  # the target of each feature of A, with its score, p-value and ranks
+    candidates: Ranked[Tensor]  # the best targets of A's features by score
+    sources: Ranked[Tensor]  # the best features of A for each of B; p-values against a null of A
+    verdict: Verdict
+    measures: Measures  # of the pairs, and their medians for i -> i
+    excluded: tuple[Exclusions, Exclusions]  # features of A and of B that took no part
+    assignment: Assignment | None  # with duals, over features in use; None: targets were given
     notes: tuple[str, ...]
     seconds: float
     activations: Activations = BOTH_ABSENT  # of A and B on the same tokens, where they were given
 
     @property
-    def mutual(self) -> Bool[Tensor, " d_sae_a"]:
-        """Each the other's best by score."""
-        return (self.rank_in_row == 1) & (self.rank_in_column == 1)
+    def target(self) -> Int[Tensor, " d_sae_a"]:
+        """The feature of B that each feature of A goes to; -1 for none."""
+        return self.pairs.target
 
     @property
-    def measures_fold(self) -> Fold:
-        """What the folded measures are folded by: as the method, or as `auto` where it does not."""
-        return self.fold if self.fold != "none" else resolve_fold("auto", self.a, self.b)
+    def matched(self) -> Bool[Tensor, " d_sae_a"]:
+        """Whether each feature's target is significant, and accepted by the method's own rule."""
+        return self.pairs.matched
+
+    @property
+    def score(self) -> Float[Tensor, " d_sae_a"]:
+        """The score of each feature with its target; NaN without one."""
+        return self.pairs.score
+
+    @property
+    def p_value(self) -> Float[Tensor, " d_sae_a"]:
+        """The p-value of each score."""
+        return self.pairs.p_value
+
+    @property
+    def statistic(self) -> Float[Tensor, " d_sae_a"]:
+        """What the p-values are of: the score, or the mean cosine of the method's views."""
+        return self.score if self.verdict.statistic is None else self.verdict.statistic
+
+    @property
+    def mutual(self) -> Bool[Tensor, " d_sae_a"]:
+        """Each the other's best by score."""
+        return self.pairs.mutual
+
+    @property
+    def p_cut(self) -> float | None:
+        """The largest p-value that matches; None without a null, or where targets were given."""
+        return self.verdict.p_cut
+
+    @property
+    def fold(self) -> Fold:
+        """What the method folded by, with `auto` resolved."""
+        return "none" if self.method.fold == "none" else self.measures.fold
 
     @property
     def gap(self) -> float | None:
@@ -93,45 +128,36 @@ class Matching:
 
     @property
     def n_matched(self) -> int:
+        """How many features of A are matched."""
         return int(self.matched.sum())
 
     @property
     def identity_share(self) -> float:
         """Share of matched features whose target has their own index.
 
-        Near 1 / d_sae for SAEs trained apart; far above it when they share their initial weights,
-        and then much of what looks like agreement is an artefact.
+        Near 1 / d_sae for SAEs trained apart. It is far larger where they share their initial
+        weights; much of what looks like agreement is then an artefact.
         """
         index = torch.arange(len(self.target), device=self.target.device)
         return float((self.target == index)[self.matched].float().mean()) if self.n_matched else 0.0
 
-    def transport(
-        self, f: Float[Tensor, "... d_sae_a"], rescale: bool = True, by: Fold | None = None
-    ) -> Float[Tensor, "... d_sae_b"]:
-        """Activations of A's features as activations of B's.
+    def map(self, links: Links = "matched", by: Fold | None = None) -> FeatureMap:
+        """The map that takes activations of A's features to those of B's: `m.map().apply(f)`.
 
-        Each of a matched feature goes to its target, times `s_target / s_source` with the folding
+        Each feature's activation goes to its target, times `s_target / s_source` with the folding
         scales of B and A (SAE Match: thresholds, so that an activation keeps its size in units of
-        its threshold). Where several features have one target, their activations add up. Features
-        that are not matched carry nothing.
+        its threshold). Where several features share a target, their activations add up.
 
         Args:
-            f: activations of A, `(..., d_sae_a)`.
-            rescale: whether to rescale at all.
-            by: the folding to rescale by; as the method's own, or `auto` for an unfolded method.
+            links: along matched pairs, or along all that were assigned.
+            by: the folding to rescale by; unless given, the method's own, or `auto` for a method
+                that does not fold. `none` does not rescale.
 
         Raises:
-            MatchError: `f` is not of that shape, or `by` is "activation".
+            MatchError: `by` is "activation".
         """
-        if not isinstance(f, Tensor) or f.ndim == 0 or f.shape[-1] != self.a.d_sae:
-            found = tuple(f.shape) if isinstance(f, Tensor) else type(f).__name__
-            raise MatchError(
-                f"f is {found}; expected a tensor with {self.a.d_sae} activations in its last "
-                f"dimension, one for each feature of {self.a.name}"
-            )
-        how: Fold = (by or self.measures_fold) if rescale else "none"
-        partner = torch.where(self.matched, self.target, -1)
-        return carrying(self.a, self.b, partner, how).apply(f)
+        plain = self.pairs.map(links, self.b.d_sae)
+        return plain.rescaled(self.a, self.b, by or self.measures.fold)
 
     def inverse(self) -> Matching:
         """The matching from B to A: the same pairs, of which the same are matched.
@@ -142,21 +168,18 @@ class Matching:
         Raises:
             MatchError: several features share a target, so there is no inverse.
         """
-        kept = self.target >= 0 if self.method.kind == "one-to-one" else self.matched
-        source = kept.nonzero().squeeze(1)
-        target = self.target[source]
-        if len(target.unique()) < len(target):
-            raise MatchError("a many-to-one matching has no inverse: match(b, a) instead")
-        back = torch.full((self.b.d_sae,), -1, dtype=torch.int64, device=target.device)
-        back[target] = source
-        inverted = self._given(self.b, self.a, back, (self.activations[1], self.activations[0]))
+        one_to_one = self.method.kind == "one-to-one"
+        back = self.pairs.map("assigned" if one_to_one else "matched", self.b.d_sae).inverse()
+        activations = self.activations[1], self.activations[0]
+        inverted = self._given(self.b, self.a, back.targets, activations)
         matched = torch.zeros_like(inverted.matched)
-        matched[target] = self.matched[source]
+        matched[back.source] = back.matched
         proof = None
-        if self.assignment is not None and self.method.kind == "one-to-one":
+        if self.assignment is not None and one_to_one:
             # the same pairs with the same duals: it holds either way round
             proof = self.assignment.transposed()
-        return dataclasses.replace(inverted, matched=matched, assignment=proof)
+        pairs = dataclasses.replace(inverted.pairs, matched=matched)
+        return dataclasses.replace(inverted, pairs=pairs, assignment=proof)
 
     def compose(self, other: Matching) -> Matching:
         """From A through B to C: `target[i] = other.target[self.target[i]]`, where both match.
@@ -173,38 +196,69 @@ class Matching:
                 f"cannot compose: this matching ends at {self.b.name}, the other starts at "
                 f"{other.a.name}"
             )
-        first = torch.where(self.matched, self.target, 0)
-        through = self.matched & other.matched[first]
-        target = torch.where(through, other.target[first], -1)
+        first, second = (m.pairs.map("matched", m.b.d_sae) for m in (self, other))
         activations = self.activations[0], other.activations[1]
-        return self._given(self.a, other.b, target, activations)
+        return self._given(self.a, other.b, first.then(second).targets, activations)
 
     def _given(self, a: SAE, b: SAE, target: Tensor, activations: Activations) -> Matching:
         """Another matching by the same method, with its target given instead of solved for."""
         check_tokens(a, b, activations, self.method)
         kept = max(1, self.candidates.shape[1])
-        return _matching(a, b, self.method, kept, self.significance, target, activations)
+        return _matching(a, b, self.method, kept, self.verdict.significance, target, activations)
 
-    def to_frame(self):
-        """One row per feature of A, as a polars DataFrame: target, scores, ranks, measures."""
+    def save(self, path: str | Path) -> None:
+        """Write the matching to one safetensors file, whole or not at all.
+
+        The SAEs are named in it with the checksum of their weights. Activations are not in it.
+        """
+        from saematch.matching.saved import save_matching
+
+        save_matching(self, path)
+
+    @staticmethod
+    def load(
+        path: str | Path,
+        a: SAE | None = None,
+        b: SAE | None = None,
+        activations: Activations = BOTH_ABSENT,
+    ) -> Matching:
+        """Read a matching that was saved.
+
+        Args:
+            path: the file.
+            a: the SAE that was matched; loaded again from where it came unless given.
+            b: the SAE that it was matched to; likewise.
+            activations: of both on the same tokens, for `inverse` and `compose` of methods that
+                compare them.
+
+        Raises:
+            MatchError: the file does not hold a matching, or an SAE has other weights than the
+                one that was matched.
+            CheckpointError: an SAE cannot be loaded.
+        """
+        from saematch.matching.saved import load_matching
+
+        return load_matching(path, a, b, activations)
+
+    def to_polars(self) -> pl.DataFrame:
+        """One row per feature of A: target, scores, ranks, measures.
+
+        `m.candidates.to_polars("target")` and `m.sources.to_polars("source")` have the next best.
+        """
         from saematch.matching.tables import matching_frame
 
         return matching_frame(self)
 
-    def candidates_frame(self):
-        """One row per feature of A and candidate: rank, target, score, p-value."""
-        from saematch.matching.tables import candidates_frame
+    def to_pandas(self) -> pd.DataFrame:
+        """`to_polars()` as a pandas DataFrame.
 
-        return candidates_frame(self)
+        Raises:
+            SaematchError: pandas is not installed.
+        """
+        return as_pandas(self.to_polars())
 
-    def sources_frame(self):
-        """One row per feature of B and source: rank, source, score, p-value."""
-        from saematch.matching.tables import sources_frame
-
-        return sources_frame(self)
-
-    def null_frame(self):
-        """A histogram of the scores of A's features beside what they reach with the null."""
+    def null_histogram(self) -> pl.DataFrame:
+        """A histogram of the scores of A's features beside those that the null gives."""
         from saematch.matching.tables import null_frame
 
         return null_frame(self)
@@ -235,6 +289,7 @@ def match(
     fdr: float = 0.01,
     partial: bool = False,
     seed: int = 0,
+    test: Test = "direction",
     candidates: int | None = None,
     activations: tuple[FeatureActivations, FeatureActivations] | None = None,
     typical_activation: tuple[Tensor, Tensor] | None = None,
@@ -254,6 +309,8 @@ def match(
         partial: leave features alone that have no partner: pairs are made only where they score
             more than chance gives (see `saematch.matching.Significance`). One-to-one only.
         seed: of the null.
+        test: what p-values are of. `direction`: the cosines of a pair's vectors, whatever their
+            lengths, so that `matched` means the same for every method; `score`: the method's score.
         candidates: how many of the best targets to keep per feature, and sources; unless given,
             the method's `top_k` where that is more than 1, else 5.
         activations: what the features of both do on the same tokens, for methods that compare it:
@@ -267,7 +324,7 @@ def match(
             activations that are missing or of other tokens.
     """
     resolved = resolve(method, **options)
-    significance = Significance(null, fdr, partial, seed)
+    significance = Significance(null, fdr, partial, seed, test)
     significance.check(resolved.kind)
     check_comparable(a, b, any_site=any_site)
     a, b = with_frequency(a), with_frequency(b)
@@ -310,66 +367,35 @@ def _matching(
     activations: Activations = BOTH_ABSENT,
     scales: tuple[Tensor | None, Tensor | None] = BOTH_ABSENT,
 ) -> Matching:
-    """Solve for the target where none is given, then score, test and measure it."""
+    """Solve for the target where none is given, then score, measure and judge the pairs."""
     start = time.monotonic()
-    solve = target is None
     method, learned = _learned(a, b, method, activations)
     posed = pose(a, b, method, scales, activations=activations)
-    x, y, offsets = posed.x, posed.y, (posed.row_offset, posed.column_offset)
-    told = posed.widths, posed.over_tokens
-    forward = significance.chance(x, y, *offsets, *told, posed.rare_rows)
-    backward = significance.chance(y, x, offsets[1], offsets[0], *told, posed.rare_columns)
-    assignment = None
+    assignment, given = None, target is not None
     if target is None:
-        row_cost, column_cost = significance.costs(forward, backward)
-        assignment = assign(
-            x, y, *offsets, kind=method.kind, row_cost=row_cost, column_cost=column_cost
-        )
+        assignment = _solved(posed, method, significance)
         target = posed.outer_target(assignment.target)
-    near = neighbours(x, y, *offsets, target=posed.inner_target(target), k=candidates)
-    p_value = _p_values(forward, near.score)
-    if posed.rare_columns is not None:
-        # of a coincidence either side may be the rare one
-        inner = posed.inner_target(target)
-        rare = posed.rare_columns[inner.clamp(min=0)] & (inner >= 0)
-        p_value = torch.where(rare & p_value.isfinite(), 1.0, p_value)
-
     how = posed.fold if posed.fold != "none" else resolve_fold("auto", a, b)
-    measures = measure_pairs(a, b, target, how, scales)
-    matched, p_cut = target >= 0, None
-    if solve and forward is not None:
-        p_cut = cut(p_value.cpu().numpy(), significance.fdr)
-        matched = matched & posed.rows_to_a(p_value <= p_cut, False)
+    measures = Measures.of(a, b, target, how, scales)
+    near = _scored(posed, target, candidates)
+    posed, tested = _tested(posed, near, target, method, significance)
+    pairs, verdict = _judged(posed, near, tested, target, significance, given)
     if method.confirm:
-        matched = matched & _confirmed(a, b, method, target, measures)
+        confirmed = _confirmed(a, b, method, target, measures)
+        pairs = dataclasses.replace(pairs, matched=pairs.matched & confirmed)
     found = Matching(
-        a=a,
-        b=b,
-        method=method,
-        fold=posed.fold,
-        target=target,
-        matched=matched,
-        score=posed.rows_to_a(near.score),
-        p_value=posed.rows_to_a(p_value),
-        rank_in_row=posed.rows_to_a(near.rank_in_row, 0),
-        rank_in_column=posed.rows_to_a(near.rank_in_column, 0),
-        candidates=posed.rows_to_a(posed.columns_in_b(near.candidates), -1),
-        candidate_scores=posed.rows_to_a(near.candidate_scores),
-        candidate_p_values=posed.rows_to_a(_p_values(forward, near.candidate_scores)),
-        sources=posed.columns_to_b(posed.rows_in_a(near.sources), -1),
-        source_scores=posed.columns_to_b(near.source_scores),
-        source_p_values=posed.columns_to_b(_p_values(backward, near.source_scores)),
-        significance=significance,
-        p_cut=p_cut,
-        null_best=None if forward is None else forward.best,
-        measures=measures,
-        identity=identity_medians(a, b, how, scales),
-        excluded_a=dict(posed.a.exclusions),
-        excluded_b=dict(posed.b.exclusions),
-        assignment=assignment,
-        notes=(*learned, *_notes(a, b, method, posed)),
-        seconds=time.monotonic() - start,
-        activations=activations,
+        a,
+        b,
+        method,
+        pairs,
+        *_ranked(a, b, posed, near, tested),
+        verdict,
+        measures,
+        (dict(posed.a.exclusions), dict(posed.b.exclusions)),
+        assignment,
+        (*learned, *notes_on(a, b, method, posed)),
+        time.monotonic() - start,
+        activations,
     )
     warning = shared_seed(found.n_matched, found.identity_share, b.d_sae, _same_weights(a, b))
     if warning is None:
@@ -377,20 +403,118 @@ def _matching(
     return dataclasses.replace(found, notes=(*found.notes, f"{a.name} → {b.name}: {warning}"))
 
 
-def shared_seed(
-    matched: int, identity_share: float, features_b: int, same_weights: bool = False
-) -> str | None:
-    """What to say where far more features go to their own index than chance would have it."""
-    if same_weights:
-        return "these are the same weights."
-    chance = 1 / max(1, features_b)
-    if identity_share * matched < AT_LEAST or identity_share < FAR_ABOVE * chance:
-        return None
-    return (
-        f"{identity_share:.1%} of the matches are i -> i, where chance gives {chance:.2%}. Both "
-        "SAEs seem to have started from the same random weights (one seed): much of their "
-        "agreement is then inherited from the start of training, not found in the model."
+def _chances(posed: Posed, significance: Significance) -> Chances:
+    """What the null gives the features of A, and those of B."""
+    x, y, row_offset, column_offset = posed.x, posed.y, posed.row_offset, posed.column_offset
+    told = posed.widths, posed.over_tokens
+    forward = significance.chance(x, y, row_offset, column_offset, *told, posed.rare_rows)
+    backward = significance.chance(y, x, column_offset, row_offset, *told, posed.rare_columns)
+    return forward, backward
+
+
+def _solved(posed: Posed, method: Method, significance: Significance) -> Assignment:
+    chances = _chances(posed, significance) if significance.partial else BOTH_ABSENT
+    row_cost, column_cost = significance.costs(*chances)
+    return assign(
+        posed.x,
+        posed.y,
+        posed.row_offset,
+        posed.column_offset,
+        kind=method.kind,
+        row_cost=row_cost,
+        column_cost=column_cost,
     )
+
+
+def _scored(posed: Posed, target: Tensor, k: int) -> Neighbours:
+    """Scores and ranks of the pairs, and the `k` best targets and sources, by rows and columns."""
+    offsets = posed.row_offset, posed.column_offset
+    return neighbours(posed.x, posed.y, *offsets, target=posed.inner_target(target), k=k)
+
+
+@dataclass(frozen=True, eq=False)
+class _Tested:
+    """The statistics of pairs, over rows and columns, and what the null gives."""
+
+    what: Test
+    pairs: Float[Tensor, " n"]
+    candidates: Float[Tensor, "n k"]
+    sources: Float[Tensor, "m l"]
+    chances: Chances
+
+    def p_value(self, statistic: Tensor, backward: bool = False) -> Tensor:
+        chance = self.chances[backward]
+        return (
+            torch.full_like(statistic, torch.nan) if chance is None else chance.p_value(statistic)
+        )
+
+
+def _tested(
+    posed: Posed, near: Neighbours, target: Tensor, method: Method, significance: Significance
+) -> tuple[Posed, _Tested]:
+    """The test statistics, and the problem that they are scores of: as posed, or of directions."""
+    scores = near.score, near.candidate_scores, near.source_scores
+    directions = method.scores_lengths and any(width > 1 for width in posed.widths)
+    if significance.test == "score" or significance.null == "none" or not directions:
+        return posed, _Tested("score", *scores, _chances(posed, significance))
+    posed = directed(posed, [view.weight for view in method.views])
+    statistics = (
+        similarity(posed.x, posed.y, posed.inner_target(target)[:, None])[:, 0],
+        similarity(posed.x, posed.y, near.candidates),
+        similarity(posed.y, posed.x, near.sources),
+    )
+    return posed, _Tested("direction", *statistics, _chances(posed, significance))
+
+
+def _judged(
+    posed: Posed,
+    near: Neighbours,
+    tested: _Tested,
+    target: Tensor,
+    significance: Significance,
+    given: bool,
+) -> tuple[Pairs, Verdict]:
+    """The pairs, of which those of significant p-value are matched; all, if they were given."""
+    forward = tested.chances[0]
+    p_value = tested.p_value(tested.pairs)
+    if posed.rare_columns is not None:
+        # of a coincidence either side may be the rare one
+        inner = posed.inner_target(target)
+        rare = posed.rare_columns[inner.clamp(min=0)] & (inner >= 0)
+        p_value = torch.where(rare & p_value.isfinite(), 1.0, p_value)
+    matched, p_cut = target >= 0, None
+    if not given and forward is not None:
+        p_cut = cut(p_value.cpu().numpy(), significance.fdr)
+        matched = matched & posed.rows_to_a(p_value <= p_cut, False)
+    pairs = Pairs(
+        target=target,
+        matched=matched,
+        score=posed.rows_to_a(near.score),
+        p_value=posed.rows_to_a(p_value),
+        rank_in_row=posed.rows_to_a(near.rank_in_row, 0),
+        rank_in_column=posed.rows_to_a(near.rank_in_column, 0),
+    )
+    best = None if forward is None else forward.best
+    statistic = posed.rows_to_a(tested.pairs)
+    return pairs, Verdict(significance, tested.what, p_cut, statistic, best)
+
+
+def _ranked(
+    a: SAE, b: SAE, posed: Posed, near: Neighbours, tested: _Tested
+) -> tuple[Ranked[Tensor], Ranked[Tensor]]:
+    """The best targets of A's features, and the best sources of B's."""
+    targets = posed.rows_to_a(posed.columns_in_b(near.candidates), -1)
+    candidates = Ranked(
+        targets,
+        posed.rows_to_a(near.candidate_scores),
+        {"p_value": posed.rows_to_a(tested.p_value(tested.candidates))},
+    )
+    features = posed.columns_to_b(posed.rows_in_a(near.sources), -1)
+    more = {
+        "p_value": posed.columns_to_b(tested.p_value(tested.sources, True)),
+        "decoder_cosine": cosines(b, a, features),
+    }
+    return candidates, Ranked(features, posed.columns_to_b(near.source_scores), more)
 
 
 def _learned(
@@ -406,13 +530,7 @@ def _learned(
     return found.method(method), (f"{a.name} → {b.name}: {found}",)
 
 
-def _p_values(chance: Chance | None, scores: Tensor) -> Tensor:
-    return torch.full_like(scores, float("nan")) if chance is None else chance.p_value(scores)
-
-
-def _confirmed(
-    a: SAE, b: SAE, method: Method, target: Tensor, measures: dict[str, Tensor]
-) -> Tensor:
+def _confirmed(a: SAE, b: SAE, method: Method, target: Tensor, measures: Measures) -> Tensor:
     """Where a second assignment on the method's `confirm` views gives the same partner."""
     posed = pose(a, b, method, views=method.confirm)
     again = assign(posed.x, posed.y, posed.row_offset, posed.column_offset, kind=method.kind)
@@ -421,36 +539,6 @@ def _confirmed(
         return same
     close = [measures[f"{term}_cosine"] >= method.cutoff for term in ("decoder", "encoder")]
     return same & close[0] & close[1]
-
-
-def _notes(a: SAE, b: SAE, method: Method, posed: Posed) -> tuple[str, ...]:
-    notes, how = [], posed.fold
-    if method.fold == "auto" and how == "decoder-norm":
-        kinds = f"{a.name}: {a.threshold_kind}, {b.name}: {b.threshold_kind}"
-        notes.append(f"folded by decoder norm, for want of thresholds per feature ({kinds})")
-    if how == "threshold":
-        scalar = [sae.name for sae in (a, b) if sae.threshold_kind == "scalar"]
-        if len(scalar) == 2:
-            notes.append(
-                "both SAEs have one threshold for all features: folding by it cannot change a "
-                "matching by a single term, only the balance between encoder and decoder terms"
-            )
-        elif scalar:
-            notes.append(f"{scalar[0]} has one threshold for all features: its folding is a factor")
-    for sae in (a, b):
-        if sae.conventions.normalisation != "none":
-            notes.append(
-                f"{sae.name} normalises each input ({sae.conventions.normalisation}): its weights "
-                "are not in the scale of the raw activations"
-            )
-        if sae.conventions.site is None:
-            notes.append(f"{sae.name} does not say where it sits: that the sites fit is assumed")
-    # folding may have found more of them
-    for sae in (posed.a, posed.b):
-        if sae.exclusions:
-            reasons = ", ".join(f"{int(m.sum())} {r}" for r, m in sae.exclusions.items())
-            notes.append(f"{sae.name}: features left out: {reasons}")
-    return tuple(notes)
 
 
 def _same_weights(one: SAE, other: SAE) -> bool:

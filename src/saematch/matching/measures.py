@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -11,6 +14,37 @@ from saematch.sae.folding import Fold, fold
 from saematch.sae.sae import SAE
 
 TERMS = ("decoder", "encoder", "encoder-bias")
+
+
+@dataclass(frozen=True, eq=False)
+class Measures(Mapping[str, Tensor]):
+    """Cosines and errors of the pairs of a matching by name, `(d_sae_a,)`: see `measure_pairs`."""
+
+    by_name: Mapping[str, Float[Tensor, " d_sae_a"]]
+    fold: Fold  # what the `*_mse_folded` are folded by
+    identity: Mapping[str, float] | None  # medians for i -> i; None: the widths differ
+
+    @classmethod
+    def of(
+        cls,
+        a: SAE,
+        b: SAE,
+        target: Int[Tensor, " d_sae_a"],
+        how: Fold,
+        scales: tuple = (None, None),
+    ) -> Measures:
+        """The measures of the pairs `i -> target[i]`, folded by `how`."""
+        identity = identity_medians(a, b, how, scales)
+        return cls(measure_pairs(a, b, target, how, scales), how, identity)
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.by_name)
+
+    def __len__(self) -> int:
+        return len(self.by_name)
 
 
 def measure_pairs(

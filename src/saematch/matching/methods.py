@@ -1,6 +1,7 @@
 """Named methods: which views, how they are folded, and which kind of assignment.
 
-A published method is a few lines here. A method of one's own is a `Method` given to `match`.
+A published method is a few lines here. A method of your own is a `Method` given to `match`, or a
+function that makes one, registered under a name (`saematch.registry`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from saematch.errors import MatchError
-from saematch.matching.views import View, parse_views
+from saematch.matching.views import VIEWS, View, parse_views
+from saematch.registry import Registry
 from saematch.sae.folding import FOLDS, Fold
 from saematch.sae.sae import SAE
 
@@ -57,6 +59,12 @@ class Method:
     def needs_activations(self) -> bool:
         """Whether it looks at what features do on text."""
         return self.expects or any(view.needs_activations for view in (*self.views, *self.confirm))
+
+    @property
+    def scores_lengths(self) -> bool:
+        """Whether scores depend on the lengths of vectors, and not on their directions alone."""
+        directed = [view for view in self.views if not VIEWS[view.vectors].single]
+        return bool(directed) and (self.distance or not all(view.normalised for view in directed))
 
     def kept(self, candidates: int | None) -> int:
         """How many candidates to keep per feature, where `candidates` were asked for or none."""
@@ -154,15 +162,19 @@ def weighted(
     return Method("weighted", tuple(views), fold=fold, kind=kind)
 
 
-METHODS: dict[str, Callable[..., Method]] = {
-    "sae-match": sae_match,
-    "cosine": cosine,
-    "feature-flow": feature_flow,
-    "paulo-belrose": paulo_belrose,
-    "pearson": pearson,
-    "fused": fused,
-    "weighted": weighted,
-}
+METHODS: Registry[Callable[..., Method]] = Registry(
+    "method",
+    {
+        "sae-match": sae_match,
+        "cosine": cosine,
+        "feature-flow": feature_flow,
+        "paulo-belrose": paulo_belrose,
+        "pearson": pearson,
+        "fused": fused,
+        "weighted": weighted,
+    },
+    MatchError,
+)
 
 
 def resolve(method: str | Method, **options) -> Method:
@@ -175,9 +187,8 @@ def resolve(method: str | Method, **options) -> Method:
         if options:
             raise MatchError(f"options {', '.join(options)} go with a method's name, not a Method")
         return method
-    if method not in METHODS:
-        raise MatchError(f"no method is called {method!r}; there are {', '.join(METHODS)}")
-    known = inspect.signature(METHODS[method]).parameters
+    make = METHODS[method]
+    known = inspect.signature(make).parameters
     for name in options:
         if name not in known:
             raise MatchError(
@@ -186,7 +197,7 @@ def resolve(method: str | Method, **options) -> Method:
     for name, parameter in known.items():
         if parameter.default is parameter.empty and name not in options:
             raise MatchError(f"method {method!r} needs {name}, such as {EXAMPLE!r}")
-    return METHODS[method](**options)
+    return make(**options)
 
 
 def resolve_fold(fold: Fold | Literal["auto"], a: SAE, b: SAE) -> Fold:

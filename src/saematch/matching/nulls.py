@@ -13,6 +13,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
+from scipy.linalg import hadamard
 from torch import Tensor
 
 Null = Literal["covariance", "rotation", "none"]
@@ -107,18 +108,11 @@ def _mixed(u: Tensor, widths: Sequence[int], generator: torch.Generator) -> Tens
     signs = torch.randint(0, 2, (m, 1), generator=generator).to(u) * 2 - 1
     mixed[places] = signs * (u - mean) / m**0.5
     # the Hadamard matrix of the whole is the Kronecker product of two small ones
-    first, second = (_hadamard(size).to(u) for size in shape)
+    first, second = (torch.from_numpy(hadamard(size)).to(u) for size in shape)
     mixed = (first @ mixed.view(shape[0], -1)).view(*shape, width)
     mixed = (second @ mixed).view(-1, width)
     chosen = torch.randperm(len(mixed), generator=generator)[:m].to(u.device)
     return mixed[chosen] + mean
-
-
-def _hadamard(size: int) -> Tensor:
-    matrix = torch.ones(1, 1)
-    while len(matrix) < size:
-        matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)])
-    return matrix
 
 
 def _rotated(u: Tensor, widths: Sequence[int], generator: torch.Generator) -> Tensor:

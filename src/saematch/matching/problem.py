@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +21,7 @@ from saematch.sae.sae import SAE
 BOTH_ABSENT = (None, None)
 SILENT = "silent on the tokens"
 COPIES = 6  # of the rows of one side that are held at once, those of both sides and a null
+ROWS = 4096  # whose products with single rows are held at once
 RARE = 5  # firings: features that fired less often coincide by chance
 
 
@@ -106,11 +108,11 @@ def pose(
     precision = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
     a, b = (sae if sae.dtype == precision else sae.to(dtype=precision) for sae in (a, b))
     a, b = fold(a, how, typical[0]), fold(b, how, typical[1])
-    alone = all(view.vectors == "activation" for view in views)
+    alone = all(view.over_tokens for view in views)
     if alone:
         a, b = (_heard(sae, some) for sae, some in zip((a, b), activations, strict=True))
     rows, columns = ((~sae.excluded).nonzero().squeeze(1) for sae in (a, b))
-    if any(view.vectors == "activation" for view in views):
+    if any(view.over_tokens for view in views):
         _check_memory(a, b, activations)
     x, y, widths = stack(a, b, views, activations)
     x, y = _chosen(x, rows), _chosen(y, columns)
@@ -128,9 +130,56 @@ def pose(
         _rare(some, places) if alone else None
         for some, places in zip(activations, (rows, columns), strict=True)
     )
-    over_tokens = tuple(view.vectors == "activation" for view in views)
+    over_tokens = tuple(view.over_tokens for view in views)
     offsets = row_offset, column_offset
     return Posed(a, b, how, x, y, *offsets, rows, columns, widths, over_tokens, *rare)
+
+
+def directed(posed: Posed, weights: Sequence[float]) -> Posed:
+    """The same rows and columns, with the weighted mean of their views' cosines for a score.
+
+    Views of one dimension have no direction and are left out.
+
+    Args:
+        posed: of views of which one at least has more dimensions.
+        weights: of each view.
+    """
+    kept = [v for v, width in enumerate(posed.widths) if width > 1]
+    total = sum(abs(weights[v]) for v in kept)
+
+    def unit(x: Tensor, scale: float) -> Tensor:
+        parts = x.split(list(posed.widths), dim=1)
+        sizes = [abs(weights[v]) ** 0.5 * scale for v in kept]
+        # the sign of a weight is already in the rows
+        return torch.cat([_unit(parts[v]) * s for v, s in zip(kept, sizes, strict=True)], dim=1)
+
+    return dataclasses.replace(
+        posed,
+        x=unit(posed.x, 1 / max(total, torch.finfo(posed.x.dtype).tiny)),
+        y=unit(posed.y, 1.0),
+        row_offset=torch.zeros_like(posed.row_offset),
+        column_offset=torch.zeros_like(posed.column_offset),
+        widths=tuple(posed.widths[v] for v in kept),
+        over_tokens=tuple(posed.over_tokens[v] for v in kept),
+    )
+
+
+def _unit(rows: Tensor) -> Tensor:
+    return rows / rows.norm(dim=1, keepdim=True).clamp(min=torch.finfo(rows.dtype).tiny)
+
+
+def similarity(
+    x: Float[Tensor, "n D"], y: Float[Tensor, "m D"], index: Int[Tensor, "n k"]
+) -> Float[Tensor, "n k"]:
+    """Inner products of each row of `x` with `k` rows of `y`; NaN for -1."""
+    index = index.to(y.device)
+    found = x.new_full(index.shape, torch.nan)
+    if not len(y):
+        return found
+    for rows in torch.arange(len(x), device=x.device).split(ROWS):
+        for c in range(index.shape[1]):
+            found[rows, c] = (x[rows] * y[index[rows, c].clamp(min=0)]).sum(1)
+    return torch.where(index >= 0, found, torch.nan)
 
 
 def _check_memory(

@@ -29,7 +29,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float
@@ -48,9 +48,16 @@ SHIFTS = 4  # in time that those are drawn with, at least
 ROWS = 2048  # rows whose scores or groups are held at once
 
 
+Test = Literal["direction", "score"]
+
+
 @dataclass(frozen=True)
 class Significance:
-    """How matches are told from chance.
+    """How significant matches are found.
+
+    By `direction` the statistic of a pair is the weighted mean of the cosines of the method's
+    views, whatever the lengths of the vectors; by `score` it is the method's own score. The two are
+    one for methods whose views are all of unit norm.
 
     With `partial`, leaving row i and column j alone costs minus half of what each of them reaches
     with its null at a chance of `ALONE`, so that they are paired only if their score is more than
@@ -61,9 +68,13 @@ class Significance:
     fdr: float = 0.01
     partial: bool = False
     seed: int = 0
+    test: Test = "direction"
 
     def check(self, kind: str) -> None:
         """Raise MatchError where it makes no sense, also for that kind of assignment."""
+        if self.test not in get_args(Test):
+            known = " or ".join(get_args(Test))
+            raise MatchError(f"test is {self.test!r}; it must be {known}")
         if self.null not in get_args(Null):
             known = ", ".join(get_args(Null))
             raise MatchError(f"no null is called {self.null!r}; there are {known}")

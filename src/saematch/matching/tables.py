@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING
 
 import polars as pl
 import torch
-
-from saematch.matching.measures import cosines
 
 if TYPE_CHECKING:
     from saematch.matching.matching import Matching
@@ -20,18 +19,20 @@ BANDS = ((0.9, 1.01), (0.7, 0.9), (0.5, 0.7), (0.3, 0.5), (-1.01, 0.3))
 def matching_frame(m: Matching) -> pl.DataFrame:
     """One row per feature of A.
 
-    `feature`, `target` (null without one), `matched`, `score`, `p_value`, `rank_in_row`,
-    `rank_in_column`, `mutual`, the measures of `saematch.matching.measures.measure_pairs`, and
-    `excluded`: why the feature took no part, or null.
+    `feature`, `target` (null without one), `matched`, `score`, `statistic` (what the p-value is
+    of), `p_value`, `rank_in_row`, `rank_in_column`, `mutual`, the measures of
+    `saematch.matching.measures.measure_pairs`, and `excluded`: why the feature took no part, or
+    null.
     """
     columns: dict[str, object] = {
         "feature": range(len(m.target)),
         "target": m.target.cpu().numpy(),
         "matched": m.matched.cpu().numpy(),
         "score": m.score.cpu().numpy(),
+        "statistic": m.statistic.cpu().numpy(),
         "p_value": m.p_value.cpu().numpy(),
-        "rank_in_row": m.rank_in_row.cpu().numpy(),
-        "rank_in_column": m.rank_in_column.cpu().numpy(),
+        "rank_in_row": m.pairs.rank_in_row.cpu().numpy(),
+        "rank_in_column": m.pairs.rank_in_column.cpu().numpy(),
         "mutual": m.mutual.cpu().numpy(),
     }
     columns |= {name: values.float().cpu().numpy() for name, values in m.measures.items()}
@@ -46,31 +47,17 @@ def matching_frame(m: Matching) -> pl.DataFrame:
     ).fill_nan(None)
 
 
-def candidates_frame(m: Matching) -> pl.DataFrame:
-    """One row per feature of A and candidate: `feature`, `rank`, `target`, `score`, `p_value`."""
-    return _ranked("target", m.candidates, m.candidate_scores, m.candidate_p_values)
-
-
-def sources_frame(m: Matching) -> pl.DataFrame:
-    """One row per feature of B and source in A: `feature`, `rank`, `source`, `score`, `p_value`.
-
-    And `decoder_cosine` of the two, whatever the method.
-    """
-    cosine = cosines(m.b, m.a, m.sources)
-    return _ranked("source", m.sources, m.source_scores, m.source_p_values, cosine)
-
-
 def null_frame(m: Matching) -> pl.DataFrame:
-    """A histogram: `low`, `high`, `observed`, `null`, one row per bin of the score.
+    """A histogram: `low`, `high`, `observed`, `null`, one row per bin of the test statistic.
 
-    `observed` counts features of A by the score of their target; `null` is how many of as many
-    features the best null score would put there. No rows without a null or without targets.
+    `observed` counts features of A by the statistic of their target; `null` is how many of as many
+    features the best of the null would put there. No rows without a null or without targets.
     """
-    score = m.score[m.score.isfinite()].double().cpu()
+    score = m.statistic[m.statistic.isfinite()].double().cpu()
     kinds = {"low": pl.Float64, "high": pl.Float64, "observed": pl.Int64, "null": pl.Float64}
-    if m.null_best is None or not len(score):
+    if m.verdict.null_best is None or not len(score):
         return pl.DataFrame(schema=kinds)
-    best = m.null_best.double().cpu()
+    best = m.verdict.null_best.double().cpu()
     both = torch.cat([score, best])
     low, high = float(both.min()), float(both.max())
     edges = torch.linspace(low, high if high > low else low + 1, BINS + 1, dtype=torch.float64)
@@ -84,53 +71,27 @@ def null_frame(m: Matching) -> pl.DataFrame:
     return pl.DataFrame(data, schema=kinds)
 
 
-def _ranked(
-    name: str,
-    index: torch.Tensor,
-    score: torch.Tensor,
-    p: torch.Tensor,
-    cosine: torch.Tensor | None = None,
-) -> pl.DataFrame:
-    n, k = index.shape
-    rank = torch.arange(1, k + 1).expand(n, k)
-    frame = pl.DataFrame(
-        {
-            "feature": torch.arange(n).repeat_interleave(k).numpy(),
-            "rank": rank.flatten().numpy(),
-            name: index.flatten().cpu().numpy(),
-            "score": score.flatten().cpu().numpy(),
-            "p_value": p.flatten().cpu().numpy(),
-        }
-    )
-    if cosine is not None:
-        frame = frame.with_columns(decoder_cosine=cosine.flatten().float().cpu().numpy())
-    return frame.filter(pl.col(name) >= 0).fill_nan(None)
-
-
 def summarise(m: Matching) -> dict[str, float | int | str | None]:
     """The figures of a matching by name, medians over its matched features.
 
     `cosine_ge_X` are shares of all features of A that are matched at a decoder cosine of X or more;
     `identity_*` are the same medians for i -> i.
     """
-    kept = m.matched
+    kept, identity = m.matched, m.measures.identity
     cosine = m.measures["decoder_cosine"]
     figures: dict[str, float | int | str | None] = {
         "method": m.method.name,
         "fold": m.fold,
-        "measures_fold": m.measures_fold,
+        "measures_fold": m.measures.fold,
         "features_a": m.a.d_sae,
         "features_b": m.b.d_sae,
-        "excluded_a": int(torch.stack([*m.excluded_a.values()]).any(0).sum())
-        if m.excluded_a
-        else 0,
-        "excluded_b": int(torch.stack([*m.excluded_b.values()]).any(0).sum())
-        if m.excluded_b
-        else 0,
-        "null": m.significance.null,
-        "fdr": None if m.p_cut is None else m.significance.fdr,
+        "excluded_a": _excluded(m.excluded[0]),
+        "excluded_b": _excluded(m.excluded[1]),
+        "null": m.verdict.significance.null,
+        "test": m.verdict.test,
+        "fdr": None if m.p_cut is None else m.verdict.significance.fdr,
         "p_cut": m.p_cut,
-        "partial": m.significance.partial,
+        "partial": m.verdict.significance.partial,
         "assigned": int((m.target >= 0).sum()),
         "matched": m.n_matched,
         "mutual_share": _share(m.mutual[kept]),
@@ -139,15 +100,19 @@ def summarise(m: Matching) -> dict[str, float | int | str | None]:
         "relative_gap": m.relative_gap,
         "seconds": m.seconds,
     }
-    scores = {"median_score": m.score[kept], "null_score": m.null_best}
-    for name, values in scores.items():
+    medians = {
+        "median_score": m.score[kept],
+        "median_statistic": m.statistic[kept],
+        "null_statistic": m.verdict.null_best,
+    }
+    for name, values in medians.items():
         some = values is not None and len(values)
         figures[name] = float(values.nanmedian()) if values is not None and some else None
     for low, _ in BANDS[:-1]:
         figures[f"cosine_ge_{low:g}"] = float((cosine[kept] >= low).sum()) / max(1, m.a.d_sae)
     for name, values in m.measures.items():
         figures[f"median_{name}"] = float(values[kept].nanmedian()) if m.n_matched else None
-        figures[f"identity_{name}"] = None if m.identity is None else m.identity[name]
+        figures[f"identity_{name}"] = None if identity is None else identity[name]
     return figures
 
 
@@ -202,9 +167,13 @@ def _share(mask: torch.Tensor) -> float:
     return float(mask.float().mean()) if mask.numel() else 0.0
 
 
+def _excluded(reasons: Mapping[str, torch.Tensor]) -> int:
+    return int(torch.stack([*reasons.values()]).any(0).sum()) if reasons else 0
+
+
 def _reasons(m: Matching) -> list[str | None]:
     reasons: list[str | None] = [None] * len(m.target)
-    for reason, mask in m.excluded_a.items():
+    for reason, mask in m.excluded[0].items():
         for i in mask.nonzero().flatten().tolist():
             reasons[i] = reason if reasons[i] is None else f"{reasons[i]}, {reason}"
     return reasons

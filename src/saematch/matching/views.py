@@ -7,8 +7,8 @@ that a single inner product, which is all that the assignment sees.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -16,32 +16,73 @@ from torch import Tensor
 
 from saematch.activations.table import FeatureActivations
 from saematch.errors import MatchError
+from saematch.registry import Registry
 from saematch.sae.sae import SAE
 
-Vectors = Literal["decoder", "encoder", "encoder-bias", "activation", "constant"]
 
-VECTORS: dict[str, str] = {
-    "decoder": "rows of W_dec: what a feature writes",
-    "encoder": "columns of W_enc: what a feature reads",
-    "encoder-bias": "the bias of the pre-activation, with the input's centring folded in",
-    "activation": "activations over tokens less their mean; of unit norm: Pearson correlation",
-    "constant": "1 for every feature",
-}
+@dataclass(frozen=True)
+class Vectors:
+    """How the vectors of a view are made of an SAE, one row per feature.
+
+    `make` is given the SAE and what its features do on text, `(sae, activations)`, the latter None
+    unless `needs_activations`.
+    """
+
+    about: str
+    make: Callable[[SAE, FeatureActivations | None], Float[Tensor, "d_sae D"]]
+    needs_activations: bool = False
+    single: bool = False  # of one dimension, and so without a direction
+    over_tokens: bool = False  # a dimension per token, on which a feature that never fires is 0
+
+
+def _encoder_bias(sae: SAE) -> Float[Tensor, "d_sae 1"]:
+    # two SAEs that compute the same function must look the same, centred or not
+    bias = sae.b_enc - sae.b_dec @ sae.W_enc if sae.conventions.centred else sae.b_enc
+    return bias[:, None]
+
+
+def _activation(sae: SAE, activations: FeatureActivations | None) -> Float[Tensor, "d_sae tokens"]:
+    assert activations is not None
+    return activations.deviations().to(sae.device)
+
+
+VIEWS: Registry[Vectors] = Registry(
+    "view",
+    {
+        "decoder": Vectors("rows of W_dec: what a feature writes", lambda sae, _: sae.W_dec),
+        "encoder": Vectors("columns of W_enc: what a feature reads", lambda sae, _: sae.W_enc.T),
+        "encoder-bias": Vectors(
+            "the bias of the pre-activation, with the input's centring folded in",
+            lambda sae, _: _encoder_bias(sae),
+            single=True,
+        ),
+        "activation": Vectors(
+            "activations over tokens less their mean; of unit norm: Pearson correlation",
+            _activation,
+            needs_activations=True,
+            over_tokens=True,
+        ),
+        "constant": Vectors(
+            "1 for every feature", lambda sae, _: sae.b_enc.new_ones(sae.d_sae, 1), single=True
+        ),
+    },
+    MatchError,
+)
 
 
 @dataclass(frozen=True)
 class View:
-    """One family of feature vectors, and what its inner product counts in the score."""
+    """One kind of feature vectors, and the weight of its inner product in the score."""
 
-    vectors: Vectors
+    vectors: str  # a name in VIEWS
     normalised: bool = False  # to unit norm, so that the inner product is a cosine
     weight: float = 1.0
     shrinkage: float | None = None  # firings k: rows times sqrt(n / (n + k)) after n firings
 
     def __post_init__(self) -> None:
-        if self.vectors not in VECTORS:
+        if self.vectors not in VIEWS:
             raise MatchError(
-                f"no view is called {self.vectors!r}; there are {', '.join(VECTORS)} (for unit "
+                f"no view is called {self.vectors!r}; there are {', '.join(VIEWS)} (for unit "
                 "norm say normalised=True, or in text unit- before the name)"
             )
         if self.shrinkage is not None and self.shrinkage < 0:
@@ -50,7 +91,12 @@ class View:
     @property
     def needs_activations(self) -> bool:
         """Whether it is made of what features do on text."""
-        return self.vectors == "activation" or self.shrinkage is not None
+        return VIEWS[self.vectors].needs_activations or self.shrinkage is not None
+
+    @property
+    def over_tokens(self) -> bool:
+        """Whether its dimensions are tokens."""
+        return VIEWS[self.vectors].over_tokens
 
     @property
     def name(self) -> str:
@@ -74,7 +120,7 @@ def parse_views(text: str) -> tuple[View, ...]:
         weight, firings = (_number(word, whole) for word in (weight, firings))
         normalised = name.startswith("unit-")
         vectors = name.removeprefix("unit-")
-        views.append(View(vectors, normalised, 1.0 if weight is None else weight, firings))  # pyright: ignore[reportArgumentType]
+        views.append(View(vectors, normalised, 1.0 if weight is None else weight, firings))
     return tuple(views)
 
 
@@ -97,27 +143,28 @@ def feature_vectors(
         raise MatchError(
             f"view {view} is made of activations: give those of both SAEs on the same tokens"
         )
-    match view.vectors:
-        case "decoder":
-            rows = sae.W_dec
-        case "encoder":
-            rows = sae.W_enc.T
-        case "encoder-bias":
-            # two SAEs that compute the same function must look the same, centred or not
-            bias = sae.b_enc - sae.b_dec @ sae.W_enc if sae.conventions.centred else sae.b_enc
-            rows = bias[:, None]
-        case "activation":
-            assert activations is not None
-            rows = activations.deviations(unit=view.normalised).to(sae.device)
-        case "constant":
-            rows = sae.b_enc.new_ones(sae.d_sae, 1)
-    if view.normalised and view.vectors != "activation":
-        rows = rows / rows.norm(dim=1, keepdim=True).clamp(min=torch.finfo(rows.dtype).tiny)
+    if view.vectors == "activation" and activations is not None and view.normalised:
+        # of unit norm without a second copy of rows over many tokens
+        rows = activations.deviations(unit=True).to(sae.device)
+    else:
+        rows = VIEWS[view.vectors].make(sae, activations)
+        _check_rows(rows, sae, view)
+        if view.normalised:
+            rows = rows / rows.norm(dim=1, keepdim=True).clamp(min=torch.finfo(rows.dtype).tiny)
     if view.shrinkage is not None:
         assert activations is not None
         fired = torch.from_numpy(activations.counts()).to(rows)
         rows = rows * (fired / (fired + view.shrinkage).clamp(min=1e-9)).sqrt()[:, None]
     return rows
+
+
+def _check_rows(rows: Tensor, sae: SAE, view: View) -> None:
+    """Raise MatchError where what others registered does not give a row for each feature."""
+    if rows.ndim != 2 or len(rows) != sae.d_sae or not rows.is_floating_point():
+        raise MatchError(
+            f"view {view.vectors!r} gives {rows.dtype} of shape {tuple(rows.shape)} for "
+            f"{sae.name}; it must give one floating-point row for each of {sae.d_sae} features"
+        )
 
 
 def stack(

@@ -39,6 +39,9 @@ class _AllSeen(Exception):  # noqa: N818
     """Ends a forward pass whose rest nobody asked for."""
 
 
+_ONE_TOKEN = torch.zeros(1, 1, dtype=torch.int64)
+
+
 @dataclass(frozen=True, eq=False)
 class LanguageModel:
     """A model, its tokenizer, and ways to read and replace what stands at its sites.
@@ -79,7 +82,7 @@ class LanguageModel:
 
     def width(self, site: Site | str) -> int:
         """How many dimensions the values at a site have, from a run over one token."""
-        (value,) = self.run(torch.zeros(1, 1), [site]).values()
+        (value,) = self.run(_ONE_TOKEN, [site]).values()
         return value.shape[-1]
 
     def hooks_of(self, saes: Mapping[str, SAE]) -> dict[str, str]:
@@ -98,7 +101,7 @@ class LanguageModel:
                     "'blocks.{layer}.hook_resid_post' on the command line, site= in saematch.load"
                 )
             hooks[name] = site.hook
-        values = self.run(torch.zeros(1, 1), sorted(set(hooks.values()))) if hooks else {}
+        values = self.run(_ONE_TOKEN, sorted(set(hooks.values()))) if hooks else {}
         for name, sae in saes.items():
             width = values[hooks[name]].shape[-1]
             if width != sae.d_in:

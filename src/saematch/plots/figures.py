@@ -1,4 +1,8 @@
-"""What there is to draw of a run: each figure by name, from the tables that it needs."""
+"""What there is to draw of a run: each figure by name, from the tables that it needs.
+
+A figure is a function of a run that gives plotly figures by name, and raises `Missing` where the
+run lacks what it is drawn from.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +17,26 @@ from saematch.plots.p_values import p_values
 from saematch.plots.quality import quality
 from saematch.plots.survivors import survivors
 from saematch.plots.tables import Missing
+from saematch.registry import Registry
 from saematch.runs.run import Run
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-FIGURES: dict[str, Callable[[Run], dict[str, go.Figure]]] = {
-    "p_values": p_values,
-    "quality": quality,
-    "survivors": survivors,
-    "lifespans": lifespans,
-    "composition": composition,
-    "carried": carried,
-    "quantiles": quantiles,
-    "distance": distance,
-}
+FIGURES: Registry[Callable[[Run], dict[str, go.Figure]]] = Registry(
+    "figure",
+    {
+        "p_values": p_values,
+        "quality": quality,
+        "survivors": survivors,
+        "lifespans": lifespans,
+        "composition": composition,
+        "carried": carried,
+        "quantiles": quantiles,
+        "distance": distance,
+    },
+    RunError,
+)
 
 
 def figures(
@@ -38,13 +47,10 @@ def figures(
     Raises:
         RunError: there is no figure of that name, or a table of the run cannot be read.
     """
-    if unknown := sorted({*(names or ())} - {*FIGURES}):
-        raise RunError(f"there is no figure {unknown[0]!r}; there are {', '.join(FIGURES)}")
+    wanted = {name: FIGURES[name] for name in names or FIGURES}
     made: dict[str, go.Figure] = {}
     missing: dict[str, str] = {}
-    for name, draw in FIGURES.items():
-        if names and name not in names:
-            continue
+    for name, draw in wanted.items():
         try:
             made |= draw(run)
         except Missing as reason:

@@ -234,10 +234,10 @@ class Run:
             if self.sae(name)["d_sae"] != sae.d_sae:
                 raise RunError(f"{sae.name} is not the SAE that {self.path} calls {name!r}")
         frames = {
-            "nulls": matching.null_frame(),
-            "sources": matching.sources_frame(),
-            "candidates": matching.candidates_frame(),
-            "table": matching.to_frame(),
+            "nulls": matching.null_histogram(),
+            "sources": matching.sources.to_polars("source"),
+            "candidates": matching.candidates.to_polars("target"),
+            "table": matching.to_polars(),
         }
         others = [e for e in self.manifest["pairs"] if (e["a"], e["b"]) != (a, b)]
         self._forget("flow", "compare", pairs=others)
@@ -362,19 +362,19 @@ class Run:
         self._unlock()
 
     def pair(self, a: str, b: str) -> pl.DataFrame:
-        """The table of a pair: `Matching.to_frame()`."""
+        """The table of a pair: `Matching.to_polars()`."""
         return self._read(self._entry(a, b)["table"], a, b)
 
     def candidates(self, a: str, b: str) -> pl.DataFrame:
-        """The best targets of a pair: `Matching.candidates_frame()`."""
+        """The best targets of a pair: `Matching.candidates.to_polars("target")`."""
         return self._read(self._entry(a, b)["candidates"], a, b)
 
     def sources(self, a: str, b: str) -> pl.DataFrame:
-        """The best sources of B's features: `Matching.sources_frame()`."""
+        """The best sources of B's features: `Matching.sources.to_polars("source")`."""
         return self._read(self._entry(a, b)["sources"], a, b)
 
     def null(self, a: str, b: str) -> pl.DataFrame:
-        """A pair's scores beside what chance gives: `Matching.null_frame()`."""
+        """A pair's scores beside what chance gives: `Matching.null_histogram()`."""
         return self._read(self._entry(a, b)["nulls"], a, b)
 
     def features(self, name: str) -> pl.DataFrame:

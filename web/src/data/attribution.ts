@@ -103,7 +103,8 @@ function columnsOf(sites: readonly Place[]) {
   for (const site of sites) {
     const kind = site.kind ?? "features";
     let title = kind;
-    for (let number = 2; taken.has(`${site.layer} ${title}`); number++) title = `${kind} (${number})`;
+    for (let number = 2; taken.has(`${site.layer} ${title}`); number++)
+      title = `${kind} (${number})`;
     taken.add(`${site.layer} ${title}`);
     if (!titles.includes(title)) titles.push(title);
     column.set(site.name, titles.indexOf(title));

@@ -30,6 +30,9 @@ export async function membersOf(data: Data, community: number): Promise<Feature[
   const place = data.run.flow("communities");
   if (!place) return [];
   const frame = await data.reader.read(place, ["members"], { community });
-  const members = (frame.values("members")[0] ?? []) as { site: string; feature: number | bigint }[];
+  const members = (frame.values("members")[0] ?? []) as {
+    site: string;
+    feature: number | bigint;
+  }[];
   return members.map(({ site, feature }) => ({ site, feature: Number(feature) }));
 }

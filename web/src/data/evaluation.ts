@@ -22,7 +22,7 @@ export interface Value {
 
 /** All figures; null where the run has none. */
 export async function loadEvaluation(data: Data): Promise<Value[] | null> {
-  const place = data.run.manifest.evaluation?.tables["values"];
+  const place = data.run.manifest.evaluation?.tables.values;
   return place ? valuesOf(await data.reader.read(place)) : null;
 }
 

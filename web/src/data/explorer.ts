@@ -1,9 +1,9 @@
 /** Tables under explorer/, made for this page: features by number, lives by track, tokens. */
 
 import { FileError, type Opener } from "./files";
+import { type Edge, type Life, lifeOf, shown, withLink } from "./life";
 import type { Frame, Reader } from "./parquet";
-import { RunError, type Mode } from "./run";
-import { lifeOf, shown, withLink, type Edge, type Life } from "./life";
+import { type Mode, RunError } from "./run";
 
 export type { Edge, Life } from "./life";
 
@@ -54,7 +54,7 @@ export class Explorer {
     readonly index: Index,
     readonly reader: Reader,
   ) {
-    index.sites.forEach((site, i) => this.rowOf.set(site.name, i));
+    for (const [i, site] of index.sites.entries()) this.rowOf.set(site.name, i);
   }
 
   /** Number of a feature among all of the run. */
@@ -101,9 +101,7 @@ export class Explorer {
   /** Labels of some features by number. */
   async labels(nodes: readonly number[]): Promise<Map<number, string | null>> {
     const found = new Map<number, string | null>();
-    await Promise.all(
-      nodes.map(async (node) => found.set(node, await this.label(node))),
-    );
+    await Promise.all(nodes.map(async (node) => found.set(node, await this.label(node))));
     return found;
   }
 

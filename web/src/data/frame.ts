@@ -19,7 +19,9 @@ export class Frame {
     const column = this.columns.get(name);
     if (column instanceof Float64Array) return column;
     // a column that is null throughout has no type to go by
-    return column ? Float64Array.from(column as unknown[], toNumber) : new Float64Array(this.length).fill(NaN);
+    return column
+      ? Float64Array.from(column as unknown[], toNumber)
+      : new Float64Array(this.length).fill(NaN);
   }
 
   texts(name: string): readonly (string | null)[] {

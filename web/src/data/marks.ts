@@ -1,7 +1,7 @@
 /** What a user adds to a graph: pins, names and groups; in the URL and in files. */
 
 import type { Explorer } from "./explorer";
-import { RunError, type Run } from "./run";
+import { type Run, RunError } from "./run";
 
 export interface Group {
   name: string;
@@ -104,7 +104,7 @@ export function saved(run: Run, explorer: Explorer, graph: Saved): string {
     names: [...graph.marks.names].map(([node, name]) => ({ ...of(node), name })),
     groups: graph.marks.groups.map(({ name, nodes }) => ({ name, features: nodes.map(of) })),
   };
-  return JSON.stringify(content, null, 1) + "\n";
+  return `${JSON.stringify(content, null, 1)}\n`;
 }
 
 /**
@@ -112,20 +112,28 @@ export function saved(run: Run, explorer: Explorer, graph: Saved): string {
  *
  * Throws RunError if it is no such file, or names a feature that the run does not have.
  */
-export function loaded(text: string, run: Run, explorer: Explorer): Saved & { note: string | null } {
+export function loaded(
+  text: string,
+  run: Run,
+  explorer: Explorer,
+): Saved & { note: string | null } {
   const content = parsed(text) as Record<string, unknown> | null;
   if (!content || content.format !== FORMAT) {
     throw new RunError("this is not a graph saved from this page");
   }
   if ((content.format_version as number) > VERSION) {
-    throw new RunError(`the graph has format ${content.format_version}: open it with a newer saematch`);
+    throw new RunError(
+      `the graph has format ${content.format_version}: open it with a newer saematch`,
+    );
   }
   const node = (of: unknown): number => {
     const { site, feature } = (of ?? {}) as { site?: unknown; feature?: unknown };
     const place = explorer.index.sites.find((known) => known.name === site);
     const there = place && Number.isInteger(feature) && (feature as number) >= 0;
     if (!there || (feature as number) >= place.features) {
-      throw new RunError(`the graph names ${String(site)}/${String(feature)}, which this run does not have`);
+      throw new RunError(
+        `the graph names ${String(site)}/${String(feature)}, which this run does not have`,
+      );
     }
     return place.start + (feature as number);
   };
@@ -139,7 +147,9 @@ export function loaded(text: string, run: Run, explorer: Explorer): Saved & { no
   return {
     site: centre?.site ?? null,
     feature: centre?.feature ?? null,
-    more: Object.fromEntries(DRAWN.flatMap((name) => (cuts[name] ? [[name, String(cuts[name])]] : []))),
+    more: Object.fromEntries(
+      DRAWN.flatMap((name) => (cuts[name] ? [[name, String(cuts[name])]] : [])),
+    ),
     marks: {
       pins: list("pinned").map(node),
       names: new Map(list("names").map((of) => [node(of), String((of as { name: unknown }).name)])),

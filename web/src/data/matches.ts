@@ -10,6 +10,8 @@ export interface Matches {
   target: Float64Array;
   matched: readonly (boolean | null)[];
   score: Float64Array;
+  /** What the p-value is of: the score, or the mean cosine of the method's views. */
+  statistic: Float64Array;
   p: Float64Array;
   cosine: Float64Array;
   rankInRow: Float64Array;
@@ -22,6 +24,7 @@ const COLUMNS = [
   "target",
   "matched",
   "score",
+  "statistic",
   "p_value",
   "decoder_cosine",
   "rank_in_row",
@@ -45,6 +48,7 @@ export async function loadMatches(
     target: frame.numbers("target").map((target) => (Number.isNaN(target) ? -1 : target)),
     matched: frame.flags("matched"),
     score: frame.numbers("score"),
+    statistic: frame.numbers(frame.names.includes("statistic") ? "statistic" : "score"),
     p: frame.numbers("p_value"),
     cosine: frame.numbers("decoder_cosine"),
     rankInRow: frame.numbers("rank_in_row"),
@@ -67,7 +71,16 @@ async function loadPearson(
 }
 
 /** Lists of matches. */
-export const LISTS = ["best", "worst", "missed", "apart", "alike", "second", "differ", "brush"] as const;
+export const LISTS = [
+  "best",
+  "worst",
+  "missed",
+  "apart",
+  "alike",
+  "second",
+  "differ",
+  "brush",
+] as const;
 export type List = (typeof LISTS)[number];
 
 /**
@@ -116,7 +129,7 @@ export function surprises(matches: Matches, accepted: readonly number[]): Float6
   const known = accepted.filter((i) => !Number.isNaN(pearson[i]) && !Number.isNaN(cosine[i]));
   const together = shares(known, pearson);
   const alike = shares(known, cosine);
-  known.forEach((i, k) => (surprise[i] = together[k] - alike[k]));
+  for (const [k, i] of known.entries()) surprise[i] = together[k] - alike[k];
   return surprise;
 }
 
@@ -149,8 +162,7 @@ export function brushed(
 ): number[] {
   return rows(
     matches,
-    (i) =>
-      x[i] >= brush.x[0] && x[i] <= brush.x[1] && y[i] >= brush.y[0] && y[i] <= brush.y[1],
+    (i) => x[i] >= brush.x[0] && x[i] <= brush.x[1] && y[i] >= brush.y[0] && y[i] <= brush.y[1],
   ).sort((i, j) => down(matches.score[i], matches.score[j]) || i - j);
 }
 
@@ -173,7 +185,10 @@ export function wayOf(run: Run, a: string, b: string): string[] | null {
 }
 
 /** Targets of A's features by accepted matches of neighbours, one after the other; -1: none. */
-export async function composedTargets(data: Data, way: readonly string[]): Promise<Float64Array | null> {
+export async function composedTargets(
+  data: Data,
+  way: readonly string[],
+): Promise<Float64Array | null> {
   const steps = await Promise.all(
     way.slice(1).map((b, i) => data.pair(way[i], b, ["target", "matched"])),
   );

@@ -61,7 +61,7 @@ export async function around(
   const learn = async (nodes: readonly number[]) => {
     const fresh = nodes.filter((node) => !lives.has(node));
     const found = await Promise.all(fresh.map(look));
-    found.forEach((life) => lives.set(life.node, life));
+    for (const life of found) lives.set(life.node, life);
   };
   await learn([start, ...also]);
   for (const [side, steps] of [
@@ -90,7 +90,7 @@ export async function around(
         kept.push(link);
       }
       await learn(next);
-      kept.forEach((link) => links.set(`${link.source} ${link.target}`, link));
+      for (const link of kept) links.set(`${link.source} ${link.target}`, link);
       frontier = next;
     }
   }
@@ -101,7 +101,7 @@ export async function around(
       if (joined && passes(link, reach)) links.set(`${link.source} ${link.target}`, link);
     }
   }
-  lives.forEach((_, node) => turned.delete(node));
+  for (const node of lives.keys()) turned.delete(node);
   return { ...inOrder(lives.values(), links.values()), left: turned.size };
 }
 
@@ -142,9 +142,7 @@ function inOrder(lives: Iterable<Life>, links: Iterable<Link>) {
     nodes: [...lives].sort((x, y) => x.node - y.node),
     links: [...links].sort(
       (x, y) =>
-        x.source - y.source ||
-        (rank(x) === rank(y) ? 0 : rank(x) - rank(y)) ||
-        x.target - y.target,
+        x.source - y.source || (rank(x) === rank(y) ? 0 : rank(x) - rank(y)) || x.target - y.target,
     ),
   };
 }
@@ -155,7 +153,9 @@ const KINDS = ["match", "target", "candidate", "source"];
 export function better(x: Link, y: Link): number {
   const kind = Math.min(1, KINDS.indexOf(x.kind)) - Math.min(1, KINDS.indexOf(y.kind));
   const [p, q] = [least(x.p, x.sourceP), least(y.p, y.sourceP)];
-  return kind || (p === q ? 0 : p - q) || y.score - x.score || x.source - y.source || x.target - y.target;
+  return (
+    kind || (p === q ? 0 : p - q) || y.score - x.score || x.source - y.source || x.target - y.target
+  );
 }
 
 /** The smaller of two p-values of which either may be unknown; infinite if both are. */

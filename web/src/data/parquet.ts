@@ -1,11 +1,11 @@
 import { decompress } from "fzstd";
-import { parquetMetadataAsync, parquetRead, type FileMetaData, type RowGroup } from "hyparquet";
+import { type FileMetaData, parquetMetadataAsync, parquetRead, type RowGroup } from "hyparquet";
 import { Cache } from "./cache";
-import { Frame, toNumber, type Column } from "./frame";
 import type { Opener, RemoteFile } from "./files";
+import { type Column, Frame, toNumber } from "./frame";
 import { RunError } from "./run";
 
-export { Frame, type Column } from "./frame";
+export { type Column, Frame } from "./frame";
 
 /** The value that a column must have, or one of `in`, or the range that it must lie in. */
 export type Condition = number | string | { from: number; to: number } | { in: readonly string[] };
@@ -92,7 +92,13 @@ export class Reader {
     const joined = new Map<string, Column>();
     for (const name of wanted) {
       const place = needed.indexOf(name);
-      joined.set(name, join(parts.map((part) => pick(part.columns[place], part.rows)), total));
+      joined.set(
+        name,
+        join(
+          parts.map((part) => pick(part.columns[place], part.rows)),
+          total,
+        ),
+      );
     }
     return new Frame(total, joined);
   }

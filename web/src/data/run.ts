@@ -40,11 +40,30 @@ export interface Summary {
   assigned: number;
   matched: number;
   median_score: number | null;
-  null_score: number | null;
+  /** What p-values are of; runs of before it was told have null_score instead. */
+  test?: "direction" | "score";
+  median_statistic?: number | null;
+  null_statistic?: number | null;
+  null_score?: number | null;
   mutual_share: number | null;
   identity_share: number | null;
   seconds: number;
   [figure: string]: unknown;
+}
+
+export interface Tested {
+  name: string;
+  median: number | null;
+  chance: number | null;
+}
+
+/** What was tested of a pair: its name, its median over the matches, and what chance reaches. */
+export function testedOf(summary: Summary): Tested {
+  return {
+    name: summary.test === "direction" ? "mean cosine" : "score",
+    median: summary.median_statistic ?? summary.median_score,
+    chance: summary.null_statistic ?? summary.null_score ?? null,
+  };
 }
 
 export interface Pair {
@@ -204,7 +223,7 @@ export class Run {
     });
     if (!site?.kind || site.layer === null || alike.length > 1) return name;
     const names: Record<string, string> = { resid_post: "", resid_pre: "pre ", resid_mid: "mid " };
-    return `${names[site.kind] ?? site.kind.replace(/_(out|z|in)$/, "") + " "}${site.layer}`;
+    return `${names[site.kind] ?? `${site.kind.replace(/_(out|z|in)$/, "")} `}${site.layer}`;
   }
 
   /** Place of a table of the flow, if the run has it. */

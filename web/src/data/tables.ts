@@ -182,7 +182,7 @@ export class Data {
       const frame = await this.reader.read(place, undefined, { a, b });
       return Array.from({ length: frame.length }, (_, i) => {
         const row = frame.row(i) as Record<string, never>;
-        return { ...(row as object), p: row["p_value"] ?? NaN } as unknown as Split;
+        return { ...(row as object), p: row.p_value ?? NaN } as unknown as Split;
       });
     });
   }
@@ -205,7 +205,7 @@ export class Data {
         p: (row[`p_${through}`] as number | null) ?? NaN,
       });
     }
-    return { origin: String(row["origin"] ?? ""), from };
+    return { origin: String(row.origin ?? ""), from };
   }
 
   /** All communities, the largest first. */
@@ -249,7 +249,7 @@ export class Data {
     feature: number,
     target: number,
   ): Promise<Record<string, number>> {
-    const place = this.run.manifest.relations?.tables["targets"];
+    const place = this.run.manifest.relations?.tables.targets;
     if (!place) return {};
     const frame = await this.reader.read(place, ["statistic", "target", "value"], {
       a,

@@ -22,10 +22,12 @@ export function band(
 export function fitted(text: string, width: number, size = 12): string {
   const room = Math.max(1, Math.floor(width / (0.54 * size * textScale())));
   const characters = [...text];
-  return characters.length <= room ? text : characters.slice(0, room - 1).join("") + "…";
+  return characters.length <= room ? text : `${characters.slice(0, room - 1).join("")}…`;
 }
 
 /** How much larger text is on a large screen: style.css sets the same. */
 function textScale(): number {
-  return typeof matchMedia === "function" && matchMedia("(min-width: 1700px)").matches ? 17 / 15 : 1;
+  return typeof matchMedia === "function" && matchMedia("(min-width: 1700px)").matches
+    ? 17 / 15
+    : 1;
 }

@@ -19,7 +19,9 @@ export function FeatureChip(props: {
         go({ view: "life", site, feature });
       }}
     >
-      <span class="chip-site" title={site}>{site}</span>
+      <span class="chip-site" title={site}>
+        {site}
+      </span>
       <span class="chip-feature">{feature}</span>
       {label && (
         <bdi class="chip-label" title={label}>

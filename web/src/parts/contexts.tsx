@@ -19,7 +19,10 @@ export function ContextList({ contexts, limit = 8 }: { contexts: Contexts; limit
         return (
           <li key={i} class="context">
             <p class="context-text" dir="auto">
-              <span class="context-before">{before}{blank ? "" : visible(space)}</span>
+              <span class="context-before">
+                {before}
+                {blank ? "" : visible(space)}
+              </span>
               <mark
                 class={share > 0.66 ? "token strong" : "token"}
                 style={{ "--share": share.toFixed(3) }}
@@ -27,7 +30,10 @@ export function ContextList({ contexts, limit = 8 }: { contexts: Contexts; limit
               >
                 {visible(shortened(blank ? context.token : token, LONGEST, "beginning"))}
               </mark>
-              <span class="context-after">{blank ? "" : visible(rest)}{after}</span>
+              <span class="context-after">
+                {blank ? "" : visible(rest)}
+                {after}
+              </span>
             </p>
             <span class="context-value">{figure(context.activation)}</span>
           </li>

@@ -77,6 +77,7 @@ export function VirtualTable<Row>(props: {
       class="table-box"
       ref={box}
       style={{ maxHeight: `${height}px` }}
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: arrow keys move within it
       tabIndex={0}
       role="region"
       aria-label={`${props.label}: arrow keys move, Enter opens`}

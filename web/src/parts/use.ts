@@ -37,7 +37,11 @@ export function useLoaded<T>(load: () => Promise<T>, on: readonly unknown[]): Lo
 
 /** The value, or the one before while another loads. */
 export function latest<T>(loaded: Loaded<T>): T | undefined {
-  return loaded.status === "ready" ? loaded.value : loaded.status === "loading" ? loaded.last : undefined;
+  return loaded.status === "ready"
+    ? loaded.value
+    : loaded.status === "loading"
+      ? loaded.last
+      : undefined;
 }
 
 /** Width of an element in CSS pixels, as it changes; 0 before it is known. */
@@ -68,7 +72,8 @@ export function usePainted(there: boolean): boolean {
 /** Resolves when the browser has nothing more urgent to do. */
 export function idle(): Promise<void> {
   return new Promise((done) => {
-    if (typeof requestIdleCallback === "function") requestIdleCallback(() => done(), { timeout: 400 });
+    if (typeof requestIdleCallback === "function")
+      requestIdleCallback(() => done(), { timeout: 400 });
     else setTimeout(done, 50);
   });
 }

@@ -4,7 +4,7 @@ import { estimatesOf, loadEvaluation, nameOf, usualCarry, type Value } from "../
 import { count, figure } from "../draw/format";
 import { Empty, Failure, Loading } from "../parts/notices";
 import { Segments } from "../parts/segments";
-import { VirtualTable, type ColumnOf } from "../parts/table";
+import { type ColumnOf, VirtualTable } from "../parts/table";
 import { useLoaded } from "../parts/use";
 import { Distances, Estimates, Mark, Quantiles, short } from "./evaluation/plots";
 import type { ViewProps } from "./view";
@@ -14,8 +14,10 @@ const FIRST = 8; // pairs drawn unless all are asked for
 
 /** What the metrics are called, and what says what they mean. */
 const METRICS: Record<string, string> = {
-  "delta-loss": "Nats that predictions lose when the estimate stands in place of the hidden state; 0 costs nothing.",
-  "delta-loss less drop's": "The same, less what leaving the layers out costs: above 0 is worse than dropping them.",
+  "delta-loss":
+    "Nats that predictions lose when the estimate stands in place of the hidden state; 0 costs nothing.",
+  "delta-loss less drop's":
+    "The same, less what leaving the layers out costs: above 0 is worse than dropping them.",
   "explained variance": "Share of the variance of the hidden state; 1 is all of it.",
   "explained variance per dimension": "The mean over dimensions of the share explained of each.",
   "explained variance, errors centred": "As SAE Match prints it: a constant error is forgiven.",
@@ -183,15 +185,34 @@ function Table(props: ViewProps & { of: readonly Value[]; usual: string | null }
     });
   }, [of, sort, descending, usual]);
   const number = (key: string, title: string, show: (one: Value) => string, width = "84px") =>
-    ({ key, title, numeric: true, sorts: COLUMNS.includes(key as "q"), width, show }) as ColumnOf<Value>;
+    ({
+      key,
+      title,
+      numeric: true,
+      sorts: COLUMNS.includes(key as "q"),
+      width,
+      show,
+    }) as ColumnOf<Value>;
   return (
     <section aria-labelledby="eval-table">
       <h2 id="eval-table">All figures</h2>
       <VirtualTable<Value>
         label="Figures of the evaluation"
         columns={[
-          { key: "pair", title: "Pair", sorts: true, width: "24%", show: (one) => `${one.a} → ${one.b}` },
-          { key: "texts", title: "Texts", sorts: true, width: "9%", show: (one) => short(one.texts) },
+          {
+            key: "pair",
+            title: "Pair",
+            sorts: true,
+            width: "24%",
+            show: (one) => `${one.a} → ${one.b}`,
+          },
+          {
+            key: "texts",
+            title: "Texts",
+            sorts: true,
+            width: "9%",
+            show: (one) => short(one.texts),
+          },
           { key: "estimate", title: "Estimate", sorts: true, show: (one) => nameOf(one, usual) },
           number("skipped", "Left out", (one) => count(one.skipped)),
           number("q", "q", (one) => (Number.isNaN(one.q) ? "" : String(one.q)), "64px"),

@@ -5,9 +5,9 @@ import { parseFeature, type Run } from "../data/run";
 import { count, figure, percent, pValue } from "../draw/format";
 import { FeatureChip } from "../parts/chip";
 import { Empty, Failure, Loading } from "../parts/notices";
-import { VirtualTable, type ColumnOf } from "../parts/table";
+import { type ColumnOf, VirtualTable } from "../parts/table";
 import { latest, useLoaded } from "../parts/use";
-import { changed, writeHash, type Go, type State } from "../state";
+import { changed, type Go, type State, writeHash } from "../state";
 import { Filters } from "./find/filters";
 import { answer, queryOf } from "./find/query";
 import type { ViewProps } from "./view";
@@ -20,17 +20,22 @@ export function Find({ run, explorer, state, go }: ViewProps) {
   const found = useLoaded(() => answer(explorer, query, orders.current), [JSON.stringify(query)]);
   const nodes = latest(found);
   const exact = query.text ? parseFeature(run, query.text) : [];
-  const table = useMemo(
-    () => columnsOf(explorer, state, go),
-    [explorer, writeHash(state)],
-  );
+  const table = useMemo(() => columnsOf(explorer, state, go), [explorer, writeHash(state)]);
   const onSort = (key: string) => {
     const turned = query.sort === key && !(state.more.sort ?? "").startsWith("-");
     go({ more: { sort: turned ? `-${key}` : key } });
   };
   return (
     <div class="find" data-testid="view-find">
-      <h1>{query.text ? <>Firing on “<bdi>{query.text}</bdi>”</> : "Features"}</h1>
+      <h1>
+        {query.text ? (
+          <>
+            Firing on “<bdi>{query.text}</bdi>”
+          </>
+        ) : (
+          "Features"
+        )}
+      </h1>
       {exact.length > 0 && <Exact exact={exact} state={state} go={go} />}
       <div class="find-body">
         <Filters run={run} explorer={explorer} state={state} go={go} />
@@ -92,11 +97,7 @@ function Nothing({ run, text }: { run: Run; text: string }) {
   );
 }
 
-function columnsOf(
-  explorer: Explorer,
-  state: State,
-  go: Go,
-): ColumnOf<number>[] {
+function columnsOf(explorer: Explorer, state: State, go: Go): ColumnOf<number>[] {
   const columns: ColumnOf<number>[] = [
     {
       key: "feature",
@@ -137,7 +138,9 @@ function columnsOf(
       sorts: true,
       width: "6.5em",
       hint: "share of tokens on which it fires",
-      show: (node) => <Cell explorer={explorer} node={node} show={(its) => percent(its.frequency)} />,
+      show: (node) => (
+        <Cell explorer={explorer} node={node} show={(its) => percent(its.frequency)} />
+      ),
     },
     {
       key: "score",

@@ -1,6 +1,6 @@
 import { useMemo, useRef, useState } from "preact/hooks";
-import { listCommunities, membersOf, type Listed } from "../data/communities";
-import { pinned, readMarks, writeMarks, type Marks } from "../data/marks";
+import { type Listed, listCommunities, membersOf } from "../data/communities";
+import { type Marks, pinned, readMarks, writeMarks } from "../data/marks";
 import { among, around, lookIn, type Neighbourhood } from "../data/neighbourhood";
 import { count, several } from "../draw/format";
 import { Empty, Failure, Loading } from "../parts/notices";
@@ -58,8 +58,8 @@ export function Graph(props: ViewProps) {
         ) : (
           <>
             <Empty title="No feature is chosen">
-              Choose a community on the left, search a feature and follow “neighbourhood” on its page, or
-              open a graph that was saved here.
+              Choose a community on the left, search a feature and follow “neighbourhood” on its
+              page, or open a graph that was saved here.
             </Empty>
             <p class="open-first">
               <OpenFile {...props} onNote={() => {}} />
@@ -86,7 +86,11 @@ function Drawn(props: ViewProps & { community: Listed | null }) {
     const look = lookIn(explorer);
     if (community) {
       const members = await membersOf(data, community.community);
-      return among(members.map((one) => explorer.node(one.site, one.feature)), look, reach);
+      return among(
+        members.map((one) => explorer.node(one.site, one.feature)),
+        look,
+        reach,
+      );
     }
     return around(centre as number, look, reach, [...marks.pins, ...marked(marks)]);
   }, [centre, community?.community, JSON.stringify(reach), state.more.pins, state.more.groups]);
@@ -132,7 +136,11 @@ function Drawn(props: ViewProps & { community: Listed | null }) {
               svg={svg}
               onChoose={(node, more) => {
                 const others = chosen.filter((other) => other !== node);
-                const next = !more ? [node] : others.length < chosen.length ? others : [...chosen, node];
+                const next = !more
+                  ? [node]
+                  : others.length < chosen.length
+                    ? others
+                    : [...chosen, node];
                 go({ more: { chosen: next.join("_") } }, { replace: true });
               }}
               onOpen={(node) => go({ ...explorer.feature(node), more: { community: null } })}

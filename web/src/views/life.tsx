@@ -1,12 +1,12 @@
 import { useMemo, useState } from "preact/hooks";
-import type { Explorer, Life as Being } from "../data/explorer";
+import type { Life as Being, Explorer } from "../data/explorer";
 import type { Mode, Run } from "../data/run";
 import type { Data } from "../data/tables";
 import { count, figure, percent } from "../draw/format";
 import { Empty, Failure, Loading } from "../parts/notices";
 import { Segments } from "../parts/segments";
 import { latest, useLoaded, usePainted, useWidth } from "../parts/use";
-import { changed, writeHash, type Go, type State } from "../state";
+import { changed, type Go, type State, writeHash } from "../state";
 import { Curves } from "./life/curves";
 import { layoutOf, ROOM } from "./life/layout";
 import { Links } from "./life/links";
@@ -28,7 +28,8 @@ export function Life(props: ViewProps) {
   const mode = modeOf(run, explorer, state);
   const loaded = useLoaded(async () => {
     if (site === null || feature === null) return null;
-    if (!run.has(site)) throw new Error(`The run has no SAE ${site}. It has ${run.names.join(", ")}.`);
+    if (!run.has(site))
+      throw new Error(`The run has no SAE ${site}. It has ${run.names.join(", ")}.`);
     const life = await explorer.life(site, feature);
     return { life, track: await explorer.track(life, mode) };
   }, [site, feature, mode]);
@@ -50,8 +51,8 @@ function Start({ state }: { state: State }) {
     <div data-testid="view-life">
       <h1 class="visually-hidden">Life of a feature</h1>
       <Empty title="Whose life?">
-        Search for a token that a feature fires on, or for a number such as <code>3_100</code> (press{" "}
-        <kbd>/</kbd>), or begin with <a href={longest}>the features that live longest</a>.
+        Search for a token that a feature fires on, or for a number such as <code>3_100</code>{" "}
+        (press <kbd>/</kbd>), or begin with <a href={longest}>the features that live longest</a>.
       </Empty>
     </div>
   );
@@ -74,7 +75,9 @@ function Shown(props: {
     () => (width > 0 ? layoutOf(run, explorer, track, width) : null),
     [track.map((step) => step.node).join(), width],
   );
-  const roomy = layout ? layout.columns.length < 2 || layout.columns[1].x - layout.columns[0].x > ROOM : false;
+  const roomy = layout
+    ? layout.columns.length < 2 || layout.columns[1].x - layout.columns[0].x > ROOM
+    : false;
   const labels = latest(
     useLoaded(
       async () => explorer.labels(roomy && layout ? layout.sides.map((side) => side.node) : []),
@@ -84,7 +87,8 @@ function Shown(props: {
   // the track is what a person waits for; the tables below it are many more elements
   const drawn = usePainted(layout !== null);
   const beside = latest(useLoaded(() => besideOf(run, explorer, state), [state.more.with])) ?? null;
-  const partners = latest(useLoaded(() => partnersOf(run, data, explorer, track), [track])) ?? NOBODY;
+  const partners =
+    latest(useLoaded(() => partnersOf(run, data, explorer, track), [track])) ?? NOBODY;
   return (
     <div class="life" data-testid="view-life">
       <Header {...props} />

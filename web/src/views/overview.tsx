@@ -1,10 +1,10 @@
 import type { Explorer } from "../data/explorer";
-import type { Mode, Pair, Run } from "../data/run";
+import { type Mode, type Pair, type Run, testedOf } from "../data/run";
 import { count, figure, percent, several } from "../draw/format";
 import { Empty, Failure, Loading } from "../parts/notices";
 import { Segments } from "../parts/segments";
 import { latest, useLoaded, useWidth } from "../parts/use";
-import { changed, writeHash, type State } from "../state";
+import { changed, type State, writeHash } from "../state";
 import { figuresOf } from "./overview/figures";
 import { Lengths, SurvivalCurves } from "./overview/lifespans";
 import { River } from "./overview/river";
@@ -73,7 +73,7 @@ function Head({ run, explorer, mode }: { run: Run; explorer: Explorer; mode: Mod
   const facts: [string, string][] = [
     ["SAEs", count(run.saes.length)],
     ["features", count(explorer.index.nodes)],
-    ["method", String(manifest.options["method"] ?? "–")],
+    ["method", String(manifest.options.method ?? "–")],
   ];
   if (flow) {
     facts.push(
@@ -126,13 +126,31 @@ function PairTable(props: { label: string; pairs: readonly Pair[]; state: State 
         <thead>
           <tr>
             <th scope="col">pair</th>
-            <th scope="col" class="numeric">matched</th>
-            <th scope="col" class="numeric">share</th>
-            <th scope="col" class="numeric" title="median score of the matches">score</th>
-            <th scope="col" class="numeric" title="median of what features reach by chance">by chance</th>
-            <th scope="col" class="numeric" title="median decoder cosine of the matches">cosine</th>
-            <th scope="col" class="numeric" title="the same if feature i went to feature i">i to i</th>
-            <th scope="col" class="numeric" title="share of the matches that are each other's best">mutual</th>
+            <th scope="col" class="numeric">
+              matched
+            </th>
+            <th scope="col" class="numeric">
+              share
+            </th>
+            <th
+              scope="col"
+              class="numeric"
+              title="median of what was tested: the score, or the mean cosine of the views"
+            >
+              tested
+            </th>
+            <th scope="col" class="numeric" title="median of what features reach by chance">
+              by chance
+            </th>
+            <th scope="col" class="numeric" title="median decoder cosine of the matches">
+              cosine
+            </th>
+            <th scope="col" class="numeric" title="the same if feature i went to feature i">
+              i to i
+            </th>
+            <th scope="col" class="numeric" title="share of the matches that are each other's best">
+              mutual
+            </th>
           </tr>
         </thead>
         <tbody>
@@ -147,8 +165,8 @@ function PairTable(props: { label: string; pairs: readonly Pair[]; state: State 
               <td class="numeric">
                 {percent(summary.matched / (summary.features_a - summary.excluded_a))}
               </td>
-              <td class="numeric">{figure(summary.median_score)}</td>
-              <td class="numeric">{figure(summary.null_score)}</td>
+              <td class="numeric">{figure(testedOf(summary).median)}</td>
+              <td class="numeric">{figure(testedOf(summary).chance)}</td>
               <td class="numeric">{figure(summary.median_decoder_cosine as number | null)}</td>
               <td class="numeric">{figure(summary.identity_decoder_cosine as number | null)}</td>
               <td class="numeric">{percent(summary.mutual_share)}</td>

@@ -1,5 +1,5 @@
 import { composedTargets, loadMatches, wayOf } from "../data/matches";
-import type { Pair as RunPair } from "../data/run";
+import { type Pair as RunPair, testedOf } from "../data/run";
 import { count, figure, percent } from "../draw/format";
 import { Empty, Failure, Loading } from "../parts/notices";
 import { latest, useLoaded } from "../parts/use";
@@ -35,7 +35,9 @@ export function Pair(props: ViewProps) {
           state={state}
           go={go}
         />
-        <p class="aside">From the layer of the row to that of the column; the stronger, the more match.</p>
+        <p class="aside">
+          From the layer of the row to that of the column; the stronger, the more match.
+        </p>
       </aside>
       {pair ? (
         <OfPair key={`${pair.a}--${pair.b}`} {...props} pair={pair} />
@@ -70,7 +72,11 @@ function OfPair(props: ViewProps & { pair: RunPair }) {
     <div class="pair-main">
       <header class="pair-head">
         <h1>
-          <bdi class="site">{a}</bdi> <span aria-label="to">→</span> <bdi class="site">{b}</bdi>
+          <bdi class="site">{a}</bdi>{" "}
+          <span role="img" aria-label="to">
+            →
+          </span>{" "}
+          <bdi class="site">{b}</bdi>
         </h1>
         <Figures pair={pair} />
         {pair.notes.map((note) => (
@@ -82,7 +88,7 @@ function OfPair(props: ViewProps & { pair: RunPair }) {
       <div class="pair-plots">
         <section aria-labelledby="pair-scores">
           <h2 id="pair-scores">Scores beside chance</h2>
-          <Histogram nulls={nulls} matches={matches} nullScore={pair.summary.null_score} />
+          <Histogram nulls={nulls} matches={matches} tested={testedOf(pair.summary)} />
           {way && (
             <>
               <h2>Step by step, or direct</h2>
@@ -100,11 +106,12 @@ function OfPair(props: ViewProps & { pair: RunPair }) {
 /** The figures of a pair that say most, each beside what it is to be compared with. */
 function Figures({ pair }: { pair: RunPair }) {
   const s = pair.summary;
+  const tested = testedOf(s);
   const used = s.features_a - s.excluded_a;
   const number = (name: string) => (typeof s[name] === "number" ? (s[name] as number) : null);
   const shown: [string, string, string][] = [
     ["matched", percent(used ? s.matched / used : null), `${count(s.matched)} of ${count(used)}`],
-    ["median score", figure(s.median_score), `by chance ${figure(s.null_score)}`],
+    [`median ${tested.name}`, figure(tested.median), `by chance ${figure(tested.chance)}`],
     [
       "median cosine",
       figure(number("median_decoder_cosine")),

@@ -3,8 +3,8 @@ import { scaleLinear, scalePoint } from "d3-scale";
 import { line } from "d3-shape";
 import { apart, isOurs, medians, nameOf, type Value } from "../../data/evaluation";
 import { figure } from "../../draw/format";
-import { ticked } from "../../draw/ticks";
 import { fitted } from "../../draw/path";
+import { ticked } from "../../draw/ticks";
 import { useWidth } from "../../parts/use";
 
 const NAMES = 238; // pixels of the names of estimates
@@ -45,7 +45,12 @@ export function Estimates(props: {
     <div ref={box} class="eval-panel">
       <h3>{title}</h3>
       {width > 0 && (
-        <svg width={width} height={height} role="img" aria-label={`${title}: the table has the figures`}>
+        <svg
+          width={width}
+          height={height}
+          role="img"
+          aria-label={`${title}: the table has the figures`}
+        >
           {x.ticks(Math.max(2, Math.floor((width - NAMES) / 70))).map((tick) => (
             <g key={tick} class={tick === 0 ? "grid zero" : "grid"}>
               <line x1={x(tick)} x2={x(tick)} y1={22} y2={height - 22} />
@@ -55,7 +60,9 @@ export function Estimates(props: {
             </g>
           ))}
           {names.map((name, row) => {
-            const its = values.filter((value) => nameOf(value, usual) === name && Number.isNaN(value.q));
+            const its = values.filter(
+              (value) => nameOf(value, usual) === name && Number.isNaN(value.q),
+            );
             const kind = isOurs(name) ? "ours" : "theirs";
             return (
               <g key={name} class={`estimate ${kind}`}>
@@ -69,7 +76,13 @@ export function Estimates(props: {
                   const said = `${value.texts}: ${figure(value.value)} (${figure(value.low)} to ${figure(value.high)})`;
                   if (beyond) {
                     return at === 0 || !its.some((one) => texts.indexOf(one.texts) === 0) ? (
-                      <text class="beyond" key={value.texts} x={width - 2} y={middle(row) + 4} text-anchor="end">
+                      <text
+                        class="beyond"
+                        key={value.texts}
+                        x={width - 2}
+                        y={middle(row) + 4}
+                        text-anchor="end"
+                      >
                         {figure(value.value)} →<title>{said}</title>
                       </text>
                     ) : null;
@@ -92,7 +105,13 @@ export function Estimates(props: {
             );
           })}
           {drop >= 0 && names.length > drop + 1 && (
-            <line class="rule" x1={0} x2={width} y1={middle(lastOfBaselines(names)) + ROW / 2} y2={middle(lastOfBaselines(names)) + ROW / 2} />
+            <line
+              class="rule"
+              x1={0}
+              x2={width}
+              y1={middle(lastOfBaselines(names)) + ROW / 2}
+              y2={middle(lastOfBaselines(names)) + ROW / 2}
+            />
           )}
         </svg>
       )}
@@ -138,7 +157,12 @@ export function Quantiles(props: {
     <div ref={box} class="eval-panel">
       <h3>{title}</h3>
       {width > 0 && (
-        <svg width={width} height={height} role="img" aria-label={`${title}: by the share of features sent ahead`}>
+        <svg
+          width={width}
+          height={height}
+          role="img"
+          aria-label={`${title}: by the share of features sent ahead`}
+        >
           {y.ticks(3).map((tick) => (
             <g key={tick} class="grid">
               <line x1={left} x2={width - right} y1={y(tick)} y2={y(tick)} />
@@ -148,25 +172,55 @@ export function Quantiles(props: {
             </g>
           ))}
           {[0, 0.5, 1].map((tick) => (
-            <text key={tick} class="muted-text" x={x(tick)} y={height - bottom + 16} text-anchor="middle">
+            <text
+              key={tick}
+              class="muted-text"
+              x={x(tick)}
+              y={height - bottom + 16}
+              text-anchor="middle"
+            >
               {tick}
             </text>
           ))}
-          <text class="muted-text" x={(left + width - right) / 2} y={height - 2} text-anchor="middle">
+          <text
+            class="muted-text"
+            x={(left + width - right) / 2}
+            y={height - 2}
+            text-anchor="middle"
+          >
             share sent ahead, q
           </text>
           {ends.map(({ text, at, points, drop }, k) => (
             <g key={text} class="estimate ours">
               {drop && (
-                <line class="dropped" x1={left} x2={width - right} y1={y(drop.value)} y2={y(drop.value)}>
+                <line
+                  class="dropped"
+                  x1={left}
+                  x2={width - right}
+                  y1={y(drop.value)}
+                  y2={y(drop.value)}
+                >
                   <title>{`${text}: dropping the layer, ${figure(drop.value)}`}</title>
                 </line>
               )}
-              <path d={line<Value>((one) => x(one.q), (one) => y(one.value))(points) ?? ""} />
+              <path
+                d={
+                  line<Value>(
+                    (one) => x(one.q),
+                    (one) => y(one.value),
+                  )(points) ?? ""
+                }
+              />
               {points.map((one) => (
                 <g key={one.q}>
                   <title>{`${text}, q ${one.q}: ${figure(one.value)} (${figure(one.low)} to ${figure(one.high)})`}</title>
-                  <line class="interval" x1={x(one.q)} x2={x(one.q)} y1={y(one.low)} y2={y(one.high)} />
+                  <line
+                    class="interval"
+                    x1={x(one.q)}
+                    x2={x(one.q)}
+                    y1={y(one.low)}
+                    y2={y(one.high)}
+                  />
                   <Mark at={at} x={x(one.q)} y={y(one.value)} />
                 </g>
               ))}
@@ -198,11 +252,13 @@ export function Distances(props: {
       points: medians(values.filter((one) => Number.isNaN(one.q) && nameOf(one, usual) === name)),
     }))
     .filter((curve) => curve.points.length);
-  const steps = [...new Set(curves.flatMap((curve) => curve.points.map((one) => one.skipped)))].sort(
-    (one, other) => one - other,
-  );
+  const steps = [
+    ...new Set(curves.flatMap((curve) => curve.points.map((one) => one.skipped))),
+  ].sort((one, other) => one - other);
   const x = scalePoint(steps, [left + 8, width - right]);
-  const [low = 0, high = 1] = extent(curves.flatMap((curve) => curve.points.map((one) => one.value)));
+  const [low = 0, high = 1] = extent(
+    curves.flatMap((curve) => curve.points.map((one) => one.value)),
+  );
   const y = scaleLinear([Math.min(0, low), high], [height - bottom, top]).nice();
   const labels = apart(
     curves.map((curve) => y(curve.points[curve.points.length - 1].value)),
@@ -212,7 +268,12 @@ export function Distances(props: {
     <div ref={box} class="eval-panel">
       <h3>{title}</h3>
       {width > 0 && (
-        <svg width={width} height={height} role="img" aria-label={`${title}: medians by distance; the table has the figures`}>
+        <svg
+          width={width}
+          height={height}
+          role="img"
+          aria-label={`${title}: medians by distance; the table has the figures`}
+        >
           {y.ticks(5).map((tick) => (
             <g key={tick} class="grid">
               <line x1={left} x2={width - right} y1={y(tick)} y2={y(tick)} />
@@ -222,18 +283,36 @@ export function Distances(props: {
             </g>
           ))}
           {steps.map((step) => (
-            <text key={step} class="muted-text" x={x(step)} y={height - bottom + 18} text-anchor="middle">
+            <text
+              key={step}
+              class="muted-text"
+              x={x(step)}
+              y={height - bottom + 18}
+              text-anchor="middle"
+            >
               {step}
             </text>
           ))}
-          <text class="muted-text" x={(left + width - right) / 2} y={height - 2} text-anchor="middle">
+          <text
+            class="muted-text"
+            x={(left + width - right) / 2}
+            y={height - 2}
+            text-anchor="middle"
+          >
             blocks left out
           </text>
           {curves.map(({ name, points }, k) => {
             const last = points[points.length - 1];
             return (
               <g key={name} class={`estimate ${isOurs(name) ? "ours" : "theirs"}`}>
-                <path d={line<(typeof points)[0]>((one) => x(one.skipped) ?? 0, (one) => y(one.value))(points) ?? ""} />
+                <path
+                  d={
+                    line<(typeof points)[0]>(
+                      (one) => x(one.skipped) ?? 0,
+                      (one) => y(one.value),
+                    )(points) ?? ""
+                  }
+                />
                 {points.map((one) => (
                   <Mark key={one.skipped} at={0} x={x(one.skipped)} y={y(one.value)} />
                 ))}

@@ -41,7 +41,14 @@ export function queryOf(state: State, tracks = true): Query {
   const [, sign, name] = /^(-?)(.*)$/.exec(more.sort ?? "") ?? [];
   const text = (more.q ?? "").trim();
   const given = SORTS.find((sort) => sort === name);
-  const sort = given && (given !== "relevance" || text) ? given : text ? "relevance" : tracks ? "lifespan" : "score";
+  const sort =
+    given && (given !== "relevance" || text)
+      ? given
+      : text
+        ? "relevance"
+        : tracks
+          ? "lifespan"
+          : "score";
   return {
     text,
     site: more.site ?? null,

@@ -1,4 +1,4 @@
-import { grouped, named, pinned, type Marks } from "../../data/marks";
+import { grouped, type Marks, named, pinned } from "../../data/marks";
 import type { Neighbourhood } from "../../data/neighbourhood";
 import { FeatureChip } from "../../parts/chip";
 import { Field } from "../../parts/field";
@@ -41,7 +41,9 @@ export function Chosen(
               feature={life.feature}
               label={life.label}
               go={go}
-              href={writeHash(changed(state, { view: "life", site: life.site, feature: life.feature }))}
+              href={writeHash(
+                changed(state, { view: "life", site: life.site, feature: life.feature }),
+              )}
             />
             <Field
               class="filter"

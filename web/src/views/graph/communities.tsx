@@ -1,7 +1,7 @@
 import { useMemo } from "preact/hooks";
 import type { Listed } from "../../data/communities";
 import { count } from "../../draw/format";
-import { VirtualTable, type ColumnOf } from "../../parts/table";
+import { type ColumnOf, VirtualTable } from "../../parts/table";
 
 /** All communities, the largest first; those whose label holds `wanted`. */
 export function CommunityList(props: {
@@ -34,8 +34,20 @@ export function CommunityList(props: {
         </span>
       ),
     },
-    { key: "size", title: "Features", numeric: true, width: "5.2em", show: (one) => count(one.size) },
-    { key: "sites", title: "Layers", numeric: true, width: "4.4em", show: (one) => count(one.sites) },
+    {
+      key: "size",
+      title: "Features",
+      numeric: true,
+      width: "5.2em",
+      show: (one) => count(one.size),
+    },
+    {
+      key: "sites",
+      title: "Layers",
+      numeric: true,
+      width: "4.4em",
+      show: (one) => count(one.sites),
+    },
   ];
   return (
     <div class="communities">

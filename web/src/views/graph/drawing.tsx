@@ -1,5 +1,5 @@
-import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Ref } from "preact";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Life } from "../../data/explorer";
 import type { Marks } from "../../data/marks";
 import { better, type Link } from "../../data/neighbourhood";
@@ -39,7 +39,10 @@ export function Drawing(props: DrawingProps) {
   const tip = useTooltip();
   const elements = useRef(new Map<number, SVGGElement>());
   const scroll = useRef<HTMLDivElement>(null);
-  const links = useMemo(() => [...props.links].sort(better).slice(0, MOST).reverse(), [props.links]);
+  const links = useMemo(
+    () => [...props.links].sort(better).slice(0, MOST).reverse(),
+    [props.links],
+  );
   const layout = useMemo(
     () => layered(nodes, links, run.names, marks.groups),
     [nodes, links, run, marks.groups],
@@ -220,8 +223,7 @@ function headed(run: Run, site: string, width: number): string {
 /** Matches stand out, those from one column to the next the most. */
 function classOf(link: Link, placed: ReadonlyMap<number, { column: number }>): string | undefined {
   if (link.kind !== "match") return undefined;
-  const columns =
-    (placed.get(link.target)?.column ?? 0) - (placed.get(link.source)?.column ?? 0);
+  const columns = (placed.get(link.target)?.column ?? 0) - (placed.get(link.source)?.column ?? 0);
   return columns > 1 ? "match over" : "match";
 }
 

@@ -29,10 +29,28 @@ export function Edges({ run, graph, marks }: { run: Run; graph: Neighbourhood; m
           { key: "source", title: "From", show: (link) => end(link.source) },
           { key: "target", title: "To", show: (link) => end(link.target) },
           { key: "kind", title: "Kind", width: "100px", show: (link) => link.kind },
-          { key: "score", title: "Score", numeric: true, width: "80px", show: (link) => figure(link.score) },
-          { key: "cosine", title: "Cosine", numeric: true, width: "80px", show: (link) => figure(link.cosine) },
+          {
+            key: "score",
+            title: "Score",
+            numeric: true,
+            width: "80px",
+            show: (link) => figure(link.score),
+          },
+          {
+            key: "cosine",
+            title: "Cosine",
+            numeric: true,
+            width: "80px",
+            show: (link) => figure(link.cosine),
+          },
           { key: "p", title: "p", numeric: true, width: "94px", show: (link) => pValue(link.p) },
-          { key: "back", title: "p back", numeric: true, width: "94px", show: (link) => pValue(link.sourceP) },
+          {
+            key: "back",
+            title: "p back",
+            numeric: true,
+            width: "94px",
+            show: (link) => pValue(link.sourceP),
+          },
         ]}
         count={graph.links.length}
         row={(index) => graph.links[index]}

@@ -1,5 +1,5 @@
 import { attribution } from "../../data/attribution";
-import { saved, type Marks } from "../../data/marks";
+import { type Marks, saved } from "../../data/marks";
 import type { Neighbourhood } from "../../data/neighbourhood";
 import type { ViewProps } from "../view";
 import { OpenFile } from "./open";

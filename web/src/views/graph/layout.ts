@@ -38,7 +38,9 @@ export function layered(
   const there = new Set(nodes.map((node) => node.site));
   const sites = order.filter((site) => there.has(site));
   const laneOf = new Map<number, number>();
-  groups.forEach((group, lane) => group.nodes.forEach((node) => laneOf.set(node, lane)));
+  for (const [lane, group] of groups.entries()) {
+    for (const node of group.nodes) laneOf.set(node, lane);
+  }
   const neighbours = new Map<number, number[]>(nodes.map(({ node }) => [node, []]));
   for (const { source, target } of links) {
     neighbours.get(source)?.push(target);
@@ -54,10 +56,11 @@ export function layered(
       its.filter((node) => node.site === site).map(({ node }) => node),
     );
     const rows = Math.max(...columns.map((column) => column.length));
-    const place = (column: readonly number[], at: number) =>
-      column.forEach((node, i) =>
-        placed.set(node, { node, column: at, row: first + (rows - column.length) / 2 + i }),
-      );
+    const place = (column: readonly number[], at: number) => {
+      for (const [i, node] of column.entries()) {
+        placed.set(node, { node, column: at, row: first + (rows - column.length) / 2 + i });
+      }
+    };
     columns.forEach(place);
     for (let sweep = 0; sweep < 8; sweep++) {
       const turn = sweep % 2 ? [...columns.keys()].reverse() : [...columns.keys()];

@@ -2,7 +2,18 @@ import { useState } from "preact/hooks";
 import { loaded as fromFile, writeMarks } from "../../data/marks";
 import type { ViewProps } from "../view";
 
-const OWN = ["back", "ahead", "p", "score", "edges", "community", "chosen", "pins", "names", "groups"];
+const OWN = [
+  "back",
+  "ahead",
+  "p",
+  "score",
+  "edges",
+  "community",
+  "chosen",
+  "pins",
+  "names",
+  "groups",
+];
 
 /** Opens a file that was saved here. */
 export function OpenFile(props: ViewProps & { onNote: (note: string | null) => void }) {

@@ -37,7 +37,7 @@ export function svgText(svg: SVGSVGElement, title: string): string {
     for (const name of STYLES) to[i].setAttribute(name, style.getPropertyValue(name));
     for (const name of ["style", "class", "tabindex", "role"]) to[i].removeAttribute(name);
   });
-  copy.querySelectorAll("[data-export=no]").forEach((element) => element.remove());
+  for (const element of copy.querySelectorAll("[data-export=no]")) element.remove();
   const { width, height } = svg.getBoundingClientRect();
   copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
   copy.setAttribute("width", String(width));
@@ -72,7 +72,9 @@ export async function pngOf(svg: SVGSVGElement, title: string, scale = 2): Promi
     if (!context) throw new Error("this browser has no canvas");
     context.drawImage(image, 0, 0, canvas.width, canvas.height);
     return await new Promise((resolve, reject) =>
-      canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("the picture is too large")))),
+      canvas.toBlob((blob) =>
+        blob ? resolve(blob) : reject(new Error("the picture is too large")),
+      ),
     );
   } finally {
     URL.revokeObjectURL(url);

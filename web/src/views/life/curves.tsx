@@ -2,7 +2,7 @@ import { extent } from "d3-array";
 import { scaleLinear, scaleLog } from "d3-scale";
 import type { Life } from "../../data/explorer";
 import { figure, percent } from "../../draw/format";
-import { LEFT, RIGHT, type Layout } from "./layout";
+import { type Layout, LEFT, RIGHT } from "./layout";
 
 interface Curve {
   name: string;
@@ -69,7 +69,13 @@ function CurveRow(props: { curve: Curve; layout: Layout; focus: number }) {
   const line = points.map((p, i) => `${i ? "L" : "M"}${p.x},${y(p.value)}`).join("");
   return (
     <>
-      <line class="guide" x1={LEFT - 20} x2={layout.width - RIGHT + 20} y1={HEIGHT - 2} y2={HEIGHT - 2} />
+      <line
+        class="guide"
+        x1={LEFT - 20}
+        x2={layout.width - RIGHT + 20}
+        y1={HEIGHT - 2}
+        y2={HEIGHT - 2}
+      />
       <text class="curve-name" x={0} y={HEIGHT / 2 + 4}>
         {curve.name}
       </text>
@@ -83,16 +89,18 @@ function CurveRow(props: { curve: Curve; layout: Layout; focus: number }) {
           r={point.chosen ? 4 : 2.5}
         />
       ))}
-      {[...new Set([marked, last])].filter((point) => point !== null).map((point) => (
-        <text
-          key={point.x}
-          class={point.chosen ? "curve-value chosen" : "curve-value"}
-          x={point.x + 8}
-          y={y(point.value) + (y(point.value) < HEIGHT / 2 ? 13 : -5)}
-        >
-          {(curve.say ?? figure)(point.value)}
-        </text>
-      ))}
+      {[...new Set([marked, last])]
+        .filter((point) => point !== null)
+        .map((point) => (
+          <text
+            key={point.x}
+            class={point.chosen ? "curve-value chosen" : "curve-value"}
+            x={point.x + 8}
+            y={y(point.value) + (y(point.value) < HEIGHT / 2 ? 13 : -5)}
+          >
+            {(curve.say ?? figure)(point.value)}
+          </text>
+        ))}
     </>
   );
 }

@@ -60,7 +60,12 @@ export interface Layout {
 }
 
 /** What is drawn of a track: columns are the SAEs of the chain. */
-export function layoutOf(run: Run, explorer: Explorer, track: readonly Life[], width: number): Layout {
+export function layoutOf(
+  run: Run,
+  explorer: Explorer,
+  track: readonly Life[],
+  width: number,
+): Layout {
   const chain = run.chain.includes(track[0].site) ? run.chain : track.map((life) => life.site);
   const step = (width - LEFT - RIGHT) / Math.max(1, chain.length - 1);
   const xOf = new Map(chain.map((site, i) => [site, LEFT + i * step]));
@@ -93,7 +98,17 @@ export function layoutOf(run: Run, explorer: Explorer, track: readonly Life[], w
     if (row >= SHOWN) return null;
     used.set(key, row + 1);
     const y = middle + (up ? -1 : 1) * (row + 1) * ROW - (up ? 10 : -16);
-    const mark: SideMark = { kind, node: edge.other, site, feature, edge, of, lane: "stream", x, y };
+    const mark: SideMark = {
+      kind,
+      node: edge.other,
+      site,
+      feature,
+      edge,
+      of,
+      lane: "stream",
+      x,
+      y,
+    };
     sides.set(edge.other, mark);
     return mark;
   };

@@ -10,18 +10,16 @@ import { changed, writeHash } from "../../state";
 const SHOWN = 40;
 
 /** All that the run relates to one feature, before it and after it, as a table. */
-export function Links(props: {
-  run: Run;
-  explorer: Explorer;
-  life: Life;
-  state: State;
-  go: Go;
-}) {
+export function Links(props: { run: Run; explorer: Explorer; life: Life; state: State; go: Go }) {
   const { explorer, life } = props;
   return (
     <div class="links">
       <LinkTable {...props} title="Where it goes" edges={life.out} />
-      <LinkTable {...props} title="Where it comes from" edges={useMemo(() => closest(explorer, life), [life])} />
+      <LinkTable
+        {...props}
+        title="Where it comes from"
+        edges={useMemo(() => closest(explorer, life), [life])}
+      />
     </div>
   );
 }
@@ -67,7 +65,9 @@ function LinkTable(props: {
 }) {
   const { explorer, title, state, go } = props;
   const edges = props.edges.slice(0, SHOWN);
-  const labels = latest(useLoaded(() => explorer.labels(edges.map((edge) => edge.other)), [props.edges]));
+  const labels = latest(
+    useLoaded(() => explorer.labels(edges.map((edge) => edge.other)), [props.edges]),
+  );
   const heard = edges.some((edge) => !Number.isNaN(edge.pearson));
   return (
     <section>
@@ -78,11 +78,18 @@ function LinkTable(props: {
           <thead>
             <tr>
               <th scope="col">feature</th>
-              <th scope="col" title="match: beyond chance and accepted; target: assigned, not accepted">
+              <th
+                scope="col"
+                title="match: beyond chance and accepted; target: assigned, not accepted"
+              >
                 kind
               </th>
-              <th scope="col" class="numeric">score</th>
-              <th scope="col" class="numeric">p-value</th>
+              <th scope="col" class="numeric">
+                score
+              </th>
+              <th scope="col" class="numeric">
+                p-value
+              </th>
               <th scope="col" class="numeric" title="rank among the targets, among the sources">
                 ranks
               </th>

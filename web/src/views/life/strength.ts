@@ -1,4 +1,4 @@
-import type { Run } from "../../data/run";
+import { type Run, testedOf } from "../../data/run";
 import { opacityOf } from "../../draw/colours";
 
 /**
@@ -7,8 +7,8 @@ import { opacityOf } from "../../draw/colours";
  * Scores that are distances have no such scale: their links go by the cosine.
  */
 export function strengthOf(run: Run): (score: number, cosine: number) => number {
-  const byCosine = run.manifest.options["distance"] === true;
-  const chances = run.steps.flatMap(({ pair }) => pair?.summary.null_score ?? []);
+  const byCosine = run.manifest.options.distance === true;
+  const chances = run.steps.flatMap(({ pair }) => (pair && testedOf(pair.summary).chance) ?? []);
   const chance = byCosine || !chances.length ? 0.2 : Math.min(...chances);
   return (score, cosine) => {
     const strength = byCosine || score > 1 || score < -1 ? cosine : score;

@@ -1,11 +1,11 @@
 import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Explorer, Life } from "../../data/explorer";
 import type { Run } from "../../data/run";
-import { LANES, LANE_NAMES } from "../../draw/colours";
+import { LANE_NAMES, LANES } from "../../draw/colours";
 import { figure, pValue } from "../../draw/format";
 import { fitted, level } from "../../draw/path";
 import { useTooltip } from "../../draw/tooltip";
-import { ROOM, type Layout, type LinkMark, type SideMark } from "./layout";
+import { type Layout, type LinkMark, ROOM, type SideMark } from "./layout";
 import { strengthOf } from "./strength";
 import { OfSide, OfTrack } from "./tips";
 import "./track.css";
@@ -43,9 +43,12 @@ export function Track(props: {
     const here = Number(target.getAttribute("data-node"));
     if (!target.hasAttribute("data-node")) return;
     const place = layout.track.findIndex((mark) => mark.life.node === here);
-    const to = { ArrowRight: place + 1, ArrowLeft: place - 1, Home: 0, End: layout.track.length - 1 }[
-      event.key
-    ];
+    const to = {
+      ArrowRight: place + 1,
+      ArrowLeft: place - 1,
+      Home: 0,
+      End: layout.track.length - 1,
+    }[event.key];
     if (to !== undefined && place >= 0) {
       event.preventDefault();
       const mark = layout.track[to];
@@ -211,7 +214,8 @@ function Link(props: {
   const [x0, y0] = link.from;
   const [x1, y1] = link.to;
   if (link.kind === "track") {
-    if (!link.skips) return <path class="link" d={`M${x0},${y0}L${x1},${y1}`} stroke-opacity={opacity} />;
+    if (!link.skips)
+      return <path class="link" d={`M${x0},${y0}L${x1},${y1}`} stroke-opacity={opacity} />;
     // what a track passes over is seen: the line leaves the row of features for it
     const lift = 30;
     const d = `M${x0},${y0}C${x0 + 26},${y0 + lift} ${x1 - 26},${y1 + lift} ${x1},${y1}`;
@@ -251,9 +255,7 @@ function Side(props: {
       data-testid="side-node"
       style={{ "--colour": LANES[side.lane] }}
       onClick={() => walk(side.site, side.feature)}
-      {...tip.on(() => (
-        <OfSide side={side} label={label} partner={partner} />
-      ))}
+      {...tip.on(() => <OfSide side={side} label={label} partner={partner} />)}
     >
       <circle class="halo" r="12" />
       <circle class="dot" r={partner ? 5.5 : 4.5} fill-opacity={opacity} stroke-opacity={opacity} />

@@ -54,7 +54,9 @@ export async function figuresOf(
   ]);
   const counts = pairs ? rowsBy(pairs, (row) => `${row.a}--${row.b}`) : new Map();
   const turned = turnover ? rowsBy(turnover, (row) => `${row.mode} ${row.site}`) : new Map();
-  const layers = run.chain.map((site, i) => layerOf(run, site, i, turned.get(`${mode} ${site}`), counts));
+  const layers = run.chain.map((site, i) =>
+    layerOf(run, site, i, turned.get(`${mode} ${site}`), counts),
+  );
   const steps = run.steps.map(({ a, b, pair }, i) => {
     const row = counts.get(`${a}--${b}`) ?? {};
     return {

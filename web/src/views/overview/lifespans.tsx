@@ -19,7 +19,12 @@ export function SurvivalCurves(props: { run: Run; figures: Figures; width: numbe
   const place = new Map(run.chain.map((site, i) => [site, x(i)]));
   const every = Math.ceil(34 / (x(1) - x(0)));
   return (
-    <svg width={width} height={TALL} role="img" aria-label="Share of tracks alive, by starting layer">
+    <svg
+      width={width}
+      height={TALL}
+      role="img"
+      aria-label="Share of tracks alive, by starting layer"
+    >
       {[0, 0.25, 0.5, 0.75, 1].map((tick) => (
         <g key={tick}>
           <line class="guide" x1={LEFT} x2={width - 64} y1={y(tick)} y2={y(tick)} />

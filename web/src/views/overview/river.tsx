@@ -23,13 +23,7 @@ export function columnsOf(count: number, width: number): number[] {
  * Features as a river through the layers: those that go on pass from bar to bar, those that are born
  * come in from above, those that die leave below. Widths are counts.
  */
-export function River(props: {
-  run: Run;
-  figures: Figures;
-  width: number;
-  state: State;
-  go: Go;
-}) {
+export function River(props: { run: Run; figures: Figures; width: number; state: State; go: Go }) {
   const { run, figures, width, state, go } = props;
   const { layers, steps } = figures;
   const tip = useTooltip();
@@ -137,7 +131,8 @@ function Column(props: {
   go: Go;
   tip: Tip;
 }) {
-  const { run, layer, x, top, bottom, born, dying, reach, roomy, named, last, height, go, tip } = props;
+  const { run, layer, x, top, bottom, born, dying, reach, roomy, named, last, height, go, tip } =
+    props;
   const name = run.short(layer.site);
   const said = [
     `${count(layer.features)} features`,
@@ -146,9 +141,15 @@ function Column(props: {
   ].filter(Boolean);
   return (
     <g data-testid="overview-column">
-      {born > 0 && <path class="births" fill="url(#born)" d={bend(x - BAR / 2, top, born, -reach)} />}
+      {born > 0 && (
+        <path class="births" fill="url(#born)" d={bend(x - BAR / 2, top, born, -reach)} />
+      )}
       {dying > 0 && (
-        <path class="deaths" fill="url(#dying)" d={bend(x + BAR / 2, bottom - dying, dying, reach)} />
+        <path
+          class="deaths"
+          fill="url(#dying)"
+          d={bend(x + BAR / 2, bottom - dying, dying, reach)}
+        />
       )}
       <a
         href={props.href}
@@ -173,7 +174,12 @@ function Column(props: {
         <rect class="bar-hit" x={x - 10} y={top - 8} width={20} height={height - top} />
         <rect class="bar-mark" x={x - BAR / 2} y={top} width={BAR} height={bottom - top} rx={2} />
         {named && (
-          <text class="axis here" x={x} y={height - 22} text-anchor={last && name.length > 8 ? "end" : "middle"}>
+          <text
+            class="axis here"
+            x={x}
+            y={height - 22}
+            text-anchor={last && name.length > 8 ? "end" : "middle"}
+          >
             {name}
           </text>
         )}
@@ -184,12 +190,24 @@ function Column(props: {
         )}
       </a>
       {roomy && born > 0 && (
-        <text class="flow-count" x={x - 12} y={top - 40} text-anchor="middle" style={{ fill: "var(--birth)" }}>
+        <text
+          class="flow-count"
+          x={x - 12}
+          y={top - 40}
+          text-anchor="middle"
+          style={{ fill: "var(--birth)" }}
+        >
           {count(layer.births)}
         </text>
       )}
       {roomy && dying > 0 && (
-        <text class="flow-count" x={x + 14} y={bottom + 56} text-anchor="middle" style={{ fill: "var(--death)" }}>
+        <text
+          class="flow-count"
+          x={x + 14}
+          y={bottom + 56}
+          text-anchor="middle"
+          style={{ fill: "var(--death)" }}
+        >
           {count(layer.deaths)}
         </text>
       )}
@@ -228,7 +246,8 @@ function StepBand(props: {
   const [bottom, arriving] = to;
   const summary = step.pair?.summary;
   const share = summary ? summary.matched / (summary.features_a - summary.excluded_a) : NaN;
-  const wideAt = (n: number) => (Number.isNaN(n) ? 0 : Math.min(n * scale, Math.max(wide, arriving)));
+  const wideAt = (n: number) =>
+    Number.isNaN(n) ? 0 : Math.min(n * scale, Math.max(wide, arriving));
   const [splits, parts] = [wideAt(step.splits), wideAt(step.splitParts)];
   const [mergers, merged] = [wideAt(step.mergeParts), wideAt(step.merges)];
   const middle = [(x0 + x1) / 2, (top + wide / 2 + bottom - arriving / 2) / 2];
@@ -273,7 +292,10 @@ function StepBand(props: {
         />
       )}
       {mergers > 0 && (
-        <path class="merging" d={band(x0, [top + wide - mergers, top + wide], x1, [bottom - merged, bottom])} />
+        <path
+          class="merging"
+          d={band(x0, [top + wide - mergers, top + wide], x1, [bottom - merged, bottom])}
+        />
       )}
       {named && roomy && (
         <>

@@ -1,5 +1,5 @@
 import { scaleLinear } from "d3-scale";
-import type { Run } from "../../data/run";
+import { type Run, testedOf } from "../../data/run";
 import { figure, percent } from "../../draw/format";
 import type { Figures } from "./figures";
 import { columnsOf, LEFT, RIGHT } from "./river";
@@ -12,8 +12,9 @@ export function Strips({ figures, width }: { run: Run; figures: Figures; width: 
   const at = figures.steps.map((_, i) => (xs[i] + xs[i + 1]) / 2);
   const summaries = figures.steps.map(({ pair }) => pair?.summary);
   const share = summaries.map((s) => (s ? s.matched / (s.features_a - s.excluded_a) : NaN));
-  const score = summaries.map((s) => numberOf(s?.median_score));
-  const chance = summaries.map((s) => numberOf(s?.null_score));
+  const tested = summaries.map((s) => s && testedOf(s));
+  const score = tested.map((t) => numberOf(t?.median));
+  const chance = tested.map((t) => numberOf(t?.chance));
   const cosine = summaries.map((s) => numberOf(s?.median_decoder_cosine));
   const identity = summaries.map((s) => numberOf(s?.identity_decoder_cosine));
   const spacing = xs.length > 1 ? xs[1] - xs[0] : width;
@@ -24,13 +25,13 @@ export function Strips({ figures, width }: { run: Run; figures: Figures; width: 
       width={width}
       height={3 * HEIGHT}
       role="img"
-      aria-label="Matched share, median score with its null, and cosine with the identity baseline of each step; the table below has the figures"
+      aria-label="Matched share, median of what was tested with its null, and cosine with the identity baseline of each step; the table below has the figures"
     >
       <Strip {...shared} y={0} name="matched" values={share} say={percent} domain={[0, 1]} />
       <Strip
         {...shared}
         y={HEIGHT}
-        name="median score"
+        name={`median ${tested.find((t) => t)?.name ?? "score"}`}
         values={score}
         baseline={chance}
         against="by chance"
@@ -84,14 +85,10 @@ function Strip(props: {
         const known = base !== undefined && !Number.isNaN(base);
         return (
           <g key={at[i]}>
-            <line
-              class="stem"
-              x1={at[i]}
-              x2={at[i]}
-              y1={known ? y(base) : zero}
-              y2={y(value)}
-            />
-            {known && <line class="baseline" x1={at[i] - 8} x2={at[i] + 8} y1={y(base)} y2={y(base)} />}
+            <line class="stem" x1={at[i]} x2={at[i]} y1={known ? y(base) : zero} y2={y(value)} />
+            {known && (
+              <line class="baseline" x1={at[i] - 8} x2={at[i] + 8} y1={y(base)} y2={y(base)} />
+            )}
             <circle class="curve-dot" cx={at[i]} cy={y(value)} r={4} />
             {(props.roomy || i === 0 || i === values.length - 1) && (
               <text class="curve-value chosen" x={at[i]} y={y(value) - 9} text-anchor="middle">

@@ -1,5 +1,5 @@
 import { useMemo } from "preact/hooks";
-import { readBrush, writeBrush, type Matches } from "../../data/matches";
+import { type Matches, readBrush, writeBrush } from "../../data/matches";
 import { count } from "../../draw/format";
 import { numberOf } from "../../state";
 import type { ViewProps } from "../view";
@@ -39,8 +39,8 @@ export function Choice({ state, go, matches }: ViewProps & { matches: Matches })
       />
       {matches.pearson && known < assigned && (
         <p class="aside">
-          {count(known)} of {count(assigned)} features: of the others the correlation with their target
-          is not among those the run keeps.
+          {count(known)} of {count(assigned)} features: of the others the correlation with their
+          target is not among those the run keeps.
         </p>
       )}
       <BrushFields

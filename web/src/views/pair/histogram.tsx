@@ -3,6 +3,7 @@ import { scaleLinear } from "d3-scale";
 import { line } from "d3-shape";
 import type { Matches } from "../../data/matches";
 import type { Frame } from "../../data/parquet";
+import type { Tested } from "../../data/run";
 import { count, figure } from "../../draw/format";
 import { ticked } from "../../draw/ticks";
 import { useWidth } from "../../parts/use";
@@ -12,23 +13,26 @@ const HEIGHT = 232;
 const [TOP, BOTTOM, SIDE] = [26, 34, 10];
 
 /** How much the targets of A's features score, beside what chance gives. */
-export function Histogram(props: { nulls: Frame | null; matches: Matches; nullScore: number | null }) {
-  const { matches, nullScore } = props;
+export function Histogram(props: { nulls: Frame | null; matches: Matches; tested: Tested }) {
+  const { matches, tested } = props;
   const [box, width] = useWidth<HTMLDivElement>();
   const bins = binsOf(props.nulls, matches);
   const x = scaleLinear([bins[0].low, bins[bins.length - 1].high], [SIDE, width - SIDE]);
   const most = max(bins, (bin) => Math.max(bin.all, bin.chance)) || 1;
   const y = scaleLinear([0, most], [HEIGHT - BOTTOM, TOP]);
   const chance = bins.some((bin) => bin.chance > 0);
-  const outline = line<Bin>((bin) => x((bin.low + bin.high) / 2), (bin) => y(bin.chance))(bins);
+  const outline = line<Bin>(
+    (bin) => x((bin.low + bin.high) / 2),
+    (bin) => y(bin.chance),
+  )(bins);
   const peak = bins.reduce((best, bin) => (bin.chance > best.chance ? bin : best), bins[0]);
   const matched = bins.reduce((sum, bin) => sum + bin.matched, 0);
   const mid = middle(bins);
   const ends = x(peak.high) < width * 0.6;
   const saying =
-    `Histogram of scores from ${figure(bins[0].low)} to ${figure(bins[bins.length - 1].high)}: ` +
+    `Histogram of the ${tested.name} from ${figure(bins[0].low)} to ${figure(bins[bins.length - 1].high)}: ` +
     `${count(matched)} matches` +
-    (nullScore === null ? "" : `; by chance the median best score is ${figure(nullScore)}`);
+    (tested.chance === null ? "" : `; by chance the median best is ${figure(tested.chance)}`);
   return (
     <div ref={box} class="pair-plot">
       {width > 0 && (
@@ -87,7 +91,7 @@ export function Histogram(props: { nulls: Frame | null; matches: Matches; nullSc
               </text>
             ))}
             <text class="title" x={width - SIDE} y={HEIGHT - 3} text-anchor="end">
-              score of each feature’s target →
+              {tested.name} of each feature and its target →
             </text>
           </g>
         </svg>
@@ -119,11 +123,12 @@ export function binsOf(nulls: Frame | null, matches: Matches): Bin[] {
     }));
   } else {
     let [least, most] = [Infinity, -Infinity];
-    for (const score of matches.score) {
+    for (const score of matches.statistic) {
       if (score < least) least = score;
       if (score > most) most = score;
     }
-    if (!(least < most)) [least, most] = [Number.isFinite(least) ? least - 0.5 : 0, least + 0.5 || 1];
+    if (!(least < most))
+      [least, most] = [Number.isFinite(least) ? least - 0.5 : 0, least + 0.5 || 1];
     const step = (most - least) / 50;
     bins = Array.from({ length: 50 }, (_, i) => ({
       low: least + i * step,
@@ -135,7 +140,7 @@ export function binsOf(nulls: Frame | null, matches: Matches): Bin[] {
   }
   const [start, end] = [bins[0].low, bins[bins.length - 1].high];
   for (let i = 0; i < matches.length; i++) {
-    const score = matches.score[i];
+    const score = matches.statistic[i];
     if (matches.target[i] < 0 || Number.isNaN(score)) continue;
     const place = Math.floor(((score - start) / (end - start)) * bins.length);
     const bin = bins[Math.max(0, Math.min(bins.length - 1, place))];

@@ -2,12 +2,12 @@ import { useMemo } from "preact/hooks";
 import {
   brushed,
   differing,
-  listed,
   LISTS,
+  type List,
+  listed,
+  type Matches,
   readBrush,
   sorted,
-  type List,
-  type Matches,
 } from "../../data/matches";
 import type { Pair } from "../../data/run";
 import { count } from "../../draw/format";
@@ -51,7 +51,9 @@ export function Lists(
   const { explorer, state, go, pair, matches, over } = props;
   const { a, b } = pair;
   const orders = useOrders(matches, over, state.more.brush);
-  const there = LISTS.filter((list) => orders[list].length || (list === "brush" && state.more.brush));
+  const there = LISTS.filter(
+    (list) => orders[list].length || (list === "brush" && state.more.brush),
+  );
   const wanted = there.find((list) => list === state.more.list);
   const list = wanted ?? there[0] ?? "best";
   const known = latest(
@@ -82,12 +84,21 @@ export function Lists(
       <div class="pair-list-and-contexts">
         <VirtualTable
           label={`${TITLES[list]}: ${a} to ${b}`}
-          columns={columnsOf({ a, b, matches, label, picked, over: list === "differ" ? over : null })}
+          columns={columnsOf({
+            a,
+            b,
+            matches,
+            label,
+            picked,
+            over: list === "differ" ? over : null,
+          })}
           count={order.length}
           row={(index) => order[index]}
           sort={sort}
           descending={descending}
-          onSort={(key) => go({ more: { sort: key, dir: sort === key && descending ? "up" : null } })}
+          onSort={(key) =>
+            go({ more: { sort: key, dir: sort === key && descending ? "up" : null } })
+          }
           onOpen={(row) => go({ more: { pick: row } }, { replace: true })}
           height={496}
         />

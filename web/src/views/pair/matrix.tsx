@@ -1,7 +1,7 @@
 import { useRef } from "preact/hooks";
 import type { Run } from "../../data/run";
 import { count, percent } from "../../draw/format";
-import { changed, writeHash, type Go, type State } from "../../state";
+import { changed, type Go, type State, writeHash } from "../../state";
 import "./matrix.css";
 
 /** All pairs of the run, A down and B across, shaded by the share of A's features that match. */
@@ -71,7 +71,9 @@ export function Matrix(props: { run: Run; a: string; b: string; state: State; go
               return (
                 <td key={other}>
                   <a
-                    href={writeHash(changed(state, { view: "pair", a: name, b: other, more: CLEAR }))}
+                    href={writeHash(
+                      changed(state, { view: "pair", a: name, b: other, more: CLEAR }),
+                    )}
                     data-row={row}
                     data-column={column}
                     class={chosen ? "cell chosen" : "cell"}

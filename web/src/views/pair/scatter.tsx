@@ -1,5 +1,5 @@
 import { extent, max } from "d3-array";
-import { scaleLinear, type ScaleLinear } from "d3-scale";
+import { type ScaleLinear, scaleLinear } from "d3-scale";
 import { useMemo, useRef, useState } from "preact/hooks";
 import type { Brush, Matches } from "../../data/matches";
 import { useCanvas } from "../../draw/canvas";
@@ -221,8 +221,7 @@ export function BrushFields(props: {
         cosine {field("x", 0, "least cosine")}–{field("x", 1, "largest cosine")}
       </span>
       <span class="between-fields">
-        {axes.yName} {field("y", 0, `least ${axes.yName}`)}–
-        {field("y", 1, `largest ${axes.yName}`)}
+        {axes.yName} {field("y", 0, `least ${axes.yName}`)}–{field("y", 1, `largest ${axes.yName}`)}
       </span>
       {brush && (
         <button type="button" class="button" onClick={() => props.onBrush(null)}>

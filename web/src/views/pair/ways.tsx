@@ -29,8 +29,9 @@ export function Ways(props: { composition: Frame | null; a: string; b: string; s
             <figcaption>
               {row.both ? (
                 <>
-                  Of {count(row.both)} features with a {row.links === "matched" ? "match" : "target"}{" "}
-                  both ways, <b>{percent(row.agreement)}</b>
+                  Of {count(row.both)} features with a{" "}
+                  {row.links === "matched" ? "match" : "target"} both ways,{" "}
+                  <b>{percent(row.agreement)}</b>
                   <span class="muted">
                     {" "}
                     ({percent(row.low)} to {percent(row.high)})

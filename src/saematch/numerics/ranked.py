@@ -1,0 +1,102 @@
+"""Ranked: the best partners of each feature of one side, best first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
+from numpy import ndarray
+from torch import Tensor
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Array = TypeVar("Array", Tensor, ndarray)
+
+
+@dataclass(frozen=True, eq=False)
+class Best(Generic[Array]):
+    """The best partner of each of n features; -1 and NaN where a feature has none."""
+
+    index: Array  # int64 (n,)
+    score: Array  # float (n,)
+    p_value: Array  # float (n,)
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked(Generic[Array]):
+    """The k best partners of each of n features, best first.
+
+    Features with fewer partners have -1 for the index and NaN for the values of the others. The
+    arrays are tensors in what was computed and numpy arrays in what was read from tables.
+    """
+
+    index: Array  # int64 (n, k)
+    score: Array  # float (n, k)
+    more: Mapping[str, Array] = field(default_factory=dict)  # further values (n, k) by name
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """How many features there are, and how many partners are kept of each."""
+        n, k = self.index.shape
+        return n, k
+
+    @property
+    def p_value(self) -> Array:
+        """The p-values of the scores, `(n, k)`."""
+        return self.more["p_value"]
+
+    def best(self) -> Best[Array]:
+        """The first partner of each feature."""
+        return Best(
+            _first(self.index, -1), *(_first(v, np.nan) for v in (self.score, self.p_value))
+        )
+
+    def surest(self) -> Best[Array]:
+        """The partner of least p-value of each feature; the first of equals, or without p-values.
+
+        That is `best()` where p-values are of scores, but for tests of directions it may stand
+        further down.
+        """
+        if not self.shape[1]:
+            return self.best()
+        p_value = self.p_value.cpu().numpy() if isinstance(self.p_value, Tensor) else self.p_value
+        place = np.where(np.isnan(p_value), np.inf, p_value).argmin(1)
+        rows = np.arange(len(place))
+        return Best(*(values[rows, place] for values in (self.index, self.score, self.p_value)))
+
+    def to_polars(self, name: str, score: str = "score") -> pl.DataFrame:
+        """One row per feature and partner.
+
+        Columns: `feature`, `rank` (from 1), the partner under `name`, its `score`, and all of
+        `more`. NaN becomes null.
+
+        Args:
+            name: of the partners' column, such as `target`.
+            score: of the scores' column.
+        """
+        import polars as pl
+
+        n, k = self.shape
+        columns = {
+            "feature": np.repeat(np.arange(n), k),
+            "rank": np.tile(np.arange(1, k + 1), n),
+            name: _flat(self.index),
+            score: _flat(self.score),
+            **{key: _flat(values) for key, values in self.more.items()},
+        }
+        return pl.DataFrame(columns).filter(pl.col(name) >= 0).fill_nan(None)
+
+
+def _first(values: Array, none: float) -> Array:
+    if values.shape[1]:
+        return values[:, 0]
+    if isinstance(values, Tensor):
+        return values.new_full((len(values),), none)
+    return np.full(len(values), none, values.dtype)
+
+
+def _flat(values: Tensor | ndarray) -> ndarray:
+    return values.flatten().cpu().numpy() if isinstance(values, Tensor) else values.ravel()
