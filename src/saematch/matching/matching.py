@@ -270,12 +270,12 @@ class Matching:
         return summarise(self)
 
     def __repr__(self) -> str:
-        from saematch.matching.tables import sentence
+        from saematch.matching.display import sentence
 
         return sentence(self)
 
     def _repr_html_(self) -> str:
-        from saematch.matching.tables import html
+        from saematch.matching.display import html
 
         return html(self)
 
