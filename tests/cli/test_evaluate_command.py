@@ -143,16 +143,16 @@ def test_figures_are_drawn_from_it(run, done, tmp_path):
 def test_figures_of_the_shipped_model_are_near_those_of_its_card(name):
     """Delta-loss of an SAE's own reconstruction on code: on a third of the text, within a fifth."""
     from saematch.evaluation import baselines
-    from saematch.evaluation.per_example import Ends, Tally
+    from saematch.evaluation.per_example import SplicedPair, Tally
     from saematch.evaluation.scores import Resamples
     from saematch.models.language_model import open_model
     from saematch.models.texts import open_texts, tokenise
 
     language, sae = open_model("saematch:model"), saematch.load(f"saematch:{name}")
     few = tokenise(open_texts("saematch:code", 40), language.tokenizer, 256)
-    ends = Ends(language, sae, sae)
-    (own,) = (e for e in baselines(ends.fit(few[:2])) if e.name == "encode-decode target")
-    frame = Tally(ends, [own], {}, len(few)).count(few).frame(Resamples(len(few), 0))
+    spliced = SplicedPair(language, sae, sae)
+    (own,) = (e for e in baselines(spliced.fit(few[:2])) if e.name == "encode-decode target")
+    frame = Tally(spliced, [own], {}, len(few)).count(few).frame(Resamples(len(few), 0))
     (value,) = frame.filter(metric="delta-loss")["value"]
     card = json.loads((saematch.sae.shipped.folder() / "figures.json").read_text())
     expected = card["saes"][name]["delta_loss_code"]

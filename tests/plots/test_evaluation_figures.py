@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from saematch import Run, match
-from saematch.evaluation import Options, evaluate_run
+from saematch.evaluation import EvaluationOptions, evaluate_run
 from saematch.evaluation.tables import main_carry
 from saematch.plots import figures
 from support.saes import make_sae, permuted
@@ -22,7 +22,7 @@ def run(tmp_path_factory):
         made.add_pair(made.names[i], made.names[j], match(saes[i], saes[j]))
     known = {sae.conventions.source: sae for sae in saes}
     texts = {"one": examples(6, seed=1), "other": examples(6, seed=2)}
-    options = Options(quantiles=(0.25, 0.75), resamples=20)
+    options = EvaluationOptions(quantiles=(0.25, 0.75), resamples=20)
     evaluate_run(made, SmallModel(), texts, None, options, load=known.__getitem__)
     return made
 

@@ -109,13 +109,15 @@ def evaluate(
     from saematch.checkpoints import load
     from saematch.cli.work import open_quietly, pick_device, warn_unfinished
     from saematch.errors import RunError
-    from saematch.evaluation import Options, evaluable, evaluate_run
+    from saematch.evaluation import EvaluationOptions, evaluable, evaluate_run
     from saematch.runs.run import Run
 
     opened, on = Run.open(run), pick_device(device)
     warn_unfinished(opened, quiet)
     edges = _edges(transport)
-    options = Options(tuple(carry.split(",")), _numbers(quantiles), resamples, seed, edges)
+    options = EvaluationOptions(
+        tuple(carry.split(",")), _numbers(quantiles), resamples, seed, edges
+    )
     chosen = [_pair(opened, name) for name in pairs] if pairs else evaluable(opened, reach)
     if not chosen:
         raise RunError(

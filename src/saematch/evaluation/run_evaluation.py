@@ -10,12 +10,13 @@ from typing import Any
 import polars as pl
 
 from saematch.errors import RunError
+from saematch.evaluation.estimates import ESTIMATES
 from saematch.evaluation.evaluate import (
     PAIR_SCHEMA,
     Case,
+    EvaluationOptions,
     FitOn,
     Names,
-    Options,
     Texts,
     ahead,
     digest,
@@ -27,7 +28,7 @@ from saematch.evaluation.evaluate import (
 from saematch.evaluation.feature_pairs import FeaturePairs
 from saematch.evaluation.per_example import Known
 from saematch.evaluation.splice import Model
-from saematch.evaluation.transports import EDGES_SCHEMA, Transports, name_of, of_pair
+from saematch.evaluation.transports import EDGES_SCHEMA, Transports, estimate_name, named_edges
 from saematch.layers.layers import Layers, depth
 from saematch.runs.run import Run
 from saematch.sae.checksum import checksum
@@ -43,7 +44,7 @@ def evaluate_run(
     model: Model,
     texts: Texts,
     fit: FitOn = None,
-    options: Options | None = None,
+    options: EvaluationOptions | None = None,
     *,
     pairs: Collection[Names] | None = None,
     reach: float | None = None,
@@ -86,25 +87,27 @@ def evaluate_run(
             it; an SAE is no longer where it was, or has other weights; a pair is neither matched
             nor joined by a chain.
     """
-    chosen, fitted = options or Options(), fit_texts(texts, fit)
+    chosen, fitted = options or EvaluationOptions(), fit_texts(texts, fit)
     read = {"reaches": tuple(REACHES)} if chosen.transports else {}
-    made = Made(
-        {"model": model_name, "dtype": dtype, "fit": fitted[0], **asdict(chosen), **read},
+    provenance = Provenance(
+        {"model": model_name, "dtype": dtype, "fit": fitted[0], **_recorded(chosen), **read},
         {name: digest(examples) for name, examples in texts.items()},
         digest(fitted[1]),
     )
     with run.writing():
-        table = made.kept(run, overwrite)
-        edges = made.kept_edges(run, table)
+        table = provenance.kept(run, overwrite)
+        edges = provenance.kept_edges(run, table)
+        others = _registered(table) - {*chosen.estimates}
+        chosen = replace(chosen, estimates=(*chosen.estimates, *sorted(others)))
         ks = chosen.transports
         more = Transports(model, fitted[1], ks, chosen.seed) if ks else None
-        fits = [name_of(k, carried) for k in ks for carried in (False, True)]
+        fits = [estimate_name(k, with_error) for k in ks for with_error in (False, True)]
         there = set(table.select("a", "b", "texts", "estimate").unique().iter_rows())
         layers = Layers.of(run)
         held = _Held(run, load)
         known: dict[str, Known] = {name: {} for name in texts}
         for names in evaluable(run, reach) if pairs is None else pairs:
-            ways = [*_ways(run, layers, names), *fits]
+            ways = [*_ways(run, layers, names), *fits, *chosen.estimates]
             missing = [
                 name for name in texts if any((*names, name, way) not in there for way in ways)
             ]
@@ -117,9 +120,9 @@ def evaluate_run(
                 table = pl.concat([_without(table, *names, name), frame])
                 if more is not None:
                     others = edges.filter(~((pl.col("a") == names[0]) & (pl.col("b") == names[1])))
-                    edges = pl.concat([others, of_pair(more.edges, *names)])
+                    edges = pl.concat([others, named_edges(more.edges, *names)])
                 # edges first: a pair counts as done by its values
-                made.write(run, {EDGES: edges, TABLE: table}, name)
+                provenance.write(run, {EDGES: edges, TABLE: table}, name)
         return table
 
 
@@ -162,7 +165,7 @@ def chain(layers: Layers, a: str, b: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Made:
+class Provenance:
     """What an evaluation in a run was made of, so that only its like is added to it."""
 
     options: dict[str, Any]
@@ -291,6 +294,16 @@ def _case(run: Run, layers: Layers, names: Names, held: _Held) -> Case:
         chained = FeaturePairs.chained(a, b, [layers.map(*step) for step in pairwise(path)])
     summary = run.summaries[names if direct is not None else (path[0], path[1])]
     return Case(names, a, b, direct, chained, summary["method"], summary["fold"])
+
+
+def _recorded(options: EvaluationOptions) -> dict[str, Any]:
+    """Options as a run keeps them; which estimates of other packages it has is in its table."""
+    return {key: value for key, value in asdict(options).items() if key != "estimates"}
+
+
+def _registered(table: pl.DataFrame) -> set[str]:
+    """The estimates of other packages that a table has, as far as those are installed."""
+    return {*table["estimate"].unique()} & {*ESTIMATES.added}
 
 
 def _listed(options: Mapping[str, Any]) -> dict[str, Any]:
