@@ -15,10 +15,10 @@ from scipy.sparse.csgraph import connected_components
 
 from saematch.layers.layers import Layers
 from saematch.matching.fdr import interval
-from saematch.matching.feature_map import FeatureMap, Links
+from saematch.matching.feature_map import FeatureMap, PairKind
 
 COUNTS = ("features", "composed", "direct", "both", "equal")
-LINKS: tuple[Links, ...] = ("matched", "assigned")
+LINKS: tuple[PairKind, ...] = ("matched", "assigned")
 
 
 def composition(layers: Layers) -> pl.DataFrame:
@@ -56,7 +56,7 @@ def composition(layers: Layers) -> pl.DataFrame:
     )
 
 
-def _rows(layers: Layers, links: Links) -> pl.DataFrame:
+def _rows(layers: Layers, links: PairKind) -> pl.DataFrame:
     """The counts of one kind of links, pair by pair and pooled; `independent` of those alone."""
     chain, rows, pooled = layers.chain, [], []
     steps = [

@@ -19,7 +19,7 @@ from saematch.activations.table import FeatureActivations
 from saematch.assignment import Assignment
 from saematch.errors import MatchError
 from saematch.files.pandas import as_pandas
-from saematch.matching.feature_map import FeatureMap, Links
+from saematch.matching.feature_map import FeatureMap, PairKind
 from saematch.matching.measures import Measures
 from saematch.matching.methods import Method
 from saematch.matching.pairs import Pairs
@@ -126,7 +126,7 @@ class Matching:
         index = torch.arange(len(self.target), device=self.target.device)
         return float((self.target == index)[self.matched].float().mean()) if self.n_matched else 0.0
 
-    def map(self, links: Links = "matched", by: Fold | None = None) -> FeatureMap:
+    def map(self, links: PairKind = "matched", by: Fold | None = None) -> FeatureMap:
         """The map that takes activations of A's features to those of B's: `m.map().apply(f)`.
 
         Each feature's activation goes to its target, times `s_target / s_source` with the folding
