@@ -315,7 +315,7 @@ def test_what_cannot_be_compared_is_refused():
 def test_notes_say_what_folding_cannot_do():
     topk = match(make_sae(activation="topk"), make_sae(seed=2))
     assert topk.fold == "decoder-norm"
-    assert any("for want of thresholds" in note for note in topk.notes)
+    assert any("not both have a threshold per feature" in note for note in topk.notes)
     scalar = dataclasses.replace(make_sae(), threshold=torch.full((96,), 0.5))
     other = dataclasses.replace(make_sae(seed=2), threshold=torch.full((96,), 2.0))
     found = match(scalar, other, fold="threshold", terms="decoder")

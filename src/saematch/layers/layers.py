@@ -18,7 +18,7 @@ from saematch.numerics.ranked import Ranked
 from saematch.runs.run import Run
 from saematch.sae.sae import Site
 
-# the way through one block
+# in the order of one block
 _WITHIN = (
     "resid_pre",
     "attn_z",
@@ -51,21 +51,21 @@ class Pair:
 
 @dataclass(frozen=True, eq=False)
 class Layers:
-    """The SAEs of a run in order of depth: of one depth, in the order they were given.
+    """The SAEs of a run in order of depth; those of one depth in the order they were given.
 
-    Where a site is not known, all stay in the order they were given.
+    Where any hook point is not known, all stay in the order they were given.
     """
 
     names: tuple[str, ...]
     sites: Mapping[str, Site | None]
     features: Mapping[str, int]  # how many
-    excluded: Mapping[str, ndarray]  # bool (features,): takes no part in some matching
+    excluded: Mapping[str, ndarray]  # bool (features,): takes no part in one of the matchings
     pairs: Mapping[tuple[str, str], Pair]
-    fdr: float = 0.01  # false discovery rate that its pairs were matched at
+    fdr: float = 0.01  # false discovery rate of its matches
 
     @classmethod
     def of(cls, run: Run | str | Path) -> Layers:
-        """The layers of a run; a pair is read when it is asked for, and kept.
+        """The layers of a run; each pair is read when it is first used.
 
         Raises:
             RunError: there is no such run, or its tables cannot be read.
@@ -87,7 +87,7 @@ class Layers:
 
     @property
     def streams(self) -> dict[str, tuple[str, ...]]:
-        """The SAEs by what they read, in order of depth; without a site, by the residual stream."""
+        """The SAEs by the stream they read, in order of depth; the residual stream if not known."""
         found: dict[str, list[str]] = {}
         for name in self.names:
             site = self.sites[name]
@@ -101,7 +101,7 @@ class Layers:
         return streams.get(STREAM) or next(iter(streams.values()), ())
 
     def cut(self, name: str, p_values: ndarray) -> float:
-        """The p-value up to which an SAE's features are discoveries; excluded ones are no tests.
+        """The p-value up to which an SAE's features are significant; excluded ones are not tested.
 
         Args:
             name: of the SAE.
@@ -164,7 +164,7 @@ def read_pair(run: Run, a: str, b: str) -> Pair:
 
 
 def depth(site: Site | None) -> tuple[int, int] | None:
-    """A key that orders sites along the way through a model; none where it is not known."""
+    """A key that orders hook points by their place in the model; None where it is not known."""
     if site is None or site.layer is None or site.kind not in _WITHIN:
         return None
     return site.layer, _WITHIN.index(site.kind)

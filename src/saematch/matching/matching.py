@@ -103,7 +103,7 @@ class Matching:
 
     @property
     def gap(self) -> float | None:
-        """What any other assignment could gain in total score at most; None if composed."""
+        """The most that another assignment could gain in total score; None if composed."""
         return None if self.assignment is None else self.assignment.gap
 
     @property
@@ -169,9 +169,9 @@ class Matching:
     def compose(self, other: Matching) -> Matching:
         """From A through B to C: `target[i] = other.target[self.target[i]]`, where both match.
 
-        Scores, p-values and measures are those of the pairs (A, C) under this matching's method. A
-        composed feature is matched because both of its links are: its own p-value tells how far
-        that is borne out directly, and decides nothing.
+        Scores, p-values and measures are those of the pairs (A, C) by this matching's method. A
+        composed feature is matched because both of its links are. Its p-value shows whether A and
+        C support the pair directly, and does not affect `matched`.
 
         Raises:
             MatchError: `other` does not start from the SAE that this one ends at.

@@ -57,29 +57,29 @@ def match(
     """Match the features of `a` to those of `b`.
 
     Args:
-        a: the SAE whose features are followed.
-        b: the SAE they are followed into.
+        a: the source SAE.
+        b: the target SAE.
         method: a name from `saematch.matching.methods.METHODS`, or a `Method`.
-        null: what scores are compared with: `covariance`, random directions with about the
-            mean and covariance of the target's; `rotation`, the target under a random rotation; or
-            `none`.
+        null: what pairs are tested against: `covariance`, random directions with about the mean
+            and covariance of the target's; `rotation`, the target under a random rotation; or
+            `none`, and every pair is matched.
         fdr: the false discovery rate at which features are matched (Benjamini-Hochberg).
-        partial: leave features alone that have no partner: pairs are made only where they score
-            more than chance gives (see `saematch.matching.Significance`). One-to-one only.
+        partial: leave features without a target where no pair scores more than the null (see
+            `saematch.matching.Significance`). One-to-one methods only.
         seed: of the null.
-        test: what p-values are of. `direction`: the cosines of a pair's vectors, whatever their
-            lengths, so that `matched` means the same for every method; `score`: the method's score.
-        candidates: how many of the best targets to keep per feature, and sources; unless given,
-            the method's `top_k` where that is more than 1, else 5.
-        activations: what the features of both do on the same tokens, for methods that compare it:
-            see `saematch.activations`.
+        test: what is tested. `direction`: the cosines of a pair's vectors, whatever their lengths,
+            so that `matched` means the same for every method; `score`: the method's score.
+        candidates: how many of the best targets, and of the best sources, to keep per feature;
+            by default the method's `top_k` where that is more than 1, else 5.
+        activations: the activations of both SAEs on the same tokens, for methods that compare
+            them: see `saematch.activations`.
         typical_activation: `(d_sae_a,)`, `(d_sae_b,)`, for `fold="activation"`.
-        any_site: match even where the SAEs read different kinds of site.
+        any_site: match even where the SAEs read different kinds of hook point.
         **options: the method's own, such as `fold`, `terms`, `top_k`, `cutoff`.
 
     Raises:
-        MatchError: SAEs that cannot be compared, a method or option that does not exist, or
-            activations that are missing or of other tokens.
+        MatchError: the SAEs cannot be compared, there is no such method or option, or activations
+            are missing or of other tokens.
     """
     resolved = resolve(method, **options)
     significance = Significance(null, fdr, partial, seed, test)
@@ -94,7 +94,7 @@ def match(
 
 
 def check_comparable(a: SAE, b: SAE, any_site: bool = False) -> None:
-    """Raise MatchError where two SAEs do not live in one space."""
+    """Raise MatchError where the features of two SAEs are not vectors of one space."""
     for sae in (a, b):
         if not isinstance(sae, SAE):
             raise MatchError(
@@ -110,8 +110,8 @@ def check_comparable(a: SAE, b: SAE, any_site: bool = False) -> None:
     here, there = a.conventions.site, b.conventions.site
     if here and there and here.stream != there.stream and not any_site:
         raise MatchError(
-            f"{a.name} sits on the {here.stream} ({here}), {b.name} on the {there.stream} "
-            f"({there}); to match them all the same, say any_site=True (--any-site)"
+            f"{a.name} reads the {here.stream} ({here}), {b.name} the {there.stream} ({there}); "
+            "to match them anyway, give any_site=True (--any-site)"
         )
 
 
@@ -125,7 +125,7 @@ def make_matching(
     activations: Activations = BOTH_ABSENT,
     scales: tuple[Tensor | None, Tensor | None] = BOTH_ABSENT,
 ) -> Matching:
-    """Solve for the target where none is given, then score, measure and judge the pairs."""
+    """Solve for the pairs unless their target is given; score, measure and test them."""
     start = time.monotonic()
     method, learned = _learned(a, b, method, activations)
     posed = pose(a, b, method, scales, activations=activations)
@@ -162,15 +162,16 @@ def make_matching(
 
 
 def _chances(posed: Posed, significance: Significance) -> Chances:
-    """What the null gives the features of A, and those of B."""
+    """The null distributions of A's features, and of B's."""
     x, y, row_offset, column_offset = posed.x, posed.y, posed.row_offset, posed.column_offset
-    told = posed.widths, posed.over_tokens
-    forward = significance.chance(x, y, row_offset, column_offset, *told, posed.rare_rows)
-    backward = significance.chance(y, x, column_offset, row_offset, *told, posed.rare_columns)
+    views = posed.widths, posed.over_tokens
+    forward = significance.chance(x, y, row_offset, column_offset, *views, posed.rare_rows)
+    backward = significance.chance(y, x, column_offset, row_offset, *views, posed.rare_columns)
     return forward, backward
 
 
 def _solved(posed: Posed, method: Method, significance: Significance) -> Assignment:
+    """The assignment of the largest total score, with `partial` against the cost of no pair."""
     chances = _chances(posed, significance) if significance.partial else BOTH_ABSENT
     row_cost, column_cost = significance.costs(*chances)
     return assign(
@@ -232,11 +233,11 @@ def _judged(
     significance: Significance,
     given: bool,
 ) -> tuple[Pairs, Verdict]:
-    """The pairs, of which those of significant p-value are matched; all, if they were given."""
+    """The pairs, of which significant ones are matched; all of them where targets were given."""
     forward = tested.chances[0]
     p_value = tested.p_value(tested.pairs)
     if posed.rare_columns is not None:
-        # of a coincidence either side may be the rare one
+        # either feature of a coincidence may be the rare one
         inner = posed.inner_target(target)
         rare = posed.rare_columns[inner.clamp(min=0)] & (inner >= 0)
         p_value = torch.where(rare & p_value.isfinite(), 1.0, p_value)
@@ -278,7 +279,7 @@ def _ranked(
 def _learned(
     a: SAE, b: SAE, method: Method, activations: Activations
 ) -> tuple[Method, tuple[str, ...]]:
-    """A method that expects, made one of plain views by the activations at hand; what they said."""
+    """The method, with views weighted by the activations if it `expects`; and a note on that."""
     if not method.expects:
         return method, ()
     one, other = activations
