@@ -152,14 +152,16 @@ def read_pair(run: Run, a: str, b: str) -> Pair:
         RunError: the run has no such pair, or its tables cannot be read.
     """
     table = run.pair(a, b)
+    # cosines are kept of sources only
+    more = "p_value", "decoder_cosine"
     return Pair(
         target=table["target"].fill_null(-1).to_numpy(),
         matched=table["matched"].to_numpy(),
         score=_numbers(table, "score"),
         cosine=_numbers(table, "decoder_cosine"),
         p_value=_numbers(table, "p_value"),
-        candidates=_ranked(run.candidates(a, b), "target", run.sae(a).d_sae),
-        sources=_ranked(run.sources(a, b), "source", run.sae(b).d_sae),
+        candidates=Ranked.from_polars(run.candidates(a, b), "target", run.sae(a).d_sae, more),
+        sources=Ranked.from_polars(run.sources(a, b), "source", run.sae(b).d_sae, more),
     )
 
 
@@ -186,24 +188,4 @@ def _excluded(run: Run) -> dict[str, ndarray]:
 
 
 def _numbers(table: pl.DataFrame, column: str) -> ndarray:
-    # cosines are kept of sources alone
-    if column not in table.columns:
-        return np.full(len(table), np.nan)
     return table[column].cast(pl.Float64).fill_null(np.nan).to_numpy()
-
-
-def _ranked(table: pl.DataFrame, other: str, features: int) -> Ranked[ndarray]:
-    """A long table of features and ranks as arrays `(features, k)`, k the largest rank."""
-    rank = table["rank"].to_numpy() - 1
-    place = table["feature"].to_numpy(), rank
-    shape = features, int(rank.max()) + 1 if len(rank) else 0
-
-    def wide(column: str) -> ndarray:
-        array = np.full(shape, np.nan)
-        array[place] = _numbers(table, column)
-        return array
-
-    index = np.full(shape, -1)
-    index[place] = table[other].to_numpy()
-    more = {column: wide(column) for column in ("p_value", "decoder_cosine")}
-    return Ranked(index, wide("score"), more)

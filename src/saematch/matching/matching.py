@@ -60,6 +60,8 @@ class Matching:
     notes: tuple[str, ...]
     seconds: float
     activations: Activations = BOTH_ABSENT  # of A and B on the same tokens, where they were given
+    # gap and relative gap, where the assignment that they are of is not kept
+    known_gaps: tuple[float, float] | None = None
 
     @property
     def target(self) -> Int[Tensor, " d_sae_a"]:
@@ -104,12 +106,18 @@ class Matching:
     @property
     def gap(self) -> float | None:
         """The most that another assignment could gain in total score; None if composed."""
-        return None if self.assignment is None else self.assignment.gap
+        return self._gaps[0]
 
     @property
     def relative_gap(self) -> float | None:
         """`gap` as a share of the total absolute score; None if composed."""
-        return None if self.assignment is None else self.assignment.relative_gap
+        return self._gaps[1]
+
+    @property
+    def _gaps(self) -> tuple[float, float] | tuple[None, None]:
+        if self.assignment is None:
+            return self.known_gaps or (None, None)
+        return self.assignment.gap, self.assignment.relative_gap
 
     @property
     def n_matched(self) -> int:
@@ -164,7 +172,8 @@ class Matching:
             # the same pairs with the same duals: it holds either way round
             proof = self.assignment.transposed()
         pairs = dataclasses.replace(inverted.pairs, matched=matched)
-        return dataclasses.replace(inverted, pairs=pairs, assignment=proof)
+        gaps = self.known_gaps if one_to_one else None
+        return dataclasses.replace(inverted, pairs=pairs, assignment=proof, known_gaps=gaps)
 
     def compose(self, other: Matching) -> Matching:
         """From A through B to C: `target[i] = other.target[self.target[i]]`, where both match.
