@@ -24,7 +24,6 @@ from .matching import VIEWS as VIEWS
 from .matching import Matching as Matching
 from .matching import Method as Method
 from .matching import View as View
-from .matching import match as match
 from .runs import Run as Run
 from .sae import SAE as SAE
 from .sae import Conventions as Conventions
@@ -32,5 +31,9 @@ from .sae import Site as Site
 from .sae import fold as fold
 from .sae import rescale as rescale
 from .sae import shipped as shipped
+from .workflows.compare import compare as compare
+from .workflows.flow import flow as flow
+from .workflows.match import match as match
+from .workflows.options import MatchOptions as MatchOptions
 
 __version__: str

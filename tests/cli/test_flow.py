@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import saematch
 from saematch import Run
 from saematch.cli import app
-from saematch.cli.work import Loaded
+from saematch.workflows.saes import Saes
 from support.stand_in import write_shipped
 
 LAYERS = ["resid_pre_0", *(f"resid_post_{layer}" for layer in range(6))]
@@ -170,9 +170,7 @@ def test_origins_by_cutoffs(flow, saes, tmp_path):
         (["resid_post_{0-2}", "resid_post_1"], "resid_post_1 is given twice"),
         (["resid_post_3", "resid_post_3_seed2"], "both read blocks.3.hook_resid_post"),
         (["resid_post_1"], "needs two SAEs"),
-        (["resid_post_{0-1}", "--pairs", "some"], "--pairs is 'some'; it must be adjacent or all"),
-        (["resid_post_{0-3}", "--pairs", "all", "--reach", "2"], "--reach 2 those up to 2 apart"),
-        (["resid_post_{0-1}", "--origin-cutoffs", "0.5"], "it must be two cosines"),
+        (["resid_post_{0-3}", "--pairs", "all", "--reach", "2"], "reach=2 those up to 2 apart"),
         (["resid_post_{0-1}", "--method", "cosine", "--fold", "none"], "no option 'fold'"),
     ],
 )
@@ -181,6 +179,19 @@ def test_what_makes_no_flow_is_refused_before_any_work(flow, arguments, error):
     assert isinstance(done.exception, saematch.SaematchError), done.output
     assert error in str(done.exception)
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--pairs", "some"], "'some' is not one of 'adjacent', 'all'"),
+        (["--origin-cutoffs", "0.5"], "'0.5' is not two cosines, such as 0.5,0.15"),
+    ],
+)
+def test_misuse_is_status_2(flow, arguments, error):
+    done = flow("resid_post_{0-1}", *arguments)
+    assert done.exit_code == 2
+    assert error in re.sub(r"[\s│]+", " ", done.output)
 
 
 def test_another_width_of_the_stream_is_refused(flow, saes, tmp_path):
@@ -203,7 +214,7 @@ def test_a_folder_of_saes(flow, saes, tmp_path):
 
 
 def test_no_more_than_two_saes_are_held(saes):
-    held = Loaded([str(saes / name) for name in LAYERS[:3]], "cpu")
+    held = Saes([str(saes / name) for name in LAYERS[:3]], "cpu")
     first, second = held[0], held[1]
     assert held[0] is first
     held[2]

@@ -143,18 +143,13 @@ def test_a_second_call_resumes_another_is_refused_and_overwrite_discards(match):
             ["resid_post_1", "resid_post_2", "--method", "cosine", "--fold", "none"],
             "no option 'fold'",
         ),
-        (["resid_post_1", "resid_post_2", "--method", "weighted"], "needs --views"),
+        (["resid_post_1", "resid_post_2", "--method", "weighted"], "needs views"),
         (
             ["resid_post_1", "resid_post_2", "--method", "weighted", "--views", "d:x"],
             "not a number",
         ),
-        (
-            ["resid_post_1", "resid_post_2", "--null", "noise"],
-            "there are covariance, rotation, none",
-        ),
         (["resid_post_1", "resid_post_2", "--fdr", "1"], "fdr is 1.0"),
         (["resid_post_1", "resid_post_2", "--null", "none", "--partial"], "partial needs a null"),
-        (["resid_post_1", "resid_post_2", "--fold", "thresholds"], "no folding is called"),
         (["resid_post_1", "resid_post_2", "--device", "tpu9"], "no device 'tpu9'"),
         (["resid_post_1", "resid_post_2", "-o", "/proc/none/run"], "/proc/none/run"),
         (["resid_post_1", "resid_post_2", "-o", "x" * 300], "cannot be a run directory"),
@@ -195,6 +190,14 @@ def test_a_real_process_ends_with_one_line_and_status_1_too(saes, tmp_path):
 def test_misuse_is_status_2(match):
     assert match("resid_post_1", "resid_post_2", "--candidates", "0").exit_code == 2
     assert match("resid_post_1", "resid_post_2", "--no-such-option").exit_code == 2
+    for option, value, allowed in (
+        ("--null", "noise", "'covariance', 'rotation', 'none'"),
+        ("--fold", "thresholds", "'auto', 'threshold', 'decoder-norm', 'activation', 'none'"),
+    ):
+        done = match("resid_post_1", "resid_post_2", option, value)
+        assert done.exit_code == 2
+        said = re.sub(r"[\s│]+", " ", done.output)
+        assert f"{value!r} is not one of {allowed}" in said
 
 
 def test_help_of_every_command_loads_nothing_heavy(tmp_path):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saematch.cli.options import SITE
+from saematch.cli.options import SiteOption
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -53,7 +53,7 @@ def activations(
     batch_tokens: Annotated[
         int, typer.Option(min=1, help="Tokens that the model reads at once.")
     ] = 8192,
-    site: Annotated[str | None, SITE] = None,
+    site: SiteOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     dtype: Annotated[
         str | None,

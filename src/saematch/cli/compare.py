@@ -2,114 +2,69 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saematch.cli.options import SITE
+from saematch.cli.options import Device, Out, Overwrite, Quiet, SiteOption
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from rich.console import Console
 
-    from saematch.cli.work import Loaded
     from saematch.layers.shared import Comparison
     from saematch.runs.run import Run
-    from saematch.sae.sae import SAE
 
 
 def compare(
-    names: Annotated[
+    saes: Annotated[
         list[str],
         typer.Argument(
             metavar="SAE...",
-            help="Two or more: names as for match, or a pattern such as "
+            help="Two or more: names as for saematch match, or a pattern such as "
             "trainer_{0-8}/resid_post_layer_3.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The run directory.")] = Path(
-        "runs/compare"
-    ),
+    out: Out = Path("runs/compare"),
     cutoff: Annotated[
-        float, typer.Option(help="The least decoder and encoder cosine of a shared feature.")
+        float, typer.Option(help="Smallest decoder and encoder cosine of a shared feature.")
     ] = 0.7,
     any_site: Annotated[
-        bool, typer.Option("--any-site", help="Compare SAEs of different kinds of site too.")
+        bool, typer.Option("--any-site", help="Compare SAEs of different kinds of hook point too.")
     ] = False,
-    site: Annotated[str | None, SITE] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Discard another run in the directory.")
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print nothing but the run directory.")
-    ] = False,
+    site: SiteOption = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Find the features that SAEs of one site share, across seeds, widths and checkpoints.
+    """Find the features that SAEs of one hook point share, across seeds, widths and checkpoints.
 
-    Every two SAEs are matched as Paulo and Belrose do. The same call again takes up where it
-    stopped.
+    Every two SAEs are matched as by Paulo and Belrose (2025). Repeating the command continues where
+    it stopped.
     """
-    from dataclasses import asdict
+    from saematch.cli.console import output, reporting
+    from saematch.workflows.compare import compare as find_shared
 
-    from saematch.checkpoints import expand
-    from saematch.cli.work import Loaded, match_into, pick_device
-    from saematch.errors import MatchError
-    from saematch.layers.shared import Comparison
-    from saematch.matching.methods import paulo_belrose
-    from saematch.matching.significance import Significance
-    from saematch.runs.run import Run
-
-    method, significance = paulo_belrose(cutoff), Significance()
-    wanted = [single for pattern in names for single in expand(pattern)]
-    if len(wanted) < 2:
-        raise MatchError("compare takes two SAEs or more")
-    if repeated := sorted({name for name in wanted if wanted.count(name) > 1}):
-        raise MatchError(f"{repeated[0]} is given twice; compare takes each SAE once")
-    kept, on = method.kept(None), pick_device(device)
-    options = method.options(candidates=kept, **asdict(significance))
-    saes = Loaded(wanted, on, site)
-    given = _comparable(wanted, saes, any_site, quiet)
-    run = Run.create(out, "compare", options, given, overwrite=overwrite, distinct=True)
-    made = match_into(
-        run,
-        saes,
-        list(combinations(run.names, 2)),
-        method,
-        significance,
-        candidates=kept,
-        any_site=any_site,
-        quiet=quiet,
-    )
-    found = Comparison.of(run)
-    run.add_comparison(found.tables, found.summary())
-    run.finish()
+    with reporting(quiet) as progress:
+        run = find_shared(
+            saes,
+            cutoff,
+            any_site=any_site,
+            site=site,
+            device=device,
+            out=out,
+            overwrite=overwrite,
+            progress=progress,
+        )
     if quiet:
         typer.echo(out)
         return
-    from saematch.cli.console import output
     from saematch.cli.report import show_place
+    from saematch.layers.shared import Comparison
 
     console = output()
-    show_comparison(console, run, found, made)
+    show_comparison(console, run, Comparison.of(run), progress.matched)
     show_place(console, run)
-
-
-def _comparable(names: Sequence[str], saes: Loaded, any_site: bool, quiet: bool) -> Iterator[SAE]:
-    """The SAEs one by one, each checked against the first."""
-    from saematch.cli.console import progress
-    from saematch.matching.matching import check_comparable
-
-    with progress(quiet) as bar:
-        task = bar.add_task("reading", total=len(names))
-        for place, name in enumerate(names):
-            bar.update(task, description=f"reading {name}")
-            check_comparable(saes[0], saes[place], any_site=any_site)
-            yield saes[place]
-            bar.advance(task)
 
 
 def show_comparison(console: Console, run: Run, found: Comparison, made: int) -> None:

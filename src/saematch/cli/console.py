@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import codecs
+import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+import typer
+
+from saematch.workflows.progress import Step, log
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
 # for a stdout that has no such characters, each of one cell, so that columns stay in line
 PLAIN = dict(zip("→≥█▓▒░·…«»↵␣─", ">>#=-. ~<>\\_-", strict=True))
@@ -60,6 +67,53 @@ def progress(quiet: bool = False) -> Progress:
         transient=True,
         speed_estimate_period=3600,  # seconds: steps may take minutes
     )
+
+
+class Bar:
+    """A workflow's progress as a bar, stage after stage; counts what is matched."""
+
+    def __init__(self, shown: Progress) -> None:
+        self.matched = 0  # pairs, by this call
+        self._shown = shown
+        self._task: TaskID | None = None
+        self._last = Step("", 0, None)
+
+    def __call__(self, step: Step) -> None:
+        last, self._last = self._last, step
+        same = (step.stage, step.total) == (last.stage, last.total) and step.done >= last.done
+        if same and step.stage == "matching":
+            self.matched += step.done - last.done
+        said = f"{step.stage} {step.what}" if step.what else step.stage
+        if self._task is None or not same:
+            if self._task is not None:
+                self._shown.remove_task(self._task)
+            # what an earlier call has done says nothing of how long the rest takes
+            self._task = self._shown.add_task(said, total=step.total, completed=step.done)
+        else:
+            self._shown.update(self._task, completed=step.done, description=said)
+
+
+class _Notes(logging.Handler):
+    """What workflows note, on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        head = "Note: " if record.levelno == logging.WARNING else ""
+        typer.echo(head + record.getMessage(), err=True)
+
+
+@contextmanager
+def reporting(quiet: bool = False) -> Iterator[Bar]:
+    """Show the progress and the notes of a workflow meanwhile, unless `quiet`."""
+    level = log.level
+    handler = logging.NullHandler() if quiet else _Notes()
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        with progress(quiet) as shown:
+            yield Bar(shown)
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:

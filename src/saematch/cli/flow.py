@@ -2,146 +2,87 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from saematch.cli.options import SITE, Asked, matches
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from saematch.sae.sae import SAE
+from saematch.cli.options import (
+    Device,
+    Out,
+    Overwrite,
+    Quiet,
+    SiteOption,
+    comma_list,
+    takes_match_options,
+)
+from saematch.workflows.options import MatchOptions
 
 SAES = (
-    "SAEs in any order: names as saematch match takes them, patterns such as "
+    "SAEs in any order: names as for saematch match, patterns such as "
     "saematch:resid_post_{0-5} or release:layer_{0,4,8}/width_16k, or a folder of SAEs."
 )
 
 
-@matches
+@takes_match_options
 def flow(
     saes: Annotated[list[str], typer.Argument(metavar="SAE...", help=SAES)],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The run directory.")],
-    asked: Asked,
+    out: Out,
+    options: MatchOptions,
     pairs: Annotated[
-        str, typer.Option(help="adjacent: neighbours; all: any two of the stream.")
+        Literal["adjacent", "all"],
+        typer.Option(help="Match neighbours only, or any two SAEs of the stream."),
     ] = "adjacent",
     reach: Annotated[
         int | None,
-        typer.Option(min=1, help="Any two of the stream up to so many apart, instead of --pairs."),
-    ] = None,
-    origin_cutoffs: Annotated[
-        str | None,
         typer.Option(
-            help="Origins by fixed decoder cosines, of the stream before and of MLP and attention, "
-            "such as 0.5,0.15; by p-value unless given."
+            min=1,
+            help="Match any two SAEs of the stream up to this many apart, instead of --pairs.",
         ),
     ] = None,
-    site: Annotated[str | None, SITE] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Discard another run in the directory.")
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print nothing but the run directory.")
-    ] = False,
+    origin_cutoffs: Annotated[
+        tuple | None,
+        typer.Option(
+            parser=comma_list(float, "two cosines, such as 0.5,0.15", 2),
+            metavar="COSINE,COSINE",
+            help="Decide origins by fixed decoder cosines with the stream before and with MLP and "
+            "attention, such as 0.5,0.15. Default: by p-value.",
+        ),
+    ] = None,
+    site: SiteOption = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> None:
     """Follow features through many layers: tracks, births and deaths, splits, origins.
 
-    SAEs of one stream are matched layer by layer; with those of the residual stream, also what MLP
-    and attention write to it, by decoder cosine (feature-flow). The same call again takes up where
-    it stopped, pair by pair; with a longer reach it adds the pairs that are missing. At most two
-    SAEs are in memory.
+    SAEs of one stream are matched layer by layer. With SAEs of the residual stream, those of what
+    MLP and attention write to it are matched too, by decoder cosine (feature-flow).
+
+    Repeating the command continues where it stopped, pair by pair; a longer reach adds the missing
+    pairs. At most two SAEs are in memory.
     """
-    from saematch.cli.work import Loaded, match_into, pick_device
-    from saematch.errors import MatchError
-    from saematch.layers.analysis import analyse
-    from saematch.layers.layers import Layers
-    from saematch.layers.plan import planned, planned_modules
-    from saematch.matching.methods import feature_flow
-    from saematch.runs.run import Run
+    from saematch.cli.console import output, reporting
+    from saematch.workflows.flow import flow as follow
 
-    if pairs not in ("adjacent", "all"):
-        raise MatchError(f"--pairs is {pairs!r}; it must be adjacent or all")
-    if pairs == "all" and reach is not None:
-        raise MatchError(
-            f"--pairs all matches any two, --reach {reach} those up to {reach} apart; give one"
+    with reporting(quiet) as progress:
+        run = follow(
+            saes,
+            options,
+            pairs=pairs,
+            reach=reach,
+            origin_cutoffs=origin_cutoffs,
+            site=site,
+            device=device,
+            out=out,
+            overwrite=overwrite,
+            progress=progress,
         )
-    cutoffs = _cutoffs(origin_cutoffs)
-    names, on = _names(saes), pick_device(device)
-    given = _each(names, on, quiet, site)
-    run = Run.create(out, "flow", asked.options, given, overwrite=overwrite, distinct=True)
-    layers = Layers.of(run)
-    farthest = reach or (None if pairs == "all" else 1)
-    kept, held = {"candidates": asked.candidates, "quiet": quiet}, Loaded(names, on, site)
-    steps = planned(layers, farthest)
-    given = asked.method, asked.significance
-    made = match_into(run, held, steps, *given, any_site=False, heard=asked.heard, **kept)
-    # encoders that read other sites do not compare; what is written does
-    written = replace(asked.significance, partial=False)
-    steps = planned_modules(layers)
-    made += match_into(run, held, steps, feature_flow(), written, any_site=True, **kept)
-    wanted = None if cutoffs is None else [cutoffs.residual, cutoffs.module]
-    if run.flow is None or run.flow["origin_cutoffs"] != wanted:
-        analyse(run, cutoffs)
-    run.finish()
-    _report(run, made, quiet)
-
-
-def _names(patterns: list[str]) -> list[str]:
-    """The names that patterns stand for, each of which is there and given once."""
-    from saematch.checkpoints import expand
-    from saematch.checkpoints.locate import locate
-    from saematch.errors import MatchError
-
-    names = [name for pattern in patterns for name in expand(pattern)]
-    for name in names:
-        if names.count(name) > 1:
-            raise MatchError(f"{name} is given twice")
-        locate(name)
-    return names
-
-
-def _each(names: list[str], device: str, quiet: bool, site: str | None) -> Iterator[SAE]:
-    """The SAEs one by one, checked to make one flow."""
-    from saematch.checkpoints import load
-    from saematch.cli.console import progress
-    from saematch.layers.plan import checked
-
-    with progress(quiet) as bar:
-        task = bar.add_task("reading", total=len(names))
-        for sae in checked(load(name, device=device, site=site) for name in names):
-            bar.update(task, description=f"reading {sae.name}")
-            yield sae
-            bar.advance(task)
-
-
-def _cutoffs(text: str | None):
-    from saematch.errors import MatchError
-    from saematch.layers.origins import Cutoffs
-
-    if text is None:
-        return None
-    try:
-        residual, module = (float(part) for part in text.split(","))
-    except ValueError as error:
-        raise MatchError(
-            f"--origin-cutoffs is {text!r}; it must be two cosines, such as 0.5,0.15"
-        ) from error
-    return Cutoffs(residual, module)
-
-
-def _report(run, made: int, quiet: bool) -> None:
     if quiet:
         typer.echo(run.path)
         return
-    from saematch.cli.console import output
     from saematch.cli.flow_report import show_flow
     from saematch.cli.report import show_place
 
     console = output()
-    show_flow(console, run, made)
+    show_flow(console, run, progress.matched)
     show_place(console, run)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from saematch.cli.options import SITE
+from saematch.cli.options import SiteOption
 
 
 def inspect(
@@ -18,7 +18,7 @@ def inspect(
             "Face hub, SAELens' release:sae_id, or a pattern such as layer_{0-25}/width_16k.",
         ),
     ],
-    site: Annotated[str | None, SITE] = None,
+    site: SiteOption = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """Show sizes, activation, thresholds, norms, excluded features and every guess made."""

@@ -1,188 +1,96 @@
-"""The options of matching, declared once for every command that matches."""
+"""What several commands have in common: options, a type for lists, a dataclass as options."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-if TYPE_CHECKING:
-    from saematch.cli.heard import Heard
-    from saematch.matching.methods import Method
-    from saematch.matching.significance import Significance
+from saematch.workflows.options import MatchOptions
 
-SITE = typer.Option(
-    help="Where the SAEs read, before what their files say, such as "
-    "blocks.{layer}.hook_resid_post; {layer} is the layer that an SAE or its path states."
-)
-METHOD_OPTIONS = (
-    "fold",
-    "terms",
-    "bias",
-    "encoder_weight",
-    "decoder_weight",
-    "bias_weight",
-    "top_k",
-    "cutoff",
-    "views",
-    "kind",
-    "view",
-)
+T = TypeVar("T")
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="Run directory.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the results of another call that are there.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only where the results are.")]
+SiteOption = Annotated[
+    str | None,
+    typer.Option(
+        "--site",
+        help="Hook point the SAEs read, instead of what their files say, such as "
+        "blocks.{layer}.hook_resid_post; {layer} is the layer that an SAE or its path states.",
+    ),
+]
 
 
-@dataclass(frozen=True)
-class Asked:
-    """How to match, as the command line asked for it."""
+def comma_list(
+    kind: Callable[[str], T], what: str, length: int | None = None
+) -> Callable[[str | tuple[T, ...]], tuple[T, ...]]:
+    """A parser of values with commas between them.
 
-    method: Method
-    significance: Significance
-    candidates: int
-    heard: Heard | None  # what features do on text
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """All of it as plain values, for a run."""
-        # a run that looks at weights alone does not depend on activations
-        heard = {} if self.heard is None else {"activations": self.heard.options}
-        others = {"candidates": self.candidates, **asdict(self.significance), **heard}
-        return self.method.options(**others)
-
-
-def matching(
-    method: Annotated[
-        str | None,
-        typer.Option(
-            help="sae-match (unless given), cosine, feature-flow, paulo-belrose, weighted; with "
-            "--activations fused (unless given), pearson."
-        ),
-    ] = None,
-    fold: Annotated[
-        str | None,
-        typer.Option(
-            help="auto, threshold, decoder-norm, activation or none (sae-match, weighted)."
-        ),
-    ] = None,
-    terms: Annotated[str | None, typer.Option(help="encoder, decoder or both (sae-match).")] = None,
-    bias: Annotated[
-        bool | None, typer.Option("--bias/--no-bias", help="The encoder's bias too (sae-match).")
-    ] = None,
-    encoder_weight: Annotated[float | None, typer.Option(help="Of the term (sae-match).")] = None,
-    decoder_weight: Annotated[float | None, typer.Option(help="Of the term (sae-match).")] = None,
-    bias_weight: Annotated[float | None, typer.Option(help="Of the term (sae-match).")] = None,
-    top_k: Annotated[
-        int | None, typer.Option(help="Targets kept per feature (feature-flow, pearson, fused).")
-    ] = None,
-    cutoff: Annotated[
-        float | None,
-        typer.Option(help="The least decoder and encoder cosine of a match (paulo-belrose)."),
-    ] = None,
-    views: Annotated[
-        str | None,
-        typer.Option(help="Such as unit-decoder:1, unit-encoder:0.5 (weighted)."),
-    ] = None,
-    kind: Annotated[
-        str | None, typer.Option(help="one-to-one or many-to-one (weighted, pearson, fused).")
-    ] = None,
-    view: Annotated[str | None, typer.Option(help="decoder or encoder (cosine).")] = None,
-    null: Annotated[
-        str, typer.Option(help="What scores are compared with: covariance, rotation or none.")
-    ] = "covariance",
-    fdr: Annotated[
-        float, typer.Option(help="False discovery rate at which features are matched.")
-    ] = 0.01,
-    partial: Annotated[
-        bool,
-        typer.Option("--partial", help="Leave features alone that have no partner beyond chance."),
-    ] = False,
-    candidates: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="The best targets and sources to keep per feature: 5, or top-k if more."
-        ),
-    ] = None,
-    activations: Annotated[
-        Path | None,
-        typer.Option(help="What the features do on text, as saematch activations wrote it."),
-    ] = None,
-    tokens: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="How many tokens of it to use, from all of its text alike: all unless given.",
-        ),
-    ] = None,
-) -> Asked:
-    """What the options of a command ask for.
-
-    Raises:
-        MatchError: no such method, an option that it does not have, or a value that is not allowed.
+    Args:
+        kind: makes a value of its text.
+        what: what the values are, for the error.
+        length: how many there must be; any number unless given.
     """
-    given = locals()
-    given = {name: given[name] for name in METHOD_OPTIONS if given[name] is not None}
-    from saematch.matching.significance import Significance
 
-    resolved = _resolve(method or ("sae-match" if activations is None else "fused"), given)
-    significance = Significance(null, fdr, partial)  # pyright: ignore[reportArgumentType]
-    significance.check(resolved.kind)
-    heard = _heard(resolved, activations, tokens)
-    return Asked(resolved, significance, resolved.kept(candidates), heard)
+    def parse(text: str | tuple[T, ...]) -> tuple[T, ...]:
+        if isinstance(text, tuple):
+            return text
+        try:
+            found = tuple(kind(part.strip()) for part in text.split(",") if part.strip())
+        except ValueError:
+            found = ()
+        if not found or (length is not None and len(found) != length):
+            raise typer.BadParameter(f"{text!r} is not {what}.")
+        return found
 
-
-def _heard(method: Method, activations: Path | None, tokens: int | None) -> Heard | None:
-    from saematch.cli.heard import Heard
-    from saematch.errors import MatchError
-
-    if activations is None:
-        if tokens is not None:
-            raise MatchError("--tokens is how many of the activations to use: give --activations")
-        if method.needs_activations:
-            raise MatchError(
-                f"method {method.name!r} compares what features do on text: give --activations, a "
-                "folder that saematch activations wrote"
-            )
-        return None
-    if not method.needs_activations:
-        raise MatchError(
-            f"method {method.name!r} looks at weights alone: leave --activations out, or choose "
-            "fused, pearson or a weighted sum with unit-activation"
-        )
-    return Heard(activations, tokens)
+    return parse
 
 
-def matches(command: Callable) -> Callable:
-    """A command whose last parameter, `asked`, comes from the options of `matching`."""
+def takes_match_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose parameter `options` is made of options, one for each of `MatchOptions`.
+
+    Typer reads options from a signature alone, and knows no dataclasses.
+    """
     own = inspect.signature(command, eval_str=True).parameters
-    shared = inspect.signature(matching, eval_str=True).parameters
+    kept = [p for name, p in own.items() if name != "options"]
+    fields = dataclasses.fields(MatchOptions)
 
     @functools.wraps(command)
-    def with_options(**given):
-        asked = matching(**{name: given.pop(name) for name in shared})
-        return command(**given, asked=asked)
+    def with_options(**given: Any) -> None:
+        options = MatchOptions(**{field.name: given.pop(field.name) for field in fields})
+        command(**given, options=options)
 
-    kept = {name: parameter for name, parameter in own.items() if name != "asked"}
-    # what a command needs stands first in its help, what few ask for last
-    every = {**kept, **shared}
-    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in every.values()]
+    parameters = [*(p.replace(kind=p.KEYWORD_ONLY) for p in kept), *map(_parameter, fields)]
     with_options.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue]
-    with_options.__annotations__ = {name: p.annotation for name, p in every.items()}
+    with_options.__annotations__ = {p.name: p.annotation for p in parameters}
     return with_options
 
 
-def _resolve(method: str, given: dict[str, Any]) -> Method:
-    from saematch.errors import MatchError
-    from saematch.matching.methods import Kind, resolve
-    from saematch.matching.views import parse_views
+@functools.cache
+def _types() -> dict[str, Any]:
+    # a store is given by its folder
+    return get_type_hints(MatchOptions, localns={"ActivationStore": Path}) | {
+        "activations": Path | None
+    }
 
-    if method == "weighted" and "views" not in given:
-        raise MatchError("method 'weighted' needs --views, such as unit-decoder:1,unit-encoder:0.5")
-    if "kind" in given and given["kind"] not in get_args(Kind):
-        allowed = " or ".join(get_args(Kind))
-        raise MatchError(f"kind is {given['kind']!r}; it must be {allowed}")
-    if method == "weighted":
-        given = given | {"views": parse_views(given["views"])}
-    return resolve(method, **given)
+
+def _parameter(field: dataclasses.Field[Any]) -> inspect.Parameter:
+    more = dict(field.metadata)
+    flags = more.pop("flags", ())
+    told = typer.Option(*flags, help=more.pop("help"), rich_help_panel=more.pop("panel"), **more)
+    return inspect.Parameter(
+        field.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=field.default,
+        annotation=Annotated[_types()[field.name], told],
+    )

@@ -1,0 +1,84 @@
+"""`saematch.compare`: which features several SAEs share, as a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from pathlib import Path
+
+import torch
+
+from saematch.errors import MatchError
+from saematch.layers.shared import Comparison
+from saematch.matching.matching import check_comparable
+from saematch.runs.run import Run
+from saematch.sae.sae import SAE, Site
+from saematch.workflows.folders import written
+from saematch.workflows.matcher import Matcher
+from saematch.workflows.progress import Progress, silent
+from saematch.workflows.saes import Given, Saes
+
+
+def compare(
+    saes: Given | Sequence[Given],
+    cutoff: float = 0.7,
+    *,
+    any_site: bool = False,
+    site: str | Site | None = None,
+    device: str | torch.device = "auto",
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Run:
+    """Find the features that SAEs of one hook point share, across seeds, widths and checkpoints.
+
+    Every two SAEs are matched as by Paulo and Belrose (2025). Calling it again with the same
+    directory continues where it stopped.
+
+    Args:
+        saes: two or more, as of `saematch.flow`.
+        cutoff: smallest decoder and encoder cosine of a shared feature.
+        any_site: compare SAEs of different kinds of hook point too.
+        site: where SAEs given by name read, as of `saematch.load`.
+        device: where to compute; `auto`: where an SAE in memory lies, else a GPU if there is one.
+        out: the run directory; None for a temporary one, which is removed when the run is no longer
+            used, at the latest when the process ends.
+        overwrite: discard another run in the directory.
+        progress: called with a `saematch.workflows.progress.Step` as work proceeds; `print` will
+            do.
+
+    Returns:
+        The run; `saematch.layers.shared.Comparison.of(run)` tells what is shared by whom.
+
+    Raises:
+        MatchError: fewer than two SAEs, one given twice, or SAEs that cannot be compared.
+        RunError: the directory holds something else, or another program is writing to it.
+    """
+    matcher = Matcher.of("paulo-belrose", cutoff=cutoff, any_site=any_site)
+    tell, given = progress or silent, Saes(saes, device, site)
+    if len(given) < 2:
+        raise MatchError("compare takes two SAEs or more")
+    given.check_once(MatchError)
+    run = written(
+        out,
+        lambda path: Run.create(
+            path,
+            "compare",
+            matcher.options,
+            _comparable(given, any_site, tell),
+            overwrite=overwrite,
+            distinct=True,
+        ),
+    )
+    matcher.match_into(run, given, list(combinations(run.names, 2)), tell)
+    found = Comparison.of(run)
+    run.add_comparison(found.tables, found.summary())
+    run.finish()
+    return run
+
+
+def _comparable(saes: Saes, any_site: bool, progress: Progress) -> Iterator[SAE]:
+    """The SAEs one by one, each checked against the first."""
+    for sae in saes.read(progress):
+        check_comparable(saes[0], sae, any_site=any_site)
+        yield sae

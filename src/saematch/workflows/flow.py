@@ -1,0 +1,107 @@
+"""`saematch.flow`: features followed through many layers, as a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from saematch.errors import MatchError
+from saematch.layers.analysis import analyse
+from saematch.layers.layers import Layers
+from saematch.layers.origins import Cutoffs
+from saematch.layers.plan import checked, planned, planned_modules
+from saematch.matching.methods import Method, feature_flow
+from saematch.runs.run import Run
+from saematch.sae.sae import Site
+from saematch.workflows.folders import written
+from saematch.workflows.matcher import Matcher
+from saematch.workflows.options import MatchOptions
+from saematch.workflows.progress import Progress, silent
+from saematch.workflows.saes import Given, Saes
+
+
+def flow(
+    saes: Given | Sequence[Given],
+    method: str | Method | MatchOptions | None = None,
+    *,
+    pairs: Literal["adjacent", "all"] = "adjacent",
+    reach: int | None = None,
+    origin_cutoffs: tuple[float, float] | None = None,
+    site: str | Site | None = None,
+    device: str | torch.device = "auto",
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Run:
+    """Follow features through many layers: tracks, births and deaths, splits, origins.
+
+    SAEs of one stream are matched layer by layer. With SAEs of the residual stream, those of what
+    MLP and attention write to it are matched with the next one by decoder cosine (feature-flow).
+    Calling it again with the same directory continues where it stopped, pair by pair; a longer
+    reach adds the missing pairs.
+
+    Args:
+        saes: SAEs in any order: names, patterns such as `saematch:resid_post_{0-5}`, a folder of
+            SAEs, `SAE`s, or SAE objects of SAELens or sparsify. At most two of those given by name
+            are in memory at a time.
+        method: as of `saematch.match`.
+        pairs: match neighbours only, or any two SAEs of the stream.
+        reach: match any two SAEs of the stream up to this many apart, instead of `pairs`.
+        origin_cutoffs: decide origins by fixed decoder cosines with the stream before and with MLP
+            and attention, instead of p-values.
+        site: where SAEs given by name read, as of `saematch.load`.
+        device: where to compute; `auto`: where an SAE in memory lies, else a GPU if there is one.
+        out: the run directory; None for a temporary one, which is removed when the run is no longer
+            used, at the latest when the process ends.
+        overwrite: discard another run in the directory.
+        progress: called with a `saematch.workflows.progress.Step` as work proceeds; `print` will
+            do.
+        **options: other options of `saematch.match`: `null`, `fdr`, `test`, `partial`,
+            `seed`, `candidates`, `activations` (a store), `tokens`, and the method's own.
+
+    Raises:
+        MatchError: the SAEs do not form a flow, or an option is not allowed.
+        RunError: the directory holds something else, or another program is writing to it.
+    """
+    if pairs not in ("adjacent", "all"):
+        raise MatchError(f"pairs is {pairs!r}; it must be adjacent or all")
+    if pairs == "all" and reach is not None:
+        raise MatchError(
+            f"pairs='all' matches any two SAEs, reach={reach} those up to {reach} apart; give one"
+        )
+    matcher = Matcher.of(method, **options)
+    cutoffs = None if origin_cutoffs is None else Cutoffs(*origin_cutoffs)
+    tell, given = progress or silent, Saes(saes, device, site)
+    given.check_once(MatchError)
+    run = written(
+        out,
+        lambda path: Run.create(
+            path,
+            "flow",
+            matcher.options,
+            checked(given.read(tell)),
+            overwrite=overwrite,
+            distinct=True,
+        ),
+    )
+    layers = Layers.of(run)
+    matcher.match_into(run, given, planned(layers, reach or (None if pairs == "all" else 1)), tell)
+    # encoders that read at other hook points do not compare; what is written does
+    decoders = replace(
+        matcher,
+        method=feature_flow(),
+        significance=replace(matcher.significance, partial=False),
+        activations=None,
+        any_site=True,
+    )
+    decoders.match_into(run, given, planned_modules(layers), tell)
+    wanted = None if cutoffs is None else [cutoffs.residual, cutoffs.module]
+    if run.flow is None or run.flow["origin_cutoffs"] != wanted:
+        analyse(run, cutoffs)
+    run.finish()
+    return run

@@ -1,0 +1,177 @@
+"""How to match, checked, and pairs of a run matched that way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from saematch.activations.store import ActivationStore
+from saematch.errors import MatchError
+from saematch.matching.matching import Matching
+from saematch.matching.matching import match as match_two
+from saematch.matching.methods import Method, resolve
+from saematch.matching.nulls import Null
+from saematch.matching.significance import Significance, Test
+from saematch.runs.run import Run
+from saematch.sae.contexts import FILE, features_of
+from saematch.sae.sae import SAE
+from saematch.workflows.options import MatchOptions
+from saematch.workflows.progress import Progress, tracked
+from saematch.workflows.tokens import Both, StoredTokens, TokensInMemory
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """How to match: what `MatchOptions` ask for, checked."""
+
+    method: Method
+    significance: Significance
+    candidates: int
+    activations: StoredTokens | TokensInMemory | None = None  # what features do on text
+    typical_activation: tuple[Tensor, Tensor] | None = None  # instead of what lies beside the SAEs
+    any_site: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        method: str | Method | MatchOptions | None = None,
+        *,
+        null: Null = "covariance",
+        fdr: float = 0.01,
+        partial: bool = False,
+        seed: int = 0,
+        test: Test = "direction",
+        candidates: int | None = None,
+        activations: ActivationStore | str | Path | Both | None = None,
+        tokens: int | None = None,
+        typical_activation: tuple[Tensor, Tensor] | None = None,
+        any_site: bool = False,
+        **options: Any,
+    ) -> Matcher:
+        """What the arguments of `saematch.match` and `saematch.flow` ask for.
+
+        Raises:
+            MatchError: no such method, an option that it does not have, a value that is not
+                allowed, or activations that the method does not use.
+            RunError: the store of activations cannot be used.
+        """
+        if isinstance(method, MatchOptions):
+            if options:
+                raise MatchError(f"options {', '.join(options)} go with a method's name")
+            return cls.of(
+                method.method,
+                null=method.null,
+                fdr=method.fdr,
+                partial=method.partial,
+                test=method.test,
+                candidates=method.candidates,
+                activations=method.activations,
+                tokens=method.tokens,
+                typical_activation=typical_activation,
+                any_site=any_site,
+                **method.own,
+            )
+        chosen = method or ("sae-match" if activations is None else "fused")
+        resolved = resolve(chosen, **options)
+        significance = Significance(null, fdr, partial, seed, test)
+        significance.check(resolved.kind)
+        stored = _stored(resolved, activations, tokens)
+        kept = resolved.kept(candidates)
+        return cls(resolved, significance, kept, stored, typical_activation, any_site)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All that results depend on, as plain values, for a run."""
+        # a run that looks at weights alone does not depend on activations
+        text = {} if self.activations is None else {"activations": self.activations.options}
+        others = {"candidates": self.candidates, **asdict(self.significance), **text}
+        return self.method.options(**others)
+
+    def match(self, a: SAE, b: SAE) -> Matching:
+        """Match two SAEs."""
+        typical = self.typical_activation
+        if self.method.fold == "activation" and typical is None:
+            typical = _mean_activation(a), _mean_activation(b)
+        activations = None if self.activations is None else self.activations.both(a, b)
+        return match_two(
+            a,
+            b,
+            self.method,
+            **asdict(self.significance),
+            candidates=self.candidates,
+            activations=activations,
+            typical_activation=typical,
+            any_site=self.any_site,
+        )
+
+    def match_into(
+        self,
+        run: Run,
+        saes: Sequence[SAE],
+        pairs: Sequence[tuple[str, str]],
+        progress: Progress,
+    ) -> Matching | None:
+        """Match the pairs that `run` does not have yet; returns the last one that is made.
+
+        Args:
+            run: made of `saes`, in this order.
+            saes: the SAEs.
+            pairs: names in the run, source first.
+            progress: told of each pair.
+        """
+        missing = [pair for pair in pairs if not run.has_pair(*pair)]
+        place = {name: k for k, name in enumerate(run.names)}
+        if self.activations is not None:
+            self.activations.prepare(run, {name for pair in missing for name in pair})
+        there, found = len(pairs) - len(missing), None
+        for a, b in tracked(missing, progress, "matching", len(pairs), there, " → ".join):
+            # the last one holds both SAEs, and the next may need the room
+            found = None
+            found = self.match(saes[place[a]], saes[place[b]])
+            run.add_pair(a, b, found)
+        return found
+
+
+def _stored(
+    method: Method, activations: ActivationStore | str | Path | Both | None, tokens: int | None
+) -> StoredTokens | TokensInMemory | None:
+    if activations is None:
+        if tokens is not None:
+            raise MatchError(
+                "tokens (--tokens) limits the activations that are used: give activations "
+                "(--activations) too"
+            )
+        if method.needs_activations:
+            raise MatchError(
+                f"method {method.name!r} compares what features do on text: give activations "
+                "(--activations), which saematch capture writes"
+            )
+        return None
+    if not method.needs_activations:
+        raise MatchError(
+            f"method {method.name!r} uses weights only: omit activations (--activations), or "
+            "choose fused, pearson or a weighted sum with unit-activation"
+        )
+    if isinstance(activations, tuple):
+        if tokens is not None:
+            raise MatchError("tokens goes with a store of activations, not with those in memory")
+        return TokensInMemory(activations)
+    return StoredTokens(activations, tokens)
+
+
+def _mean_activation(sae: SAE) -> Tensor:
+    """`(d_sae,)` from the table beside the SAE; NaN for a feature that never fired."""
+    frame = features_of(sae)
+    if frame is None:
+        raise MatchError(
+            f"folding by activation needs the mean activation of every feature, and {sae.name} has "
+            f"no {FILE} beside its weights: fold by decoder-norm"
+        )
+    mean = torch.full((sae.d_sae,), float("nan"))
+    mean[frame["feature"].to_torch()] = frame["mean_activation"].fill_null(float("nan")).to_torch()
+    return mean.to(sae.W_dec)
