@@ -1,3 +1,4 @@
+# pyright: strict, reportUnnecessaryIsInstance=false, reportMissingTypeStubs=false
 """match(a, b) -> Matching: which feature of B continues each feature of A, and how well.
 
 `target[i] = j` means that feature i of A goes to feature j of B; -1 means that it has no partner.
@@ -10,7 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -294,7 +295,7 @@ def match(
     activations: tuple[FeatureActivations, FeatureActivations] | None = None,
     typical_activation: tuple[Tensor, Tensor] | None = None,
     any_site: bool = False,
-    **options,
+    **options: Any,
 ) -> Matching:
     """Match the features of `a` to those of `b`.
 

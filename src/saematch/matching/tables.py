@@ -1,10 +1,11 @@
+# pyright: strict, reportUnknownMemberType=false
 """A matching as tables and sentences."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import polars as pl
 import torch
@@ -140,7 +141,7 @@ def sentence(m: Matching) -> str:
 def html(m: Matching) -> str:
     """The summary as a small table for notebooks."""
     figures = summarise(m)
-    rows = []
+    rows: list[tuple[str, str, str]] = []
     for name in ("matched", "mutual_share", "identity_share", "relative_gap"):
         value = figures[name]
         shown = (
@@ -174,6 +175,6 @@ def _excluded(reasons: Mapping[str, torch.Tensor]) -> int:
 def _reasons(m: Matching) -> list[str | None]:
     reasons: list[str | None] = [None] * len(m.target)
     for reason, mask in m.excluded[0].items():
-        for i in mask.nonzero().flatten().tolist():
+        for i in cast("list[int]", mask.nonzero().flatten().tolist()):
             reasons[i] = reason if reasons[i] is None else f"{reasons[i]}, {reason}"
     return reasons
