@@ -155,8 +155,8 @@ def match_into(
         quiet: show no progress.
     """
     from saematch.cli.console import progress
-    from saematch.matching.matching import match
     from saematch.matching.significance import Significance
+    from saematch.matching.solving import match
 
     chosen = asdict(significance or Significance())
     missing = [pair for pair in pairs if not run.has_pair(*pair)]

@@ -29,12 +29,12 @@ from numpy import ndarray
 
 from saematch.errors import MatchError
 from saematch.layers.layers import Layers
-from saematch.layers.links import Edges, Links, link_all, neighbours, numbering
+from saematch.layers.links import Links, Successors, link_all, neighbours, numbering
 from saematch.matching.fdr import LEAST, beyond, cut
 from saematch.numerics.ranked import Ranked
 
 
-def gaps(layers: Layers) -> Links:
+def gaps(layers: Layers) -> Successors:
     """The links of the largest total gain over all pairs of the chain that are matched.
 
     Raises:
@@ -51,12 +51,12 @@ def gaps(layers: Layers) -> Links:
         p_value = ranked.p_value[source, rank]
         gain = _gain(p_value, limit) - np.maximum(skip_out[source], skip_in[target])
         score = ranked.score[source, rank]
-        edges = Edges(start[i] + source, start[j] + target, score, p_value)
+        links = Links(start[i] + source, start[j] + target, score, p_value)
         worth = gain > 0
-        found.append(edges[worth])
+        found.append(links[worth])
         gains.append((gain + _by_score(score, p_value <= LEAST))[worth])
-    edges = Edges(*map(np.concatenate, zip(*found, strict=True)))
-    return link_all(layers, edges[best_paths(edges.source, edges.target, np.concatenate(gains))])
+    links = Links(*map(np.concatenate, zip(*found, strict=True)))
+    return link_all(layers, links[best_paths(links.source, links.target, np.concatenate(gains))])
 
 
 def best_paths(source: ndarray, target: ndarray, gain: ndarray) -> ndarray:

@@ -20,7 +20,7 @@ from saematch.sae.folding import Fold, fold_scale
 from saematch.sae.sae import SAE
 
 # all pairs that the assignment made, the permutation of SAE Match; or the significant ones
-Links = Literal["assigned", "matched"]
+PairKind = Literal["assigned", "matched"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ class FeatureMap:
         """The target of each feature of A, -1 for none."""
         return self._spread(self.target, -1)
 
-    def only(self, links: Links) -> FeatureMap:
+    def only(self, links: PairKind) -> FeatureMap:
         """The map along all pairs (`assigned`) or along significant pairs (`matched`)."""
         return self if links == "assigned" else self.where(self.matched)
 

@@ -1,5 +1,5 @@
 # pyright: strict
-"""What can be measured of any pairing of features, whichever method found it."""
+"""Cosines and errors of pairs of features, the same for every method."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from saematch.files.html import table
 from saematch.sae.sae import SAE
 
 QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
@@ -63,6 +64,27 @@ def describe(sae: SAE) -> list[Row]:
     if not notes:
         rows.append(Row("guesses and warnings", "", "none"))
     return rows
+
+
+def html(sae: SAE) -> str:
+    """The rows that matter before matching, as a small table for notebooks."""
+    shown = {"sizes", "how it is applied", "excluded features"}
+    labels = {
+        "threshold": "threshold (minimum, 5 %, median, 95 %, maximum)",
+        "site": "hook point",
+        "model": "model",
+        "source": "source",
+    }
+    rows = []
+    for row in describe(sae):
+        label = labels.get(row.label)
+        if row.section == "excluded features":
+            label = f"excluded features, {row.label}"
+        elif row.section in shown:
+            label = row.label
+        if label is not None:
+            rows.append((label, row.value))
+    return table(f"SAE {sae.name}", rows)
 
 
 def _application(sae: SAE) -> list[tuple[str, str]]:

@@ -226,6 +226,11 @@ class SAE:
         width = f"d_in={self.d_in}, d_sae={self.d_sae}"
         return f"SAE({self.name}: {activation}, {width}, site={c.site or 'unknown'})"
 
+    def _repr_html_(self) -> str:
+        from saematch.sae.description import html
+
+        return html(self)
+
     def _normalised(self, x: Tensor) -> tuple[Tensor, Tensor | float, Tensor | float]:
         """`x` as the encoder sees it, with the shift and scale that undo it."""
         match self.conventions.normalisation:
