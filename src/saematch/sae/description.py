@@ -75,7 +75,7 @@ def html(sae: SAE) -> str:
         "model": "model",
         "source": "source",
     }
-    rows = []
+    rows: list[tuple[str, str]] = []
     for row in describe(sae):
         label = labels.get(row.label)
         if row.section == "excluded features":
