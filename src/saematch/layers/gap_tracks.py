@@ -116,7 +116,7 @@ def _limits(layers: Layers) -> dict[tuple[int, int], tuple[float, ndarray, ndarr
                 skip_in = np.maximum(skip_in, evidence[between, j][1])
         used = ~layers.excluded[a]
         missed = used & (skip_out == 0)
-        limit = cut(layers.pairs[a, b].candidates.surest().p_value[missed], layers.fdr)
+        limit = cut(layers.pairs[a, b].candidates.best().p_value[missed], layers.fdr)
         if j > i + 1:  # for features with something in between, as if each were the only one
             limit = max(limit, layers.fdr / max(1, used.sum()))
         limits[i, j] = limit, skip_out, skip_in
@@ -130,7 +130,7 @@ def _evidence(layers: Layers, a: str, b: str) -> tuple[ndarray, ndarray]:
 
 
 def _best_gain(layers: Layers, name: str, ranked: Ranked[ndarray]) -> ndarray:
-    first = ranked.surest().p_value
+    first = ranked.best().p_value
     limit = layers.cut(name, first)
     found = beyond(first, limit)
     gain = np.zeros(len(first))

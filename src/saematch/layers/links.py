@@ -81,7 +81,7 @@ def feature_flow(layers: Layers) -> Successors:
     links, fed = [], []
     for (a, b), pair in zip(layers.adjacent(), neighbours(layers), strict=True):
         links.append(_best_targets(layers, a, pair))
-        first = pair.sources.surest().p_value
+        first = pair.sources.best().p_value
         fed.append(beyond(first, layers.cut(b, first)))
     made = link(layers, links)
     none = np.zeros(layers.features[layers.chain[0]], bool)
@@ -90,7 +90,7 @@ def feature_flow(layers: Layers) -> Successors:
 
 def _best_targets(layers: Layers, a: str, pair: Pair) -> Links:
     """Each feature's best candidate, where it is significant; all of them without p-values."""
-    first = pair.candidates.surest()
+    first = pair.candidates.best()
     if np.isnan(first.p_value).all():
         source = np.flatnonzero(first.index >= 0)
     else:

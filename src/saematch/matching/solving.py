@@ -5,11 +5,9 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from saematch.activations.table import FeatureActivations
@@ -29,7 +27,6 @@ from saematch.matching.problem import (
     check_tokens,
     directed,
     pose,
-    similarity,
 )
 from saematch.matching.significance import Chance, Significance, Test
 from saematch.matching.verdict import Verdict
@@ -137,9 +134,10 @@ def make_matching(
         target = posed.outer_target(assignment.target)
     how = posed.fold if posed.fold != "none" else resolve_fold("auto", a, b)
     measures = Measures.of(a, b, target, how, scales)
-    near = _scored(posed, target, candidates)
-    posed, tested = _tested(posed, near, target, method, significance)
-    pairs, verdict = _judged(posed, near, tested, target, significance, given)
+    test, tested = _tested(posed, method, significance)
+    near = _near(tested, target, candidates)
+    chances = _chances(tested, significance)
+    pairs, verdict = _judged(posed, tested, near, target, significance, test, chances[0], given)
     if method.confirm:
         confirmed = _confirmed(a, b, method, target, measures)
         pairs = dataclasses.replace(pairs, matched=pairs.matched & confirmed)
@@ -148,7 +146,7 @@ def make_matching(
         b,
         method,
         pairs,
-        *_ranked(a, b, posed, near, tested),
+        *_ranked(a, b, posed, tested, near, chances),
         verdict,
         measures,
         (dict(posed.a.exclusions), dict(posed.b.exclusions)),
@@ -187,95 +185,80 @@ def _solved(posed: Posed, method: Method, significance: Significance) -> Assignm
     )
 
 
-def _scored(posed: Posed, target: Tensor, k: int) -> Neighbours:
-    """Scores and ranks of the pairs, and the `k` best targets and sources, by rows and columns."""
-    offsets = posed.row_offset, posed.column_offset
-    return neighbours(posed.x, posed.y, *offsets, target=posed.inner_target(target), k=k)
-
-
-@dataclass(frozen=True, eq=False)
-class _Tested:
-    """The statistics of pairs, over rows and columns, and what the null gives."""
-
-    what: Test
-    pairs: Float[Tensor, " n"]
-    candidates: Float[Tensor, "n k"]
-    sources: Float[Tensor, "m l"]
-    chances: Chances
-
-    def p_value(self, statistic: Tensor, backward: bool = False) -> Tensor:
-        chance = self.chances[backward]
-        return (
-            torch.full_like(statistic, torch.nan) if chance is None else chance.p_value(statistic)
-        )
-
-
-def _tested(
-    posed: Posed, near: Neighbours, target: Tensor, method: Method, significance: Significance
-) -> tuple[Posed, _Tested]:
-    """The test statistics, and the problem that they are scores of: as posed, or of directions."""
-    scores = near.score, near.candidate_scores, near.source_scores
+def _tested(posed: Posed, method: Method, significance: Significance) -> tuple[Test, Posed]:
+    """What is tested, and the problem whose scores are its statistic: of scores or directions."""
     directions = method.scores_lengths and any(width > 1 for width in posed.widths)
-    if significance.test == "score" or significance.null == "none" or not directions:
-        return posed, _Tested("score", *scores, _chances(posed, significance))
-    posed = directed(posed, [view.weight for view in method.views])
-    statistics = (
-        similarity(posed.x, posed.y, posed.inner_target(target)[:, None])[:, 0],
-        similarity(posed.x, posed.y, near.candidates),
-        similarity(posed.y, posed.x, near.sources),
-    )
-    return posed, _Tested("direction", *statistics, _chances(posed, significance))
+    if significance.test == "score" or not directions:
+        return "score", posed
+    return "direction", directed(posed, [view.weight for view in method.views])
+
+
+def _near(tested: Posed, target: Tensor, k: int) -> Neighbours:
+    """Statistics and ranks of the pairs, and the `k` best targets and sources by the statistic."""
+    offsets = tested.row_offset, tested.column_offset
+    return neighbours(tested.x, tested.y, *offsets, target=tested.inner_target(target), k=k)
 
 
 def _judged(
     posed: Posed,
+    tested: Posed,
     near: Neighbours,
-    tested: _Tested,
     target: Tensor,
     significance: Significance,
+    test: Test,
+    forward: Chance | None,
     given: bool,
 ) -> tuple[Pairs, Verdict]:
     """The pairs, of which significant ones are matched; all of them where targets were given."""
-    forward = tested.chances[0]
-    p_value = tested.p_value(tested.pairs)
+    p_value, inner = _p_value(forward, near.score), posed.inner_target(target)
     if posed.rare_columns is not None:
         # either feature of a coincidence may be the rare one
-        inner = posed.inner_target(target)
         rare = posed.rare_columns[inner.clamp(min=0)] & (inner >= 0)
         p_value = torch.where(rare & p_value.isfinite(), 1.0, p_value)
     matched, p_cut = target >= 0, None
     if not given and forward is not None:
         p_cut = cut(p_value.cpu().numpy(), significance.fdr)
         matched = matched & posed.rows_to_a(p_value <= p_cut, False)
+    score = near.score if tested is posed else posed.scores(inner[:, None])[:, 0]
     pairs = Pairs(
         target=target,
         matched=matched,
-        score=posed.rows_to_a(near.score),
+        score=posed.rows_to_a(score),
         p_value=posed.rows_to_a(p_value),
         rank_in_row=posed.rows_to_a(near.rank_in_row, 0),
         rank_in_column=posed.rows_to_a(near.rank_in_column, 0),
     )
     best = None if forward is None else forward.best
-    statistic = posed.rows_to_a(tested.pairs)
-    return pairs, Verdict(significance, tested.what, p_cut, statistic, best)
+    return pairs, Verdict(significance, test, p_cut, posed.rows_to_a(near.score), best)
 
 
 def _ranked(
-    a: SAE, b: SAE, posed: Posed, near: Neighbours, tested: _Tested
+    a: SAE, b: SAE, posed: Posed, tested: Posed, near: Neighbours, chances: Chances
 ) -> tuple[Ranked[Tensor], Ranked[Tensor]]:
-    """The best targets of A's features, and the best sources of B's."""
-    targets = posed.rows_to_a(posed.columns_in_b(near.candidates), -1)
+    """The best targets of A's features, and the best sources of B's, by what is tested."""
+    forward, backward = chances
+    same = tested is posed
+    scores = near.candidate_scores if same else posed.scores(near.candidates)
     candidates = Ranked(
-        targets,
-        posed.rows_to_a(near.candidate_scores),
-        {"p_value": posed.rows_to_a(tested.p_value(tested.candidates))},
+        posed.rows_to_a(posed.columns_in_b(near.candidates), -1),
+        posed.rows_to_a(scores),
+        {
+            "statistic": posed.rows_to_a(near.candidate_scores),
+            "p_value": posed.rows_to_a(_p_value(forward, near.candidate_scores)),
+        },
     )
     features = posed.columns_to_b(posed.rows_in_a(near.sources), -1)
+    scores = near.source_scores if same else posed.turned().scores(near.sources)
     more = {
-        "p_value": posed.columns_to_b(tested.p_value(tested.sources, True)),
+        "statistic": posed.columns_to_b(near.source_scores),
+        "p_value": posed.columns_to_b(_p_value(backward, near.source_scores)),
         "decoder_cosine": cosines(b, a, features),
     }
-    return candidates, Ranked(features, posed.columns_to_b(near.source_scores), more)
+    return candidates, Ranked(features, posed.columns_to_b(scores), more)
+
+
+def _p_value(chance: Chance | None, statistic: Tensor) -> Tensor:
+    return torch.full_like(statistic, torch.nan) if chance is None else chance.p_value(statistic)
 
 
 def _learned(
