@@ -1,3 +1,4 @@
+# pyright: strict
 """Errors that a user can mend: the message names what is wrong and what would be right."""
 
 import re

@@ -39,9 +39,8 @@ def test_the_best_of_each_and_none_where_there_is_none(ranked):
     assert best.index.tolist() == [4, 1, -1]
     assert best.score.tolist()[:2] == pytest.approx([0.9, 0.3])
     assert np.isnan(best.p_value.tolist()[1:]).all()
-    empty = Ranked(
-        *(x[:, :0] for x in (ranked.index, ranked.score)), {"p_value": ranked.score[:, :0]}
-    )
+    none = ranked.score[:, :0]
+    empty = Ranked(ranked.index[:, :0], none, {"p_value": none})
     assert empty.best().index.tolist() == [-1, -1, -1]
     assert np.isnan(empty.best().score.tolist()).all()
     assert empty.to_polars("target").is_empty()

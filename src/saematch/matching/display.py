@@ -1,9 +1,10 @@
+# pyright: strict, reportUnknownMemberType=false
 """A matching in a notebook: one line, or a table with a histogram."""
 
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 
@@ -93,7 +94,7 @@ def _histogram(m: Matching) -> str:
     if not len(cosine):
         return ""
     low = -1.0 if float(cosine.min()) < 0 else 0.0
-    counts = torch.histc(cosine.clamp(low, 1), BINS, low, 1).long().tolist()
+    counts = cast("list[int]", torch.histc(cosine.clamp(low, 1), BINS, low, 1).long().tolist())
     return bars("Decoder cosine of matched features", counts, low, 1.0)
 
 

@@ -1,3 +1,4 @@
+# pyright: strict, reportUnnecessaryIsInstance=false, reportMissingTypeStubs=false
 """Matching: which feature of B continues each feature of A, and how well.
 
 `target[i] = j` means that feature i of A goes to feature j of B; -1 means that it has no partner.

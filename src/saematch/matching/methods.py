@@ -1,3 +1,4 @@
+# pyright: strict, reportUnnecessaryIsInstance=false
 """Named methods: which views, how they are folded, and which kind of assignment.
 
 A published method is a few lines here. A method of your own is a `Method` given to `match`, or a
@@ -190,7 +191,7 @@ METHODS: Registry[Callable[..., Method]] = Registry(
 )
 
 
-def resolve(method: str | Method, **options) -> Method:
+def resolve(method: str | Method, **options: Any) -> Method:
     """The method of that name with `options`; a `Method` is returned as it is.
 
     Raises:

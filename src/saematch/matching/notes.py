@@ -1,3 +1,4 @@
+# pyright: strict
 """Notes on a matching: guesses made, thresholds missing, initial weights shared."""
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ def shared_seed(
 
 def notes_on(a: SAE, b: SAE, method: Method, posed: Posed) -> tuple[str, ...]:
     """What a reader should know of how two SAEs were compared."""
-    notes, how = [], posed.fold
+    notes: list[str] = []
+    how = posed.fold
     if method.fold == "auto" and how == "decoder-norm":
         kinds = f"{a.name}: {a.threshold_kind}, {b.name}: {b.threshold_kind}"
         notes.append(f"folded by decoder norm: not both have a threshold per feature ({kinds})")

@@ -1,3 +1,4 @@
+# pyright: strict
 """Pairs: the target of each feature, how good it is, and whether it is significant."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# Tensor.split, norm and from_numpy, and scipy, have no types of their own
+# pyright: strict, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportMissingTypeStubs=false
 """A matching as one safetensors file: its tensors, and the rest as JSON in the header.
 
 The SAEs are not in it: it names them, with the checksum of their weights.

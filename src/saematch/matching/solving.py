@@ -1,9 +1,11 @@
+# pyright: strict, reportUnnecessaryIsInstance=false
 """match(a, b) -> Matching, in four steps: solve for the pairs, score, measure and test them."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,7 +51,7 @@ def match(
     activations: tuple[FeatureActivations, FeatureActivations] | None = None,
     typical_activation: tuple[Tensor, Tensor] | None = None,
     any_site: bool = False,
-    **options,
+    **options: Any,
 ) -> Matching:
     """Match the features of `a` to those of `b`.
 

@@ -1,9 +1,10 @@
+# pyright: strict, reportUnknownMemberType=false
 """A matching as tables and figures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import polars as pl
 import torch
@@ -126,6 +127,6 @@ def _excluded(reasons: Mapping[str, torch.Tensor]) -> int:
 def _reasons(m: Matching) -> list[str | None]:
     reasons: list[str | None] = [None] * len(m.target)
     for reason, mask in m.excluded[0].items():
-        for i in mask.nonzero().flatten().tolist():
+        for i in cast("list[int]", mask.nonzero().flatten().tolist()):
             reasons[i] = reason if reasons[i] is None else f"{reasons[i]}, {reason}"
     return reasons

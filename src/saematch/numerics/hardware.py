@@ -1,3 +1,4 @@
+# pyright: strict
 """What the machine offers: memory, threads, and whether a bfloat16 product is faster."""
 
 from __future__ import annotations

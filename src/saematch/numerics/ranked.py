@@ -1,3 +1,4 @@
+# pyright: strict
 """Ranked: the best partners of each feature of one side, best first."""
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ class Ranked(Generic[Array]):
 
     index: Array  # int64 (n, k)
     score: Array  # float (n, k)
-    more: Mapping[str, Array] = field(default_factory=dict)  # further values (n, k) by name
+    more: Mapping[str, Array] = field(
+        default_factory=dict[str, Array]
+    )  # further values (n, k) by name
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -1,3 +1,4 @@
+# pyright: strict, reportUnnecessaryIsInstance=false
 """What every SAE must be, whoever made it: the one place where its parts are checked."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: strict
 """What tells the weights of one SAE from those of another, wherever they lie."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: strict
 """What an SAE's features fire on: the table `features.parquet` that may lie beside its weights.
 
 Columns: `feature` (int64); `frequency`, the share of tokens on which it fired; `mean_activation`
@@ -10,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 import torch
@@ -123,7 +124,9 @@ def read_features(folder: str | Path, most: int | None = None) -> pl.DataFrame |
 def top_contexts(frame: pl.DataFrame, feature: int, n: int = 3) -> list[Context]:
     """Up to `n` contexts of a feature, best first; none for a feature that has no row."""
     rows = frame.filter(pl.col("feature") == feature)["contexts"]
-    found = rows[0].to_list() if len(rows) and rows[0] is not None else []
+    found: list[dict[str, Any] | None] = (
+        rows[0].to_list() if len(rows) and rows[0] is not None else []
+    )
     return [
         Context(**{name: c[name] or "" for name in _TEXTS}, activation=float(c["activation"] or 0))
         for c in found[:n]

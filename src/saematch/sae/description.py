@@ -1,3 +1,4 @@
+# pyright: strict, reportUnknownMemberType=false
 """What there is to know of an SAE before it is matched: sizes, conventions, norms, guesses."""
 
 from __future__ import annotations
@@ -5,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from saematch.files.html import table
@@ -75,7 +75,7 @@ def html(sae: SAE) -> str:
         "model": "model",
         "source": "source",
     }
-    rows = []
+    rows: list[tuple[str, str]] = []
     for row in describe(sae):
         label = labels.get(row.label)
         if row.section == "excluded features":
@@ -131,7 +131,7 @@ def _quantiles(values: Tensor) -> str:
     # torch.quantile refuses more than 2^24 values, and half precision
     ordered = values.float().sort().values
     at = [round(q * (ordered.numel() - 1)) for q in QUANTILES]
-    return "  ".join(f"{value:.4g}" for value in ordered[torch.tensor(at)].tolist())
+    return "  ".join(f"{float(ordered[place]):.4g}" for place in at)
 
 
 def as_dict(sae: SAE) -> dict[str, object]:

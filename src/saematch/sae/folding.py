@@ -1,3 +1,4 @@
+# pyright: strict, reportUnknownMemberType=false
 """Folding: moving a positive scale per feature between activations and weights.
 
 With scales s (one per feature),
@@ -13,7 +14,7 @@ features of different layers are measured in one unit: their own threshold.
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float
@@ -99,7 +100,7 @@ def fold_scale(sae: SAE, how: Fold, activation: Tensor | None = None) -> Float[T
             )
         return sae.threshold
     if how == "decoder-norm":
-        return 1.0 / sae.W_dec.norm(dim=1)
+        return 1.0 / cast("Tensor", sae.W_dec.norm(dim=1))
     if how == "activation":
         if activation is None:
             raise SaematchError(

@@ -1,3 +1,4 @@
+# pyright: strict, reportUnknownMemberType=false
 """The sparse autoencoder (SAE) in its canonical form, whoever trained it.
 
     pre = (x - centred * b_dec) @ W_enc + b_enc        x: (..., d_in)
@@ -14,7 +15,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -97,7 +98,9 @@ class SAE:
     selection_scale: Float[Tensor, " d_sae"] | None = None  # top-k ranks pre * selection_scale
     W_skip: Float[Tensor, "d_in d_out"] | None = None  # transcoders
     frequency: Float[Tensor, " d_sae"] | None = None  # share of tokens on which it fired
-    exclusions: Mapping[str, Bool[Tensor, " d_sae"]] = field(default_factory=dict)  # by reason
+    exclusions: Mapping[str, Bool[Tensor, " d_sae"]] = field(
+        default_factory=dict[str, Tensor]
+    )  # by reason
 
     def __post_init__(self) -> None:
         checks.check(self)
@@ -209,14 +212,12 @@ class SAE:
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> SAE:
         """The same SAE on another device or in another floating dtype."""
 
-        def move(value):
-            if isinstance(value, Tensor):
-                return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
-            if isinstance(value, Mapping):
-                return {key: move(item) for key, item in value.items()}
-            return value
+        def move(value: Tensor) -> Tensor:
+            return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
 
-        values = {f.name: move(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values |= {name: move(value) for name, value in values.items() if isinstance(value, Tensor)}
+        values["exclusions"] = {why: move(mask) for why, mask in self.exclusions.items()}
         return SAE(**values)
 
     def __repr__(self) -> str:
@@ -236,7 +237,7 @@ class SAE:
             case "none":
                 return x, 0.0, 1.0
             case "constant_norm":
-                scale = x.norm(dim=-1, keepdim=True) / self.d_in**0.5
+                scale = cast("Tensor", x.norm(dim=-1, keepdim=True)) / self.d_in**0.5
                 return x / scale, 0.0, scale
             case "layer_norm":
                 # the epsilon is in the way in only, as in SAELens and OpenAI's code
@@ -262,9 +263,9 @@ class SAE:
             return torch.zeros_like(pre).scatter(-1, chosen, pre.gather(-1, chosen))
         pre, ranked = torch.relu(pre), torch.relu(ranked)
         if kind == "groupmax":
-            groups = ranked.unflatten(-1, (k, -1))
-            offsets = torch.arange(k, device=pre.device) * groups.shape[-1]
-            chosen = groups.argmax(dim=-1) + offsets
+            width = self.d_sae // k
+            groups = ranked.view(*ranked.shape[:-1], k, width)
+            chosen = groups.argmax(dim=-1) + torch.arange(k, device=pre.device) * width
         elif kind == "batchtopk":
             flat = ranked.flatten()
             tokens = pre.numel() // self.d_sae

@@ -1,3 +1,4 @@
+# pyright: strict
 """The small language model and the SAEs that come with saematch.
 
 Their names are `saematch:resid_post_3` and so on. Every function takes another `root` to read from,
