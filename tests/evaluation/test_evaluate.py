@@ -203,7 +203,7 @@ def test_what_is_there_is_not_made_again(saes, tmp_path):
     again = evaluated(TEXTS)
     assert begun == []
     assert again.equals(both)
-    assert Run.open(run.path).evaluation_table("values").equals(both)
+    assert Run.open(run.path).table("evaluation", "values").equals(both)
     entry = json.loads((run.path / "run.json").read_text())["evaluation"]
     assert set(entry["texts"]) == {"one", "other"}
     assert entry["options"]["quantiles"] == [0.5]
@@ -230,12 +230,13 @@ def test_transports_are_added_to_what_is_there(saes, tmp_path):
     added = table.filter(is_new)
     assert added.select("a", "b").unique().rows() == pair
     assert set(added["texts"]) == set(TEXTS)
-    assert run.evaluation is not None
-    assert run.evaluation["options"]["transports"] == [4]
-    assert set(run.evaluation_table("transports")["k"]) == {4}
+    there = run.section("evaluation")
+    assert there is not None
+    assert there.options["transports"] == [4]
+    assert set(run.table("evaluation", "transports")["k"]) == {4}
     both = evaluate_run(run, SmallModel(), TEXTS, FIT, few, load=load)
     assert both.filter(is_new).select("a", "b").unique().height == 2
-    assert run.evaluation_table("transports").select("a", "b").unique().height == 2
+    assert run.table("evaluation", "transports").select("a", "b").unique().height == 2
     begun = []
     again = evaluate_run(
         run, SmallModel(), TEXTS, FIT, few, load=load, begun=lambda *call: begun.append(call)
@@ -267,11 +268,12 @@ def test_transports_that_a_killed_call_left_half_written_are_made_again(
         evaluate_run(run, SmallModel(), one, FIT, few, load=load)
     monkeypatch.undo()
     run = Run.open(run.path)
-    assert run.evaluation is not None
-    assert run.evaluation["options"]["transports"] == []
+    there = run.section("evaluation")
+    assert there is not None
+    assert there.options["transports"] == []
     others = replace(FEW, transports=(8,))
     table = evaluate_run(run, SmallModel(), one, FIT, others, load=load)
-    assert set(run.evaluation_table("transports")["k"]) == {8}
+    assert set(run.table("evaluation", "transports")["k"]) == {8}
     is_new = pl.col("estimate").str.starts_with("transport")
     assert set(table.filter(is_new)["estimate"]) == {"transport, k = 8", "transport + error, k = 8"}
     assert table.filter(~is_new).height == first.height
@@ -298,7 +300,8 @@ def test_figures_of_old_texts_never_pass_for_those_of_new_ones(saes, tmp_path, m
     assert len(written) >= min(event, 5)
     texts = {"one": TEXTS["one"], "other": examples(8, seed=9)}
     right = evaluate_matchings(match(saes[0], saes[1]), model, texts, FIT, FEW)
-    told = ((Run.open(run.path).evaluation or {}).get("texts")) or {}
+    there = Run.open(run.path).section("evaluation")
+    told = {} if there is None else there.texts
     if "other" in told and event > 4:  # its values are there too
         with pytest.raises(RunError, match="other has other examples there"):
             evaluate_run(Run.open(run.path), model, texts, FIT, FEW, load=load)
@@ -306,8 +309,10 @@ def test_figures_of_old_texts_never_pass_for_those_of_new_ones(saes, tmp_path, m
     else:
         evaluate_run(Run.open(run.path), model, texts, FIT, FEW, load=load)
     there = Run.open(run.path)
-    table = there.evaluation_table("values")
-    assert set((there.evaluation or {})["texts"]) == set(texts)
+    table = there.table("evaluation", "values")
+    section = there.section("evaluation")
+    assert section is not None
+    assert set(section.texts) == set(texts)
     for name in texts:
         assert figure(table, "model", "loss", texts=name) == pytest.approx(
             figure(right, "model", "loss", texts=name), abs=1e-6
@@ -414,11 +419,11 @@ def test_an_evaluation_outlives_a_pair_that_is_added(saes, tmp_path):
     run = made(saes, tmp_path, [(0, 1)])
     evaluate_run(run, SmallModel(), {"one": TEXTS["one"]}, FIT, FEW, load=loader(saes))
     run.add_pair(run.names[1], run.names[2], match(saes[1], saes[2]))
-    assert set(run.evaluation_table("values")["b"]) == {run.names[1]}
+    assert set(run.table("evaluation", "values")["b"]) == {run.names[1]}
     (run.path / "evaluation" / "values.parquet").unlink()
-    assert run.evaluation is None
+    assert run.section("evaluation") is None
     with pytest.raises(RunError, match="no evaluation table"):
-        run.evaluation_table("values")
+        run.table("evaluation", "values")
 
 
 def test_other_weights_are_refused(saes, tmp_path):

@@ -35,7 +35,7 @@ def made(run):
 
 
 def main(run) -> pl.DataFrame:
-    return main_carry(run.evaluation_table("values")).filter("main")
+    return main_carry(run.table("evaluation", "values")).filter("main")
 
 
 def test_carried_draws_delta_loss_and_explained_variance_per_text_set(run, made):
@@ -56,11 +56,11 @@ def test_carried_draws_delta_loss_and_explained_variance_per_text_set(run, made)
 
 
 def test_saes_of_one_site_are_not_what_the_figures_are_of(run, monkeypatch):
-    table = run.evaluation_table("values")
+    table = run.table("evaluation", "values")
     same = table.filter(a=run.names[0], b=run.names[1]).with_columns(
         skipped=pl.lit(0.0), b=pl.lit("wide")
     )
-    monkeypatch.setattr(Run, "evaluation_table", lambda self, name: pl.concat([same, table]))
+    monkeypatch.setattr(Run, "table", lambda self, section, name: pl.concat([same, table]))
     found, _ = figures(run, ["carried", "quantiles"])
     assert list(found["carried"].data[0].x) == ["0→<br>1", "1→<br>2"]
     assert "one block left out" in found["carried"].layout.title.text

@@ -174,7 +174,7 @@ def _capture(
     from saematch.activations.capturing import capture
     from saematch.cli.console import progress
 
-    done, batch_tokens = store.next_example, store.cache["options"]["batch_tokens"]
+    done, batch_tokens = store.next_example, store.record.options["batch_tokens"]
     with progress(quiet) as bar:
         task = bar.add_task("reading texts", total=len(examples), completed=done)
         for batch in capture(model, saes, examples, batch_tokens=batch_tokens, start=done):
@@ -192,7 +192,7 @@ def _report(store: ActivationStore) -> None:
     console = output()
     table = Table("SAE", "features", "L0", "never fired", box=None, pad_edge=False)
     for name in store.names:
-        width, counts = store.sae(name)["d_sae"], store.counts(name)
+        width, counts = store.sae(name).d_sae, store.counts(name)
         l0 = counts.sum() / max(1, store.n_tokens)
         table.add_row(name, f"{width:,}", f"{l0:.1f}", f"{(counts == 0).mean():.1%}")
     console.print(table)

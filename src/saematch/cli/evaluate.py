@@ -273,8 +273,8 @@ class _Progress:
 def _stopped(run: Run, pairs: Sequence[tuple[str, str]], texts: Sequence[str]) -> None:
     """Say on stderr what is kept of an evaluation that was interrupted."""
     kept = 0
-    if run.evaluation is not None:
-        there = run.evaluation_table("values").select("a", "b", "texts").unique().iter_rows()
+    if run.section("evaluation") is not None:
+        there = run.table("evaluation", "values").select("a", "b", "texts").unique().iter_rows()
         kept = len(set(there) & {(*pair, name) for pair in pairs for name in texts})
     typer.echo(
         f"Stopped: {kept} of {len(pairs) * len(texts)} pairs by text sets are kept in {run.path}; "

@@ -37,8 +37,9 @@ def show_evaluation(console: Console, run: Run, texts: list[str], fitted: int) -
 
     from saematch.evaluation.tables import main_carry, nearest
 
-    table = main_carry(run.evaluation_table("values"))
-    options = (run.evaluation or {})["options"]
+    table = main_carry(run.table("evaluation", "values"))
+    there = run.section("evaluation")
+    options = {} if there is None else there.options
     for name in texts:
         here = table.filter(texts=name)
         if not len(here):

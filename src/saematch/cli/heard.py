@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from saematch.activations import FeatureActivations
+    from saematch.runs.records import SaeRecord
     from saematch.runs.run import Run
 
 
@@ -38,38 +38,38 @@ class Heard:
         """What the activations are of, as plain values, for a run."""
         from saematch.activations.subsample import STRETCH
 
-        cache, total = self.store.cache, self.store.n_tokens
-        known = {"model": cache["model"], "dtype": cache["options"].get("dtype")}
+        record, total = self.store.record, self.store.n_tokens
+        known = {"model": record.model, "dtype": record.options.get("dtype")}
         # with these two any reader finds the same tokens, and a run knows that they are the same
         some = {} if self.tokens == total else {"of": total, "stretch": STRETCH}
-        return {**known, "texts": cache["texts"], "tokens": self.tokens, **some}
+        return {**known, "texts": record.texts, "tokens": self.tokens, **some}
 
-    def name_of(self, entry: Mapping[str, Any]) -> str:
-        """What the store calls an SAE of a run, given its entry in run.json.
+    def name_of(self, sae: SaeRecord) -> str:
+        """What the store calls an SAE of a run, given its record in run.json.
 
         Raises:
             RunError: the store does not have it.
         """
-        site = entry["conventions"].get("site")
-        return self.store.named(entry["checksum"], None if site is None else site["hook"])
+        site = sae.conventions.site
+        return self.store.named(sae.checksum, None if site is None else site.hook)
 
     def describe(self, run: Run) -> None:
         """Tell a run what the features of its SAEs fire on, of those that came without contexts."""
         from saematch.activations.describe import features_table
         from saematch.errors import RunError
 
-        for entry in run.manifest["saes"] if self.store.n_tokens else ():
-            if entry.get("contexts") is not None:
+        for sae in run.record.saes if self.store.n_tokens else ():
+            if sae.contexts is not None:
                 continue
             try:
-                name = self.name_of(entry)
+                name = self.name_of(sae)
             except RunError:
                 continue
-            run.add_contexts(entry["name"], features_table(self.store, name))
+            run.add_contexts(sae.name, features_table(self.store, name))
 
-    def of(self, entry: Mapping[str, Any]) -> FeatureActivations:
+    def of(self, sae: SaeRecord) -> FeatureActivations:
         """Those of an SAE of a run; never more than two are held."""
-        name = self.name_of(entry)
+        name = self.name_of(sae)
         if name not in self._held and len(self._held) == 2:
             del self._held[next(iter(self._held))]
         found = self._held.pop(name, None)

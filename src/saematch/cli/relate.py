@@ -87,10 +87,10 @@ def _describe(run: Run, heard: Heard) -> None:
     from saematch.layers.analysis import analyse
     from saematch.layers.origins import Cutoffs
 
-    flow, finished = run.flow, run.finished
+    flow, finished = run.section("flow"), run.finished
     heard.describe(run)
-    if flow is not None and run.flow is None:
-        fixed = flow["origin_cutoffs"]
+    if flow is not None and run.section("flow") is None:
+        fixed = flow.origin_cutoffs
         analyse(run, None if fixed is None else Cutoffs(*fixed))
         if finished is not None:
             run.finish()
@@ -105,16 +105,17 @@ def _table(run: Run) -> Table:
         table.add_column(title, justify="right")
     for kind in ("AND", "OR"):
         table.add_column(f"{kind} gates\n(published)", justify="right")
-    curves = run.relations_table("passing").filter(statistic="pearson")
-    for row in (run.relations or {})["pairs"]:
-        curve = curves.filter(a=row["a"], b=row["b"])
+    curves = run.table("relations", "passing").filter(statistic="pearson")
+    relations = run.section("relations")
+    for row in () if relations is None else relations.pairs:
+        curve = curves.filter(a=row.a, b=row.b)
         at = [curve.filter(cutoff=tau)["passing_forward"].item() for tau in (0.5, 0.9)]
         table.add_row(
-            f"{row['a']} → {row['b']}",
-            "-" if row["median_pearson"] is None else f"{row['median_pearson']:.2f}",
+            f"{row.a} → {row.b}",
+            "-" if row.more["median_pearson"] is None else f"{row.more['median_pearson']:.2f}",
             *("-" if share is None else f"{share:.0%}" for share in at),
             *(
-                f"{row[f'{kind}_gates_certain']} ({row[f'{kind}_gates_paper']})"
+                f"{row.more[f'{kind}_gates_certain']} ({row.more[f'{kind}_gates_paper']})"
                 for kind in ("and", "or")
             ),
         )

@@ -104,7 +104,7 @@ def warn_unfinished(run: Run, quiet: bool = False) -> None:
     if run.finished is None and not quiet:
         typer.echo(
             f"Note: {run.path} is unfinished, with {len(run.pairs)} pairs so far: the same "
-            f"saematch {run.manifest['command']} again goes on",
+            f"saematch {run.record.command} again goes on",
             err=True,
         )
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import polars as pl
 
 from saematch.errors import RunError
@@ -30,9 +31,10 @@ from saematch.evaluation.per_example import Known
 from saematch.evaluation.splice import Model
 from saematch.evaluation.transports import EDGES_SCHEMA, Transports, estimate_name, named_edges
 from saematch.layers.layers import Layers, depth
+from saematch.runs.records import Evaluation
 from saematch.runs.run import Run
 from saematch.sae.checksum import checksum
-from saematch.sae.sae import SAE, Site
+from saematch.sae.sae import SAE
 from saematch.transport.reading import REACHES
 
 TABLE = "values"
@@ -174,70 +176,70 @@ class Provenance:
 
     def kept(self, run: Run, overwrite: bool) -> pl.DataFrame:
         """The table that is there; an empty one without, or with another one overwritten."""
-        there = run.evaluation
+        there = run.section("evaluation")
         different = self._differences(there, _used(run)) if there is not None else []
         if there is None or (overwrite and different):
             return pl.DataFrame(schema=PAIR_SCHEMA)
         if different:
-            fewer = there["options"].get("transports") and not self.options["transports"]
+            fewer = there.options.get("transports") and not self.options["transports"]
             raise RunError(
                 f"{run.path} holds an evaluation that was made otherwise: {'; '.join(different)}; "
                 + "ask for its transports to add to it, or " * bool(fewer)
                 + "discard it with --overwrite (overwrite=True)"
             )
         table = _counted(run)
-        if not there["options"].get("transports"):
+        if not there.options.get("transports"):
             # what a call that was killed left of its transports
             table = table.filter(~pl.col("estimate").str.starts_with("transport"))
         return table
 
     def kept_edges(self, run: Run, table: pl.DataFrame) -> pl.DataFrame:
         """The edges of the transports that the kept table is of."""
-        there = (run.evaluation or {}).get("tables", {})
-        if table.is_empty() or EDGES not in there:
+        if table.is_empty() or EDGES not in run.tables("evaluation"):
             return pl.DataFrame(schema=EDGES_SCHEMA)
-        return run.evaluation_table(EDGES)
+        return run.table("evaluation", EDGES)
 
     def write(self, run: Run, tables: dict[str, pl.DataFrame], texts: str) -> None:
         """Put the tables into the run, with what they were made of; none of no edges."""
         table = tables[TABLE]
         tables = {name: some for name, some in tables.items() if name == TABLE or len(some)}
-        known = (run.evaluation or {}).get("texts", {}) if len(table) else {}
+        there = run.section("evaluation")
+        known = {} if there is None or table.is_empty() else there.texts
         used = {name: known[name] for name in table["texts"].unique() if name in known}
         used[texts] = self.digests[texts]
         fitted = {"fit_texts": self.fit_digest}
         summary = {"options": self.options, "texts": used, **fitted}
-        there = run.evaluation
         grows = False
         if there is not None and not self._differences(there, _used(run)):
             grows = True
             # told of first: rows of texts that nothing is told of could be of any
-            run.record(evaluation={**there, "texts": {**there["texts"], **used}})
-        run.add_evaluation(tables, summary, grows=grows)
+            run.update(evaluation=msgspec.structs.replace(there, texts={**there.texts, **used}))
+        run.add("evaluation", tables, summary, grows=grows)
 
-    def _differences(self, there: Mapping[str, Any], used: Collection[str]) -> list[str]:
+    def _differences(self, there: Evaluation, used: Collection[str]) -> list[str]:
         """What makes another evaluation of it, of which the text sets `used` have values."""
         found = [
-            f"{key} is {there['options'].get(key)} there, {value} here"
+            f"{key} is {there.options.get(key)} there, {value} here"
             for key, value in _listed(self.options).items()
-            if there["options"].get(key) != value and not self._adds(key, there)
+            if there.options.get(key) != value and not self._adds(key, there)
         ]
         for name, value in self.digests.items():
-            if name in used and there["texts"][name] != value:
+            if name in used and there.texts[name] != value:
                 found.append(f"{name} has other examples there")
-        if not found and there["fit_texts"] != self.fit_digest:
+        if not found and there.fit_texts != self.fit_digest:
             found.append("it was fitted on other examples")
         return found
 
-    def _adds(self, key: str, there: Mapping[str, Any]) -> bool:
+    def _adds(self, key: str, there: Evaluation) -> bool:
         """Whether this makes the first transports, beside which all that is there stays true."""
-        return key in ("transports", "reaches") and not there["options"].get("transports")
+        return key in ("transports", "reaches") and not there.options.get("transports")
 
 
 def _counted(run: Run) -> pl.DataFrame:
     """The values that are there of the text sets that run.json tells of."""
-    told = [*(run.evaluation or {})["texts"]]
-    return run.evaluation_table(TABLE).filter(pl.col("texts").is_in(told))
+    there = run.section("evaluation")
+    told = [] if there is None else [*there.texts]
+    return run.table("evaluation", TABLE).filter(pl.col("texts").is_in(told))
 
 
 def _used(run: Run) -> set[str]:
@@ -259,16 +261,15 @@ class _Held:
             return self._kept[name]
         if len(self._kept) == 2:
             del self._kept[next(iter(self._kept))]
-        entry = self._run.sae(name)
-        sae = self._load(entry["conventions"]["source"])
-        if checksum(sae) != entry["checksum"]:
+        its = self._run.sae(name)
+        sae = self._load(its.conventions.source)
+        if checksum(sae) != its.checksum:
             raise RunError(
                 f"{sae.name} has other weights than when {self._run.path} was made: make the run "
                 "again"
             )
         # which may have been given when the run was made
-        site = entry["conventions"]["site"]
-        conventions = replace(sae.conventions, site=site and Site(**site))
+        conventions = replace(sae.conventions, site=its.site)
         self._kept[name] = single(replace(sae, conventions=conventions))
         return self._kept[name]
 

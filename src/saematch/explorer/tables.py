@@ -37,13 +37,14 @@ import polars as pl
 from saematch.errors import RunError
 from saematch.explorer.coactivation import correlations, rows_of_pairs
 from saematch.explorer.life import life
-from saematch.explorer.nodes import ORIGINS, Nodes
+from saematch.explorer.nodes import Nodes
 from saematch.explorer.overview import overview
 from saematch.explorer.places import MADE, PIECES
 from saematch.explorer.vocabulary import postings_of
 from saematch.files.atomic import SUFFIX
 from saematch.files.foreign import read_json, reason
 from saematch.layers.graph import KINDS
+from saematch.layers.origins import CLASSES as ORIGINS
 from saematch.runs.manifest import MANIFEST
 from saematch.runs.run import Run
 
