@@ -1,4 +1,4 @@
-"""What there is to know of an SAE before it is matched: sizes, conventions, norms, guesses."""
+"""A description of an SAE before it is matched: sizes, conventions, norms, guesses."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def describe(sae: SAE) -> list[Row]:
     """The rows that `saematch inspect` shows.
 
     Sizes by name, how the SAE is applied, quantiles (minimum, 5 %, median, 95 %, maximum) of
-    thresholds and norms over usable features, excluded features by reason, where it came from, and
-    every guess that was made when it was read.
+    thresholds and norms over usable features, excluded features by reason, its source, and every
+    guess made when it was read.
     """
     usable = ~sae.excluded
     rows = [
@@ -106,7 +106,7 @@ def _origin(sae: SAE) -> list[tuple[str, str]]:
 def _quantiles(values: Tensor) -> str:
     if values.numel() == 0:
         return "no usable feature"
-    # torch.quantile refuses more than 2^24 values, and half precision
+    # torch.quantile accepts neither more than 2^24 values nor half precision
     ordered = values.float().sort().values
     at = [round(q * (ordered.numel() - 1)) for q in QUANTILES]
     return "  ".join(f"{value:.4g}" for value in ordered[torch.tensor(at)].tolist())
