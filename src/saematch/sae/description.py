@@ -1,5 +1,5 @@
 # pyright: strict, reportUnknownMemberType=false
-"""What there is to know of an SAE before it is matched: sizes, conventions, norms, guesses."""
+"""A description of an SAE before it is matched: sizes, conventions, norms, guesses."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def describe(sae: SAE) -> list[Row]:
     """The rows that `saematch inspect` shows.
 
     Sizes by name, how the SAE is applied, quantiles (minimum, 5 %, median, 95 %, maximum) of
-    thresholds and norms over usable features, excluded features by reason, where it came from, and
-    every guess that was made when it was read.
+    thresholds and norms over usable features, excluded features by reason, its source, and every
+    guess made when it was read.
     """
     usable = ~sae.excluded
     rows = [
@@ -128,7 +128,7 @@ def _origin(sae: SAE) -> list[tuple[str, str]]:
 def _quantiles(values: Tensor) -> str:
     if values.numel() == 0:
         return "no usable feature"
-    # torch.quantile refuses more than 2^24 values, and half precision
+    # torch.quantile accepts neither more than 2^24 values nor half precision
     ordered = values.float().sort().values
     at = [round(q * (ordered.numel() - 1)) for q in QUANTILES]
     return "  ".join(f"{float(ordered[place]):.4g}" for place in at)
