@@ -199,9 +199,9 @@ def test_a_wrong_model_leaves_the_folder_alone(store, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--method", "pearson"], "give --activations"),
-        (["--tokens", "5"], "give --activations"),
-        (["--method", "cosine", "--activations", "{}"], "looks at weights alone"),
+        (["--method", "pearson"], "give the activations"),
+        (["--tokens", "5"], "give activations"),
+        (["--method", "cosine", "--activations", "{}"], "uses weights only"),
         (["--activations", "{}", "--tokens", "9999999"], "1,188 tokens, fewer"),
         (["--activations", "nowhere"], "no store of activations"),
     ],

@@ -14,6 +14,7 @@ from saematch.activations.table import FeatureActivations
 from saematch.matching.matching import Matching, check_comparable
 from saematch.matching.methods import Method
 from saematch.matching.nulls import Null
+from saematch.matching.significance import Test
 from saematch.runs.run import Run
 from saematch.sae.sae import SAE, Site
 from saematch.workflows.matcher import Matcher
@@ -31,6 +32,7 @@ def match(
     fdr: float = 0.01,
     partial: bool = False,
     seed: int = 0,
+    test: Test = "direction",
     candidates: int | None = None,
     activations: ActivationStore
     | str
@@ -62,6 +64,8 @@ def match(
             they score more than the null gives (see `saematch.matching.significance`). Applies only
             to one-to-one methods.
         seed: of the null.
+        test: what p-values are of. `direction`: the cosines of a pair's vectors, whatever their
+            lengths, so that `matched` means the same for every method; `score`: the method's score.
         candidates: how many of the best targets to keep per feature, and sources; unless given,
             the method's `top_k` where that is more than 1, else 5.
         activations: what the features do on text, for methods that compare it: a store that
@@ -75,7 +79,8 @@ def match(
         device: where to compute; `auto`: where an SAE in memory lies, else a GPU if there is one.
         out: a run directory to write the result to; nothing is written where it is None.
         overwrite: discard another run in that directory.
-        progress: called with a `saematch.workflows.progress.Step` as work proceeds, such as `print`.
+        progress: called with a `Step` of `saematch.workflows.progress` as work proceeds; `print`
+            will do.
         **options: the method's own, such as `fold`, `terms`, `top_k`, `cutoff`.
 
     Raises:
@@ -89,6 +94,7 @@ def match(
         fdr=fdr,
         partial=partial,
         seed=seed,
+        test=test,
         candidates=candidates,
         activations=activations,
         tokens=tokens,

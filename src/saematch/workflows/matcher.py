@@ -16,7 +16,7 @@ from saematch.matching.matching import Matching
 from saematch.matching.matching import match as match_two
 from saematch.matching.methods import Method, resolve
 from saematch.matching.nulls import Null
-from saematch.matching.significance import Significance
+from saematch.matching.significance import Significance, Test
 from saematch.runs.run import Run
 from saematch.sae.contexts import FILE, features_of
 from saematch.sae.sae import SAE
@@ -45,6 +45,7 @@ class Matcher:
         fdr: float = 0.01,
         partial: bool = False,
         seed: int = 0,
+        test: Test = "direction",
         candidates: int | None = None,
         activations: ActivationStore | str | Path | Both | None = None,
         tokens: int | None = None,
@@ -67,6 +68,7 @@ class Matcher:
                 null=method.null,
                 fdr=method.fdr,
                 partial=method.partial,
+                test=method.test,
                 candidates=method.candidates,
                 activations=method.activations,
                 tokens=method.tokens,
@@ -76,7 +78,7 @@ class Matcher:
             )
         chosen = method or ("sae-match" if activations is None else "fused")
         resolved = resolve(chosen, **options)
-        significance = Significance(null, fdr, partial, seed)
+        significance = Significance(null, fdr, partial, seed, test)
         significance.check(resolved.kind)
         stored = _stored(resolved, activations, tokens)
         kept = resolved.kept(candidates)
@@ -146,8 +148,8 @@ def _stored(
             )
         if method.needs_activations:
             raise MatchError(
-                f"method {method.name!r} compares what features do on text: give activations "
-                "(--activations), which saematch capture writes"
+                f"method {method.name!r} compares what features do on text: give the activations "
+                "of both SAEs (activations, --activations), such as saematch capture writes"
             )
         return None
     if not method.needs_activations:
@@ -168,7 +170,7 @@ def _mean_activation(sae: SAE) -> Tensor:
     if frame is None:
         raise MatchError(
             f"folding by activation needs the mean activation of every feature, and {sae.name} has "
-            f"no {FILE} beside its weights: fold by decoder-norm"
+            f"no {FILE} beside its weights: fold by decoder-norm, or give typical_activation"
         )
     mean = torch.full((sae.d_sae,), float("nan"))
     mean[frame["feature"].to_torch()] = frame["mean_activation"].fill_null(float("nan")).to_torch()

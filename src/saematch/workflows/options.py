@@ -17,6 +17,7 @@ Terms = Literal["encoder", "decoder", "both"]
 KindChoice = Literal["one-to-one", "many-to-one"]
 CosineView = Literal["decoder", "encoder"]
 NullChoice = Literal["covariance", "rotation", "none"]
+TestChoice = Literal["direction", "score"]
 
 SAE_MATCH = "Options of method sae-match"
 OTHERS = "Options of other methods"
@@ -84,6 +85,13 @@ class MatchOptions:
     )
     fdr: float = field(
         default=0.01, metadata=told("False discovery rate of the matches.", SIGNIFICANCE)
+    )
+    test: TestChoice = field(
+        default="direction",
+        metadata=told(
+            "What p-values are of: the cosines of a pair's vectors, or the method's score.",
+            SIGNIFICANCE,
+        ),
     )
     partial: bool = field(
         default=False,
