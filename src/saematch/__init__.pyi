@@ -14,6 +14,8 @@ from .assignment import Assignment as Assignment
 from .assignment import assign as assign
 from .checkpoints import expand as expand
 from .checkpoints import load as load
+from .checkpoints.convert import from_sae_lens as from_sae_lens
+from .checkpoints.convert import from_sparsify as from_sparsify
 from .errors import CheckpointError as CheckpointError
 from .errors import MatchError as MatchError
 from .errors import RunError as RunError
