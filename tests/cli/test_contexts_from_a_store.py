@@ -23,7 +23,7 @@ def own(tmp_path_factory):
             (folder / site / told).unlink()
     saes = [str(folder / site) for site in SITES]
     text = ("--text", "saematch:prose", "--examples", 8, "--length", 64)
-    call("activations", *saes, "--model", "saematch:model", *text, "-o", folder / "acts")
+    call("capture", *saes, "--model", "saematch:model", *text, "-o", folder / "acts")
     return folder, saes
 
 

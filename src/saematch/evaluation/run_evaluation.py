@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -29,6 +30,7 @@ from saematch.evaluation.per_example import Known
 from saematch.evaluation.splice import Model
 from saematch.evaluation.transports import EDGES_SCHEMA, Transports, name_of, of_pair
 from saematch.layers.layers import Layers, depth
+from saematch.numerics.held import Held
 from saematch.runs.run import Run
 from saematch.sae.checksum import checksum
 from saematch.sae.sae import SAE, Site
@@ -50,6 +52,7 @@ def evaluate_run(
     model_name: str = "",
     dtype: str | None = None,
     load: Callable[[str], SAE] | None = None,
+    given: Iterable[SAE] = (),
     batch_tokens: int = 4096,
     overwrite: bool = False,
     begun: Callable[[Names, str | None], None] = lambda names, texts: None,
@@ -75,6 +78,7 @@ def evaluate_run(
         model_name: what the model is called.
         dtype: what its weights are in; none: as they are stored.
         load: how an SAE is loaded by its name; `saematch.load` unless given.
+        given: SAEs of the run that are in memory, and are not loaded.
         batch_tokens: tokens that the model reads at a time; does not change figures but for
             rounding, and where an SAE is batchtopk without a threshold: that keeps its k features
             per token on average over what is read together.
@@ -92,6 +96,7 @@ def evaluate_run(
         {"model": model_name, "dtype": dtype, "fit": fitted[0], **asdict(chosen), **read},
         {name: digest(examples) for name, examples in texts.items()},
         digest(fitted[1]),
+        sum(len(ids) - 1 for ids in fitted[1]),
     )
     with run.writing():
         table = made.kept(run, overwrite)
@@ -101,7 +106,7 @@ def evaluate_run(
         fits = [name_of(k, carried) for k in ks for carried in (False, True)]
         there = set(table.select("a", "b", "texts", "estimate").unique().iter_rows())
         layers = Layers.of(run)
-        held = _Held(run, load)
+        held = Held(partial(_again, run, load, {checksum(sae): sae for sae in given}))
         known: dict[str, Known] = {name: {} for name in texts}
         for names in evaluable(run, reach) if pairs is None else pairs:
             ways = [*_ways(run, layers, names), *fits]
@@ -168,6 +173,7 @@ class Made:
     options: dict[str, Any]
     digests: dict[str, str]
     fit_digest: str
+    fit_tokens: int  # that are predicted
 
     def kept(self, run: Run, overwrite: bool) -> pl.DataFrame:
         """The table that is there; an empty one without, or with another one overwritten."""
@@ -202,7 +208,7 @@ class Made:
         known = (run.evaluation or {}).get("texts", {}) if len(table) else {}
         used = {name: known[name] for name in table["texts"].unique() if name in known}
         used[texts] = self.digests[texts]
-        fitted = {"fit_texts": self.fit_digest}
+        fitted = {"fit_texts": self.fit_digest, "fit_tokens": self.fit_tokens}
         summary = {"options": self.options, "texts": used, **fitted}
         there = run.evaluation
         grows = False
@@ -241,33 +247,26 @@ def _used(run: Run) -> set[str]:
     return set(_counted(run)["texts"].unique())
 
 
-class _Held:
-    """SAEs of a run by name, loaded again and checked; never more than two in memory."""
-
-    def __init__(self, run: Run, load: Callable[[str], SAE] | None) -> None:
-        if load is None:
-            from saematch.checkpoints import load
-        self._run, self._load = run, load
-        self._kept: dict[str, SAE] = {}
-
-    def __getitem__(self, name: str) -> SAE:
-        if name in self._kept:
-            self._kept[name] = self._kept.pop(name)
-            return self._kept[name]
-        if len(self._kept) == 2:
-            del self._kept[next(iter(self._kept))]
-        entry = self._run.sae(name)
-        sae = self._load(entry["conventions"]["source"])
-        if checksum(sae) != entry["checksum"]:
-            raise RunError(
-                f"{sae.name} has other weights than when {self._run.path} was made: make the run "
-                "again"
-            )
-        # which may have been given when the run was made
-        site = entry["conventions"]["site"]
-        conventions = replace(sae.conventions, site=site and Site(**site))
-        self._kept[name] = single(replace(sae, conventions=conventions))
-        return self._kept[name]
+def _again(run: Run, load: Callable[[str], SAE] | None, given: Mapping[str, SAE], name: str) -> SAE:
+    """An SAE of a run: of those given by checksum, or loaded again and checked."""
+    if load is None:
+        from saematch.checkpoints import load
+    entry = run.sae(name)
+    source, sae = entry["conventions"]["source"], given.get(entry["checksum"])
+    if sae is None and not source:
+        raise RunError(
+            f"{name} was given in memory when {run.path} was made: give it again (saes=...)"
+        )
+    if sae is None:
+        sae = load(source)
+    if checksum(sae) != entry["checksum"]:
+        raise RunError(
+            f"{sae.name} has other weights than when {run.path} was made: make the run again"
+        )
+    # which may have been given when the run was made
+    site = entry["conventions"]["site"]
+    conventions = replace(sae.conventions, site=site and Site(**site))
+    return single(replace(sae, conventions=conventions))
 
 
 def _ways(run: Run, layers: Layers, names: Names) -> list[str]:
@@ -283,7 +282,7 @@ def _without(table: pl.DataFrame, a: str, b: str, texts: str) -> pl.DataFrame:
     return table.filter((pl.col("a") != a) | (pl.col("b") != b) | (pl.col("texts") != texts))
 
 
-def _case(run: Run, layers: Layers, names: Names, held: _Held) -> Case:
+def _case(run: Run, layers: Layers, names: Names, held: Held[str, SAE]) -> Case:
     a, b = held[names[0]], held[names[1]]
     direct = FeaturePairs.read(run, names, a, b) if names in layers.pairs else None
     path, chained = chain(layers, *names), None

@@ -17,6 +17,8 @@ Terms = Literal["encoder", "decoder", "both"]
 KindChoice = Literal["one-to-one", "many-to-one"]
 CosineView = Literal["decoder", "encoder"]
 NullChoice = Literal["covariance", "rotation", "none"]
+LongChoice = Literal["split", "truncate"]
+DtypeChoice = Literal["float32", "bfloat16", "float16"]
 TestChoice = Literal["direction", "score"]
 
 SAE_MATCH = "Options of method sae-match"
