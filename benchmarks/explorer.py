@@ -18,14 +18,17 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from msgspec.structs import replace
 from numpy import ndarray
 
 from benchmarks.flow import graph
 from saematch.explorer.tables import digest_of, make
+from saematch.files.records import now, read_record
 from saematch.layers import Pair
 from saematch.layers.analysis import analyse
 from saematch.numerics.ranked import Ranked
-from saematch.runs.manifest import MANIFEST, PAIR_FOLDERS, new_manifest, now, pair_place
+from saematch.runs.manifest import MANIFEST, new_record
+from saematch.runs.records import PAIR_FOLDERS, PairRecord, SaeRecord, pair_place
 from saematch.runs.run import Run
 
 SHOWN = 10  # contexts of a feature
@@ -59,9 +62,9 @@ def made(folder: Path, layers: int, features: int, reach: int, heard: bool, host
         called[drawn.names[-1]] = "resid_post<img src=x onerror=alert(1)>"
     rng = np.random.default_rng(1)
     folder.mkdir(parents=True)
-    run = Run(folder, new_manifest("flow", _options(), []))
+    run = Run(folder, new_record("flow", _options(), []))
     entries = [_sae(called[name], layer, features) for layer, name in enumerate(drawn.names)]
-    run.manifest = {**run.manifest, "saes": entries}
+    run.record = replace(run.record, saes=[read_record(entry, SaeRecord) for entry in entries])
     words = _words(rng)
     topics = rng.integers(0, WORDS, (features, 3))
     for name in called.values():
@@ -72,7 +75,7 @@ def made(folder: Path, layers: int, features: int, reach: int, heard: bool, host
     for (a, b), pair in drawn.pairs.items():
         _add(run, called[a], called[b], pair, rng)
     if heard:
-        run.add_relations(_relations(run, called, drawn.pairs, rng), {"tokens": 1_000_000})
+        run.add("relations", _relations(run, called, drawn.pairs, rng), {"tokens": 1_000_000})
     run._save()
     analyse(run)
     run.finish()
@@ -215,7 +218,7 @@ def _add(run: Run, a: str, b: str, pair: Pair, rng: np.random.Generator) -> None
         run.write(pair_place(kind, a, b), frame)
     places = {kind: pair_place(kind, a, b) for kind in PAIR_FOLDERS}
     entry = {"a": a, "b": b, **places, "summary": _summary(table), "notes": []}
-    run.manifest = {**run.manifest, "pairs": [*run.manifest["pairs"], entry]}
+    run.record = replace(run.record, pairs=[*run.record.pairs, read_record(entry, PairRecord)])
 
 
 def _cosine(p_value: ndarray) -> ndarray:

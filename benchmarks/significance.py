@@ -8,7 +8,7 @@
 Planted dictionaries: decoder rows with an anisotropic covariance (a power law of variances in a
 random basis), or an isotropic one; encoder columns near the decoder rows; log-normal thresholds.
 A share of the features persists, with noise from none to as large as the feature itself; the
-others of B are strangers. With "clusters", features lie in anisotropic clusters that persist or
+others of B are unrelated. With "clusters", features lie in anisotropic clusters that persist or
 vanish as a whole; with "siblings", in clusters of which single features persist, so that a feature
 that is gone leaves similar ones behind.
 """
@@ -32,7 +32,13 @@ from saematch.matching.problem import pose
 from saematch.matching.significance import Significance
 from saematch.sae import shipped
 
-METHODS = ("sae-match", "cosine", "feature-flow")
+# a method and what is tested of its pairs; the others score directions alone
+METHODS = (
+    ("sae-match", "direction"),
+    ("sae-match", "score"),
+    ("cosine", "score"),
+    ("feature-flow", "score"),
+)
 KINDS = ("isotropic", "anisotropic", "clusters", "siblings")
 
 
@@ -100,16 +106,17 @@ def calibration(n: int, width: int, repetitions: int) -> pl.DataFrame:
     """
     rows = []
     for kind in KINDS[:3]:
-        for name in METHODS[:2]:
+        for name, test in METHODS[:3]:
             method = dataclasses.replace(resolve(name), kind="many-to-one")
             p, sizes = [], []
             for seed in range(repetitions):
                 a, b, _ = planted(kind, n, width, 0.0, seed)
-                p.append(match(a, b, method, candidates=1).p_value)
+                p.append(match(a, b, method, test=test, candidates=1).p_value)
                 sizes.append(pose(a, b, method).x.norm(dim=1))
             every, size = torch.cat(p), torch.cat(sizes)
             quarter = size.argsort().chunk(4)
-            row: dict[str, object] = {"dictionaries": kind, "method": name, "n": len(every)}
+            row: dict[str, object] = {"dictionaries": kind, "method": name, "test": test}
+            row |= {"n": len(every)}
             row |= {f"q {q:g}": round(float((every <= q).double().mean()) / q, 2) for q in
                     (0.5, 0.1, 0.01, 0.001)}  # fmt: skip
             row |= {
@@ -124,16 +131,17 @@ def discoveries(n: int, width: int, persists: float, repetitions: int) -> pl.Dat
     """False discoveries: matches of features without a partner in B, and of a wrong one too."""
     rows = []
     for kind in KINDS:
-        for method, partial in (*((m, False) for m in METHODS), *((m, True) for m in METHODS[:2])):
+        ways = *((*way, False) for way in METHODS), *((*way, True) for way in METHODS[:3])
+        for method, test, partial in ways:
             found = []
             for seed in range(repetitions):
                 a, b, truth = planted(kind, n, width, persists, 100 + seed)
-                m = match(a, b, method, partial=partial, candidates=1)
+                m = match(a, b, method, test=test, partial=partial, candidates=1)
                 true = (m.target == truth) & (truth >= 0)
                 number = max(1, m.n_matched)
                 found.append(
                     {
-                        "strangers": int((m.matched & (truth < 0)).sum()) / number,
+                        "unrelated": int((m.matched & (truth < 0)).sum()) / number,
                         "wrong": int((m.matched & ~true).sum()) / number,
                         "power": int((m.matched & true).sum()) / max(1, int((truth >= 0).sum())),
                         "assigned": int((m.target >= 0).sum()) / n,
@@ -143,8 +151,9 @@ def discoveries(n: int, width: int, persists: float, repetitions: int) -> pl.Dat
                     }
                 )
             mean = pl.DataFrame(found).mean().row(0, named=True)
-            worst = max(f["strangers"] for f in found)
-            row: dict[str, object] = {"dictionaries": kind, "method": method, "partial": partial}
+            worst = max(f["unrelated"] for f in found)
+            row: dict[str, object] = {"dictionaries": kind, "method": method, "test": test}
+            row |= {"partial": partial}
             rows.append(
                 row | {k: round(v, 4) for k, v in mean.items()} | {"worst": round(worst, 4)}
             )
@@ -160,11 +169,12 @@ def shipped_shares() -> pl.DataFrame:
     rows = []
     for a, b in pairs:
         row: dict[str, object] = {"pair": f"{a} -> {b}"}
-        for method in METHODS:
-            m = match(saes[a], saes[b], method)
-            row[method] = round(m.n_matched / m.a.d_sae, 3)
-            apart = [match(saes[a], rotated(saes[b], seed), method) for seed in range(3)]
-            row[f"{method}, rotated"] = sum(m.n_matched for m in apart)
+        for method, test in METHODS:
+            m = match(saes[a], saes[b], method, test=test)
+            name = f"{method}, by score" if method == "sae-match" and test == "score" else method
+            row[name] = round(m.n_matched / m.a.d_sae, 3)
+            apart = [match(saes[a], rotated(saes[b], seed), method, test=test) for seed in range(3)]
+            row[f"{name}, rotated"] = sum(m.n_matched for m in apart)
         rows.append(row)
     return pl.DataFrame(rows)
 

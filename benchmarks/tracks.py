@@ -33,9 +33,9 @@ def main() -> None:
     parser.add_argument("--contexts", type=int, default=2)
     options = parser.parse_args()
     run = Run.open(options.run)
-    spans = run.flow_table("spans").filter(mode=options.mode)
+    spans = run.table("flow", "spans").filter(mode=options.mode)
     spans = spans.filter(spans["length"] >= 4).sort("weakest_score", descending=True)
-    tracks = run.flow_table("tracks").filter(mode=options.mode)
+    tracks = run.table("flow", "tracks").filter(mode=options.mode)
     chosen = np.linspace(0, spans.height - 1, options.count).round().astype(int)
     print(
         f"{options.count} of {spans.height:,} tracks of four or more features, mode {options.mode}"

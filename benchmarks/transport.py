@@ -34,10 +34,10 @@ from torch import Tensor
 import saematch
 from saematch import SAE
 from saematch.evaluation.downstream import Predictions
-from saematch.evaluation.estimates import Estimate, Seen, transported
-from saematch.evaluation.per_example import Ends
+from saematch.evaluation.estimates import Estimate, HiddenStates, transported
+from saematch.evaluation.per_example import SplicedPair
 from saematch.evaluation.splice import batches, losses
-from saematch.evaluation.transports import seen_by
+from saematch.evaluation.transports import fit_states
 from saematch.models.generate import write
 from saematch.models.language_model import LanguageModel, open_model
 from saematch.models.texts import WRITTEN, open_texts, tokenise
@@ -54,7 +54,7 @@ class Bench:
     """A pair of SAEs, the shipped model and texts, and the loss with estimates spliced in."""
 
     def __init__(self, model: LanguageModel, a: SAE, b: SAE, test: slice) -> None:
-        self.model, self.ends, self.test = model, Ends(model, a, b), test
+        self.model, self.spliced, self.test = model, SplicedPair(model, a, b), test
         self.ids = {
             kind: tokenise(open_texts(f"saematch:{kind}", n=None), model.tokenizer, 256)
             for kind in KINDS
@@ -75,12 +75,12 @@ class Bench:
     @torch.no_grad()
     def delta(self, estimate: Estimate) -> dict[str, float]:
         """Delta-loss of each text set, in nats per prediction."""
-        model, site = self.ends.model, self.ends.sites[1]
+        model, site = self.spliced.model, self.spliced.sites[1]
         found = {}
         for kind in KINDS:
             more, count = 0.0, 0
             for batch in batches(self.ids[kind][self.test]):
-                x_hat = estimate.make(self.ends.seen(batch))
+                x_hat = estimate.make(self.spliced.hidden_states(batch))
                 here = losses(model, batch, site, x_hat) - losses(model, batch)
                 more, count = more + float(here.sum()), count + int(batch.predicted.sum())
             found[kind] = more / count
@@ -100,8 +100,8 @@ def affine(x: Tensor, example: Tensor, y: Tensor, reaches: tuple[Reach, ...]) ->
     """Least squares on states, those of earlier tokens included."""
     fitted = least_squares(read(x, example, reaches), y)
 
-    def ahead(seen: Seen) -> Tensor:
-        return read(seen.x_a, seen.example, reaches) @ fitted[:-1] + fitted[-1]
+    def ahead(states: HiddenStates) -> Tensor:
+        return read(states.x_a, states.example, reaches) @ fitted[:-1] + fitted[-1]
 
     name = "least squares" if reaches == ("here",) else "least squares, all reaches"
     return Estimate(name, ahead)
@@ -114,9 +114,9 @@ def measure(
     A, B = (saematch.load(shipped.path(name)) for name in names)
     bench = Bench(model, A, B, VALID if options.valid else TEST)
     examples = bench.fitting(options.fit, options.tokens, options.seed)
-    downstream = Predictions(model, bench.ends.sites[1], examples)
-    error, x_b, activations = seen_by(bench.ends, downstream.read)
-    x_a = torch.cat([bench.ends.seen(batch).x_a for batch in downstream.read])
+    downstream = Predictions(model, bench.spliced.sites[1], examples)
+    error, x_b, activations = fit_states(bench.spliced, downstream.read)
+    x_a = torch.cat([bench.spliced.hidden_states(batch).x_a for batch in downstream.read])
     example = torch.from_numpy(activations.example)
     about = {"pair": " -> ".join(names), "fit": options.fit, "tokens": len(x_a)}
     about |= {"by": options.by, "reaches": options.reaches, "seed": options.seed}
@@ -127,9 +127,9 @@ def measure(
             row = {"test": kind, "estimate": estimate.name, "k": k, "delta": delta}
             rows.append(about | row | more)
 
-    add(Estimate("drop", lambda seen: seen.x_a))
-    add(Estimate("source", lambda seen: seen.reconstruction))
-    add(Estimate("target", lambda seen: seen.b.reconstruct(seen.x_b)))
+    add(Estimate("drop", lambda states: states.x_a))
+    add(Estimate("source", lambda states: states.reconstruction))
+    add(Estimate("target", lambda states: states.b.reconstruct(states.x_b)))
     for reaches in (REACHES[:1], REACHES):
         add(affine(x_a, example, x_b, reaches))
     for name in options.which.split(","):
@@ -141,7 +141,7 @@ def measure(
             activations,
             x_b,
             ks=[int(k) for k in options.ks.split(",")],
-            carried=error if carry else None,
+            error=error if carry else None,
             reaches=tuple(options.reaches.split(",")),
             downstream=downstream if options.by == "predictions" else None,
             schedule=Schedule(**json.loads(options.schedule)),
@@ -150,7 +150,7 @@ def measure(
         seconds = time.monotonic() - start
         for k, transport in found.items():
             edges, loss = transport.n_edges, transport.loss
-            estimate = transported(transport, name, error=carry)
+            estimate = transported(transport, name, with_error=carry)
             add(estimate, k, edges=edges, loss=loss, seconds=seconds)
     return rows
 

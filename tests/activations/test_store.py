@@ -264,11 +264,11 @@ def test_a_store_neither_writes_nor_removes_through_a_link(tmp_path, saes, dense
 def test_an_sae_is_found_by_its_weights_and_where_it_is_read(tmp_path, saes, dense):
     store = filled(tmp_path / "store", saes, dense)
     entry = store.sae("late")
-    assert store.named(entry["checksum"]) == "late"
-    assert store.named(entry["checksum"], entry["hook"]) == "late"
-    told = rf"no activations of late at elsewhere; it has those at {entry['hook']}"
+    assert store.named(entry.checksum) == "late"
+    assert store.named(entry.checksum, entry.hook) == "late"
+    told = rf"no activations of late at elsewhere; it has those at {entry.hook}"
     with pytest.raises(RunError, match=told):
-        store.named(entry["checksum"], "elsewhere")
+        store.named(entry.checksum, "elsewhere")
     with pytest.raises(RunError, match="an SAE of these weights; it has those of early, late"):
         store.named("sha256:0")
 

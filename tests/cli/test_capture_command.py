@@ -80,7 +80,7 @@ def test_match_is_fused_where_there_are_activations(store, tmp_path):
     assert "matched by fused" in shown
     assert "expected correlation" in " ".join(shown.split())
     run = Run.open(tmp_path / "run")
-    heard = run.manifest["options"]["activations"]
+    heard = run.record.options["activations"]
     assert heard["texts"].pop("digest").startswith("sha256:")
     assert heard == {
         "model": "saematch:model",
@@ -110,7 +110,7 @@ def test_match_is_fused_where_there_are_activations(store, tmp_path):
 def test_some_tokens_are_of_every_text_and_the_run_tells_which(store, tmp_path):
     out = tmp_path / "run"
     call("match", *PAIR, "--activations", store, "--tokens", 500, "-o", out, "-q")
-    heard = Run.open(out).manifest["options"]["activations"]
+    heard = Run.open(out).record.options["activations"]
     assert (heard["tokens"], heard["of"], heard["stretch"]) == (500, TOKENS, STRETCH)
     kept = ActivationStore.open(store)
     some = kept.activations("resid_post_3", heard["tokens"])
@@ -136,9 +136,8 @@ def test_relate_writes_partners_shares_and_gates_beside_the_matches(store, tmp_p
     assert "few tokens" in shown
     run = Run.open(out)
     assert run.finished
-    assert run.relations is not None
-    assert set(run.relations["tables"]) == {"targets", "sources", "passing", "gates"}
-    targets = run.relations_table("targets").filter(statistic="pearson", rank=1)
+    assert set(run.tables("relations")) == {"targets", "sources", "passing", "gates"}
+    targets = run.table("relations", "targets").filter(statistic="pearson", rank=1)
     kept = ActivationStore.open(store)
     x, y = (kept.activations(name).deviations(unit=True) for name in kept.names)
     best = (x @ y.T).numpy().max(1)
@@ -159,11 +158,11 @@ def test_relate_goes_on_where_it_stopped(store, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Relating, "finish", stopped)
         assert call("relate", out, "--activations", store, "-q").exit_code != 0
-    assert Run.open(out).relations is None
+    assert Run.open(out).section("relations") is None
     # the pair is there: it is not related again
     monkeypatch.setattr(module, "relate", stopped)
     assert call("relate", out, "--activations", store, "-q").exit_code == 0
-    assert Run.open(out).relations_table("passing").height > 0
+    assert Run.open(out).table("relations", "passing").height > 0
 
 
 def test_relations_on_other_text_are_kept_unless_asked(store, tmp_path):

@@ -4,7 +4,7 @@ import shutil
 
 import polars as pl
 import pytest
-from test_activations_command import call
+from test_capture_command import call
 
 import saematch
 from saematch.activations.store import ActivationStore
@@ -62,7 +62,7 @@ def test_runs_take_contexts_from_a_store_at_once_or_later(own, tmp_path):
     for name in ("heard", "later"):
         run = Run.open(tmp_path / name)
         assert run.finished
-        assert run.flow is not None
+        assert run.section("flow") is not None
         for site in SITES:
             table = pl.read_parquet(folder / "acts" / site / "features.parquet")
             found = run.contexts(site)

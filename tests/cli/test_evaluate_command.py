@@ -54,7 +54,7 @@ def test_it_prints_a_table_for_each_text_set_and_where_the_files_are(run, done):
 
 
 def test_the_table_holds_every_pair_and_text_set(run, done):
-    table = Run.open(run.path).evaluation_table("values")
+    table = Run.open(run.path).table("evaluation", "values")
     assert table.select("a", "b", "texts").unique().height == 6
     chained = table.filter(estimate="composed")
     assert set(zip(chained["a"], chained["b"], strict=True)) == {("resid_post_2", "resid_post_4")}
@@ -65,12 +65,12 @@ def test_the_table_holds_every_pair_and_text_set(run, done):
 
 
 def test_the_same_call_again_computes_nothing(run, done, monkeypatch):
-    before = Run.open(run.path).evaluation_table("values")
+    before = Run.open(run.path).table("evaluation", "values")
     monkeypatch.setattr("saematch.evaluation.evaluate.Tally", None)
     again = called(run.path, *MODEL, *TEXTS, "--reach", 2)
     assert again.exit_code == 0, again.output
     assert again.stdout == done.stdout
-    assert Run.open(run.path).evaluation_table("values").equals(before)
+    assert Run.open(run.path).table("evaluation", "values").equals(before)
 
 
 def test_examples_to_fit_on_are_none_of_those_reported_on(run, done):
@@ -99,11 +99,11 @@ def test_what_the_model_writes_is_fitted_on(tmp_path):
     assert re.search(
         r"intervals over examples: at most 0\.\d+ wide", " ".join(found.output.split())
     )
-    table = Run.open(run.path).evaluation_table("values")
+    table = Run.open(run.path).table("evaluation", "values")
     assert set(table["fit"]) == {"written"}
     # the same call again writes the same text, so that nothing is made anew or refused
     assert called(*given).exit_code == 0
-    assert Run.open(run.path).evaluation_table("values").equals(table)
+    assert Run.open(run.path).table("evaluation", "values").equals(table)
 
 
 @pytest.mark.parametrize(
@@ -141,16 +141,16 @@ def test_figures_are_drawn_from_it(run, done, tmp_path):
 def test_figures_of_the_shipped_model_are_near_those_of_its_card(name):
     """Delta-loss of an SAE's own reconstruction on code: on a third of the text, within a fifth."""
     from saematch.evaluation import baselines
-    from saematch.evaluation.per_example import Ends, Tally
+    from saematch.evaluation.per_example import SplicedPair, Tally
     from saematch.evaluation.scores import Resamples
     from saematch.models.language_model import open_model
     from saematch.models.texts import open_texts, tokenise
 
     language, sae = open_model("saematch:model"), saematch.load(f"saematch:{name}")
     few = tokenise(open_texts("saematch:code", 40), language.tokenizer, 256)
-    ends = Ends(language, sae, sae)
-    (own,) = (e for e in baselines(ends.fit(few[:2])) if e.name == "encode-decode target")
-    frame = Tally(ends, [own], {}, len(few)).count(few).frame(Resamples(len(few), 0))
+    spliced = SplicedPair(language, sae, sae)
+    (own,) = (e for e in baselines(spliced.fit(few[:2])) if e.name == "encode-decode target")
+    frame = Tally(spliced, [own], {}, len(few)).count(few).frame(Resamples(len(few), 0))
     (value,) = frame.filter(metric="delta-loss")["value"]
     card = json.loads((saematch.sae.shipped.folder() / "figures.json").read_text())
     expected = card["saes"][name]["delta_loss_code"]
@@ -166,7 +166,7 @@ def test_sparse_transports_are_evaluated_and_their_edges_kept(tmp_path):
     found = called(*given)
     assert found.exit_code == 0, found.output
     run = Run.open(run.path)
-    values = run.evaluation_table("values").filter(metric="delta-loss")
+    values = run.table("evaluation", "values").filter(metric="delta-loss")
     for name in ("transport, k = 4", "transport + error, k = 4"):
         assert values.filter(estimate=name).height == 1
         assert name in found.output
@@ -174,7 +174,7 @@ def test_sparse_transports_are_evaluated_and_their_edges_kept(tmp_path):
     assert "mean and transports were fitted on 152 tokens" in " ".join(found.output.split())
     said = " ".join(found.output.split())
     assert "Transport, k = 4 costs more than leaving the layer out in" in said
-    edges = run.evaluation_table("transports")
+    edges = run.table("evaluation", "transports")
     assert set(edges["carried"]) == {True, False}
     degrees = edges.group_by("carried", "target").len()["len"]
     assert degrees.max() == 4
@@ -204,9 +204,9 @@ def shown(table: pl.DataFrame, run: Run, texts: list[str]) -> str:
     from saematch.cli.evaluate_report import show_evaluation
 
     options = {"fit": texts[0], "model": "m"}
-    run.add_evaluation({"values": table}, {"options": options, "texts": {}, "fit_texts": ""})
+    run.add("evaluation", {"values": table}, {"options": options, "texts": {}, "fit_texts": ""})
     console = Console(width=200, record=True, file=io.StringIO())
-    show_evaluation(console, run, texts, 10)
+    show_evaluation(console, run, texts)
     return console.export_text()
 
 
@@ -287,18 +287,18 @@ def test_an_interrupt_says_what_is_kept_and_the_same_call_goes_on(tmp_path, monk
     saes = [saematch.load(f"saematch:resid_post_{layer}") for layer in (2, 3)]
     made = Run.create(tmp_path / "run", "flow", {}, saes)
     made.add_pair(*made.names, saematch.match(*saes, "feature-flow", null="none"))
-    write = Run.add_evaluation
+    write = Run.add
 
     def stopped(self, *arguments, **options):
         write(self, *arguments, **options)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "add_evaluation", stopped)
+        patch.setattr(Run, "add", stopped)
         found = called(made.path, *MODEL, *TEXTS)
     assert found.exit_code != 0
     told = " ".join(found.stderr.split())
     assert f"Stopped: 1 of 2 pairs by text sets are kept in {made.path}" in told
     assert called(made.path, *MODEL, *TEXTS).exit_code == 0
-    table = Run.open(made.path).evaluation_table("values")
+    table = Run.open(made.path).table("evaluation", "values")
     assert table["texts"].unique().sort().to_list() == ["saematch:code", "saematch:prose"]

@@ -49,8 +49,9 @@ def test_a_pattern_is_followed_from_layer_to_layer(flow):
         ("resid_post_1", "resid_post_2"),
         ("resid_pre_0", "resid_post_0"),
     ]
-    assert run.flow is not None
-    assert run.flow["chain"] == ["resid_pre_0", "resid_post_0", "resid_post_1", "resid_post_2"]
+    found = run.section("flow")
+    assert found is not None
+    assert found.chain == ["resid_pre_0", "resid_post_0", "resid_post_1", "resid_post_2"]
     tracks = pl.read_parquet("out/flow/tracks.parquet")
     assert tracks["mode"].unique(maintain_order=True).to_list() == ["chained", "flow", "gaps"]
     # one to one: every feature of every layer once
@@ -66,18 +67,19 @@ def test_a_pattern_is_followed_from_layer_to_layer(flow):
 def test_a_longer_reach_adds_what_is_missing(flow):
     words(flow("resid_post_{0-3}"))
     before = Path("out/pairs/resid_post_0--resid_post_1.parquet").stat()
-    created = Run.open("out").manifest["created"]
+    created = Run.open("out").record.created
     said = words(flow("resid_post_{0-3}", "--reach", "2"))
     assert "2 made now; the others were there already" in said
     run = Run.open("out")
     assert len(run.pairs) == 5
-    assert run.manifest["created"] == created
+    assert run.record.created == created
     after = Path("out/pairs/resid_post_0--resid_post_1.parquet").stat()
     assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
-    assert run.flow is not None
-    assert [row["steps"] for row in run.flow["composition"]] == [2]
+    found = run.section("flow")
+    assert found is not None
+    assert [row.steps for row in found.composition] == [2]
     words(flow("resid_post_{0-3}", "--pairs", "all"))
-    flow_of_all = Run.open("out").flow
+    flow_of_all = Run.open("out").section("flow")
     assert flow_of_all is not None
     assert [row["steps"] for row in flow_of_all["composition"]] == [2, 3]
 
@@ -126,17 +128,17 @@ def test_a_flow_that_was_interrupted_is_taken_up(flow, monkeypatch):
         patched.setattr(Run, "add_pair", stopped)
         assert flow("resid_post_{0-4}").exit_code != 0
     run = Run.open("out")
-    assert (len(run.pairs), run.flow, run.finished) == (2, None, None)
+    assert (len(run.pairs), run.section("flow"), run.finished) == (2, None, None)
     assert "2 made now" in words(flow("resid_post_{0-4}"))
     run = Run.open("out")
     assert len(run.pairs) == 4
-    assert run.flow
+    assert run.section("flow")
     assert run.finished
 
 
 def test_options_of_the_method_are_those_of_match(flow):
     words(flow("resid_post_{0-1}", "--method", "feature-flow", "--top-k", "3", "--fdr", "0.05"))
-    options = Run.open("out").manifest["options"]
+    options = Run.open("out").record.options
     assert (options["method"], options["top_k"], options["fdr"]) == ("feature-flow", 3, 0.05)
     done = flow("resid_post_{0-1}")
     assert isinstance(done.exception, saematch.RunError)
@@ -160,7 +162,7 @@ def test_origins_by_cutoffs(flow, saes, tmp_path):
     assert frame["origin"].to_list() == expected
     assert len(set(expected)) == 2
     words(flow("resid_post_{0-1}", str(folder)))  # by p-value, of the pairs that are there
-    assert Run.open("out").flow["origin_cutoffs"] is None  # pyright: ignore[reportOptionalSubscript]
+    assert Run.open("out").section("flow").origin_cutoffs is None  # pyright: ignore[reportOptionalMemberAccess]
 
 
 @pytest.mark.parametrize(
@@ -226,7 +228,7 @@ def test_a_run_keeps_the_checksums_of_what_was_read(flow, saes, tmp_path):
     words(flow("resid_post_{0-1}"))
     from saematch.sae.checksum import checksum
 
-    entries = Run.open("out").manifest["saes"]
+    entries = Run.open("out").record.saes
     for entry in entries:
         assert entry["checksum"] == checksum(saematch.load(str(saes / entry["name"])))
     changed = tmp_path / "changed" / "resid_post_1"

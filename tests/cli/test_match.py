@@ -95,7 +95,7 @@ def test_options_reach_the_method(match, saes, options, arguments):
     a, b = (saematch.load(saes / n) for n in ("resid_post_3", "resid_post_3_seed2"))
     run = Run.open("out")
     assert_frame_equal(run.pair(*run.names), saematch.match(a, b, **arguments).to_polars())
-    assert run.manifest["options"]["method"] == arguments.get("method", "sae-match")
+    assert run.record.options["method"] == arguments.get("method", "sae-match")
 
 
 def test_folding_by_activation_takes_the_means_beside_the_weights(match, saes, tmp_path):
@@ -124,14 +124,14 @@ def test_a_second_call_resumes_another_is_refused_and_overwrite_discards(match):
     again = match("resid_post_1", "resid_post_2", "-o", "out", "--device", "cpu")
     assert "Nothing left to do" in again.output
     assert "Nothing left to do" not in first.output
-    created = Run.open("out").manifest
+    created = Run.open("out").record
     other = match("resid_post_1", "resid_post_2", "-o", "out", "--fold", "none")
     assert isinstance(other.exception, saematch.RunError)
     assert "fold is auto there, none here" in str(other.exception)
-    assert Run.open("out").manifest == created
+    assert Run.open("out").record == created
     done = match("resid_post_1", "resid_post_2", "-o", "out", "--fold", "none", "--overwrite")
     assert done.exit_code == 0
-    assert Run.open("out").manifest["options"]["fold"] == "none"
+    assert Run.open("out").record.options["fold"] == "none"
 
 
 @pytest.mark.parametrize(

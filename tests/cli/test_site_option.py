@@ -47,7 +47,7 @@ def files(folder):
 
 
 def sites(run):
-    return [entry["conventions"]["site"]["hook"] for entry in run.manifest["saes"]]
+    return [str(sae.site) for sae in run.record.saes]
 
 
 EXPECTED = ["blocks.2.hook_resid_post", "blocks.3.hook_resid_post"]
@@ -87,7 +87,7 @@ def test_evaluate_reads_at_the_site_that_the_run_recorded(folder, tmp_path):
     call("match", *files(folder), "--site", POST, "-o", tmp_path / "run")
     few = ("--fit-examples", 3, "--resamples", 10, "-q")
     call("evaluate", tmp_path / "run", *TEXT, *few)
-    assert Run.open(tmp_path / "run").manifest["evaluation"]
+    assert Run.open(tmp_path / "run").section("evaluation")
     # a run in which the sites are unknown cannot be evaluated
     call("match", *files(folder), "-o", tmp_path / "unknown")
     assert Run.open(tmp_path / "unknown").names == ["layer_2", "layer_3"]

@@ -27,7 +27,7 @@ def run(tmp_path_factory):
     made = Run.create(tmp_path_factory.mktemp("run"), "flow", {}, saes)
     for (i, a), (j, b) in pairwise(enumerate(made.names)):
         made.add_pair(a, b, saematch.match(saes[i], saes[j], "cosine"))
-    made.add_flow(graph_tables(made), {})
+    made.add("flow", graph_tables(made), {})
     return made
 
 
@@ -103,7 +103,7 @@ def flowing(tmp_path_factory):
 
 
 def test_the_tracks_of_a_feature_are_named_with_their_ends(flowing):
-    spans = flowing.flow_table("spans").filter(pl.col("length") > 1, pl.col("mode") == "gaps")
+    spans = flowing.table("flow", "spans").filter(pl.col("length") > 1, pl.col("mode") == "gaps")
     row = spans.row(0, named=True)
     text = shown(flowing, row["start"], row["start_feature"])
     ends = f"{row['start']} #{row['start_feature']}  → {row['end']} #{row['end_feature']}"
@@ -111,7 +111,7 @@ def test_the_tracks_of_a_feature_are_named_with_their_ends(flowing):
 
 
 def test_a_link_over_a_layer_is_no_link_of_a_track_unless_tracks_say_so(flowing):
-    tracks = flowing.flow_table("tracks")
+    tracks = flowing.table("flow", "tracks")
     seen = set()
     for feature in range(48):
         steps = trace(flowing, "resid_post_1", feature).forward

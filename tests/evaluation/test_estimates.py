@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from saematch import MatchError, SaematchError, fold, match, rescale
-from saematch.evaluation import FeaturePairs, Seen, baselines, carried, partial
+from saematch.evaluation import FeaturePairs, HiddenStates, baselines, carried, partial
 from saematch.evaluation.estimates import of_pairs, transported
 from saematch.evaluation.fits import Fit
 from saematch.matching.feature_map import FeatureMap
@@ -28,22 +28,22 @@ def pair():
 
 
 @pytest.fixture
-def seen(pair, inputs):
-    return Seen(
+def states(pair, inputs):
+    return HiddenStates(
         pair[0], pair[1], inputs, inputs.flip(0) * 1.1, torch.zeros(len(inputs), dtype=torch.int64)
     )
 
 
-def test_baselines_are_what_they_are_called(pair, seen):
+def test_baselines_are_what_they_are_called(pair, states):
     a, b = pair
     weight, bias = torch.randn(32, 32), torch.randn(32)
     fit = Fit(torch.arange(32.0), weight, bias, 0.0, 1)
-    found = {e.name: e.make(seen) for e in baselines(fit)}
-    assert torch.equal(found["drop"], seen.x_a)
-    assert torch.equal(found["encode-decode target"], b.reconstruct(seen.x_b))
-    assert torch.equal(found["encode-decode source"], a.reconstruct(seen.x_a))
+    found = {e.name: e.make(states) for e in baselines(fit)}
+    assert torch.equal(found["drop"], states.x_a)
+    assert torch.equal(found["encode-decode target"], b.reconstruct(states.x_b))
+    assert torch.equal(found["encode-decode source"], a.reconstruct(states.x_a))
     assert torch.equal(found["mean"], torch.arange(32.0).expand(64, 32))
-    torch.testing.assert_close(found["least squares"], seen.x_a @ weight + bias)
+    torch.testing.assert_close(found["least squares"], states.x_a @ weight + bias)
 
 
 @pytest.mark.parametrize("activation", ["jumprelu", "relu", "topk", "batchtopk"])
@@ -57,71 +57,71 @@ def test_a_planted_permutation_gives_back_what_the_sae_itself_does(activation, i
     # the permutation, found by its own matching: orientation is tested with it
     found = FeaturePairs.of(match(a, b, "sae-match", fold=how))
     assert torch.equal(found.map.targets, CYCLE)
-    seen = Seen(a, b, inputs, inputs, torch.zeros(len(inputs), dtype=torch.int64))
+    states = HiddenStates(a, b, inputs, inputs, torch.zeros(len(inputs), dtype=torch.int64))
     itself = a.reconstruct(inputs)
     torch.testing.assert_close(b.reconstruct(inputs), itself, rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(carried(found).make(seen), itself, rtol=1e-3, atol=1e-3)
-    off = (carried(found, by="none").make(seen) - itself).abs().max()
+    torch.testing.assert_close(carried(found).make(states), itself, rtol=1e-3, atol=1e-3)
+    off = (carried(found, by="none").make(states) - itself).abs().max()
     assert off > 0.1 * itself.abs().max()
     back = dataclasses.replace(found, map=FeatureMap.of(CYCLE.argsort(), 96))
-    assert (carried(back).make(seen) - itself).abs().max() > 0.1 * itself.abs().max()
+    assert (carried(back).make(states) - itself).abs().max() > 0.1 * itself.abs().max()
 
 
-def test_features_of_one_target_add_up(pair, seen):
+def test_features_of_one_target_add_up(pair, states):
     a, b = pair
     target = torch.full((96,), -1)
     target[[3, 5, 8]] = torch.tensor([7, 7, 2])
     ratio = b.threshold[[7, 7, 2]] / a.threshold[[3, 5, 8]]
-    f = a.encode(seen.x_a)
+    f = a.encode(states.x_a)
     by_hand = b.b_dec + (f[:, [3]] * ratio[0] + f[:, [5]] * ratio[1]) * b.W_dec[7]
     by_hand = by_hand + f[:, [8]] * ratio[2] * b.W_dec[2]
-    found = carried(pairing(a, b, target, how="threshold")).make(seen)
+    found = carried(pairing(a, b, target, how="threshold")).make(states)
     torch.testing.assert_close(found, by_hand, rtol=1e-4, atol=1e-4)
 
 
-def test_links_beyond_chance_leave_the_others_out(pair, seen):
+def test_links_beyond_chance_leave_the_others_out(pair, states):
     a, b = pair
     target, matched = CYCLE.clone(), torch.arange(96) < 20
-    found = carried(pairing(a, b, target, matched), "matched").make(seen)
-    f = a.encode(seen.x_a)
+    found = carried(pairing(a, b, target, matched), "matched").make(states)
+    f = a.encode(states.x_a)
     by_hand = f[:, :20] @ b.W_dec[CYCLE[:20]] + b.b_dec
     torch.testing.assert_close(found, by_hand, rtol=1e-4, atol=1e-4)
 
 
-def test_partial_sends_the_nearest_share_ahead_and_leaves_the_rest(pair, seen):
+def test_partial_sends_the_nearest_share_ahead_and_leaves_the_rest(pair, states):
     a, b = pair
     mse = torch.rand(96, generator=torch.Generator().manual_seed(3))
     found = pairing(a, b, CYCLE, mse=mse, how="threshold")
     ratio = b.threshold[CYCLE] / a.threshold
     near = mse <= mse.sort().values[23]
-    f = a.encode(seen.x_a)
+    f = a.encode(states.x_a)
     by_hand = (f * near * ratio) @ b.W_dec[CYCLE] + (f * ~near) @ a.W_dec + b.b_dec
-    torch.testing.assert_close(partial(found, 0.25).make(seen), by_hand, rtol=1e-4, atol=1e-3)
-    whole = carried(found).make(seen)
-    torch.testing.assert_close(partial(found, 1.0).make(seen), whole, rtol=1e-4, atol=1e-3)
-    own = a.reconstruct(seen.x_a) - a.b_dec + b.b_dec
-    torch.testing.assert_close(partial(found, 0.0).make(seen), own, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(partial(found, 0.25).make(states), by_hand, rtol=1e-4, atol=1e-3)
+    whole = carried(found).make(states)
+    torch.testing.assert_close(partial(found, 1.0).make(states), whole, rtol=1e-4, atol=1e-3)
+    own = a.reconstruct(states.x_a) - a.b_dec + b.b_dec
+    torch.testing.assert_close(partial(found, 0.0).make(states), own, rtol=1e-4, atol=1e-3)
 
 
-def test_with_the_error_a_match_is_a_step_from_where_one_is(pair, seen):
+def test_with_the_error_a_match_is_a_step_from_where_one_is(pair, states):
     a, b = pair
     found = pairing(a, b, CYCLE, how="threshold")
     ratio = (b.threshold[CYCLE] / a.threshold)[:, None]
-    step = seen.f_a @ (ratio * b.W_dec[CYCLE] - a.W_dec) + b.b_dec - a.b_dec
-    got = carried(found, error=True).make(seen)
-    torch.testing.assert_close(got, seen.x_a + step, rtol=1e-4, atol=1e-3)
+    step = states.f_a @ (ratio * b.W_dec[CYCLE] - a.W_dec) + b.b_dec - a.b_dec
+    got = carried(found, with_error=True).make(states)
+    torch.testing.assert_close(got, states.x_a + step, rtol=1e-4, atol=1e-3)
 
 
 def test_saes_that_normalise_write_in_the_scale_of_what_was_read(inputs):
     a = make_sae(normalisation="layer_norm")
     b = make_sae(seed=1, normalisation="layer_norm")
-    seen = Seen(a, b, inputs, inputs, torch.zeros(len(inputs), dtype=torch.int64))
+    states = HiddenStates(a, b, inputs, inputs, torch.zeros(len(inputs), dtype=torch.int64))
     shift, scale = inputs.mean(-1, keepdim=True), inputs.std(-1, keepdim=True)
-    by_hand = (seen.f_a @ b.W_dec[CYCLE] + b.b_dec) * scale + shift
-    got = carried(pairing(a, b, CYCLE)).make(seen)
+    by_hand = (states.f_a @ b.W_dec[CYCLE] + b.b_dec) * scale + shift
+    got = carried(pairing(a, b, CYCLE)).make(states)
     torch.testing.assert_close(got, by_hand, rtol=1e-3, atol=1e-2)
-    own = (seen.f_a @ a.W_dec + b.b_dec) * scale + shift
-    got = partial(pairing(a, b, CYCLE), 0.0).make(seen)
+    own = (states.f_a @ a.W_dec + b.b_dec) * scale + shift
+    got = partial(pairing(a, b, CYCLE), 0.0).make(states)
     torch.testing.assert_close(got, own, rtol=1e-3, atol=1e-2)
 
 
@@ -146,15 +146,17 @@ def test_a_chain_is_the_product_of_its_steps(pair):
     assert found.fold == "threshold"
 
 
-def test_a_transport_is_anything_that_applies(pair, seen):
+def test_a_transport_is_anything_that_applies(pair, states):
     class Twice:
         def apply(self, f, example):
-            assert example is seen.example
+            assert example is states.example
             return 2 * f
 
-    alone = 2 * seen.f_a @ pair[1].W_dec + pair[1].b_dec
-    torch.testing.assert_close(transported(Twice()).make(seen), alone)
-    torch.testing.assert_close(transported(Twice(), error=True).make(seen), alone + seen.error)
+    alone = 2 * states.f_a @ pair[1].W_dec + pair[1].b_dec
+    torch.testing.assert_close(transported(Twice()).make(states), alone)
+    torch.testing.assert_close(
+        transported(Twice(), with_error=True).make(states), alone + states.error
+    )
 
 
 def test_labels_tell_estimates_apart(pair):
@@ -180,18 +182,18 @@ def test_rescaling_by_activation_uses_what_is_given(pair):
         cycle.rescaled(a, b, "activation")
 
 
-def test_what_is_carried_and_decoded_is_what_a_pulled_decoder_writes(pair, seen):
+def test_what_is_carried_and_decoded_is_what_a_pulled_decoder_writes(pair, states):
     a, b = pair
     target = torch.where(torch.arange(96) % 5 == 0, -1, CYCLE // 2)  # two to one, and some to none
     across = FeatureMap.of(target, 96).rescaled(a, b, "threshold")
-    both = across.apply(seen.f_a) @ b.W_dec, seen.f_a @ across.pull(b.W_dec)
+    both = across.apply(states.f_a) @ b.W_dec, states.f_a @ across.pull(b.W_dec)
     torch.testing.assert_close(*both, rtol=1e-4, atol=1e-3)
 
 
-def test_folded_or_not_an_sae_carries_the_same(pair, seen):
+def test_folded_or_not_an_sae_carries_the_same(pair, states):
     a, b = pair
-    found = carried(pairing(a, b, CYCLE, how="threshold")).make(seen)
+    found = carried(pairing(a, b, CYCLE, how="threshold")).make(states)
     one, other = fold(a), fold(b)
-    again = Seen(one, other, seen.x_a, seen.x_b, seen.example)
+    again = HiddenStates(one, other, states.x_a, states.x_b, states.example)
     folded = carried(pairing(one, other, CYCLE)).make(again)
     torch.testing.assert_close(folded, found, rtol=1e-3, atol=1e-3)

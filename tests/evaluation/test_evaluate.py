@@ -11,8 +11,14 @@ import pytest
 import torch
 
 from saematch import Run, RunError, SaematchError, match, rescale
-from saematch.evaluation import FeaturePairs, Options, carried, evaluable, evaluate_matchings
-from saematch.evaluation.per_example import Ends
+from saematch.evaluation import (
+    EvaluationOptions,
+    FeaturePairs,
+    carried,
+    evaluable,
+    evaluate_matchings,
+)
+from saematch.evaluation.per_example import SplicedPair
 from saematch.evaluation.run_evaluation import chain, evaluate_run
 from saematch.evaluation.splice import batches
 from saematch.layers.layers import Layers
@@ -21,7 +27,7 @@ from support.small_model import CYCLE, SmallModel, at, examples
 
 TEXTS = {"one": examples(10, seed=1), "other": examples(8, seed=2)}
 FIT = ("apart", examples(30, seed=3))
-FEW = Options(quantiles=(0.5,), resamples=20)
+FEW = EvaluationOptions(quantiles=(0.5,), resamples=20)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +80,7 @@ def test_figures_are_those_of_the_tokens(saes):
     found = match(saes[0], saes[1])
     table = evaluate_matchings(found, model, {"one": few}, FIT, FEW)
     a, b = "blocks.0.hook_resid_post", "blocks.1.hook_resid_post"
-    fit = Ends(model, saes[0], saes[1]).fit(FIT[1])
+    fit = SplicedPair(model, saes[0], saes[1]).fit(FIT[1])
     x_b, x_hats, more, tokens = (
         [],
         {"match": [], "least squares": []},
@@ -83,16 +89,16 @@ def test_figures_are_those_of_the_tokens(saes):
     )
     for ids in few:
         ids = torch.from_numpy(ids)[None]
-        seen = model.run(ids, [a, b])
+        states = model.run(ids, [a, b])
         plain = model.losses(ids)[0, 1:].sum()
-        f = found.map().apply(saes[0].encode(seen[a][0, 1:]))
-        every = {"match": saes[1].decode(f), "least squares": fit.ahead(seen[a][0, 1:])}
+        f = found.map().apply(saes[0].encode(states[a][0, 1:]))
+        every = {"match": saes[1].decode(f), "least squares": fit.ahead(states[a][0, 1:])}
         for name, x_hat in every.items():
-            whole = torch.cat([seen[b][:, :1], x_hat[None].float()], 1)
+            whole = torch.cat([states[b][:, :1], x_hat[None].float()], 1)
             new = model.losses(ids, replace={b: lambda there, _, w=whole: w})[0, 1:].sum()
             more[name] += float(new - plain)
             x_hats[name].append(x_hat)
-        x_b.append(seen[b][0, 1:])
+        x_b.append(states[b][0, 1:])
         tokens += ids.shape[1] - 2
     x = torch.cat(x_b)
     for name, settings in (
@@ -197,7 +203,7 @@ def test_what_is_there_is_not_made_again(saes, tmp_path):
     again = evaluated(TEXTS)
     assert begun == []
     assert again.equals(both)
-    assert Run.open(run.path).evaluation_table("values").equals(both)
+    assert Run.open(run.path).table("evaluation", "values").equals(both)
     entry = json.loads((run.path / "run.json").read_text())["evaluation"]
     assert set(entry["texts"]) == {"one", "other"}
     assert entry["options"]["quantiles"] == [0.5]
@@ -224,12 +230,13 @@ def test_transports_are_added_to_what_is_there(saes, tmp_path):
     added = table.filter(is_new)
     assert added.select("a", "b").unique().rows() == pair
     assert set(added["texts"]) == set(TEXTS)
-    assert run.evaluation is not None
-    assert run.evaluation["options"]["transports"] == [4]
-    assert set(run.evaluation_table("transports")["k"]) == {4}
+    there = run.section("evaluation")
+    assert there is not None
+    assert there.options["transports"] == [4]
+    assert set(run.table("evaluation", "transports")["k"]) == {4}
     both = evaluate_run(run, SmallModel(), TEXTS, FIT, few, load=load)
     assert both.filter(is_new).select("a", "b").unique().height == 2
-    assert run.evaluation_table("transports").select("a", "b").unique().height == 2
+    assert run.table("evaluation", "transports").select("a", "b").unique().height == 2
     begun = []
     again = evaluate_run(
         run, SmallModel(), TEXTS, FIT, few, load=load, begun=lambda *call: begun.append(call)
@@ -261,11 +268,12 @@ def test_transports_that_a_killed_call_left_half_written_are_made_again(
         evaluate_run(run, SmallModel(), one, FIT, few, load=load)
     monkeypatch.undo()
     run = Run.open(run.path)
-    assert run.evaluation is not None
-    assert run.evaluation["options"]["transports"] == []
+    there = run.section("evaluation")
+    assert there is not None
+    assert there.options["transports"] == []
     others = replace(FEW, transports=(8,))
     table = evaluate_run(run, SmallModel(), one, FIT, others, load=load)
-    assert set(run.evaluation_table("transports")["k"]) == {8}
+    assert set(run.table("evaluation", "transports")["k"]) == {8}
     is_new = pl.col("estimate").str.starts_with("transport")
     assert set(table.filter(is_new)["estimate"]) == {"transport, k = 8", "transport + error, k = 8"}
     assert table.filter(~is_new).height == first.height
@@ -276,11 +284,11 @@ def test_figures_of_old_texts_never_pass_for_those_of_new_ones(saes, tmp_path, m
     """Stopped before any file appears: the same call with other texts is right, or refused."""
     run, load = made(saes, tmp_path, [(0, 1)]), loader(saes)
     run.finish()
-    replace_file, seen = os.replace, []
+    replace_file, written = os.replace, []
 
     def stop(source, target):
-        seen.append(target)
-        if len(seen) == event:
+        written.append(target)
+        if len(written) == event:
             raise KeyboardInterrupt
         replace_file(source, target)
 
@@ -289,10 +297,11 @@ def test_figures_of_old_texts_never_pass_for_those_of_new_ones(saes, tmp_path, m
     with contextlib.suppress(KeyboardInterrupt):
         evaluate_run(Run.open(run.path), model, TEXTS, FIT, FEW, load=load)
     monkeypatch.undo()
-    assert len(seen) >= min(event, 5)
+    assert len(written) >= min(event, 5)
     texts = {"one": TEXTS["one"], "other": examples(8, seed=9)}
     right = evaluate_matchings(match(saes[0], saes[1]), model, texts, FIT, FEW)
-    told = ((Run.open(run.path).evaluation or {}).get("texts")) or {}
+    there = Run.open(run.path).section("evaluation")
+    told = {} if there is None else there.texts
     if "other" in told and event > 4:  # its values are there too
         with pytest.raises(RunError, match="other has other examples there"):
             evaluate_run(Run.open(run.path), model, texts, FIT, FEW, load=load)
@@ -300,8 +309,10 @@ def test_figures_of_old_texts_never_pass_for_those_of_new_ones(saes, tmp_path, m
     else:
         evaluate_run(Run.open(run.path), model, texts, FIT, FEW, load=load)
     there = Run.open(run.path)
-    table = there.evaluation_table("values")
-    assert set((there.evaluation or {})["texts"]) == set(texts)
+    table = there.table("evaluation", "values")
+    section = there.section("evaluation")
+    assert section is not None
+    assert set(section.texts) == set(texts)
     for name in texts:
         assert figure(table, "model", "loss", texts=name) == pytest.approx(
             figure(right, "model", "loss", texts=name), abs=1e-6
@@ -384,9 +395,9 @@ def test_true_hidden_states_are_those_of_the_model(saes):
     model = SmallModel()
     a, b = (sae.to(dtype=torch.bfloat16) for sae in saes[:2])
     ((batch,),) = [list(batches(TEXTS["one"]))]
-    seen = Ends(model, a, b).seen(batch)
+    states = SplicedPair(model, a, b).hidden_states(batch)
     there = model.run(batch.ids, ["blocks.1.hook_resid_post"])["blocks.1.hook_resid_post"]
-    assert torch.equal(seen.x_b, there[batch.counted])
+    assert torch.equal(states.x_b, there[batch.counted])
 
 
 def test_what_the_model_was_opened_in_is_part_of_an_evaluation(saes, tmp_path):
@@ -408,11 +419,11 @@ def test_an_evaluation_outlives_a_pair_that_is_added(saes, tmp_path):
     run = made(saes, tmp_path, [(0, 1)])
     evaluate_run(run, SmallModel(), {"one": TEXTS["one"]}, FIT, FEW, load=loader(saes))
     run.add_pair(run.names[1], run.names[2], match(saes[1], saes[2]))
-    assert set(run.evaluation_table("values")["b"]) == {run.names[1]}
+    assert set(run.table("evaluation", "values")["b"]) == {run.names[1]}
     (run.path / "evaluation" / "values.parquet").unlink()
-    assert run.evaluation is None
+    assert run.section("evaluation") is None
     with pytest.raises(RunError, match="no evaluation table"):
-        run.evaluation_table("values")
+        run.table("evaluation", "values")
 
 
 def test_other_weights_are_refused(saes, tmp_path):
@@ -467,17 +478,17 @@ def test_what_cannot_be_evaluated_is_said(saes):
     with pytest.raises(SaematchError, match="a text set at least"):
         evaluate_matchings(found, model, {})
     with pytest.raises(SaematchError, match="carry is 'norm'"):
-        Options(carry=("norm",))
+        EvaluationOptions(carry=("norm",))
     with pytest.raises(SaematchError, match=r"quantiles has 2"):
-        Options(quantiles=(2,))
+        EvaluationOptions(quantiles=(2,))
     nowhere = replace(saes[0], conventions=replace(saes[0].conventions, site=None))
     with pytest.raises(SaematchError, match="where it sits"):
-        Ends(model, nowhere, saes[1])
+        SplicedPair(model, nowhere, saes[1])
     with pytest.raises(SaematchError, match="reads 16 dimensions, but blocks"):
-        Ends(model, at(make_sae(16), 1), at(make_sae(16), 2)).fit(FIT[1])
+        SplicedPair(model, at(make_sae(16), 1), at(make_sae(16), 2)).fit(FIT[1])
     skip = replace(saes[0], W_skip=torch.zeros(32, 32))
     with pytest.raises(SaematchError, match="transcoder"):
-        Ends(model, skip, saes[1])
+        SplicedPair(model, skip, saes[1])
 
 
 def test_an_interval_is_of_examples_not_of_tokens(saes):

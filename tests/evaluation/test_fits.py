@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from saematch import SaematchError
-from saematch.evaluation.fits import FOLDS, RIDGES, Moments
+from saematch.evaluation.fits import FOLDS, RIDGES, FitSums
 from support.saes import make_sae
 
 
@@ -19,7 +19,7 @@ def data(tokens: int, noise: float, seed: int = 0):
 
 def fitted(x, y, example, chunk: int = 37):
     a, b = make_sae(8, 16), make_sae(8, 16, seed=1)
-    moments = Moments(a, b)
+    moments = FitSums(a, b)
     for rows in torch.arange(len(x)).split(chunk):
         moments.add(x[rows], y[rows], a.encode(x[rows]), b.encode(y[rows]), example[rows])
     return moments.fit(), a, b
@@ -85,7 +85,7 @@ def test_typical_activations_are_means_where_active():
 def test_no_tokens_no_fit():
     a = make_sae(8, 16)
     with pytest.raises(SaematchError, match="no tokens"):
-        Moments(a, a).fit()
+        FitSums(a, a).fit()
 
 
 def test_of_one_example_the_map_is_held_to_the_identity():

@@ -8,9 +8,9 @@ from saematch import match
 from saematch.evaluation.downstream import Predictions
 from saematch.evaluation.estimates import baselines
 from saematch.evaluation.feature_pairs import FeaturePairs
-from saematch.evaluation.fits import CHUNK, Moments
-from saematch.evaluation.per_example import Ends, Tally
-from saematch.evaluation.transports import seen_by
+from saematch.evaluation.fits import CHUNK, FitSums
+from saematch.evaluation.per_example import SplicedPair, Tally
+from saematch.evaluation.transports import fit_states
 from support.saes import make_sae
 from support.small_model import SmallModel, at, examples
 
@@ -34,7 +34,7 @@ def test_sums_of_activations_take_a_few_tokens_at_a_time():
     x = torch.randn(3 * CHUNK, 8)
     f_a, f_b = a.encode(x), b.encode(x)
     with Largest(33) as largest:
-        Moments(a, b).add(x, x, f_a, f_b, torch.arange(len(x)))
+        FitSums(a, b).add(x, x, f_a, f_b, torch.arange(len(x)))
     # the two rows of sums are float64, tables of tokens are not
     assert largest.rows[torch.float64] == 2
     assert largest.rows[torch.bool] == CHUNK
@@ -43,8 +43,10 @@ def test_sums_of_activations_take_a_few_tokens_at_a_time():
 def test_a_tally_makes_no_float64_table_of_all_tokens():
     a, b = at(make_sae(), 0), at(make_sae(seed=1), 1)
     few = examples(6, seed=1)
-    ends = Ends(SmallModel(), a, b)
-    tally = Tally(ends, baselines(ends.fit(few)), {"match": FeaturePairs.of(match(a, b))}, len(few))
+    spliced = SplicedPair(SmallModel(), a, b)
+    tally = Tally(
+        spliced, baselines(spliced.fit(few)), {"match": FeaturePairs.of(match(a, b))}, len(few)
+    )
     with Largest(96) as largest:
         tally.count(few)
     assert largest.rows.get(torch.float64, 0) <= len(few)
@@ -53,16 +55,16 @@ def test_a_tally_makes_no_float64_table_of_all_tokens():
 
 def test_the_error_of_a_transport_is_made_batch_by_batch():
     a, b = at(make_sae(activation="batchtopk"), 0), at(make_sae(seed=1), 1)
-    ends = Ends(SmallModel(), a, b, 40)
+    spliced = SplicedPair(SmallModel(), a, b, 40)
     texts = examples(30, seed=4)
-    read = Predictions(ends.model, ends.sites[1], texts, 40).read
+    read = Predictions(spliced.model, spliced.sites[1], texts, 40).read
     with torch.no_grad(), Largest(96) as largest:
-        error, x_b, activations = seen_by(ends, read)
+        error, x_b, activations = fit_states(spliced, read)
     assert largest.rows[torch.float32] <= 40 < len(error) == len(x_b)
     # a batchtopk SAE without a threshold chooses over a batch: error and activations are of one
     f = torch.from_numpy(activations.matrix.toarray())
     with torch.no_grad():
-        x_a = torch.cat([ends.seen(batch).x_a for batch in read])
+        x_a = torch.cat([spliced.hidden_states(batch).x_a for batch in read])
     torch.testing.assert_close(error, x_a - a.decode(f))
     lengths = [len(texts[n]) - 1 for batch in read for n in batch.example.tolist()]
     assert np.bincount(activations.example).tolist() == lengths

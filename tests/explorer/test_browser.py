@@ -27,9 +27,9 @@ def test_overview_counts_are_those_of_the_tables(tab, shipped_run):
     tab.goto("")
     columns = tab.get_by_test_id("overview-column")
     expect(columns).to_have_count(4)
-    turnover = shipped_run.flow_table("turnover").filter(mode="gaps")
+    turnover = shipped_run.table("flow", "turnover").filter(mode="gaps")
     checked = 0
-    for place, name in enumerate(shipped_run.flow["chain"]):
+    for place, name in enumerate(shipped_run.section("flow").chain):
         link = columns.nth(place).locator("a").first
         (births,) = turnover.filter(site=name)["births"]
         born = "" if births is None else rf".*\b{births:,} born"
@@ -42,7 +42,7 @@ def test_the_pairs_of_the_overview_are_those_of_the_run(tab, shipped_run):
     tab.goto("")
     tables = tab.get_by_test_id("overview-pairs")
     near = tables.first.locator("tbody tr")
-    chain = shipped_run.flow["chain"]
+    chain = shipped_run.section("flow").chain
     expect(near).to_have_count(len(chain) - 1)
     for i, (a, b) in enumerate(pairwise(chain)):
         summary = shipped_run.summaries[a, b]
@@ -107,7 +107,7 @@ def test_tracks_of_another_mode_are_those_of_the_table(tab, shipped_run, mode):
     tab.goto(f"#/life/{first['site']}/{first['feature']}")
     tab.get_by_role("radio", name=mode).check(force=True)
     expect(tab).to_have_url(re.compile(f"mode={mode}"))
-    tracks = shipped_run.flow_table("tracks").filter(mode=mode)
+    tracks = shipped_run.table("flow", "tracks").filter(mode=mode)
     through = tracks.filter(site=first["site"], feature=first["feature"])["track"]
     lengths = tracks.filter(tracks["track"].is_in(through.implode())).group_by("track").len()
     expect(tab.get_by_test_id("track-node")).to_have_count(lengths["len"].max())
@@ -120,7 +120,7 @@ def test_tracks_of_another_mode_are_those_of_the_table(tab, shipped_run, mode):
 
 def test_relations_are_the_edges_of_the_graph(tab, shipped_run):
     feature = longest(shipped_run).row(1, named=True)
-    edges = shipped_run.flow_table("edges").filter(
+    edges = shipped_run.table("flow", "edges").filter(
         source_site=feature["site"], source=feature["feature"], kind="match"
     )
     assert len(edges)

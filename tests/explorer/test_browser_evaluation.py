@@ -15,7 +15,7 @@ pytest_plugins = ["support.browser_world"]
 
 @pytest.fixture(scope="module")
 def values(shipped_run) -> pl.DataFrame:
-    return shipped_run.evaluation_table("values")
+    return shipped_run.table("evaluation", "values")
 
 
 @pytest.mark.parametrize("metric", ["delta-loss", "explained variance"])

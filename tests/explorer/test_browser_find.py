@@ -18,11 +18,11 @@ SITE = "resid_post_3"
 def features(shipped_run) -> pl.DataFrame:
     """What is known of the features of one SAE: `frequency`, `score`, `p_value`, `lifespan`."""
     pair = shipped_run.pair(SITE, "resid_post_4").select("feature", "score", "p_value")
-    tracks = shipped_run.flow_table("tracks").filter(mode="gaps")
+    tracks = shipped_run.table("flow", "tracks").filter(mode="gaps")
     spans = tracks.with_columns(pl.len().over("track").alias("lifespan")).filter(site=SITE)
-    origins = shipped_run.flow_table("origins").filter(site=SITE).select("feature", "origin")
+    origins = shipped_run.table("flow", "origins").filter(site=SITE).select("feature", "origin")
     communities = (
-        shipped_run.flow_table("communities")
+        shipped_run.table("flow", "communities")
         .select("community", "members")
         .explode("members")
         .unnest("members")
@@ -87,9 +87,9 @@ def test_origin_and_community(tab, features, shipped_run):
     wanted = features.filter(origin=origin)
     assert 0 < len(wanted) < len(features)
     expect(tab.get_by_test_id("found")).to_contain_text(f"{len(wanted):,} of ")
-    largest = shipped_run.flow_table("communities").sort("size", descending=True)["community"][0]
+    largest = shipped_run.table("flow", "communities").sort("size", descending=True)["community"][0]
     tab.goto(f"#/find?community={largest}")
-    size = shipped_run.flow_table("communities").filter(community=largest)["size"][0]
+    size = shipped_run.table("flow", "communities").filter(community=largest)["size"][0]
     expect(tab.get_by_test_id("found")).to_contain_text(f"{size:,} of ")
 
 

@@ -37,7 +37,7 @@ def centre(shipped_run):
 def graph(shipped_run) -> FlowGraph:
     """As the page has it: of pairs that pass over a neighbour, matches and targets alone."""
     whole = FlowGraph.of(shipped_run)
-    chain = {site: place for place, site in enumerate(shipped_run.flow["chain"])}
+    chain = {site: place for place, site in enumerate(shipped_run.section("flow").chain)}
     ends = whole.edges().select(pl.col("source_site", "target_site").cast(pl.String)).rows()
     near = [chain.get(b, 0) - chain.get(a, 0) < 2 for a, b in ends]
     kept = pl.Series(near) | whole.table["kind"].cast(pl.String).is_in(["match", "target"])
@@ -127,7 +127,7 @@ def test_pins_names_and_groups_stay_in_the_url_and_in_a_file(tab, centre, shippe
     (group,) = content["groups"]
     assert group["name"] == "quotes & <b>more</b>"
     assert {(f["site"], f["feature"]) for f in group["features"]} == {centre, other}
-    assert content["saes"] == {s["name"]: s["checksum"] for s in shipped_run.manifest["saes"]}
+    assert content["saes"] == {s.name: s.checksum for s in shipped_run.record.saes}
     tab.goto("#/graph")
     expect(tab.get_by_text("No feature is chosen")).to_be_visible()
     tab.locator("input[type=file]").set_input_files(file)
@@ -205,7 +205,7 @@ def test_edges_are_there_as_a_table(tab, graph, centre):
 
 
 def test_communities_are_those_of_the_table(tab, shipped_run):
-    table = shipped_run.flow_table("communities")
+    table = shipped_run.table("flow", "communities")
     tab.goto("#/graph")
     expect(tab.get_by_text(f"{len(table):,} communities")).to_be_visible()
     first = table.row(0, named=True)

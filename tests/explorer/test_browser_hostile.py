@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from msgspec.structs import replace as evolve
 
 import saematch
 from saematch.explorer import explore
@@ -63,10 +64,10 @@ def hostile(tmp_path_factory) -> Run:
     for (a, x), (b, y) in pairwise(zip(NAMES, saes, strict=True)):
         run.add_pair(a, b, saematch.match(x, y, "cosine"))
     analyse(run)
-    for sae in run.manifest["saes"]:
-        sae["conventions"]["model"] = MODEL
-        sae["conventions"]["neuronpedia_id"] = 'toy"><b>/0-res?x=<i>'
-    run.manifest["pairs"][0]["notes"] = ["<b onclick=alert(6)>note</b>"]
+    named = {"model": MODEL, "neuronpedia_id": 'toy"><b>/0-res?x=<i>'}
+    saes = [evolve(s, conventions=evolve(s.conventions, **named)) for s in run.record.saes]
+    noted = evolve(run.record.pairs[0], notes=["<b onclick=alert(6)>note</b>"])
+    run.update(saes=saes, pairs=[noted, *run.record.pairs[1:]])
     run.finish()
     return Run.open(run.path)
 
@@ -225,7 +226,7 @@ def test_graphs_and_communities(tab, hostile):
     at(tab, "graph", NAMES[0], pair["feature"], p=1)
     expect(tab.get_by_test_id("graph-node").first).to_be_visible()
     unharmed(tab)
-    table = hostile.flow_table("communities")
+    table = hostile.table("flow", "communities")
     assert len(table)
     at(tab, "graph", community=table["community"][0])
     expect(tab.get_by_test_id("graph-node")).to_have_count(table["size"][0])
@@ -267,4 +268,4 @@ def test_neuronpedia_is_asked_when_somebody_wants_it_and_under_its_own_address(
 
 
 def test_the_files_of_the_run_are_named_as_it_names_them(hostile):
-    assert [Path(sae["features"]).stem for sae in hostile.manifest["saes"]] == NAMES
+    assert [Path(sae.features).stem for sae in hostile.record.saes] == NAMES

@@ -33,7 +33,7 @@ def pair(shipped_run) -> pl.DataFrame:
 def heard(shipped_run, pair) -> pl.DataFrame:
     """The pair with the correlation of each feature and its target, where the run keeps it."""
     known = [
-        shipped_run.relations_table(table)
+        shipped_run.table("relations", table)
         .filter(TOGETHER, a=A, b=B)
         .select(pl.col(source).alias("feature"), pl.col(target).alias("target"), "value")
         for table, source, target in (
@@ -185,7 +185,7 @@ def test_headings_sort_the_list(tab, pair):
 
 def test_composed_against_direct(tab, shipped_run):
     tab.goto(f"#/pair/{A}/{C}")
-    table = shipped_run.flow_table("composition").filter(a=A, b=C)
+    table = shipped_run.table("flow", "composition").filter(a=A, b=C)
     assert len(table)
     ways = tab.locator(".ways figure")
     expect(ways).to_have_count(len(table))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from msgspec.structs import replace
 from rich.filesize import decimal
 from typer.testing import CliRunner
 
@@ -24,6 +25,7 @@ from saematch.cli import app
 from saematch.errors import RunError, SaematchError
 from saematch.explorer.places import NO_PAGE, Places
 from saematch.explorer.server import Server
+from saematch.files.records import plain
 from saematch.runs.run import Run
 from support.explored import ask, write_page, write_run
 
@@ -70,7 +72,7 @@ def test_explore_serves_until_it_is_stopped(run, opened):
         port = port_of(served.url)
         assert served.url == f"http://127.0.0.1:{port}/"
         assert b"<title>page</title>" in ask(port, "/").body
-        assert json.loads(ask(port, "/run/run.json").body) == run.manifest
+        assert json.loads(ask(port, "/run/run.json").body) == plain(run.record)
         made = json.loads(ask(port, "/run/explorer/index.json").body)
         assert made["nodes"] == 192
         assert served.url in repr(served)
@@ -160,10 +162,10 @@ def test_an_export_is_what_is_served(run, tmp_path):
         for place in files.keys() - extra:
             assert ask(port_of(served.url), f"/{place}").body == files[place], place
     listed = {"run/run.json"}
-    for entry in (*run.manifest["saes"], *run.manifest["pairs"]):
+    for entry in plain([*run.record.saes, *run.record.pairs]):
         listed |= {f"run/{v}" for v in entry.values() if str(v).endswith(".parquet")}
     for part in ("flow", "relations"):
-        listed |= {f"run/{place}" for place in run.manifest[part]["tables"].values()}
+        listed |= {f"run/{part}/{name}.parquet" for name in run.tables(part)}
     own = {place for place in files if place.startswith("run/")}
     assert {place for place in own if not place.startswith("run/explorer/")} == listed
     assert "run/explorer/index.json" in own
@@ -234,7 +236,7 @@ def test_an_earlier_export_is_replaced_and_nothing_else(run, tmp_path, page):
     (out / ".git").mkdir()
     (out / ".git/config").write_text("[core]")
     (page / "assets/index-1.js").rename(page / "assets/index-2.js")
-    run.manifest = {**run.manifest, "finished": "2030-01-01T00:00:00+00:00"}
+    run.record = replace(run.record, finished="2030-01-01T00:00:00+00:00")
     run._save()
     explorer.export(run, out, overwrite=True)
     assert (out / ".git/config").read_text() == "[core]"
@@ -261,7 +263,7 @@ def test_a_run_that_changes_meanwhile_is_not_exported(run, tmp_path, monkeypatch
 
     def slow(*given):
         sizes = original(*given)
-        run.manifest = {**run.manifest, "finished": None}
+        run.record = replace(run.record, finished=None)
         run._save()
         return sizes
 

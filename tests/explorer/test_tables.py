@@ -4,13 +4,16 @@ import json
 
 import polars as pl
 import pytest
+from msgspec.structs import replace
 
 import saematch
 from saematch.errors import RunError
 from saematch.explorer import tables
 from saematch.explorer.tables import PIECE, ROWS, digest_of, prepare
 from saematch.layers.graph import KINDS, FlowGraph
-from saematch.runs.run import GROUPS, Run
+from saematch.runs.folder import GROUPS
+from saematch.runs.manifest import new_record
+from saematch.runs.run import Run
 from support.explored import write_run, write_world
 
 
@@ -62,7 +65,7 @@ def test_index(index, run):
 def test_pairs_are_counted(run, read):
     counted = read("pairs")
     assert counted.select("a", "b").rows() == run.pairs
-    groups = run.flow_table("splits")
+    groups = run.table("flow", "splits")
     assert groups.height > 0
     for row in counted.iter_rows(named=True):
         a, b = row["a"], row["b"]
@@ -83,11 +86,11 @@ def test_pairs_are_counted(run, read):
 def test_a_node_is_a_row(run, read, node):
     nodes = read("nodes")
     assert len(nodes) == 192
-    members = run.flow_table("communities").select("community", "members").explode("members")
+    members = run.table("flow", "communities").select("community", "members").explode("members")
     community = {
         (m["site"], m["feature"]): number for number, m in members.iter_rows() if m is not None
     }
-    spans = run.flow_table("tracks").filter(mode="gaps")
+    spans = run.table("flow", "tracks").filter(mode="gaps")
     length = dict(spans.group_by("track").len().iter_rows())
     lifespan = {(r["site"], r["feature"]): length[r["track"]] for r in spans.to_dicts()}
     assert community
@@ -110,7 +113,7 @@ def test_a_node_is_a_row(run, read, node):
 
 
 def test_a_life_is_one_range_of_rows(run, read, life, node, index):
-    nodes, tracks = read("nodes"), run.flow_table("tracks").filter(mode="gaps")
+    nodes, tracks = read("nodes"), run.table("flow", "tracks").filter(mode="gaps")
     labels = read("labels")["label"]
     assert labels.drop_nulls().n_unique() > 10
     names = [site["name"] for site in index["sites"]]
@@ -184,7 +187,7 @@ def test_every_edge_leaves_one_feature_and_arrives_at_another(run, life, node, i
 
 def test_tracks_of_every_mode_are_found_by_row(run, life, index):
     names = [site["name"] for site in index["sites"]]
-    tracks = run.flow_table("tracks")
+    tracks = run.table("flow", "tracks")
     for row in life.iter_rows(named=True):
         me = names[row["site"]], row["feature"]
         for mode in ("chained", "flow", "gaps"):
@@ -203,7 +206,7 @@ def test_tracks_of_every_mode_are_found_by_row(run, life, index):
 
 def test_splits_and_merges_of_a_feature(run, life, index):
     names = [site["name"] for site in index["sites"]]
-    groups = run.flow_table("splits")
+    groups = run.table("flow", "splits")
     for row in life.iter_rows(named=True):
         for kind, side in (("split", "a"), ("merge", "b")):
             mine = pl.col(side) == names[row["site"]]
@@ -251,7 +254,7 @@ def test_correlations(run, read, life, node):
 
 def test_relations_are_found_by_row(run, read):
     for row in read("relations").iter_rows(named=True):
-        table = run.relations_table(row["table"])
+        table = run.table("relations", row["table"])
         part = table[row["first"] : row["first"] + row["rows"]]
         for column in ("a", "b", "statistic"):
             assert set(part[column]) == {row[column]}
@@ -274,8 +277,7 @@ def test_tables_are_kept_and_made_anew_when_the_run_changes(tmp_path, monkeypatc
     (first.folder / "nodes.parquet").unlink()
     assert (prepare(run).folder / "nodes.parquet").is_file()
     assert len(calls) == 1
-    saes = run.manifest["saes"]
-    run.manifest = {**run.manifest, "finished": None, "saes": saes}
+    run.record = replace(run.record, finished=None)
     run._save()
     second = prepare(run)
     assert second.folder != first.folder
@@ -346,7 +348,7 @@ def test_a_table_that_is_gone_is_named(tmp_path):
 
 def test_large_tables_come_in_small_groups(tmp_path, monkeypatch):
     """One row can be read without the rest: the groups of a file are as GROUPS says."""
-    run = Run(tmp_path, {})
+    run = Run(tmp_path, new_record("match", {}, []))
     frame = pl.DataFrame({"feature": range(20_000)})
     parquet = pytest.importorskip("pyarrow.parquet")
     for place in ("contexts/a.parquet", "flow/edges.parquet", "flow/tracks.parquet", "nulls/a"):

@@ -91,9 +91,8 @@ def _(folder: Path) -> str | None:
     for name in run.names:
         run.features(name)
         run.contexts(name)
-    if run.flow:
-        for name in run.flow["tables"]:
-            run.flow_table(name)
+    for name in run.tables("flow"):
+        run.table("flow", name)
     return None
 
 

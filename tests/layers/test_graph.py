@@ -126,7 +126,7 @@ def test_transports_are_edges_weighed_by_their_share(tmp_path):
     table = pl.DataFrame(shares, schema=named, orient="row").with_columns(
         a=pl.lit(a), b=pl.lit(b), weight=pl.lit(2.0), sufficient=pl.lit(True)
     )
-    run.add_evaluation({"transports": table}, {"options": {}, "texts": {}, "fit_texts": ""})
+    run.add("evaluation", {"transports": table}, {"options": {}, "texts": {}, "fit_texts": ""})
     graph = FlowGraph.of_transports(run, 2)
     columns = "source_site", "source", "target_site", "target", "kind", "score", "rank"
     assert rows(graph, *columns, "source_rank") == [

@@ -8,13 +8,15 @@ import polars as pl
 import pyarrow.parquet
 import pytest
 import scipy.sparse as sp
+from msgspec import UNSET
 from polars.testing import assert_frame_equal
 
 from saematch import RunError, match
 from saematch.activations.table import FeatureActivations
 from saematch.layers.coactivation import Relation, relate
 from saematch.layers.saved_coactivation import Relating
-from saematch.runs.run import GROUPS, Run
+from saematch.runs.folder import GROUPS
+from saematch.runs.run import Run
 from support.saes import make_sae
 
 WIDTH, TOKENS = 24, 300
@@ -68,7 +70,7 @@ def test_what_was_stopped_goes_on_and_ends_as_if_it_had_not_been(run, relations)
     for i in (2, 0):
         relating.add(*run.pairs[i], relation=relations[i])
     again = Run.open(run.path)
-    assert again.relations is None
+    assert again.section("relations") is None
     relating = Relating(again, ASKED)
     assert relating.missing == [run.pairs[1]]
     with pytest.raises(RunError, match="no relations of resid_post_1--resid_post_2 yet"):
@@ -82,11 +84,12 @@ def test_what_was_stopped_goes_on_and_ends_as_if_it_had_not_been(run, relations)
     done = Run.open(run.path)
     assert done.finished
     for name in ("targets", "sources", "passing", "gates"):
-        assert_frame_equal(done.relations_table(name), whole(run, relations, name))
-    assert done.relations is not None
-    assert [(row["a"], row["b"]) for row in done.relations["pairs"]] == run.pairs
-    assert done.relations["pairs"][1].keys() == {"a", "b"} | relations[1].summary.keys()
-    assert "relating" not in done.manifest
+        assert_frame_equal(done.table("relations", name), whole(run, relations, name))
+    section = done.section("relations")
+    assert section is not None
+    assert [(pair.a, pair.b) for pair in section.pairs] == run.pairs
+    assert section.pairs[1].more.keys() == relations[1].summary.keys()
+    assert done.record.relating is UNSET
     assert files(run) == {f"{name}.parquet" for name in relations[0].tables}
 
 
@@ -118,10 +121,10 @@ def test_a_pair_that_the_run_gained_is_added_to_those_there(
     assert relating.missing == [run.pairs[1]]
     relating.add(*run.pairs[1], relation=relations[1])
     # until they are done the older ones can be read
-    assert fewer.relations_table("gates").select("a").n_unique() <= 2
+    assert fewer.table("relations", "gates").select("a").n_unique() <= 2
     relating.finish()
     for name in relations[0].tables:
-        assert_frame_equal(fewer.relations_table(name), whole(run, relations, name))
+        assert_frame_equal(fewer.table("relations", name), whole(run, relations, name))
 
 
 def test_other_options_are_refused_begun_or_done(run, relations):
@@ -137,7 +140,7 @@ def test_other_options_are_refused_begun_or_done(run, relations):
         Relating(Run.open(run.path), other)
     anew = Relating(Run.open(run.path), other, overwrite=True)
     assert anew.missing == run.pairs
-    assert Run.open(run.path).relations is None
+    assert Run.open(run.path).section("relations") is None
     assert Run.open(run.path).finished
 
 
@@ -157,10 +160,10 @@ def test_a_run_killed_between_two_tables_ends_right(run, relations, monkeypatch)
         with pytest.raises(KeyboardInterrupt):
             relating.finish()
     again = Run.open(run.path)
-    assert again.relations is None
+    assert again.section("relations") is None
     Relating(again, ASKED).finish()
     for name in relations[0].tables:
-        assert_frame_equal(again.relations_table(name), whole(run, relations, name))
+        assert_frame_equal(again.table("relations", name), whole(run, relations, name))
 
 
 def test_a_lazy_table_is_written_in_the_groups_that_readers_rely_on(run):

@@ -8,7 +8,9 @@ import polars as pl
 import pytest
 
 from saematch import RunError, match
+from saematch.files.records import plain
 from saematch.layers.shared import Comparison
+from saematch.runs.manifest import new_record
 from saematch.runs.run import Run
 from support.saes import make_sae
 
@@ -28,8 +30,12 @@ class Made(Run):
     """A run of pairs given as lists; what `Comparison.of` asks of a run."""
 
     def __init__(self, shared):
-        super().__init__(Path("made"), {"saes": [{"name": name} for name in WIDTHS]})
+        super().__init__(Path("made"), new_record("compare", {}, []))
         self.shared = shared
+
+    @property
+    def names(self):
+        return list(WIDTHS)
 
     @property
     def pairs(self):
@@ -111,7 +117,7 @@ def test_saes_may_be_called_as_columns_are(tmp_path):
     table = found.exactly()
     assert table["n"].to_list() == [1, 2, 3, 4]
     assert table["features_n"].sum() == found.taking_part["n"]
-    run.add_comparison(found.tables, found.summary())
+    run.add("compare", found.tables, found.summary())
 
 
 def test_shares_are_of_the_features_that_take_part(found):
@@ -147,12 +153,12 @@ def test_what_cannot_be_compared():
 def test_a_comparison_is_listed_in_the_run_until_a_pair_is_added(found, tmp_path):
     saes = [make_sae(d_in=8, d_sae=4, seed=i, layer=i) for i in range(2)]
     run = Run.create(tmp_path, "compare", {}, saes)
-    run.add_comparison(found.tables, found.summary())
-    entry = Run.open(tmp_path).manifest["compare"]
+    run.add("compare", found.tables, found.summary())
+    entry = plain(Run.open(tmp_path).record)["compare"]
     assert entry["exactly"][0]["clusters"] == 3
     for name, place in entry["tables"].items():
         assert pl.read_parquet(tmp_path / place).equals(found.tables[name])
     run.add_pair("resid_post_0", "resid_post_1", match(saes[0], saes[1], "cosine"))
-    assert "compare" not in Run.open(tmp_path).manifest
+    assert Run.open(tmp_path).section("compare") is None
     Run.create(tmp_path, "other", {}, saes, overwrite=True)
     assert not list((tmp_path / "compare").glob("*.parquet"))

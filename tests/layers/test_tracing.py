@@ -194,9 +194,8 @@ def test_contexts_communities_and_other_streams(run, tmp_path, monkeypatch):
             ],
         }
     )
-    again.manifest = {**again.manifest, "flow": {"tables": {"communities": "x"}}}
-    (run.path / "x").touch()
-    monkeypatch.setattr(again, "flow_table", lambda name: table)
+    again.add("flow", {"communities": table}, {})
+    monkeypatch.setattr(again, "table", lambda section, name: table)
     found = trace(again, "resid_post_0", 0, contexts=2)
     assert [context.token for context in found.contexts] == ["x", "y"]
     assert found.forward[0].contexts == ()

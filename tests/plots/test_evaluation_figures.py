@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from saematch import Run, match
-from saematch.evaluation import Options, evaluate_run
+from saematch.evaluation import EvaluationOptions, evaluate_run
 from saematch.evaluation.tables import main_carry
 from saematch.plots import figures
 from support.saes import make_sae, permuted
@@ -22,7 +22,7 @@ def run(tmp_path_factory):
         made.add_pair(made.names[i], made.names[j], match(saes[i], saes[j]))
     known = {sae.conventions.source: sae for sae in saes}
     texts = {"one": examples(6, seed=1), "other": examples(6, seed=2)}
-    options = Options(quantiles=(0.25, 0.75), resamples=20)
+    options = EvaluationOptions(quantiles=(0.25, 0.75), resamples=20)
     evaluate_run(made, SmallModel(), texts, None, options, load=known.__getitem__)
     return made
 
@@ -35,7 +35,7 @@ def made(run):
 
 
 def main(run) -> pl.DataFrame:
-    return main_carry(run.evaluation_table("values")).filter("main")
+    return main_carry(run.table("evaluation", "values")).filter("main")
 
 
 def test_carried_draws_delta_loss_and_explained_variance_per_text_set(run, made):
@@ -56,11 +56,11 @@ def test_carried_draws_delta_loss_and_explained_variance_per_text_set(run, made)
 
 
 def test_saes_of_one_site_are_not_what_the_figures_are_of(run, monkeypatch):
-    table = run.evaluation_table("values")
+    table = run.table("evaluation", "values")
     same = table.filter(a=run.names[0], b=run.names[1]).with_columns(
         skipped=pl.lit(0.0), b=pl.lit("wide")
     )
-    monkeypatch.setattr(Run, "evaluation_table", lambda self, name: pl.concat([same, table]))
+    monkeypatch.setattr(Run, "table", lambda self, section, name: pl.concat([same, table]))
     found, _ = figures(run, ["carried", "quantiles"])
     assert list(found["carried"].data[0].x) == ["0→<br>1", "1→<br>2"]
     assert "one block left out" in found["carried"].layout.title.text

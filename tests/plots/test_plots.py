@@ -91,12 +91,12 @@ def area(trace) -> float:
 
 
 def test_survivors_add_up(run, made):
-    table = run.flow_table("lifespans").filter(mode="chained")
+    table = run.table("flow", "lifespans").filter(mode="chained")
     columns = [t for t in made["survivors_chained"].data if t.showlegend and t.name != "end here"]
     for trace, start in zip(columns, run.names, strict=True):
         alive = table.filter(start=start)["alive"].sum()
         assert area(trace) == pytest.approx(0.1 * alive)  # columns are 0.1 wide
-    turnover = run.flow_table("turnover").filter(mode="chained")
+    turnover = run.table("flow", "turnover").filter(mode="chained")
     title = made["survivors_chained"].layout.title.text
     assert f"{turnover['births'].sum():,} features are born" in title
     assert f"{turnover['deaths'].sum():,} end before" in title
@@ -114,20 +114,20 @@ def test_columns_of_tracks_are_not_called_features(made):
 
 
 def test_lifespans_tell_the_share_of_tracks_in_one_layer(run, made):
-    spans = run.flow_table("spans").filter(pl.col("start") != run.names[-1], mode="chained")
+    spans = run.table("flow", "spans").filter(pl.col("start") != run.names[-1], mode="chained")
     share = (spans["length"] == 1).mean()
     assert f"{share:.0%} of tracks are in one layer" in made["lifespans_chained"].layout.title.text
 
 
 def test_lifespans_are_the_shares(run, made):
-    table = run.flow_table("lifespans").filter(mode="gaps", start="resid_post_2")
+    table = run.table("flow", "lifespans").filter(mode="gaps", start="resid_post_2")
     lines = {t.legendgroup: t for t in made["lifespans_gaps"].data if t.showlegend is not False}
     assert list(lines["resid_post_2"].y) == table["share"].to_list()
     assert list(lines["resid_post_2"].x) == ["2", "3", "4"]
 
 
 def test_composition_is_the_agreement(run, made):
-    table = run.flow_table("composition").filter(links="matched")
+    table = run.table("flow", "composition").filter(links="matched")
     heat = made["composition"].data[0]
     cells = {(a, b): heat.z[i][j] for i, a in enumerate(heat.y) for j, b in enumerate(heat.x)}
     for row in table.filter(pl.col("a").is_not_null(), pl.col("both") > 0).iter_rows(named=True):
@@ -143,7 +143,7 @@ def test_one_distance_is_told_once(tmp_path, saes):
     figure: Any = figures(run, ["composition"])[0]["composition"]
     assert figure.layout.title.text.count("2 layers") == 1
     _, *bars = figure.data
-    pooled = run.flow_table("composition").filter(pl.col("a").is_null())
+    pooled = run.table("flow", "composition").filter(pl.col("a").is_null())
     row = pooled.filter(links="matched").row(0, named=True)
     assert [bar.type for bar in bars] == ["bar"] * 3
     assert [*bars[0].y, *bars[1].y] == [row["agreement"], row["kept"]]

@@ -15,9 +15,10 @@ import torch
 from polars.testing import assert_frame_equal
 
 from saematch import RunError, match
+from saematch.files.records import plain
 from saematch.matching.methods import resolve
-from saematch.runs.manifest import features_frame
 from saematch.runs.run import Run
+from saematch.runs.sae_tables import features_frame
 from saematch.sae.checksum import checksum
 from support.saes import make_sae, permuted
 
@@ -57,7 +58,7 @@ def test_tables_and_summaries_come_back_as_they_went_in(run, saes, matchings):
         assert_frame_equal(again.candidates(*pair), matching.candidates.to_polars("target"))
         assert_frame_equal(again.sources(*pair), matching.sources.to_polars("source"))
         assert_frame_equal(again.null(*pair), matching.null_histogram())
-        assert again.summaries[pair] == pytest.approx(matching.summary())
+        assert plain(again.summaries[pair]) == pytest.approx(matching.summary())
         # without saematch, by the place that run.json gives
         entry = next(
             e for e in json.loads((run.path / "run.json").read_text())["pairs"] if e["a"] == pair[0]
@@ -165,7 +166,7 @@ def test_a_run_made_otherwise_is_kept_unless_asked(
     new = Run.create(run.path, command, options, other, overwrite=True)
     assert new.pairs == []
     assert not list((run.path / "pairs").iterdir())
-    assert Run.open(run.path).manifest["options"] == options
+    assert Run.open(run.path).record.options == options
 
 
 def test_overwriting_keeps_files_that_are_not_the_runs(run, saes):
@@ -184,9 +185,12 @@ def test_a_run_without_results_has_nothing_to_lose(run, saes):
     [
         (lambda text: text[: len(text) // 2], "is damaged"),
         (lambda text: "", "is damaged"),
-        (lambda text: text.replace('"pairs"', '"pears"'), "pairs is missing"),
-        (lambda text: text.replace('"features/resid', '"../../resid'), "places of resid_post_0"),
-        (lambda text: text.replace('"name": "resid_post_0"', '"name": "../x"'), "the name '../x'"),
+        (lambda text: text.replace('"pairs"', '"pears"'), "missing required field `pairs`"),
+        (lambda text: text.replace('"features/resid', '"../../resid'), "at `$.saes[0]`"),
+        (
+            lambda text: text.replace('"name": "resid_post_0"', '"name": "../x"'),
+            "at `$.saes[0].name`",
+        ),
     ],
 )
 def test_a_damaged_manifest_is_an_error_that_overwrite_mends(run, saes, damage, words):
@@ -321,7 +325,7 @@ def test_a_run_holds_one_sae_at_a_time(tmp_path):
 
     run = Run.create(tmp_path / "run", "flow", {}, loaded())
     assert run.names == [f"resid_post_{layer}" for layer in range(4)]
-    assert [run.sae(name)["checksum"] for name in run.names] == [
+    assert [run.sae(name).checksum for name in run.names] == [
         checksum(make_sae(d_in=8, d_sae=24, seed=layer, layer=layer)) for layer in range(4)
     ]
 
@@ -329,26 +333,28 @@ def test_a_run_holds_one_sae_at_a_time(tmp_path):
 def test_a_pair_that_is_added_makes_the_flow_of_fewer_out_of_date(run, matchings):
     a, b, c = run.names
     run.add_pair(a, b, matchings[0])
-    assert run.flow is None
+    assert run.section("flow") is None
     with pytest.raises(RunError, match="has no flow table 'mine'"):
-        run.flow_table("mine")
+        run.table("flow", "mine")
     table = pl.DataFrame({"track": [0]})
-    run.add_flow({"mine": table}, {"whole": 3, "share": float("nan")})
+    run.add("flow", {"mine": table}, {"whole": 3, "share": float("nan")})
     again = Run.open(run.path)
-    assert again.flow == {"tables": {"mine": "flow/mine.parquet"}, "whole": 3, "share": None}
-    assert_frame_equal(again.flow_table("mine"), table)
+    flow = again.section("flow")
+    assert flow is not None
+    assert flow.tables == {"mine": "flow/mine.parquet"}
+    assert flow.more == {"whole": 3, "share": None}
+    assert_frame_equal(again.table("flow", "mine"), table)
     assert "flow" in again.parts
     again.add_pair(b, c, matchings[1])
-    assert Run.open(run.path).flow is None
+    assert Run.open(run.path).section("flow") is None
 
 
 @pytest.mark.parametrize("key", ["flow", "compare"])
 def test_tables_that_are_replaced_are_not_listed_until_all_are_there(run, monkeypatch, key):
-    add = run.add_flow if key == "flow" else run.add_comparison
     run.finish()
     tables = {name: pl.DataFrame({"of": ["old"]}) for name in ("one", "two")}
-    add(tables, {"of": "old"})
-    assert Run.open(run.path).manifest[key]["of"] == "old"
+    run.add(key, tables, {"of": "old"})
+    assert Run.open(run.path).section(key).more["of"] == "old"
     real = pl.DataFrame.write_parquet
 
     def fail(frame, file, **options):
@@ -358,10 +364,10 @@ def test_tables_that_are_replaced_are_not_listed_until_all_are_there(run, monkey
 
     monkeypatch.setattr(pl.DataFrame, "write_parquet", fail)
     with pytest.raises(RunError, match="No space left"):
-        add({name: pl.DataFrame({"of": ["new"]}) for name in tables}, {"of": "new"})
+        run.add(key, {name: pl.DataFrame({"of": ["new"]}) for name in tables}, {"of": "new"})
     monkeypatch.undo()
     again = Run.open(run.path)
-    assert key not in again.manifest
+    assert again.section(key) is None
     assert again.finished is None
 
 
@@ -369,7 +375,7 @@ def test_replacing_tables_leaves_a_run_as_finished_as_it_was(run):
     run.finish()
     before = run.finished
     for _ in range(2):
-        run.add_flow({"tracks": pl.DataFrame({"track": [0]})}, {})
+        run.add("flow", {"tracks": pl.DataFrame({"track": [0]})}, {})
         assert Run.open(run.path).finished == before is not None
 
 
@@ -396,10 +402,10 @@ def test_a_pair_that_is_made_anew_is_not_listed_meanwhile(run, matchings, monkey
 
 def test_a_flow_without_all_its_tables_is_none(run):
     tables = {name: pl.DataFrame({"track": [0]}) for name in ("tracks", "spans")}
-    run.add_flow(tables, {})
-    assert run.flow
+    run.add("flow", tables, {})
+    assert run.section("flow")
     (run.path / "flow" / "spans.parquet").unlink()
-    assert Run.open(run.path).flow is None
+    assert Run.open(run.path).section("flow") is None
 
 
 def test_one_sae_twice_is_refused_where_they_are_to_be_distinct(tmp_path):
@@ -418,11 +424,11 @@ def test_one_sae_twice_is_refused_where_they_are_to_be_distinct(tmp_path):
 def test_an_evaluation_that_grows_is_never_lost_on_the_way(tmp_path, monkeypatch):
     run = Run.create(tmp_path / "run", "flow", {}, [make_sae()])
     frame = pl.DataFrame({"value": [1.0]})
-    run.add_evaluation({"mine": frame}, {"options": {"seed": 0}})
+    run.add("evaluation", {"mine": frame}, {"options": {"seed": 0}})
     monkeypatch.setattr(Run, "write", _full_disk)
     with pytest.raises(RunError):
-        run.add_evaluation({"mine": frame}, {"options": {"seed": 0}, "texts": {}}, grows=True)
-    assert Run.open(run.path).evaluation_table("mine").equals(frame)
+        run.add("evaluation", {"mine": frame}, {"options": {"seed": 0}, "texts": {}}, grows=True)
+    assert Run.open(run.path).table("evaluation", "mine").equals(frame)
 
 
 def _full_disk(self, place, frame):
@@ -452,7 +458,7 @@ def test_nothing_is_written_or_removed_through_a_linked_folder(
 def test_overwriting_removes_what_the_run_wrote_and_nothing_else(run, saes, matchings):
     a, b, c = run.names
     run.add_pair(a, b, matchings[0])
-    run.add_flow({"extra": pl.DataFrame({"a": [1]})}, {})
+    run.add("flow", {"extra": pl.DataFrame({"a": [1]})}, {})
     # what a writer that was killed left, which run.json does not list
     (run.path / "pairs" / f"{b}--{c}.parquet").write_text("half")
     mine = [run.path / "pairs" / "my_notes.parquet", run.path / "flow" / ".partial"]

@@ -87,7 +87,7 @@ def numbers(text: str) -> list[int]:
 
 def longest(run: Run) -> pl.DataFrame:
     """The longest track, layer by layer."""
-    tracks = run.flow_table("tracks").filter(mode="gaps")
+    tracks = run.table("flow", "tracks").filter(mode="gaps")
     sizes = tracks.group_by("track").len().sort("len", "track", descending=[True, False])
     return tracks.filter(track=sizes["track"][0])
 

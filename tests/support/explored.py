@@ -37,7 +37,7 @@ def _matched() -> tempfile.TemporaryDirectory:
         run.add_pair(a, b, saematch.match(x, y, "cosine"))
     analyse(run)
     a, b = run.names[:2]
-    run.add_relations(_relations(a, b), {"tokens": 1000})
+    run.add("relations", _relations(a, b), {"tokens": 1000})
     run.finish()
     return kept
 

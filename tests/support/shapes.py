@@ -16,8 +16,12 @@ from saematch.numerics import compiled
 def install() -> None:
     """Check what is imported from now on."""
     jaxtyping.install_import_hook("saematch", f"{__name__}.checked")
-    # numba compiles functions, not checks of them
-    compiled.njit = lambda **options: lambda one: numba.njit(**options)(inspect.unwrap(one))
+    compiled.njit = _unchecked_njit  # pyright: ignore[reportPrivateImportUsage]
+
+
+def _unchecked_njit(**options):
+    """Compiles what was decorated, not the checks around it."""
+    return lambda function: numba.njit(**options)(inspect.unwrap(function))
 
 
 def checked(function):

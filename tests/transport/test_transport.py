@@ -74,7 +74,7 @@ def planted(activation: str = "jumprelu"):
         bias=bias,
         drive=sp.csr_array(W.numpy()),
         source_size=torch.ones(A),
-        carried=False,
+        with_error=False,
         tokens=0,
         loss=0.0,
     )
@@ -157,15 +157,15 @@ def test_other_activations_are_fitted_and_applied(activation):
 def test_what_is_carried_along_is_not_fitted_again():
     truth, _ = planted()
     f = sources()
-    carried = torch.randn(len(f), D, generator=torch.Generator().manual_seed(5))
-    x = truth.estimate(f) + carried
+    error = torch.randn(len(f), D, generator=torch.Generator().manual_seed(5))
+    x = truth.estimate(f) + error
     given = {"k": 2, "schedule": SHORT, "seed": 4}
-    with_it = fit_transport(truth.a, truth.b, table(f), x, carried=carried, **given)
-    plain = fit_transport(truth.a, truth.b, table(f), x - carried, **given)
-    assert with_it.carried
-    assert not plain.carried
+    with_it = fit_transport(truth.a, truth.b, table(f), x, error=error, **given)
+    plain = fit_transport(truth.a, truth.b, table(f), x - error, **given)
+    assert with_it.with_error
+    assert not plain.with_error
     assert torch.allclose(with_it.bias, plain.bias, atol=1e-2)
-    assert torch.equal(with_it.estimate(f, carried), with_it.estimate(f) + carried)
+    assert torch.equal(with_it.estimate(f, error), with_it.estimate(f) + error)
 
 
 def test_same_seed_same_map():
@@ -309,8 +309,8 @@ def test_errors_name_what_is_wrong(recovered):
         fit_transport(a, b, table(f[:, :B]), x)
     with pytest.raises(SaematchError, match="target has shape"):
         fit_transport(a, b, table(f), x[1:])
-    with pytest.raises(SaematchError, match="carried has shape"):
-        fit_transport(a, b, table(f), x, carried=x[:, 1:])
+    with pytest.raises(SaematchError, match="error has shape"):
+        fit_transport(a, b, table(f), x, error=x[:, 1:])
     with pytest.raises(SaematchError, match="each must be 1 or more"):
         fit_transport(a, b, table(f), x, k=0)
     with pytest.raises(SaematchError, match="no tokens"):

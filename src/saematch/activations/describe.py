@@ -100,7 +100,7 @@ def features_table(store: ActivationStore, name: str) -> pl.DataFrame:
         RunError: the store cannot be read.
         CheckpointError: nor can the table that it made.
     """
-    width = store.sae(name)["d_sae"]
+    width = store.sae(name).d_sae
     there = read_features(store.path / name, width)
     return describe_features(store, name) if there is None else there
 
@@ -137,7 +137,7 @@ def _windows(store: ActivationStore, chosen: ndarray) -> tuple[ndarray, ndarray,
 def _source_of(store: ActivationStore, sources: Sequence[str] | None) -> Callable[[int], str]:
     if sources is None:
         # which example is of which text is not kept
-        name = ", ".join(store.cache["texts"].get("from", []))
+        name = ", ".join(store.record.texts.get("from", []))
         return lambda example: name
     return lambda example: str(sources[example])
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import scipy.sparse as sp
+from msgspec.structs import replace
 from numpy import ndarray
 
 from saematch.activations.batch import Batch
@@ -30,14 +31,23 @@ from saematch.activations.shards import (
     read_activations,
     tokens_table,
 )
-from saematch.activations.store_manifest import CACHE, LEDGER, TOKENS, new_cache
+from saematch.activations.store_manifest import (
+    CACHE,
+    STORE_FILE,
+    TOKENS,
+    Shard,
+    StoredSae,
+    StoreRecord,
+    emptied,
+    new_store,
+)
 from saematch.activations.subsample import spread
 from saematch.activations.table import FeatureActivations
 from saematch.errors import RunError, names_there
 from saematch.files.directory import refuse_links, remove, sweep_folder, writing
 from saematch.files.foreign import read_parquet
 from saematch.files.lock import WriterLock
-from saematch.runs.manifest import now
+from saematch.files.records import now
 from saematch.sae.contexts import FILE
 from saematch.sae.sae import SAE
 
@@ -53,7 +63,7 @@ class StoredActivations:
 
     @property
     def d_sae(self) -> int:
-        return self.store.sae(self.name)["d_sae"]
+        return self.store.sae(self.name).d_sae
 
     def shards(self) -> Iterator[FeatureActivations]:
         yield from self.store.shards(self.name)
@@ -62,19 +72,19 @@ class StoredActivations:
 class ActivationStore:
     """A store, made by `ActivationStore.create` or read by `ActivationStore.open`.
 
-    `cache` is the content of cache.json. A store that was created may be written to by this process
-    alone until it is finished or gone.
+    `record` is the content of cache.json. A store that was created may be written to by this
+    process alone until it is finished or gone.
     """
 
     def __init__(
         self,
         path: Path,
-        cache: dict[str, Any],
+        record: StoreRecord,
         pieces: PiecesOf | None = None,
         lock: WriterLock | None = None,
     ) -> None:
         self.path = path
-        self.cache = cache
+        self.record = record
         self._pieces = pieces
         self._lock = lock
         self._waiting: list[Batch] = []
@@ -112,10 +122,10 @@ class ActivationStore:
         """
         path = Path(path)
         asked = {**(options or {}), "shard_tokens": int(shard_tokens)}
-        cache = new_cache(model, texts, saes, asked)
-        lock, there, same = LEDGER.begin(path, cache, overwrite)
-        old = there or cache
-        folders = {TOKENS, *saes, *(entry["name"] for entry in old["saes"])}
+        new = new_store(model, texts, saes, asked)
+        lock, there, same = STORE_FILE.begin(path, new, overwrite)
+        old = there or new
+        folders = {TOKENS, *saes, *(sae.name for sae in old.saes)}
         refuse_links(path, (f"{folder}/x" for folder in folders))
         if there is not None and same:
             store = cls(path, there, pieces, lock)
@@ -123,12 +133,12 @@ class ActivationStore:
             return store
         # emptied first: from here on no file of the old store counts
         if there is not None:
-            LEDGER.save(path, {**there, "shards": [], "finished": None})
+            STORE_FILE.save(path, emptied(there))
         # one more than are listed: that of a writer that was killed
-        numbers = range(len(old["shards"]) + 1)
+        numbers = range(len(old.shards) + 1)
         remove(path, (_place(folder, number) for folder in folders for number in numbers))
         remove(path, (f"{folder}/{FILE}" for folder in folders))
-        store = cls(path, cache, pieces, lock)
+        store = cls(path, new, pieces, lock)
         store._save()
         store._sweep()
         return store
@@ -140,58 +150,58 @@ class ActivationStore:
         Raises:
             RunError: there is none, or its cache.json cannot be read.
         """
-        return cls(Path(path), LEDGER.open(Path(path)))
+        return cls(Path(path), STORE_FILE.open(Path(path)))
 
     @property
     def names(self) -> list[str]:
         """The names of the SAEs, in the order they were given."""
-        return [entry["name"] for entry in self.cache["saes"]]
+        return [sae.name for sae in self.record.saes]
 
     @property
     def n_tokens(self) -> int:
         """Tokens that are on disk."""
-        return sum(shard["tokens"] for shard in self.cache["shards"])
+        return sum(shard.tokens for shard in self.record.shards)
 
     @property
     def next_example(self) -> int:
         """The first example that is neither on disk nor waiting to be written."""
         if self._waiting:
             return int(self._waiting[-1].example[-1]) + 1
-        shards = self.cache["shards"]
-        return shards[-1]["last_example"] + 1 if shards else 0
+        shards = self.record.shards
+        return shards[-1].last_example + 1 if shards else 0
 
     @property
     def finished(self) -> str | None:
         """When `finish` was called, ISO 8601 in UTC."""
-        return self.cache["finished"]
+        return self.record.finished
 
     @property
     def bytes(self) -> int:
         """What the shards take on disk."""
-        return sum(sum(shard["bytes"].values()) for shard in self.cache["shards"])
+        return sum(sum(shard.bytes.values()) for shard in self.record.shards)
 
-    def sae(self, name: str) -> dict[str, Any]:
-        """The entry of an SAE in cache.json: checksum, hook, d_sae."""
-        for entry in self.cache["saes"]:
-            if entry["name"] == name:
-                return entry
+    def sae(self, name: str) -> StoredSae:
+        """What cache.json tells of an SAE: checksum, hook, d_sae."""
+        for sae in self.record.saes:
+            if sae.name == name:
+                return sae
         raise RunError(f"{self.path} has no SAE {name!r}; {names_there(name, self.names)}")
 
     def named(self, checksum: str, hook: str | None = None) -> str:
-        """What the store calls the SAE of that checksum (`saematch.runs.manifest.checksum`).
+        """What the store calls the SAE of that checksum (`saematch.sae.checksum`).
 
         With `hook`, of those weights read at that site.
 
         Raises:
             RunError: it holds none of it.
         """
-        known = [entry for entry in self.cache["saes"] if entry["checksum"] == checksum]
-        for entry in known:
-            if hook in (None, entry["hook"]):
-                return entry["name"]
+        known = [sae for sae in self.record.saes if sae.checksum == checksum]
+        for sae in known:
+            if hook in (None, sae.hook):
+                return sae.name
         there = f"an SAE of these weights; it has those of {', '.join(self.names)}"
         if known:
-            there = f"{known[0]['name']} at {hook}; it has those at {known[0]['hook']}"
+            there = f"{known[0].name} at {hook}; it has those at {known[0].hook}"
         raise RunError(
             f"{self.path} has no activations of {there}: make them with saematch capture"
         )
@@ -215,7 +225,7 @@ class ActivationStore:
         if batch.n_tokens == 0:
             return
         for name in self.names:
-            found, width = batch.saes.get(name), self.sae(name)["d_sae"]
+            found, width = batch.saes.get(name), self.sae(name).d_sae
             if found is None or found.d_sae != width:
                 got = "none" if found is None else f"{found.d_sae:,}"
                 raise RunError(f"a batch with {got} features of {name}; the store is of {width:,}")
@@ -225,7 +235,7 @@ class ActivationStore:
                 f"example {self.next_example}, and a batch holds whole examples"
             )
         self._waiting.append(batch)
-        if sum(b.n_tokens for b in self._waiting) >= self.cache["options"]["shard_tokens"]:
+        if sum(b.n_tokens for b in self._waiting) >= self.record.shard_tokens:
             self._write_shard()
 
     def finish(self) -> None:
@@ -253,8 +263,8 @@ class ActivationStore:
         total = self.n_tokens
         wanted = None if tokens is None or tokens == total else spread(total, tokens)
         parts, first = [], 0
-        for number, shard in enumerate(self.cache["shards"]):
-            last = first + shard["tokens"]
+        for number, shard in enumerate(self.record.shards):
+            last = first + shard.tokens
             if wanted is None:
                 parts.append(self._shard(name, number, first))
             else:
@@ -263,7 +273,7 @@ class ActivationStore:
                     parts.append(self._shard(name, number, first).take(rows))
             first = last
         if not parts:
-            empty = sp.csr_array((0, self.sae(name)["d_sae"]), dtype=np.float32)
+            empty = sp.csr_array((0, self.sae(name).d_sae), dtype=np.float32)
             return FeatureActivations(empty, np.zeros(0, np.int32))
         # not `joined`: examples have their numbers in the whole text
         matrix = sp.csr_array(sp.vstack([part.matrix for part in parts], format="csr"))
@@ -271,7 +281,7 @@ class ActivationStore:
 
     def counts(self, name: str) -> ndarray:
         """`(d_sae,)` int64: the tokens on which each feature of an SAE fired."""
-        width = self.sae(name)["d_sae"]
+        width = self.sae(name).d_sae
         return sum((part.counts() for part in self.shards(name)), np.zeros(width, np.int64))
 
     def stream(self, name: str) -> StoredActivations:
@@ -282,16 +292,16 @@ class ActivationStore:
     def shards(self, name: str) -> Iterator[FeatureActivations]:
         """The activations of an SAE, one shard at a time."""
         first = 0
-        for number, shard in enumerate(self.cache["shards"]):
+        for number, shard in enumerate(self.record.shards):
             yield self._shard(name, number, first)
-            first += shard["tokens"]
+            first += shard.tokens
 
     def _shard(self, name: str, number: int, first: int) -> FeatureActivations:
-        width, shard = self.sae(name)["d_sae"], self.cache["shards"][number]
+        width, shard = self.sae(name).d_sae, self.record.shards[number]
         place = self.path / _place(name, number)
-        told = shard["tokens"], shard["nonzeros"].get(name)
+        told = shard.tokens, shard.nonzeros[name]
         table = read_parquet(
-            place, ("token", "feature", "value"), error=RunError, most_rows=told[1] or 0
+            place, ("token", "feature", "value"), error=RunError, most_rows=told[1]
         )
         found = read_activations(table, self._tokens(number, ["example"]), first, width, place)
         if (found.n_tokens, found.matrix.nnz) != told:
@@ -299,17 +309,17 @@ class ActivationStore:
         return found
 
     def _tokens(self, number: int, columns: Sequence[str]) -> pl.DataFrame:
-        most = self.cache["shards"][number]["tokens"]
+        most = self.record.shards[number].tokens
         place = self.path / _place(TOKENS, number)
         return read_parquet(place, columns, error=RunError, most_rows=most)
 
     def token_shards(self) -> Iterator[pl.DataFrame]:
         """The tables `tokens/`, one shard at a time, in the order of `shards`."""
-        for number in range(len(self.cache["shards"])):
+        for number in range(len(self.record.shards)):
             yield self._tokens(number, ("token", "example", "position", "token_id", "piece"))
 
     def _write_shard(self) -> None:
-        batches, first, number = self._waiting, self.n_tokens, len(self.cache["shards"])
+        batches, first, number = self._waiting, self.n_tokens, len(self.record.shards)
         n = sum(batch.n_tokens for batch in batches)
         if first + n > MOST_TOKENS:
             raise RunError(f"{self.path} cannot hold more than {MOST_TOKENS:,} tokens")
@@ -319,23 +329,23 @@ class ActivationStore:
             frame = activations_table([batch.saes[name] for batch in batches], first)
             self._write(_place(name, number), frame)
             nonzeros[name] = frame.height
-        entry = {
-            "tokens": n,
-            "first_example": int(batches[0].example[0]),
-            "last_example": int(batches[-1].example[-1]),
-            "nonzeros": nonzeros,
-            "bytes": {
+        shard = Shard(
+            tokens=n,
+            first_example=int(batches[0].example[0]),
+            last_example=int(batches[-1].example[-1]),
+            nonzeros=nonzeros,
+            bytes={
                 part: (self.path / _place(part, number)).stat().st_size
                 for part in (TOKENS, *self.names)
             },
-        }
-        self._save(shards=[*self.cache["shards"], entry])
+        )
+        self._save(shards=[*self.record.shards, shard])
         self._waiting = []
 
     def _keep_what_is_there(self) -> None:
         """Drop shards from the first on that lacks a file; what killed writers left, too."""
         self._sweep()
-        shards = self.cache["shards"]
+        shards = self.record.shards
         for number in range(len(shards)):
             places = (_place(part, number) for part in (TOKENS, *self.names))
             if not all((self.path / place).is_file() for place in places):
@@ -347,9 +357,9 @@ class ActivationStore:
             sweep_folder(self.path, folder)
 
     def _save(self, **changed: Any) -> None:
-        cache = {**self.cache, **changed}
-        LEDGER.save(self.path, cache)
-        self.cache = cache
+        record = replace(self.record, **changed)
+        STORE_FILE.save(self.path, record)
+        self.record = record
 
     def _write(self, place: str, frame: pl.DataFrame) -> None:
         with writing(self.path, place) as partial:

@@ -12,14 +12,14 @@ For `x_i = a_i + r_i` and `y_j = b_j + q_j`, where `a` and `b` are what the prod
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Precision = Literal["float32", "bfloat16"]
+from saematch.numerics.hardware import Precision
 
 ROWS = 256  # copied or measured at once, within the processor's cache
 USUAL = {torch.float32: (1e-15, 1e15), torch.float64: (1e-150, 1e150)}  # norms, their squares safe

@@ -8,11 +8,11 @@ from typing import Literal, get_args
 from jaxtyping import Float
 from torch import Tensor
 
-from saematch.assignment.filtering import Precision
 from saematch.assignment.problem import Columns, PerColumn, PerRow, Rows, problem, real_tensor
 from saematch.assignment.result import Assignment, Kind
 from saematch.assignment.work import Progress
 from saematch.errors import SaematchError
+from saematch.numerics.hardware import Precision
 
 
 def assign(

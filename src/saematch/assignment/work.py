@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from saematch.assignment.filtering import Precision
+from saematch.numerics.hardware import Precision
 
 
 class Progress(Protocol):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
+from inspect import cleandoc
 from typing import Annotated
 
 import typer
@@ -34,7 +34,7 @@ app = typer.Typer(
 
 def _paragraphs(text: str) -> str:
     """A docstring with each paragraph in one line, which the help breaks where it has to."""
-    found = inspect.cleandoc(text).split("\n\n")
+    found = cleandoc(text).split("\n\n")
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in found)
 
 

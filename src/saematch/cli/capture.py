@@ -94,7 +94,7 @@ def _report(store: ActivationStore) -> None:
     console = output()
     table = Table("SAE", "features", "L0", "never fired", box=None, pad_edge=False)
     for name in store.names:
-        width, counts = store.sae(name)["d_sae"], store.counts(name)
+        width, counts = store.sae(name).d_sae, store.counts(name)
         l0 = counts.sum() / max(1, store.n_tokens)
         table.add_row(name, f"{width:,}", f"{l0:.1f}", f"{(counts == 0).mean():.1%}")
     console.print(table)

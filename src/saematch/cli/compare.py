@@ -73,7 +73,7 @@ def show_comparison(console: Console, run: Run, found: Comparison, made: int) ->
 
     from saematch.cli.report import show_notes
 
-    cutoff = run.manifest["options"]["cutoff"]
+    cutoff = run.record.options["cutoff"]
     head = f"{len(found.names)} SAEs compared: a feature is shared where decoders and encoders"
     console.print(Text(f"{head} agree on its partner, at a cosine of {cutoff:g} or more"))
     if made == 0:

@@ -147,5 +147,5 @@ def evaluate(
     from saematch.cli.report import show_place
 
     console = output()
-    show_evaluation(console, done, text, (done.evaluation or {})["fit_tokens"])
+    show_evaluation(console, done, text)
     show_place(console, done)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from saematch.cli.report import arrow, new_table, overlooked, show_notes
+from saematch.files.records import plain
+from saematch.runs.records import Flow
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,8 +26,8 @@ def show_flow(console: Console, run: Run, made: int) -> None:
     """Print what became of the features of a run; `made`: pairs matched just now."""
     from rich.text import Text
 
-    summaries, flow = run.summaries, run.flow or {}
-    chain = flow["chain"]
+    summaries, flow = run.summaries, run.section("flow") or Flow(tables={})
+    chain = flow.chain
     method = summaries[chain[0], chain[1]]
     folded = "" if method["fold"] == "none" else f", folded by {method['fold']}"
     head = (
@@ -38,21 +40,21 @@ def show_flow(console: Console, run: Run, made: int) -> None:
         console.print(Text(f"{made} made now; the others were there already."))
     console.print()
     tables = [_pairs(run, chain), _tracks(flow), _turnover(run, console), _lifespans(run, chain)]
-    if flow["composition"]:
+    if flow.composition:
         tables.append(_composition(flow))
-    if flow["origins"]:
+    if flow.origins:
         tables.append(_origins(flow, method["method"]))
     for table in tables:
         console.print(table)
         console.print()
     console.print(
         Text(
-            f"{flow['splits']:,} splits and {flow['merges']:,} merges: groups of two or more "
+            f"{flow.splits:,} splits and {flow.merges:,} merges: groups of two or more "
             "features with one best partner, each beyond chance."
         )
     )
     neighbours = [pair for pair in summaries if _steps(pair, chain) == 1]
-    show_notes(console, run, [*flow["notes"], *overlooked(run, neighbours)])
+    show_notes(console, run, [*flow.notes, *overlooked(run, neighbours)])
 
 
 def _pairs(run: Run, chain: list[str]) -> Table:
@@ -82,20 +84,20 @@ def _pairs(run: Run, chain: list[str]) -> Table:
     return shown
 
 
-def _tracks(flow: dict[str, Any]) -> Table:
+def _tracks(flow: Flow) -> Table:
     shown = new_table("Tracks", "Whole: from the first layer to the last. Length: features in it.")
     shown.add_column("mode", no_wrap=True)
     for label in ("tracks", "of two or more", "mean length", "whole", "skips"):
         shown.add_column(label, justify="right")
     shown.add_column("")
-    for mode, of in flow["modes"].items():
+    for mode, of in flow.modes.items():
         shown.add_row(
             mode,
-            f"{of['tracks']:,}",
-            f"{of['longer_than_one']:,}",
-            _number(of["mean_length"], ".2f"),
-            f"{of['whole']:,}",
-            f"{of['skips']:,}",
+            f"{of.tracks:,}",
+            f"{of.longer_than_one:,}",
+            _number(of.mean_length, ".2f"),
+            f"{of.whole:,}",
+            f"{of.skips:,}",
             MODES[mode],
         )
     return shown
@@ -103,7 +105,7 @@ def _tracks(flow: dict[str, Any]) -> Table:
 
 def _turnover(run: Run, console: Console) -> Table:
     """Of all modes, or of the first alone where the console has no room for more."""
-    frame = run.flow_table("turnover")
+    frame = run.table("flow", "turnover")
     modes = frame["mode"].unique(maintain_order=True).to_list()
     shown = _turnover_of(frame, modes)
     unlimited = console.options.update(max_width=10_000)
@@ -134,7 +136,7 @@ def _turnover_of(frame: pl.DataFrame, modes: list[str]) -> Table:
 
 def _lifespans(run: Run, chain: list[str]) -> Table:
     mode = "chained"
-    frame = run.flow_table("lifespans").filter(mode=mode)
+    frame = run.table("flow", "lifespans").filter(mode=mode)
     most = min(len(chain) - 1, 8)
     shown = new_table(
         f"Lifespans: of the tracks that start at a layer, the share that is there n layers on "
@@ -154,7 +156,7 @@ def _lifespans(run: Run, chain: list[str]) -> Table:
     return shown
 
 
-def _composition(flow: dict[str, Any]) -> Table:
+def _composition(flow: Flow) -> Table:
     shown = new_table(
         "Composed and direct matches",
         "Of the features matched both ways, the share that goes to the same target; kept: of all "
@@ -162,16 +164,16 @@ def _composition(flow: dict[str, Any]) -> Table:
     )
     for label in ("layers apart", "agree", "kept"):
         shown.add_column(label, justify="right", no_wrap=True)
-    for row in flow["composition"]:
-        agree = _interval({**row, "share": row["agreement"]}, "")
-        shown.add_row(f"{row['steps']}", agree, _number(row["kept"], ".0%"))
+    for row in flow.composition:
+        agree = _interval({**plain(row), "share": row.agreement}, "")
+        shown.add_row(f"{row.steps}", agree, _number(row.kept, ".0%"))
     return shown
 
 
-def _origins(flow: dict[str, Any], method: str) -> Table:
+def _origins(flow: Flow, method: str) -> Table:
     from saematch.layers.origins import CLASSES
 
-    fixed = flow["origin_cutoffs"]
+    fixed = flow.origin_cutoffs
     how = "by p-value" if fixed is None else f"s_R ≥ {fixed[0]:g}, s_M or s_A ≥ {fixed[1]:g}"
     shown = new_table(
         f"Origins of the residual stream's features, {how}",
@@ -181,9 +183,9 @@ def _origins(flow: dict[str, Any], method: str) -> Table:
     shown.add_column("site", overflow="fold")
     for name in CLASSES:
         shown.add_column(name, justify="right", no_wrap=True)
-    sites = dict.fromkeys(row["site"] for row in flow["origins"])
+    sites = dict.fromkeys(row.site for row in flow.origins)
     for site in sites:
-        cells = [_interval(row, "") for row in flow["origins"] if row["site"] == site]
+        cells = [_interval(plain(row), "") for row in flow.origins if row.site == site]
         shown.add_row(site, *cells)
     return shown
 

@@ -60,7 +60,8 @@ def relate(
     console = output()
     console.print(_table(done))
     console.print()
-    for line in _legend((done.relations or {})["tokens"]):
+    relations = done.section("relations")
+    for line in _legend(0 if relations is None else relations.tokens):
         console.print(line, style="dim", highlight=False)
     show_place(console, done)
 
@@ -74,16 +75,17 @@ def _table(run: Run) -> Table:
         table.add_column(title, justify="right")
     for kind in ("AND", "OR"):
         table.add_column(f"{kind} gates\n(published)", justify="right")
-    curves = run.relations_table("passing").filter(statistic="pearson")
-    for row in (run.relations or {})["pairs"]:
-        curve = curves.filter(a=row["a"], b=row["b"])
+    curves = run.table("relations", "passing").filter(statistic="pearson")
+    relations = run.section("relations")
+    for row in () if relations is None else relations.pairs:
+        curve = curves.filter(a=row.a, b=row.b)
         at = [curve.filter(cutoff=tau)["passing_forward"].item() for tau in (0.5, 0.9)]
         table.add_row(
-            f"{row['a']} → {row['b']}",
-            "-" if row["median_pearson"] is None else f"{row['median_pearson']:.2f}",
+            f"{row.a} → {row.b}",
+            "-" if row.more["median_pearson"] is None else f"{row.more['median_pearson']:.2f}",
             *("-" if share is None else f"{share:.0%}" for share in at),
             *(
-                f"{row[f'{kind}_gates_certain']} ({row[f'{kind}_gates_paper']})"
+                f"{row.more[f'{kind}_gates_certain']} ({row.more[f'{kind}_gates_paper']})"
                 for kind in ("and", "or")
             ),
         )

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from saematch.runs.records import PairSummary
     from saematch.runs.run import Run
 
 LABELS = ("≥ 0.9", "0.7-0.9", "0.5-0.7", "0.3-0.5", "< 0.3")  # of frames.BANDS
@@ -35,7 +36,7 @@ def show_run(console: Console, run: Run, made: int) -> None:
         console.print(Text(f"{made} made now; the others were there already."))
     console.print()
     console.print(_coverage(summaries, bars=console.width >= 100))
-    console.print(Text(_meaning(method, run.manifest["options"]), style="dim"))
+    console.print(Text(_meaning(method, run.record.options), style="dim"))
     console.print(_quality(summaries))
     show_notes(console, run, overlooked(run))
 
@@ -46,7 +47,7 @@ def show_place(console: Console, run: Run) -> None:
     console.print(", ".join(run.parts))
 
 
-def shared_seed(figures: dict[str, Any], same_weights: bool = False) -> str | None:
+def shared_seed(figures: PairSummary, same_weights: bool = False) -> str | None:
     """What to say where far more features go to their own index than chance would have it."""
     from saematch.matching.notes import shared_seed as told
 
@@ -96,7 +97,7 @@ def overlooked(run: Run, pairs: Iterable[tuple[str, str]] | None = None) -> list
     """
     import polars as pl
 
-    options, summaries = run.manifest["options"], run.summaries
+    options, summaries = run.record.options, run.summaries
     if not options.get("distance"):
         return []
     found = {}
@@ -117,7 +118,7 @@ def overlooked(run: Run, pairs: Iterable[tuple[str, str]] | None = None) -> list
     ]
 
 
-def bands(figures: dict[str, Any]) -> list[float]:
+def bands(figures: PairSummary) -> list[float]:
     """Shares of all features of A by the decoder cosine of their match, one per band."""
     from saematch.matching.tables import BANDS
 
@@ -126,7 +127,7 @@ def bands(figures: dict[str, Any]) -> list[float]:
     return [high - low for low, high in zip([0.0, *at_least], at_least, strict=False)]
 
 
-def _meaning(figures: dict[str, Any], options: Mapping[str, Any]) -> str:
+def _meaning(figures: PairSummary, options: Mapping[str, Any]) -> str:
     """What "matched" means in this run."""
     rule = ""
     if options.get("confirm"):
@@ -151,7 +152,7 @@ def _meaning(figures: dict[str, Any], options: Mapping[str, Any]) -> str:
     )
 
 
-def _coverage(summaries: dict, bars: bool) -> Table:
+def _coverage(summaries: dict[tuple[str, str], PairSummary], bars: bool) -> Table:
     table = new_table("Share of A's features by the decoder cosine of their match in B")
     table.add_column("A → B", overflow="fold")
     for label in ("matched", "null", *LABELS):
@@ -166,7 +167,7 @@ def _coverage(summaries: dict, bars: bool) -> Table:
     return table
 
 
-def _quality(summaries: dict) -> Table:
+def _quality(summaries: dict[tuple[str, str], PairSummary]) -> Table:
     folds = {figures["measures_fold"] for figures in summaries.values()}
     folded = f"folded by {' or '.join(sorted(folds))}"
     table = new_table(
@@ -216,7 +217,7 @@ def _bar(shares: list[float]) -> str:
     )
 
 
-def _beside(figures: dict[str, Any], name: str, form: str) -> str:
+def _beside(figures: PairSummary, name: str, form: str) -> str:
     shown = _number(figures[f"median_{name}"], form)
     baseline = figures[f"identity_{name}"]
     return shown if baseline is None else f"{shown} ({_number(baseline, form)})"
@@ -238,5 +239,5 @@ def arrow(pair: tuple[str, str]) -> str:
 
 
 def _time(run: Run) -> str:
-    stamp = run.finished or run.manifest["created"]
+    stamp = run.finished or run.record.created
     return stamp[:16].replace("T", " ") + " UTC"

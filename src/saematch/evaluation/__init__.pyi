@@ -1,11 +1,11 @@
 from . import downstream as downstream
 from .estimates import ESTIMATES as ESTIMATES
 from .estimates import Estimate as Estimate
-from .estimates import Seen as Seen
+from .estimates import HiddenStates as HiddenStates
 from .estimates import baselines as baselines
 from .estimates import carried as carried
 from .estimates import partial as partial
-from .evaluate import Options as Options
+from .evaluate import EvaluationOptions as EvaluationOptions
 from .evaluate import evaluate_matchings as evaluate_matchings
 from .feature_pairs import FeaturePairs as FeaturePairs
 from .run_evaluation import evaluable as evaluable

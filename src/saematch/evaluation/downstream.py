@@ -10,7 +10,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
-from saematch.evaluation.splice import Batch, Model, batches
+from saematch.evaluation.splice import Model, PaddedBatch, batches
 
 
 class Predictions:
@@ -30,7 +30,7 @@ class Predictions:
         self, model: Model, site: str, examples: Sequence[ndarray], batch_tokens: int = 1024
     ) -> None:
         self._model, self._site = model, site
-        self.read: list[Batch] = list(batches(examples, model.device, batch_tokens))
+        self.read: list[PaddedBatch] = list(batches(examples, model.device, batch_tokens))
         counts = [int(batch.counted.sum()) for batch in self.read]
         self._starts = [0, *accumulate(counts)]
 

@@ -29,7 +29,7 @@ Tokens = Float[Tensor, "tokens d_model"]
 
 # an estimate of another package: what it makes of hidden states, given the SAEs, what was fitted
 # and which feature goes where, if the pair is matched
-Make = Callable[[SAE, SAE, Fit, FeaturePairs | None], Callable[["Seen"], Tokens]]
+Make = Callable[[SAE, SAE, Fit, FeaturePairs | None], Callable[["HiddenStates"], Tokens]]
 
 ABOUT: dict[str, str] = {
     "drop": "x_a taken for x_b: the layers between are left out",
@@ -59,7 +59,7 @@ class Map(Protocol):
         ...
 
 
-class Seen:
+class HiddenStates:
     """Some tokens at A's site and at B's, and what A's SAE makes of them, made once."""
 
     def __init__(
@@ -99,10 +99,10 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """A named way from what is seen at A's site to an estimate of x_b, `(tokens, d_model)`."""
+    """A named estimate of x_b, `(tokens, d_model)`, made from the hidden states at A's site."""
 
     name: str
-    make: Callable[[Seen], Tokens]
+    make: Callable[[HiddenStates], Tokens]
     links: Links | None = None  # which pairs carry
     quantile: float | None = None  # share of features, nearest first, that B's decoder writes
     carry: Fold | None = None  # what activations are rescaled by on the way
@@ -123,11 +123,13 @@ def baselines(fit: Fit) -> list[Estimate]:
     """What needs no matching."""
     mean, ahead = fit.mean, fit.ahead
     return [
-        Estimate("drop", lambda seen: seen.x_a),
-        Estimate("mean", lambda seen: mean.to(seen.x_b).expand_as(seen.x_b), shared=True),
-        Estimate("encode-decode target", lambda seen: seen.b.reconstruct(seen.x_b), shared=True),
-        Estimate("encode-decode source", lambda seen: seen.reconstruction),
-        Estimate("least squares", lambda seen: ahead(seen.x_a)),
+        Estimate("drop", lambda states: states.x_a),
+        Estimate("mean", lambda states: mean.to(states.x_b).expand_as(states.x_b), shared=True),
+        Estimate(
+            "encode-decode target", lambda states: states.b.reconstruct(states.x_b), shared=True
+        ),
+        Estimate("encode-decode source", lambda states: states.reconstruction),
+        Estimate("least squares", lambda states: ahead(states.x_a)),
     ]
 
 
@@ -136,7 +138,7 @@ def carried(
     links: Links = "assigned",
     by: Fold | None = None,
     *,
-    error: bool = False,
+    with_error: bool = False,
     name: str = "match",
     activation: tuple[Tensor, Tensor] | None = None,
 ) -> Estimate:
@@ -149,13 +151,13 @@ def carried(
         pairs: which feature goes where.
         links: every assigned pair, or those beyond chance.
         by: what activations are rescaled by; the pairs' own fold unless given, `none` for not.
-        error: add what A's SAE leaves over, `x_a - SAE_a(x_a)`.
+        with_error: add what A's SAE leaves over, `x_a - SAE_a(x_a)`.
         name: of the estimate.
         activation: typical activations, for `by="activation"`.
     """
     ahead = pairs.along(links, by, activation).pull(pairs.b.W_dec)
-    full = f"{name} + error" if error else name
-    make = _with_error(lambda seen: seen.written(ahead), error)
+    full = f"{name} + error" if with_error else name
+    make = _adding_error(lambda states: states.written(ahead), with_error)
     return Estimate(full, make, links, None, by or pairs.fold)
 
 
@@ -164,7 +166,7 @@ def partial(
     quantile: float | None = None,
     by: Fold | None = None,
     *,
-    error: bool = False,
+    with_error: bool = False,
     activation: tuple[Tensor, Tensor] | None = None,
 ) -> Estimate:
     """Some features written by B's decoder, the others by A's own, on B's bias.
@@ -183,16 +185,18 @@ def partial(
     else:
         raise SaematchError(f"quantile is {quantile}; it is a share, from 0 to 1")
     ahead = pairs.along("assigned", by, activation).pull(pairs.b.W_dec)
-    name = "partial + error" if error else "partial"
+    name = "partial + error" if with_error else "partial"
     rows = torch.where(chosen[:, None], ahead, pairs.a.W_dec)
-    make = _with_error(lambda seen: seen.written(rows), error)
+    make = _adding_error(lambda states: states.written(rows), with_error)
     links = "matched" if quantile is None else "assigned"
     return Estimate(name, make, links, quantile, by or pairs.fold)
 
 
-def transported(transport: Map, name: str = "transport", *, error: bool = False) -> Estimate:
-    """Encode with A, a map between features, decode with B; A's error carried along if asked."""
-    make = _with_error(lambda seen: seen.decoded(transport.apply(seen.f_a, seen.example)), error)
+def transported(transport: Map, name: str = "transport", *, with_error: bool = False) -> Estimate:
+    """Encode with A, a map between features, decode with B; `with_error` A's error added."""
+    make = _adding_error(
+        lambda states: states.decoded(transport.apply(states.f_a, states.example)), with_error
+    )
     return Estimate(name, make)
 
 
@@ -218,10 +222,10 @@ def of_pairs(
         for links in ("assigned", "matched")
     ]
     first = ways[0] if ways else None
-    found.append(carried(pairs, "assigned", first, error=True, activation=activation))
+    found.append(carried(pairs, "assigned", first, with_error=True, activation=activation))
     found += [partial(pairs, q, first, activation=activation) for q in quantiles]
     found.append(partial(pairs, None, first, activation=activation))
-    found.append(partial(pairs, None, first, error=True, activation=activation))
+    found.append(partial(pairs, None, first, with_error=True, activation=activation))
     return found
 
 
@@ -235,5 +239,7 @@ def of_chain(
     ]
 
 
-def _with_error(make: Callable[[Seen], Tokens], error: bool) -> Callable[[Seen], Tokens]:
-    return (lambda seen: make(seen) + seen.error) if error else make
+def _adding_error(
+    make: Callable[[HiddenStates], Tokens], with_error: bool
+) -> Callable[[HiddenStates], Tokens]:
+    return (lambda states: make(states) + states.error) if with_error else make

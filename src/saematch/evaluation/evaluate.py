@@ -13,10 +13,17 @@ import torch
 from numpy import ndarray
 
 from saematch.errors import SaematchError
-from saematch.evaluation.estimates import Estimate, baselines, of_chain, of_pairs
+from saematch.evaluation.estimates import (
+    ESTIMATES,
+    Estimate,
+    baselines,
+    of_chain,
+    of_pairs,
+    registered,
+)
 from saematch.evaluation.feature_pairs import FeaturePairs
 from saematch.evaluation.fits import Fit
-from saematch.evaluation.per_example import SCHEMA, Ends, Known, Tally
+from saematch.evaluation.per_example import SCHEMA, Known, SplicedPair, Tally
 from saematch.evaluation.scores import Resamples
 from saematch.evaluation.splice import Model
 from saematch.layers.layers import depth
@@ -44,7 +51,7 @@ PAIR_SCHEMA: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Options:
+class EvaluationOptions:
     """What is evaluated, and how often examples are drawn again for intervals."""
 
     carry: tuple[str, ...] = ("auto", "none")  # ways of rescaling; the first for all variants
@@ -52,6 +59,7 @@ class Options:
     resamples: int = 1000
     seed: int = 0
     transports: tuple[int, ...] = ()  # edges per feature of sparse transports, fitted if any
+    estimates: tuple[str, ...] = ()  # of other packages, by their names in `ESTIMATES`
 
     def __post_init__(self) -> None:
         if least := [k for k in self.transports if k < 1]:
@@ -63,6 +71,8 @@ class Options:
             raise SaematchError(f"carry is {found}; it takes any of {', '.join(allowed)}")
         if wrong := [q for q in self.quantiles if not 0 <= q <= 1]:
             raise SaematchError(f"quantiles has {wrong[0]}; they are shares, from 0 to 1")
+        for name in self.estimates:
+            ESTIMATES[name]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +96,7 @@ class Case:
             found["identity"] = FeaturePairs(self.a, self.b, identity, none, "none")
         return {name: pairs for name, pairs in found.items() if pairs is not None}
 
-    def estimates(self, fit: Fit, options: Options, more: More | None) -> list[Estimate]:
+    def estimates(self, fit: Fit, options: EvaluationOptions, more: More | None) -> list[Estimate]:
         """Baselines, and all that the pairs give."""
         ways = [None if way == "auto" else way for way in options.carry]
         typical = fit.activation
@@ -95,6 +105,7 @@ class Case:
             found += of_pairs(self.direct, ways, options.quantiles, typical)  # pyright: ignore[reportArgumentType]
         if self.chain is not None:
             found += of_chain(self.chain, ways[0], typical)  # pyright: ignore[reportArgumentType]
+        found += registered(options.estimates, self.a, self.b, fit, self.direct)
         return [*found, *(more(self.a, self.b, fit) if more else ())]
 
 
@@ -103,7 +114,7 @@ def evaluate_matchings(
     model: Model,
     texts: Texts,
     fit: FitOn = None,
-    options: Options | None = None,
+    options: EvaluationOptions | None = None,
     more: More | None = None,
 ) -> pl.DataFrame:
     """What matchings are worth when hidden states are carried along them.
@@ -124,7 +135,7 @@ def evaluate_matchings(
         95 % interval `low`, `high`; `examples`, `tokens`.
     """
     every = [matchings] if isinstance(matchings, Matching) else list(matchings)
-    chosen, fitted = options or Options(), fit_texts(texts, fit)
+    chosen, fitted = options or EvaluationOptions(), fit_texts(texts, fit)
     frames = []
     for m in every:
         a, b = single(m.a), single(m.b)
@@ -160,27 +171,27 @@ def evaluated(
     texts: Texts,
     wanted: Sequence[str],
     fitted: tuple[str, Sequence[ndarray]],
-    options: Options,
+    options: EvaluationOptions,
     known: Mapping[str, Known],
     more: More | None,
     batch_tokens: int = 4096,
     begun: Callable[[Names, str | None], None] = lambda names, texts: None,
 ) -> Iterator[tuple[str, pl.DataFrame]]:
     """The table of a pair for each of the wanted text sets."""
-    ends = Ends(model, case.a, case.b, batch_tokens)
+    spliced = SplicedPair(model, case.a, case.b, batch_tokens)
     if not ahead(case.a.conventions.site, case.b.conventions.site):
         raise SaematchError(
             f"{case.names[0]} does not come before {case.names[1]} in the model: a hidden state "
             "can be carried forward only"
         )
     begun(case.names, None)
-    fit = ends.fit(fitted[1])
+    fit = spliced.fit(fitted[1])
     estimates = case.estimates(fit, options, more)
     apart = skipped(case.a.conventions.site, case.b.conventions.site)
     for name in wanted:
         begun(case.names, name)
         examples = texts[name]
-        tally = Tally(ends, estimates, case.pairs(), len(examples))
+        tally = Tally(spliced, estimates, case.pairs(), len(examples))
         tally.count(examples, known.get(name), case.names[1])
         frame = tally.frame(Resamples(len(examples), options.resamples, options.seed))
         about = {

@@ -37,7 +37,7 @@ class Fit:
         return x @ self.weight.to(x) + self.bias.to(x)
 
 
-class Moments:
+class FitSums:
     """Sums over tokens of `[x_a, 1]` and x_b, by fold of examples."""
 
     def __init__(self, a: SAE, b: SAE) -> None:

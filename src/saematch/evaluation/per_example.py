@@ -12,10 +12,9 @@ from numpy import ndarray
 from torch import Tensor
 
 from saematch.errors import SaematchError
-from saematch.evaluation.estimates import Estimate, Seen
+from saematch.evaluation.estimates import Estimate, HiddenStates
 from saematch.evaluation.feature_pairs import FeaturePairs
-from saematch.evaluation.fits import Fit
-from saematch.evaluation.fits import Moments as FitMoments
+from saematch.evaluation.fits import Fit, FitSums
 from saematch.evaluation.scores import (
     Moments,
     Resamples,
@@ -24,7 +23,7 @@ from saematch.evaluation.scores import (
     matching_scores,
     ratio,
 )
-from saematch.evaluation.splice import Batch, Model, batches, losses
+from saematch.evaluation.splice import Model, PaddedBatch, batches, losses
 from saematch.sae.sae import SAE
 
 SCHEMA: dict[str, Any] = {
@@ -44,7 +43,7 @@ Known = MutableMapping[str, Tensor]  # losses per example by what was spliced, t
 
 
 @dataclass(frozen=True, eq=False)
-class Ends:
+class SplicedPair:
     """The two SAEs of a pair, and the model that they are of."""
 
     model: Model
@@ -74,7 +73,7 @@ class Ends:
     def sites(self) -> tuple[str, str]:
         return str(self.a.conventions.site), str(self.b.conventions.site)
 
-    def seen(self, batch: Batch) -> Seen:
+    def hidden_states(self, batch: PaddedBatch) -> HiddenStates:
         """What stands at both sites at the tokens that count."""
         sites = self.sites
         found = self.model.run(batch.ids, list(dict.fromkeys(sites)), batch.mask)
@@ -86,15 +85,15 @@ class Ends:
                 )
         # as the model has them: what an SAE is stored in must not round the true values
         x_a, x_b = (batch.values(found[site]) for site in sites)
-        return Seen(self.a, self.b, x_a, x_b, batch.token_example)
+        return HiddenStates(self.a, self.b, x_a, x_b, batch.token_example)
 
     @torch.no_grad()
     def fit(self, examples: Sequence[ndarray]) -> Fit:
         """What the baselines learn from a text set."""
-        moments = FitMoments(self.a, self.b)
+        moments = FitSums(self.a, self.b)
         for batch in batches(examples, self.a.device, self.batch_tokens):
-            seen = self.seen(batch)
-            moments.add(seen.x_a, seen.x_b, seen.f_a, seen.f_b, batch.token_example)
+            states = self.hidden_states(batch)
+            moments.add(states.x_a, states.x_b, states.f_a, states.f_b, batch.token_example)
         return moments.fit()
 
 
@@ -102,10 +101,14 @@ class Tally:
     """Sums per example, of the model as it is and of every estimate."""
 
     def __init__(
-        self, ends: Ends, estimates: Sequence[Estimate], pairs: Mapping[str, FeaturePairs], n: int
+        self,
+        spliced: SplicedPair,
+        estimates: Sequence[Estimate],
+        pairs: Mapping[str, FeaturePairs],
+        n: int,
     ) -> None:
-        self.ends, self.estimates, self.pairs, self.examples = ends, estimates, pairs, n
-        device, d = ends.a.device, ends.b.d_in
+        self.spliced, self.estimates, self.pairs, self.examples = spliced, estimates, pairs, n
+        device, d = spliced.a.device, spliced.b.d_in
 
         def zeros(*shape: int) -> Tensor:
             return torch.zeros(n, *shape, dtype=torch.float64, device=device)
@@ -132,28 +135,28 @@ class Tally:
         """
         known = {} if known is None else known
         done = set(known)
-        for batch in batches(examples, self.ends.a.device, self.ends.batch_tokens):
-            with self.ends.model.resuming(self.ends.sites[1]):
+        for batch in batches(examples, self.spliced.a.device, self.spliced.batch_tokens):
+            with self.spliced.model.resuming(self.spliced.sites[1]):
                 self._count(batch, known, done, target)
         return self
 
-    def _count(self, batch: Batch, known: Known, done: set[str], target: str) -> None:
-        model, site = self.ends.model, self.ends.sites[1]
-        seen = self.ends.seen(batch)
+    def _count(self, batch: PaddedBatch, known: Known, done: set[str], target: str) -> None:
+        model, site = self.spliced.model, self.spliced.sites[1]
+        states = self.spliced.hidden_states(batch)
         self._tokens[batch.example] = batch.counted.double().sum(1)
         self._predictions[batch.example] = batch.predicted.double().sum(1)
-        _add(self._x, batch, seen.x_b)
+        _add(self._x, batch, states.x_b)
         self._loss[batch.example] = self._known(
             "model", known, done, batch, lambda: losses(model, batch)
         )
         for place, estimate in enumerate(self.estimates):
-            x_hat = estimate.make(seen)
-            _add(self._error[place], batch, x_hat - seen.x_b)
+            x_hat = estimate.make(states)
+            _add(self._error[place], batch, x_hat - states.x_b)
             key = f"{estimate.label} at {site} by {target}" if estimate.shared else None
             self._spliced[place][batch.example] = self._known(
                 key, known, done, batch, lambda x_hat=x_hat: losses(model, batch, site, x_hat)
             )
-        at_a, at_b = seen.f_a != 0, seen.f_b != 0
+        at_a, at_b = states.f_a != 0, states.f_b != 0
         lengths = batch.counted.sum(1).tolist()
         for name, pairs in self.pairs.items():
             i, j = at_a[:, pairs.map.source], at_b[:, pairs.map.target]
@@ -166,7 +169,7 @@ class Tally:
         key: str | None,
         known: Known,
         done: set[str],
-        batch: Batch,
+        batch: PaddedBatch,
         make: Callable[[], Tensor],
     ) -> Tensor:
         """Losses per example of the batch, computed once for each key."""
@@ -220,7 +223,7 @@ def _settings(estimate: Estimate) -> dict[str, Any]:
     }
 
 
-def _add(sums: tuple[Tensor, Tensor], batch: Batch, values: Tensor) -> None:
+def _add(sums: tuple[Tensor, Tensor], batch: PaddedBatch, values: Tensor) -> None:
     values = values.double()
     sums[0].index_add_(0, batch.token_example, values)
     sums[1].index_add_(0, batch.token_example, values.pow(2))

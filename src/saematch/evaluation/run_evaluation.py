@@ -8,15 +8,17 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import polars as pl
 
 from saematch.errors import RunError
+from saematch.evaluation.estimates import ESTIMATES
 from saematch.evaluation.evaluate import (
     PAIR_SCHEMA,
     Case,
+    EvaluationOptions,
     FitOn,
     Names,
-    Options,
     Texts,
     ahead,
     digest,
@@ -28,12 +30,13 @@ from saematch.evaluation.evaluate import (
 from saematch.evaluation.feature_pairs import FeaturePairs
 from saematch.evaluation.per_example import Known
 from saematch.evaluation.splice import Model
-from saematch.evaluation.transports import EDGES_SCHEMA, Transports, name_of, of_pair
+from saematch.evaluation.transports import EDGES_SCHEMA, Transports, estimate_name, named_edges
 from saematch.layers.layers import Layers, depth
 from saematch.numerics.held import Held
+from saematch.runs.records import Evaluation
 from saematch.runs.run import Run
 from saematch.sae.checksum import checksum
-from saematch.sae.sae import SAE, Site
+from saematch.sae.sae import SAE
 from saematch.transport.reading import REACHES
 
 TABLE = "values"
@@ -45,7 +48,7 @@ def evaluate_run(
     model: Model,
     texts: Texts,
     fit: FitOn = None,
-    options: Options | None = None,
+    options: EvaluationOptions | None = None,
     *,
     pairs: Collection[Names] | None = None,
     reach: float | None = None,
@@ -90,26 +93,28 @@ def evaluate_run(
             it; an SAE is no longer where it was, or has other weights; a pair is neither matched
             nor joined by a chain.
     """
-    chosen, fitted = options or Options(), fit_texts(texts, fit)
+    chosen, fitted = options or EvaluationOptions(), fit_texts(texts, fit)
     read = {"reaches": tuple(REACHES)} if chosen.transports else {}
-    made = Made(
-        {"model": model_name, "dtype": dtype, "fit": fitted[0], **asdict(chosen), **read},
+    provenance = Provenance(
+        {"model": model_name, "dtype": dtype, "fit": fitted[0], **_recorded(chosen), **read},
         {name: digest(examples) for name, examples in texts.items()},
         digest(fitted[1]),
         sum(len(ids) - 1 for ids in fitted[1]),
     )
     with run.writing():
-        table = made.kept(run, overwrite)
-        edges = made.kept_edges(run, table)
+        table = provenance.kept(run, overwrite)
+        edges = provenance.kept_edges(run, table)
+        others = _registered(table) - {*chosen.estimates}
+        chosen = replace(chosen, estimates=(*chosen.estimates, *sorted(others)))
         ks = chosen.transports
         more = Transports(model, fitted[1], ks, chosen.seed) if ks else None
-        fits = [name_of(k, carried) for k in ks for carried in (False, True)]
+        fits = [estimate_name(k, with_error) for k in ks for with_error in (False, True)]
         there = set(table.select("a", "b", "texts", "estimate").unique().iter_rows())
         layers = Layers.of(run)
         held = Held(partial(_again, run, load, {checksum(sae): sae for sae in given}))
         known: dict[str, Known] = {name: {} for name in texts}
         for names in evaluable(run, reach) if pairs is None else pairs:
-            ways = [*_ways(run, layers, names), *fits]
+            ways = [*_ways(run, layers, names), *fits, *chosen.estimates]
             missing = [
                 name for name in texts if any((*names, name, way) not in there for way in ways)
             ]
@@ -122,9 +127,9 @@ def evaluate_run(
                 table = pl.concat([_without(table, *names, name), frame])
                 if more is not None:
                     others = edges.filter(~((pl.col("a") == names[0]) & (pl.col("b") == names[1])))
-                    edges = pl.concat([others, of_pair(more.edges, *names)])
+                    edges = pl.concat([others, named_edges(more.edges, *names)])
                 # edges first: a pair counts as done by its values
-                made.write(run, {EDGES: edges, TABLE: table}, name)
+                provenance.write(run, {EDGES: edges, TABLE: table}, name)
         return table
 
 
@@ -167,7 +172,7 @@ def chain(layers: Layers, a: str, b: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Made:
+class Provenance:
     """What an evaluation in a run was made of, so that only its like is added to it."""
 
     options: dict[str, Any]
@@ -177,70 +182,70 @@ class Made:
 
     def kept(self, run: Run, overwrite: bool) -> pl.DataFrame:
         """The table that is there; an empty one without, or with another one overwritten."""
-        there = run.evaluation
+        there = run.section("evaluation")
         different = self._differences(there, _used(run)) if there is not None else []
         if there is None or (overwrite and different):
             return pl.DataFrame(schema=PAIR_SCHEMA)
         if different:
-            fewer = there["options"].get("transports") and not self.options["transports"]
+            fewer = there.options.get("transports") and not self.options["transports"]
             raise RunError(
                 f"{run.path} holds an evaluation that was made otherwise: {'; '.join(different)}; "
                 + "ask for its transports to add to it, or " * bool(fewer)
                 + "discard it with --overwrite (overwrite=True)"
             )
         table = _counted(run)
-        if not there["options"].get("transports"):
+        if not there.options.get("transports"):
             # what a call that was killed left of its transports
             table = table.filter(~pl.col("estimate").str.starts_with("transport"))
         return table
 
     def kept_edges(self, run: Run, table: pl.DataFrame) -> pl.DataFrame:
         """The edges of the transports that the kept table is of."""
-        there = (run.evaluation or {}).get("tables", {})
-        if table.is_empty() or EDGES not in there:
+        if table.is_empty() or EDGES not in run.tables("evaluation"):
             return pl.DataFrame(schema=EDGES_SCHEMA)
-        return run.evaluation_table(EDGES)
+        return run.table("evaluation", EDGES)
 
     def write(self, run: Run, tables: dict[str, pl.DataFrame], texts: str) -> None:
         """Put the tables into the run, with what they were made of; none of no edges."""
         table = tables[TABLE]
         tables = {name: some for name, some in tables.items() if name == TABLE or len(some)}
-        known = (run.evaluation or {}).get("texts", {}) if len(table) else {}
+        there = run.section("evaluation")
+        known = {} if there is None or table.is_empty() else there.texts
         used = {name: known[name] for name in table["texts"].unique() if name in known}
         used[texts] = self.digests[texts]
         fitted = {"fit_texts": self.fit_digest, "fit_tokens": self.fit_tokens}
         summary = {"options": self.options, "texts": used, **fitted}
-        there = run.evaluation
         grows = False
         if there is not None and not self._differences(there, _used(run)):
             grows = True
             # told of first: rows of texts that nothing is told of could be of any
-            run.record(evaluation={**there, "texts": {**there["texts"], **used}})
-        run.add_evaluation(tables, summary, grows=grows)
+            run.update(evaluation=msgspec.structs.replace(there, texts={**there.texts, **used}))
+        run.add("evaluation", tables, summary, grows=grows)
 
-    def _differences(self, there: Mapping[str, Any], used: Collection[str]) -> list[str]:
+    def _differences(self, there: Evaluation, used: Collection[str]) -> list[str]:
         """What makes another evaluation of it, of which the text sets `used` have values."""
         found = [
-            f"{key} is {there['options'].get(key)} there, {value} here"
+            f"{key} is {there.options.get(key)} there, {value} here"
             for key, value in _listed(self.options).items()
-            if there["options"].get(key) != value and not self._adds(key, there)
+            if there.options.get(key) != value and not self._adds(key, there)
         ]
         for name, value in self.digests.items():
-            if name in used and there["texts"][name] != value:
+            if name in used and there.texts[name] != value:
                 found.append(f"{name} has other examples there")
-        if not found and there["fit_texts"] != self.fit_digest:
+        if not found and there.fit_texts != self.fit_digest:
             found.append("it was fitted on other examples")
         return found
 
-    def _adds(self, key: str, there: Mapping[str, Any]) -> bool:
+    def _adds(self, key: str, there: Evaluation) -> bool:
         """Whether this makes the first transports, beside which all that is there stays true."""
-        return key in ("transports", "reaches") and not there["options"].get("transports")
+        return key in ("transports", "reaches") and not there.options.get("transports")
 
 
 def _counted(run: Run) -> pl.DataFrame:
     """The values that are there of the text sets that run.json tells of."""
-    told = [*(run.evaluation or {})["texts"]]
-    return run.evaluation_table(TABLE).filter(pl.col("texts").is_in(told))
+    there = run.section("evaluation")
+    told = [] if there is None else [*there.texts]
+    return run.table("evaluation", TABLE).filter(pl.col("texts").is_in(told))
 
 
 def _used(run: Run) -> set[str]:
@@ -251,22 +256,19 @@ def _again(run: Run, load: Callable[[str], SAE] | None, given: Mapping[str, SAE]
     """An SAE of a run: of those given by checksum, or loaded again and checked."""
     if load is None:
         from saematch.checkpoints import load
-    entry = run.sae(name)
-    source, sae = entry["conventions"]["source"], given.get(entry["checksum"])
+    its = run.sae(name)
+    source, sae = its.conventions.source, given.get(its.checksum)
     if sae is None and not source:
         raise RunError(
             f"{name} was given in memory when {run.path} was made: give it again (saes=...)"
         )
-    if sae is None:
-        sae = load(source)
-    if checksum(sae) != entry["checksum"]:
+    sae = load(source) if sae is None else sae
+    if checksum(sae) != its.checksum:
         raise RunError(
             f"{sae.name} has other weights than when {run.path} was made: make the run again"
         )
     # which may have been given when the run was made
-    site = entry["conventions"]["site"]
-    conventions = replace(sae.conventions, site=site and Site(**site))
-    return single(replace(sae, conventions=conventions))
+    return single(replace(sae, conventions=replace(sae.conventions, site=its.site)))
 
 
 def _ways(run: Run, layers: Layers, names: Names) -> list[str]:
@@ -290,6 +292,16 @@ def _case(run: Run, layers: Layers, names: Names, held: Held[str, SAE]) -> Case:
         chained = FeaturePairs.chained(a, b, [layers.map(*step) for step in pairwise(path)])
     summary = run.summaries[names if direct is not None else (path[0], path[1])]
     return Case(names, a, b, direct, chained, summary["method"], summary["fold"])
+
+
+def _recorded(options: EvaluationOptions) -> dict[str, Any]:
+    """Options as a run keeps them; which estimates of other packages it has is in its table."""
+    return {key: value for key, value in asdict(options).items() if key != "estimates"}
+
+
+def _registered(table: pl.DataFrame) -> set[str]:
+    """The estimates of other packages that a table has, as far as those are installed."""
+    return {*table["estimate"].unique()} & {*ESTIMATES.added}
 
 
 def _listed(options: Mapping[str, Any]) -> dict[str, Any]:

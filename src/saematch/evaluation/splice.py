@@ -61,7 +61,7 @@ class Model(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class PaddedBatch:
     """Some examples side by side, padded at the end."""
 
     ids: Int[Tensor, "batch seq"]
@@ -92,7 +92,7 @@ class Batch:
 
 def batches(
     examples: Sequence[ndarray], device: torch.device | str = "cpu", batch_tokens: int = 4096
-) -> Iterator[Batch]:
+) -> Iterator[PaddedBatch]:
     """Examples of about one length together, each once.
 
     Args:
@@ -119,13 +119,13 @@ def batches(
             length = len(examples[number])
             ids[row, :length] = torch.as_tensor(examples[number], dtype=torch.int64)
             mask[row, :length] = True
-        yield Batch(ids.to(device), mask.to(device), torch.from_numpy(some).to(device))
+        yield PaddedBatch(ids.to(device), mask.to(device), torch.from_numpy(some).to(device))
         start += len(some)
 
 
 def losses(
     model: Model,
-    batch: Batch,
+    batch: PaddedBatch,
     site: str | None = None,
     value: Float[Tensor, "tokens d"] | None = None,
 ) -> Float[Tensor, " batch"]:
@@ -135,7 +135,7 @@ def losses(
         model: the language model.
         batch: what it reads.
         site: where to splice; nowhere unless given.
-        value: what stands there at each token that counts, in the order of `Batch.values`.
+        value: what stands there at each token that counts, in the order of `PaddedBatch.values`.
     """
 
     def spliced(there: Tensor, _: Mapping[str, Tensor]) -> Tensor:

@@ -14,8 +14,8 @@ from saematch.activations.table import FeatureActivations
 from saematch.evaluation.downstream import Predictions
 from saematch.evaluation.estimates import Estimate, transported
 from saematch.evaluation.fits import Fit
-from saematch.evaluation.per_example import Ends
-from saematch.evaluation.splice import Batch, Model
+from saematch.evaluation.per_example import SplicedPair
+from saematch.evaluation.splice import Model, PaddedBatch
 from saematch.sae.sae import SAE
 from saematch.transport import fit_transports
 
@@ -23,7 +23,7 @@ EDGES_SCHEMA = {
     "a": pl.String,
     "b": pl.String,
     "k": pl.Int64,
-    "carried": pl.Boolean,  # fitted for use with A's error carried along
+    "carried": pl.Boolean,  # fitted for use with A's error added
     "source": pl.Int32,
     "target": pl.Int32,
     "reach": pl.String,  # where the source is read: here, previous, recent, so far
@@ -33,9 +33,9 @@ EDGES_SCHEMA = {
 }
 
 
-def name_of(k: int, carried: bool) -> str:
+def estimate_name(k: int, with_error: bool) -> str:
     """What the estimate by a transport is called."""
-    return f"transport{' + error' * carried}, k = {k}"
+    return f"transport{' + error' * with_error}, k = {k}"
 
 
 class Transports:
@@ -57,42 +57,43 @@ class Transports:
         self.edges = pl.DataFrame(schema=EDGES_SCHEMA)  # of the last pair, without its names
 
     def __call__(self, a: SAE, b: SAE, fit: Fit) -> list[Estimate]:
-        """Two estimates for each k: of features alone, and with A's error carried along."""
-        ends = Ends(self._model, a, b)
-        downstream = Predictions(self._model, ends.sites[1], self._examples)
-        error, x_b, activations = seen_by(ends, downstream.read)
+        """Two estimates for each k: of features alone, and with A's error added."""
+        spliced = SplicedPair(self._model, a, b)
+        downstream = Predictions(self._model, spliced.sites[1], self._examples)
+        error, x_b, activations = fit_states(spliced, downstream.read)
         estimates, edges = [], []
-        for carried in (False, True):
+        for with_error in (False, True):
             found = fit_transports(
                 a,
                 b,
                 activations,
                 x_b,
                 ks=self._ks,
-                carried=error if carried else None,
+                error=error if with_error else None,
                 downstream=downstream,
                 seed=self._seed,
             )
             for k in self._ks:
-                estimates.append(transported(found[k], name_of(k, carried), error=carried))
-                named = {"k": pl.lit(k), "carried": pl.lit(carried)}
+                name = estimate_name(k, with_error)
+                estimates.append(transported(found[k], name, with_error=with_error))
+                named = {"k": pl.lit(k), "carried": pl.lit(with_error)}
                 edges.append(found[k].edges().with_columns(**named))
         self.edges = pl.concat(edges)
         return estimates
 
 
 @torch.no_grad()
-def seen_by(
-    ends: Ends, read: Sequence[Batch]
+def fit_states(
+    spliced: SplicedPair, read: Sequence[PaddedBatch]
 ) -> tuple[torch.Tensor, torch.Tensor, FeatureActivations]:
     """On the fit set: A's error, x_b, and what A's features do."""
     error, x_b, features, example = [], [], [], []
     for batch in read:
-        seen = ends.seen(batch)
-        error.append(seen.error)
-        x_b.append(seen.x_b)
-        features.append(sp.csr_array(seen.f_a.float().cpu().numpy()))
-        example.append(seen.example.cpu().numpy())
+        states = spliced.hidden_states(batch)
+        error.append(states.error)
+        x_b.append(states.x_b)
+        features.append(sp.csr_array(states.f_a.float().cpu().numpy()))
+        example.append(states.example.cpu().numpy())
     # numbered as they come: batches are of examples of about one length
     ids = np.concatenate(example)
     ids = np.concatenate([[0], np.cumsum(np.diff(ids) != 0)]).astype(np.int32)
@@ -103,7 +104,7 @@ def seen_by(
     )
 
 
-def of_pair(edges: pl.DataFrame, a: str, b: str) -> pl.DataFrame:
+def named_edges(edges: pl.DataFrame, a: str, b: str) -> pl.DataFrame:
     """Edges with the names of their pair, in the columns of `EDGES_SCHEMA`."""
     named = edges.with_columns(a=pl.lit(a), b=pl.lit(b))
     return named.select(pl.col(name).cast(kind) for name, kind in EDGES_SCHEMA.items())

@@ -136,7 +136,7 @@ def _write(run: Run, places: Places, folder: Path) -> dict[str, int]:
 
 def _files(run: Run, places: Places) -> Iterator[tuple[str, Path]]:
     """Place in an export and file of all that belongs to it."""
-    told = {f"{RUN}/{place}" for place in (MANIFEST, *listed(run.manifest))}
+    told = {f"{RUN}/{place}" for place in (MANIFEST, *listed(run.record))}
     ours = f"{RUN}/{MADE}/"
     for place, file in places.files():
         if place in told or place.startswith(ours) or not place.startswith(f"{RUN}/"):

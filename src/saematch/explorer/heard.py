@@ -105,9 +105,7 @@ def correlations(run: Run, nodes: Nodes) -> Heard:
 
 def _scan(run: Run, table: str) -> pl.LazyFrame | None:
     """A table of relations, of which a large run has many millions of rows."""
-    place = (run.relations or {}).get("tables", {}).get(table)
-    if place is None:
+    found = run.section("relations")
+    if found is None or table not in found.tables:
         return None
-    if place != f"relations/{table}.parquet":
-        raise RunError(f"{run.path}: the place of relations' {table} is {place!r}")
-    return scan_parquet(run.path / place, error=RunError)
+    return scan_parquet(run.path / found.tables[table], error=RunError)

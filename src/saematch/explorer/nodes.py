@@ -34,7 +34,8 @@ class Nodes:
         layers = Layers.of(run)
         ends = np.cumsum([0, *(layers.features[name] for name in layers.names)]).tolist()
         starts = dict(zip(layers.names, ends, strict=False))
-        modes = tuple((run.flow or {}).get("modes", {}))
+        flow = run.section("flow")
+        modes = () if flow is None else tuple(flow.modes)
         mode = next((way for way in _WAYS if way in modes), None)
         return cls(run, layers, starts, modes, mode)
 
@@ -58,7 +59,7 @@ class Nodes:
                 "kind": None if site is None else site.kind,
                 "stream": STREAM if site is None else site.stream,
                 "in_chain": name in chain,
-                "contexts": self.run.sae(name)["contexts"] is not None,
+                "contexts": self.run.sae(name).contexts is not None,
                 "next": self.following.get(name),
             }
             sites.append(entry)
@@ -121,8 +122,8 @@ class Nodes:
 
     def flow_table(self, name: str) -> pl.DataFrame:
         """A table of the run's flow; without rows where it has none."""
-        tables = (self.run.flow or {}).get("tables", {})
-        return self.run.flow_table(name) if name in tables else pl.DataFrame()
+        there = name in self.run.tables("flow")
+        return self.run.table("flow", name) if there else pl.DataFrame()
 
     @cached_property
     def tracks(self) -> pl.DataFrame:

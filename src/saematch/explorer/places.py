@@ -18,8 +18,8 @@ from urllib.parse import unquote_to_bytes
 
 from saematch.errors import SaematchError
 from saematch.files.atomic import SUFFIX
+from saematch.runs.folder import FOLDERS
 from saematch.runs.manifest import MANIFEST
-from saematch.runs.run import FOLDERS
 
 PAGE = Path(__file__).parent / "page"
 INDEX = "index.html"

@@ -38,7 +38,7 @@ def analyse(run: Run, cutoffs: Cutoffs | None = None) -> dict[str, pl.DataFrame]
     tables["splits"] = splits(layers)
     tables["origins"] = origins(layers, cutoffs)
     tables |= graph_tables(run, layers)
-    run.add_flow(tables, summarise(layers, tables, cutoffs))
+    run.add("flow", tables, summarise(layers, tables, cutoffs))
     return tables
 
 

@@ -144,7 +144,7 @@ def distinctive_tokens(members: pl.DataFrame, tokens: pl.DataFrame) -> pl.DataFr
 
 
 def graph_tables(run: Run, layers: Layers | None = None) -> dict[str, pl.DataFrame]:
-    """The tables `edges` and `communities` of a run, for `Run.add_flow`.
+    """The tables `edges` and `communities` of a run, for `Run.add`.
 
     `layers` are those of the run, where they were read already.
 

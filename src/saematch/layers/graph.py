@@ -89,13 +89,13 @@ class FlowGraph:
             RunError: there is no such run, it was not evaluated with transports, or with other k.
         """
         opened = run if isinstance(run, Run) else Run.open(run)
-        if "transports" not in (opened.evaluation or {}).get("tables", {}):
+        if "transports" not in opened.tables("evaluation"):
             raise RunError(
                 f"{opened.path} has no sparse transports: saematch evaluate {opened.path} ... "
                 f"--transport {k} fits them"
             )
         layers = Layers.of(opened)
-        table = opened.evaluation_table("transports")
+        table = opened.table("evaluation", "transports")
         found = table.filter(k=k, carried=carried).drop_nulls("share")
         if found.is_empty():
             there = ", ".join(map(str, sorted(table["k"].unique())))

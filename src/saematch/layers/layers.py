@@ -71,7 +71,7 @@ class Layers:
             RunError: there is no such run, or its tables cannot be read.
         """
         run = run if isinstance(run, Run) else Run.open(run)
-        sites = {name: _site(run.sae(name)) for name in run.names}
+        sites = {name: run.sae(name).site for name in run.names}
         depths = {name: key for name, site in sites.items() if (key := depth(site)) is not None}
         names = run.names
         if len(depths) == len(names):
@@ -79,10 +79,10 @@ class Layers:
         return cls(
             names=tuple(names),
             sites=sites,
-            features={name: run.sae(name)["d_sae"] for name in names},
+            features={name: run.sae(name).d_sae for name in names},
             excluded=_excluded(run),
             pairs=_Pairs(run),
-            fdr=run.manifest["options"].get("fdr") or cls.fdr,
+            fdr=run.record.options.get("fdr") or cls.fdr,
         )
 
     @property
@@ -158,8 +158,8 @@ def read_pair(run: Run, a: str, b: str) -> Pair:
         score=_numbers(table, "score"),
         cosine=_numbers(table, "decoder_cosine"),
         p_value=_numbers(table, "p_value"),
-        candidates=_ranked(run.candidates(a, b), "target", run.sae(a)["d_sae"]),
-        sources=_ranked(run.sources(a, b), "source", run.sae(b)["d_sae"]),
+        candidates=_ranked(run.candidates(a, b), "target", run.sae(a).d_sae),
+        sources=_ranked(run.sources(a, b), "source", run.sae(b).d_sae),
     )
 
 
@@ -183,11 +183,6 @@ def _excluded(run: Run) -> dict[str, ndarray]:
             if len(matched):  # else nothing of A was left to be a source
                 excluded[b] |= ~np.isin(np.arange(len(excluded[b])), matched)
     return excluded
-
-
-def _site(entry: Mapping) -> Site | None:
-    site = entry["conventions"].get("site")
-    return None if site is None else Site(**site)
 
 
 def _numbers(table: pl.DataFrame, column: str) -> ndarray:

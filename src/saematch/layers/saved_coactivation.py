@@ -12,14 +12,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
+from msgspec import UNSET
+from msgspec.structs import replace
 
 from saematch.errors import RunError
 from saematch.files.foreign import scan_parquet
+from saematch.files.records import plain, read_record
 from saematch.layers.coactivation import Relation
-from saematch.runs.manifest import BEGUN, plain
+from saematch.runs.records import RelatedPair, Relations, UnfinishedRelations
 from saematch.runs.run import Run
 
-DONE = "relations"  # what run.json calls those of all pairs
+FOLDER = "relations"
 
 
 class Relating:
@@ -38,9 +41,9 @@ class Relating:
         self.run, self.asked = run, plain(asked)
         if overwrite:
             self._discard()
-        for key in (DONE, BEGUN):
-            there = run.manifest.get(key)
-            other = [k for k, v in self.asked.items() if there is not None and there.get(k) != v]
+        for section in (run.record.relations, run.record.relating):
+            there = plain(section) if section else self.asked
+            other = [k for k, v in self.asked.items() if there.get(k) != v]
             if other:
                 raise RunError(
                     f"{run.path} holds relations with other {', '.join(other)}; discard them with "
@@ -59,8 +62,11 @@ class Relating:
         for name, table in relation.tables.items():
             self.run.write(_place(name, a, b), table.select(*pair, pl.all()))
         others = [entry for found, entry in self._apart.items() if found != (a, b)]
-        entry = {"a": a, "b": b, **plain(relation.summary), "tables": [*relation.tables]}
-        self.run.record(**{BEGUN: {**self.asked, "pairs": [*others, entry]}})
+        found = {"a": a, "b": b, "tables": [*relation.tables], **plain(relation.summary)}
+        pairs = [*others, read_record(found, RelatedPair)]
+        self.run.update(
+            relating=read_record({**self.asked, "pairs": plain(pairs)}, UnfinishedRelations)
+        )
 
     def finish(self) -> None:
         """Make one table of all pairs, list it, and remove the tables of single pairs.
@@ -77,7 +83,7 @@ class Relating:
         if not apart:
             self._sweep()  # what a call that was killed left
             return
-        names = [*next(iter(apart.values()))["tables"]]
+        names = next(iter(apart.values())).tables or []
         for name in names:
             scans = [
                 self._scan(name, a, b) if (a, b) in apart else self._scan(name).filter(a=a, b=b)
@@ -85,32 +91,34 @@ class Relating:
             ]
             self.run.write(_place(name), pl.concat(scans))
         figures = [{**joined, **apart}[pair] for pair in self.run.pairs]
-        entry = {
+        relations = {
             "tables": {name: _place(name) for name in names},
             **self.asked,
-            "pairs": [{k: v for k, v in row.items() if k != "tables"} for row in figures],
+            "pairs": plain([replace(pair, tables=UNSET) for pair in figures]),
         }
-        self.run.record(**{DONE: entry, BEGUN: None})
+        self.run.update(relations=read_record(relations, Relations), relating=UNSET)
         self._sweep()
 
     @property
-    def _joined(self) -> dict[tuple[str, str], dict[str, Any]]:
+    def _joined(self) -> dict[tuple[str, str], RelatedPair]:
         """Figures of the pairs in the tables of all pairs."""
-        return {(row["a"], row["b"]): row for row in (self.run.relations or {}).get("pairs", [])}
+        relations = self.run.section("relations")
+        return {} if relations is None else {(pair.a, pair.b): pair for pair in relations.pairs}
 
     @property
-    def _apart(self) -> dict[tuple[str, str], dict[str, Any]]:
+    def _apart(self) -> dict[tuple[str, str], RelatedPair]:
         """Figures of the pairs that have tables of their own, and under `tables` their names."""
         found = {}
-        for row in self.run.manifest.get(BEGUN, {}).get("pairs", []):
-            a, b = row["a"], row["b"]
-            if all((self.run.path / _place(name, a, b)).is_file() for name in row["tables"]):
-                found[a, b] = row
+        relating = self.run.record.relating
+        for pair in relating.pairs if relating else ():
+            a, b = pair.a, pair.b
+            if all((self.run.path / _place(name, a, b)).is_file() for name in pair.tables or ()):
+                found[a, b] = pair
         return found
 
     def _discard(self) -> None:
         # unlisted first: what is not listed does not count
-        self.run.record(**{DONE: None, BEGUN: None})
+        self.run.update(relations=UNSET, relating=UNSET)
         self._sweep()
 
     def _scan(self, name: str, *pair: str) -> pl.LazyFrame:
@@ -119,10 +127,10 @@ class Relating:
     def _sweep(self) -> None:
         """Remove the tables of single pairs of this run, and no other file."""
         stems = tuple(f"{a}--{b}." for a in self.run.names for b in self.run.names)
-        found = (self.run.path / DONE).glob("*--*.parquet")
-        self.run.remove(f"{DONE}/{table.name}" for table in found if table.name.startswith(stems))
+        found = (self.run.path / FOLDER).glob("*--*.parquet")
+        self.run.remove(f"{FOLDER}/{table.name}" for table in found if table.name.startswith(stems))
 
 
 def _place(name: str, *pair: str) -> str:
     """Of the table of all pairs, or of one pair."""
-    return f"{DONE}/{'--'.join(pair)}.{name}.parquet" if pair else f"{DONE}/{name}.parquet"
+    return f"{FOLDER}/{'--'.join(pair)}.{name}.parquet" if pair else f"{FOLDER}/{name}.parquet"

@@ -110,7 +110,7 @@ class Comparison:
 
     @property
     def tables(self) -> dict[str, pl.DataFrame]:
-        """`features` and `clusters`, for `Run.add_comparison`."""
+        """`features` and `clusters`, for `Run.add`."""
         return {"features": self.features, "clusters": self.clusters}
 
     def summary(self) -> dict[str, Any]:

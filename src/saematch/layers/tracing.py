@@ -355,9 +355,9 @@ def _modules(
 
 def _tracks(run: Run) -> pl.DataFrame | None:
     """`mode`, `track`, `position`, `site`, `feature`; None where the run has no tracks."""
-    if "tracks" not in (run.flow or {}).get("tables", {}):
+    if "tracks" not in run.tables("flow"):
         return None
-    return run.flow_table("tracks").select("mode", "track", "position", "site", "feature")
+    return run.table("flow", "tracks").select("mode", "track", "position", "site", "feature")
 
 
 def _through(tracks: pl.DataFrame, site: str, feature: int) -> pl.DataFrame:
@@ -394,10 +394,10 @@ def _modes(tracks: pl.DataFrame, a: tuple[str, int], b: tuple[str, int]) -> tupl
 
 
 def _community(run: Run, site: str, feature: int) -> tuple[int, str | None] | None:
-    if "communities" not in (run.flow or {}).get("tables", {}):
+    if "communities" not in run.tables("flow"):
         return None
     row = (
-        run.flow_table("communities")
+        run.table("flow", "communities")
         .select("community", "label", "members")
         .explode("members")
         .unnest("members")

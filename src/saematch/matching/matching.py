@@ -9,6 +9,7 @@ import dataclasses
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -204,6 +205,40 @@ class Matching:
         check_tokens(a, b, activations, self.method)
         kept = max(1, self.candidates.shape[1])
         return _matching(a, b, self.method, kept, self.verdict.significance, target, activations)
+
+    def save(self, path: str | Path) -> None:
+        """Write the matching to one safetensors file, whole or not at all.
+
+        The SAEs are named in it with the checksum of their weights. Activations are not in it.
+        """
+        from saematch.matching.saved import save_matching
+
+        save_matching(self, path)
+
+    @staticmethod
+    def load(
+        path: str | Path,
+        a: SAE | None = None,
+        b: SAE | None = None,
+        activations: Activations = BOTH_ABSENT,
+    ) -> Matching:
+        """Read a matching that was saved.
+
+        Args:
+            path: the file.
+            a: the SAE that was matched; loaded again from where it came unless given.
+            b: the SAE that it was matched to; likewise.
+            activations: of both on the same tokens, for `inverse` and `compose` of methods that
+                compare them.
+
+        Raises:
+            MatchError: the file does not hold a matching, or an SAE has other weights than the
+                one that was matched.
+            CheckpointError: an SAE cannot be loaded.
+        """
+        from saematch.matching.saved import load_matching
+
+        return load_matching(path, a, b, activations)
 
     def to_polars(self) -> pl.DataFrame:
         """One row per feature of A: target, scores, ranks, measures.
@@ -404,7 +439,7 @@ class _Tested:
     what: Test
     pairs: Float[Tensor, " n"]
     candidates: Float[Tensor, "n k"]
-    sources: Float[Tensor, "m k"]
+    sources: Float[Tensor, "m l"]
     chances: Chances
 
     def p_value(self, statistic: Tensor, backward: bool = False) -> Tensor:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import time
+from typing import Literal
 
 import psutil
 import torch
 
-from saematch.assignment.filtering import Precision
+Precision = Literal["float32", "bfloat16"]
 
 MEMORY_SHARE = 0.6  # of the memory that is free, unless the caller sets a limit
 WORTHWHILE = 1.5  # times faster that a bfloat16 product must be

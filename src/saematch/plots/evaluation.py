@@ -163,9 +163,9 @@ def distance(run: Run) -> dict[str, go.Figure]:
 
 
 def _table(run: Run) -> pl.DataFrame:
-    if run.evaluation is None:
+    if run.section("evaluation") is None:
         raise Missing("the run is not evaluated: `saematch evaluate` does it")
-    return main_carry(run.evaluation_table("values")).filter("main")
+    return main_carry(run.table("evaluation", "values")).filter("main")
 
 
 def _panels(texts: Sequence[str]) -> tuple[go.Figure, Any]:

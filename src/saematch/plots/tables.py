@@ -37,9 +37,9 @@ def neighbours(run: Run) -> tuple[list[tuple[str, str]], str]:
 
 def flow_table(run: Run, name: str) -> pl.DataFrame:
     """A table of `saematch flow`."""
-    if name not in (run.flow or {}).get("tables", {}):
+    if name not in run.tables("flow"):
         raise Missing(f"the run has no table {name}: `saematch flow` makes it")
-    return run.flow_table(name)
+    return run.table("flow", name)
 
 
 def by_mode(table: pl.DataFrame) -> dict[str, pl.DataFrame]:

@@ -5,7 +5,7 @@ earlier tokens, `f_b = activation_b(sources @ weight.T + bias)`. Edges are chose
 the hidden state that B's decoder makes of them, jointly, so that what one feature misses another
 can make good:
 
-    E = sum over tokens |x_b - carried - b_dec - f_b @ W_dec_b|^2
+    E = sum over tokens |x_b - error - b_dec - f_b @ W_dec_b|^2
 
 1. **Start** from all virtual weights, `W_dec_a @ W_enc_b`: what the residual stream carries over by
    itself, `b.encode(a.decode(f_a))`. Nothing is known yet of earlier tokens.
@@ -45,7 +45,6 @@ from torch import Tensor
 from saematch.activations.table import FeatureActivations
 from saematch.errors import SaematchError
 from saematch.sae.sae import SAE
-from saematch.transport.adam import Adam
 from saematch.transport.downstream import Downstream, HiddenState
 from saematch.transport.edges import Edges
 from saematch.transport.reading import REACHES, Reach, check_reaches, read_sparse
@@ -55,6 +54,7 @@ ENOUGH = 10_000  # tokens to fit on; with fewer, edges are chosen by chance
 CHUNK = 1024  # tokens at a time, where all edges are looked at
 BLOCK = 2**27  # edges that are looked at together: five float32 matrices of them, 2.5 GB
 LOOKED = 16_384  # tokens that edges are chosen on, at most; drawn anew each time
+BETAS = (0.9, 0.98)  # of Adam, which forgets sooner than is usual: there are few steps
 DENSE = 32  # a table with one value in as many is the faster as a dense matrix
 
 
@@ -80,7 +80,7 @@ def fit_transport(
     target: Float[Tensor, "tokens d_out"],
     *,
     k: int = 32,
-    carried: Float[Tensor, "tokens d_out"] | None = None,
+    error: Float[Tensor, "tokens d_out"] | None = None,
     reaches: Sequence[Reach] = tuple(REACHES),
     downstream: Downstream | None = None,
     schedule: Schedule | None = None,
@@ -94,7 +94,7 @@ def fit_transport(
         activations_a: what A's features do on the tokens.
         target: raw activations at the site that B writes, on the same tokens.
         k: the most edges per feature of B.
-        carried: what will be added to B's reconstruction, such as A's error `x_a - x_hat_a`.
+        error: what will be added to B's reconstruction: A's error, `x_a - a.reconstruct(x_a)`.
         reaches: where features of A are read: "here", on the "previous" token, on "recent" ones,
             "so far".
         downstream: what the finish is fitted by; the hidden state itself unless given.
@@ -111,7 +111,7 @@ def fit_transport(
         activations_a,
         target,
         ks=(k,),
-        carried=carried,
+        error=error,
         reaches=reaches,
         downstream=downstream,
         schedule=schedule,
@@ -127,7 +127,7 @@ def fit_transports(
     target: Float[Tensor, "tokens d_out"],
     *,
     ks: Sequence[int] = (64, 32, 16, 8, 4),
-    carried: Float[Tensor, "tokens d_out"] | None = None,
+    error: Float[Tensor, "tokens d_out"] | None = None,
     reaches: Sequence[Reach] = tuple(REACHES),
     downstream: Downstream | None = None,
     schedule: Schedule | None = None,
@@ -138,9 +138,9 @@ def fit_transports(
     Arguments and errors are those of `fit_transport`.
     """
     schedule = schedule or Schedule()
-    _check(a, b, activations_a, target, carried, ks)
+    _check(a, b, activations_a, target, error, ks)
     check_reaches(reaches)
-    fit = _Fit(a, b, activations_a, target, carried, tuple(reaches), schedule, seed)
+    fit = _Fit(a, b, activations_a, target, error, tuple(reaches), schedule, seed)
     found: dict[int, SparseTransport] = {}
     reached = 2 * schedule.widest
     for k in sorted(set(ks), reverse=True):
@@ -167,11 +167,11 @@ class _State:
 class _Fit:
     """Edges and weights in the course of being chosen and fitted."""
 
-    def __init__(self, a, b, activations_a, target, carried, reaches, schedule, seed) -> None:
+    def __init__(self, a, b, activations_a, target, error, reaches, schedule, seed) -> None:
         self.a, self.b, self.reaches, self.schedule = a, b, reaches, schedule
         self.F = read_sparse(activations_a, reaches)
         self.tokens, self.sources = activations_a.n_tokens, len(reaches) * a.d_sae
-        self.carried = None if carried is None else carried.to(b.device).float()
+        self.error = None if error is None else error.to(b.device).float()
         self.x_b = target.to(b.device).float()
         open_a, open_b = (~a.excluded).to(b.device), ~b.excluded
         self.open_b = open_b
@@ -210,7 +210,7 @@ class _Fit:
             slope = gate.add_(near, alpha=1 / width)
         slope.masked_fill_(self.stuck, 1.0)
         x_hat = f_b @ self.W_dec + self.b_dec
-        return f_b, slope, x_hat if self.carried is None else x_hat + self.carried[rows]
+        return f_b, slope, x_hat if self.error is None else x_hat + self.error[rows]
 
     @torch.no_grad()
     def choose(self, k: int) -> None:
@@ -253,17 +253,18 @@ class _Fit:
         edges, bias = self.now.edges, self.now.bias
         assert edges is not None
         loss = downstream or HiddenState(self.x_b)
-        weights, biases = Adam(edges.weight), Adam(bias)
+        adam = torch.optim.Adam([edges.weight, bias], betas=BETAS, fused=True)
         for epoch in range(epochs):
             batches = loss.batches(self.schedule.batch, self.random)
             for step, rows in enumerate(batches):
                 done = (epoch + step / len(batches)) / epochs
-                now = rate * (1 - done) if falling else rate
+                adam.param_groups[0]["lr"] = rate * (1 - done) if falling else rate
                 _, slope, x_hat = self.forward(rows)
                 _, up = loss.slope(rows, x_hat)
                 pull = (up.to(self.W_dec) @ self.W_dec.T).mul_(slope).div_(len(rows))
-                weights.down(edges.back(self.F, rows, pull), now)
-                biases.down(pull.sum(0), now)
+                edges.weight.grad, bias.grad = edges.back(self.F, rows, pull), pull.sum(0)
+                adam.step()
+        edges.weight.grad = bias.grad = None
 
     def finished(self, k: int, downstream: Downstream | None) -> SparseTransport:
         """The transport of the edges there are, fitted to the end; `now` stays as it was."""
@@ -283,13 +284,13 @@ class _Fit:
         edges = self.now.edges
         assert edges is not None
         drive, fired = torch.zeros_like(edges.weight), torch.zeros_like(self.now.bias)
-        error = 0.0
+        loss = 0.0
         for rows in _chunks(self.tokens, CHUNK):
             f_b, _, x_hat = self.forward(rows)
             active = (f_b != 0).float()
             fired += active.sum(0)
             drive += edges.back(self.F, rows, active)
-            error += float((x_hat - self.x_b[rows]).square().sum())
+            loss += float((x_hat - self.x_b[rows]).square().sum())
         drive *= edges.weight / fired.cpu().clamp(min=1)[torch.from_numpy(edges.target).long()]
         count = np.bincount(self.F.indices, minlength=self.sources)
         total = np.asarray(self.F.sum(axis=0), dtype=np.float32)
@@ -303,9 +304,9 @@ class _Fit:
             bias=self.now.bias.clone(),
             drive=edges.by_target(drive),
             source_size=torch.from_numpy(size.astype(np.float32)).to(self.b.device),
-            carried=self.carried is not None,
+            with_error=self.error is not None,
             tokens=self.tokens,
-            loss=error / self.tokens,
+            loss=loss / self.tokens,
         )
 
     @torch.no_grad()
@@ -342,7 +343,7 @@ def _chunks(tokens: int, size: int) -> Iterator[ndarray]:
     return (np.arange(start, min(start + size, tokens)) for start in range(0, tokens, size))
 
 
-def _check(a, b, activations_a, target, carried, ks) -> None:
+def _check(a, b, activations_a, target, error, ks) -> None:
     if a.d_out != b.d_in:
         raise SaematchError(
             f"{a.name} writes {a.d_out} dimensions, {b.name} reads {b.d_in}: there are no virtual "
@@ -365,7 +366,7 @@ def _check(a, b, activations_a, target, carried, ks) -> None:
             f"activations_a has {activations_a.d_sae} features, {a.name} {a.d_sae}: give those of a"
         )
     expected = (activations_a.n_tokens, b.d_out)
-    for name, value in (("target", target), ("carried", carried)):
+    for name, value in (("target", target), ("error", error)):
         if value is not None and tuple(value.shape) != expected:
             raise SaematchError(
                 f"{name} has shape {tuple(value.shape)}; expected {expected}: one row for each "

@@ -39,7 +39,7 @@ class SparseTransport:
         sp.csr_array
     )  # as weight: mean of weight * source over the tokens on which the target fired
     source_size: Float[Tensor, " sources"]  # mean where it is not zero; NaN: never
-    carried: bool  # whether it was fitted with something carried along, such as A's error
+    with_error: bool  # whether it was fitted for use with A's error added
     tokens: int  # it was fitted on
     loss: float  # mean squared error per token, |x_b - estimate|^2, at the end of the fit
 
@@ -88,15 +88,15 @@ class SparseTransport:
     def estimate(
         self,
         f_a: Float[Tensor, "... tokens d_sae_a"],
-        carried: Float[Tensor, "... tokens d_out"] | None = None,
+        error: Float[Tensor, "... tokens d_out"] | None = None,
         example: Int[Tensor, " tokens"] | None = None,
     ) -> Float[Tensor, "... tokens d_out"]:
-        """The hidden state at B's site: `b.decode(apply(f_a))`, plus what is carried along.
+        """The hidden state at B's site: `b.decode(apply(f_a))`, plus `error` if given.
 
-        `carried` is `x_a - a.reconstruct(x_a)` where A's error goes along, as in feature circuits.
+        `error` is A's, `x_a - a.reconstruct(x_a)`, added as in sparse feature circuits.
         """
         x_hat = self.b.decode(self.apply(f_a, example).to(self.b.dtype))
-        return x_hat if carried is None else x_hat + carried
+        return x_hat if error is None else x_hat + error
 
     def edges(self) -> pl.DataFrame:
         """One row per edge, by target and share.

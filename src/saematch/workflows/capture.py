@@ -150,7 +150,7 @@ def _fill(
     examples: list[ndarray],
     progress: Progress,
 ) -> None:
-    done, batch_tokens = store.next_example, store.cache["options"]["batch_tokens"]
+    done, batch_tokens = store.next_example, store.record.options["batch_tokens"]
     progress(Step("reading texts", done, len(examples)))
     for batch in capture_batches(model, saes, examples, batch_tokens=batch_tokens, start=done):
         store.add(batch)

@@ -72,7 +72,7 @@ def compare(
     )
     matcher.match_into(run, given, list(combinations(run.names, 2)), tell)
     found = Comparison.of(run)
-    run.add_comparison(found.tables, found.summary())
+    run.add("compare", found.tables, found.summary())
     run.finish()
     return run
 

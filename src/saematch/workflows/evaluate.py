@@ -10,7 +10,7 @@ from numpy import ndarray
 
 from saematch.checkpoints import load
 from saematch.errors import RunError, SaematchError, names_there
-from saematch.evaluation.evaluate import Names, Options
+from saematch.evaluation.evaluate import EvaluationOptions, Names
 from saematch.evaluation.run_evaluation import evaluable, evaluate_run
 from saematch.models.language_model import LanguageModel
 from saematch.models.texts import WRITTEN, Long, examples_of, open_texts
@@ -97,7 +97,7 @@ def evaluate(
     run, tell, given = opened_run(run), progress or silent, Saes(saes, device)
     warn_unfinished(run)
     specs = [str(text)] if isinstance(text, (str, Path)) else [str(some) for some in text]
-    options = Options(tuple(carry), tuple(quantiles), resamples, seed, tuple(transport))
+    options = EvaluationOptions(tuple(carry), tuple(quantiles), resamples, seed, tuple(transport))
     chosen = [_pair(run, pair) for pair in pairs] if pairs else evaluable(run, reach)
     if not chosen:
         raise RunError(
@@ -216,8 +216,8 @@ def _told(
 def _stopped(run: Run, pairs: Sequence[Names], texts: Sequence[str]) -> str:
     """What is kept of an evaluation that was interrupted."""
     kept = 0
-    if run.evaluation is not None:
-        there = run.evaluation_table("values").select("a", "b", "texts").unique().iter_rows()
+    if run.section("evaluation") is not None:
+        there = run.table("evaluation", "values").select("a", "b", "texts").unique().iter_rows()
         kept = len(set(there) & {(*pair, name) for pair in pairs for name in texts})
     return (
         f"Stopped: {kept} of {len(pairs) * len(texts)} pairs by text sets are kept in {run.path}; "

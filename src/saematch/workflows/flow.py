@@ -101,7 +101,8 @@ def flow(
     )
     decoders.match_into(run, given, planned_modules(layers), tell)
     wanted = None if cutoffs is None else [cutoffs.residual, cutoffs.module]
-    if run.flow is None or run.flow["origin_cutoffs"] != wanted:
+    there = run.section("flow")
+    if there is None or there.origin_cutoffs != wanted:
         analyse(run, cutoffs)
     run.finish()
     return run

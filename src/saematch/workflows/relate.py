@@ -70,10 +70,10 @@ def relate(
 
 def _describe(run: Run, stored: StoredTokens) -> None:
     """Take over contexts from the store; a flow's labels are made of them, and are made anew."""
-    flow, finished = run.flow, run.finished
+    flow, finished = run.section("flow"), run.finished
     stored.describe(run)
-    if flow is not None and run.flow is None:
-        fixed = flow["origin_cutoffs"]
+    if flow is not None and run.section("flow") is None:
+        fixed = flow.origin_cutoffs
         analyse(run, None if fixed is None else Cutoffs(*fixed))
         if finished is not None:
             run.finish()

@@ -24,5 +24,5 @@ def warn_unfinished(run: Run) -> None:
     if run.finished is None:
         log.warning(
             f"{run.path} is unfinished, with {len(run.pairs)} pairs so far: the same saematch "
-            f"{run.manifest['command']} again continues it"
+            f"{run.record.command} again continues it"
         )

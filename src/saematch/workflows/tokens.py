@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from saematch.activations.subsample import STRETCH
 from saematch.activations.table import FeatureActivations
 from saematch.errors import RunError
 from saematch.numerics.held import Held
+from saematch.runs.records import SaeRecord
 from saematch.runs.run import Run
 from saematch.sae.checksum import checksum
 from saematch.sae.sae import SAE
@@ -43,31 +44,31 @@ class StoredTokens:
     @property
     def options(self) -> dict[str, Any]:
         """What the activations are of, as plain values, for a run."""
-        cache, total = self.store.cache, self.store.n_tokens
-        known = {"model": cache["model"], "dtype": cache["options"].get("dtype")}
+        record, total = self.store.record, self.store.n_tokens
+        known = {"model": record.model, "dtype": record.options.get("dtype")}
         # with these two any reader finds the same tokens, and a run knows that they are the same
         some = {} if self.tokens == total else {"of": total, "stretch": STRETCH}
-        return {**known, "texts": cache["texts"], "tokens": self.tokens, **some}
+        return {**known, "texts": record.texts, "tokens": self.tokens, **some}
 
-    def name_of(self, entry: Mapping[str, Any]) -> str:
-        """What the store calls an SAE of a run, given its entry in run.json.
+    def name_of(self, sae: SaeRecord) -> str:
+        """What the store calls an SAE of a run, given its record in run.json.
 
         Raises:
             RunError: the store does not have it.
         """
-        site = entry["conventions"].get("site")
-        return self.store.named(entry["checksum"], None if site is None else site["hook"])
+        site = sae.conventions.site
+        return self.store.named(sae.checksum, None if site is None else site.hook)
 
     def describe(self, run: Run) -> None:
         """Add to a run what features fire on, for its SAEs that came without contexts."""
-        for entry in run.manifest["saes"] if self.store.n_tokens else ():
-            if entry.get("contexts") is not None:
+        for sae in run.record.saes if self.store.n_tokens else ():
+            if sae.contexts is not None:
                 continue
             try:
-                name = self.name_of(entry)
+                name = self.name_of(sae)
             except RunError:
                 continue
-            run.add_contexts(entry["name"], features_table(self.store, name))
+            run.add_contexts(sae.name, features_table(self.store, name))
 
     def prepare(self, run: Run, names: Iterable[str]) -> None:
         """Check that those SAEs of a run are in the store, and describe the run's features.

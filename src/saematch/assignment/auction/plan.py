@@ -14,7 +14,7 @@ from torch import Tensor
 from saematch.assignment import dense
 from saematch.assignment.auction.engine import Engine
 from saematch.assignment.auction.state import new_state
-from saematch.assignment.filtering import Filter, Precision, make_filter, norms
+from saematch.assignment.filtering import Filter, make_filter, norms
 from saematch.assignment.nearest import SPARE, nearest
 from saematch.assignment.problem import Problem
 from saematch.assignment.result import Assignment, Kind
@@ -24,6 +24,7 @@ from saematch.assignment.ties import classes, in_order
 from saematch.assignment.work import Progress, Work
 from saematch.errors import SaematchError
 from saematch.numerics import hardware
+from saematch.numerics.hardware import Precision
 
 WORTH_FILTERING = 2**31  # multiplications of a product, below which bfloat16 is not tried
 
