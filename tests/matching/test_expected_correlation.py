@@ -7,9 +7,10 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from saematch import MatchError, match
+from saematch import MatchError
 from saematch.activations import FeatureActivations
 from saematch.activations.table import joined
+from saematch.matching import match
 from saematch.matching.expected_correlation import Expectation, _fitted, expectation
 from saematch.matching.methods import fused, resolve
 from saematch.matching.problem import SILENT

@@ -625,7 +625,7 @@ def test_a_column_of_nulls_without_a_type_is_one_of_its_own(run, matchings):
 def test_every_table_that_commands_write_is_declared():
     from saematch.runs.tables import SCHEMAS
 
-    page = (Path(__file__).parents[2] / "docs" / "run-directory.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "run-directory.md").read_text()
     for place in SCHEMAS:
         folder, _, name = place.partition("/")
         assert folder in page

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -31,6 +32,7 @@ from saematch.evaluation.per_example import Known
 from saematch.evaluation.splice import Model
 from saematch.evaluation.transports import EDGES_SCHEMA, Transports, estimate_name, named_edges
 from saematch.layers.layers import Layers, depth
+from saematch.numerics.held import Held
 from saematch.runs.records import Evaluation
 from saematch.runs.run import Run
 from saematch.sae.checksum import checksum
@@ -53,6 +55,7 @@ def evaluate_run(
     model_name: str = "",
     dtype: str | None = None,
     load: Callable[[str], SAE] | None = None,
+    given: Iterable[SAE] = (),
     batch_tokens: int = 4096,
     overwrite: bool = False,
     begun: Callable[[Names, str | None], None] = lambda names, texts: None,
@@ -78,6 +81,7 @@ def evaluate_run(
         model_name: what the model is called.
         dtype: what its weights are in; none: as they are stored.
         load: how an SAE is loaded by its name; `saematch.load` unless given.
+        given: SAEs of the run that are in memory, and are not loaded.
         batch_tokens: tokens that the model reads at a time; does not change figures but for
             rounding, and where an SAE is batchtopk without a threshold: that keeps its k features
             per token on average over what is read together.
@@ -95,6 +99,7 @@ def evaluate_run(
         {"model": model_name, "dtype": dtype, "fit": fitted[0], **_recorded(chosen), **read},
         {name: digest(examples) for name, examples in texts.items()},
         digest(fitted[1]),
+        sum(len(ids) - 1 for ids in fitted[1]),
     )
     with run.writing():
         table = provenance.kept(run, overwrite)
@@ -106,7 +111,7 @@ def evaluate_run(
         fits = [estimate_name(k, with_error) for k in ks for with_error in (False, True)]
         there = set(table.select("a", "b", "texts", "estimate").unique().iter_rows())
         layers = Layers.of(run)
-        held = _Held(run, load)
+        held = Held(partial(_again, run, load, {checksum(sae): sae for sae in given}))
         known: dict[str, Known] = {name: {} for name in texts}
         for names in evaluable(run, reach) if pairs is None else pairs:
             ways = [*_ways(run, layers, names), *fits, *chosen.estimates]
@@ -174,6 +179,7 @@ class Provenance:
     options: dict[str, Any]
     digests: dict[str, str]
     fit_digest: str
+    fit_tokens: int  # that are predicted
 
     def kept(self, run: Run, overwrite: bool) -> pl.DataFrame:
         """The existing table, or an empty one if there is none or it is to be overwritten."""
@@ -208,7 +214,7 @@ class Provenance:
         known = {} if there is None or table.is_empty() else there.texts
         used = {name: known[name] for name in table["texts"].unique() if name in known}
         used[texts] = self.digests[texts]
-        fitted = {"fit_texts": self.fit_digest}
+        fitted = {"fit_texts": self.fit_digest, "fit_tokens": self.fit_tokens}
         summary = {"options": self.options, "texts": used, **fitted}
         grows = False
         if there is not None and not self._differences(there, _used(run)):
@@ -247,32 +253,23 @@ def _used(run: Run) -> set[str]:
     return set(_counted(run)["texts"].unique())
 
 
-class _Held:
-    """SAEs of a run by name, loaded again and checked; never more than two in memory."""
-
-    def __init__(self, run: Run, load: Callable[[str], SAE] | None) -> None:
-        if load is None:
-            from saematch.checkpoints import load
-        self._run, self._load = run, load
-        self._kept: dict[str, SAE] = {}
-
-    def __getitem__(self, name: str) -> SAE:
-        if name in self._kept:
-            self._kept[name] = self._kept.pop(name)
-            return self._kept[name]
-        if len(self._kept) == 2:
-            del self._kept[next(iter(self._kept))]
-        its = self._run.sae(name)
-        sae = self._load(its.conventions.source)
-        if checksum(sae) != its.checksum:
-            raise RunError(
-                f"{sae.name} has other weights than when {self._run.path} was made: make the run "
-                "again"
-            )
-        # which may have been given when the run was made
-        conventions = replace(sae.conventions, site=its.site)
-        self._kept[name] = single(replace(sae, conventions=conventions))
-        return self._kept[name]
+def _again(run: Run, load: Callable[[str], SAE] | None, given: Mapping[str, SAE], name: str) -> SAE:
+    """An SAE of a run: of those given by checksum, or loaded again and checked."""
+    if load is None:
+        from saematch.checkpoints import load
+    its = run.sae(name)
+    source, sae = its.conventions.source, given.get(its.checksum)
+    if sae is None and not source:
+        raise RunError(
+            f"{name} was given in memory when {run.path} was made: give it again (saes=...)"
+        )
+    sae = load(source) if sae is None else sae
+    if checksum(sae) != its.checksum:
+        raise RunError(
+            f"{sae.name} has other weights than when {run.path} was made: make the run again"
+        )
+    # which may have been given when the run was made
+    return single(replace(sae, conventions=replace(sae.conventions, site=its.site)))
 
 
 def _ways(run: Run, layers: Layers, names: Names) -> list[str]:
@@ -288,7 +285,7 @@ def _without(table: pl.DataFrame, a: str, b: str, texts: str) -> pl.DataFrame:
     return table.filter((pl.col("a") != a) | (pl.col("b") != b) | (pl.col("texts") != texts))
 
 
-def _case(run: Run, layers: Layers, names: Names, held: _Held) -> Case:
+def _case(run: Run, layers: Layers, names: Names, held: Held[str, SAE]) -> Case:
     a, b = held[names[0]], held[names[1]]
     direct = FeaturePairs.read(run, names, a, b) if names in layers.pairs else None
     path, chained = chain(layers, *names), None

@@ -30,8 +30,8 @@ class Best(Generic[Array]):
 class Ranked(Generic[Array]):
     """The k best partners of each of n features, best first.
 
-    Features with fewer partners have -1 for the index and NaN for the values of the others. The
-    arrays are tensors in what was computed and numpy arrays in what was read from tables.
+    Missing partners have the index -1 and NaN for all values. The arrays are tensors if they were
+    computed and numpy arrays if they were read from tables.
     """
 
     index: Array  # int64 (n, k)
@@ -42,7 +42,7 @@ class Ranked(Generic[Array]):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """How many features there are, and how many partners are kept of each."""
+        """The number of features, and of partners kept for each."""
         n, k = self.index.shape
         return n, k
 
@@ -64,8 +64,8 @@ class Ranked(Generic[Array]):
         `more`. NaN becomes null.
 
         Args:
-            name: of the partners' column, such as `target`.
-            score: of the scores' column.
+            name: the name of the partners' column, such as `target`.
+            score: the name of the scores' column.
         """
         import polars as pl
 

@@ -1,6 +1,7 @@
 """What run.json holds, as typed records.
 
-docs/run-directory.md says what the fields mean. Those with a default may be missing in older runs.
+docs/reference/run-directory.md says what the fields mean. Those with a default may be missing in
+older runs.
 """
 
 from __future__ import annotations
@@ -220,6 +221,7 @@ class Evaluation(Section, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
     texts: dict[str, str] = {}
     fit_texts: str = ""
+    fit_tokens: Count | None = None  # not known of older runs
 
 
 SectionName = Literal["flow", "compare", "relations", "evaluation"]

@@ -1,9 +1,11 @@
 # pyright: strict, reportUnknownMemberType=false
-"""What there is to know of an SAE before it is matched: sizes, conventions, norms, guesses."""
+"""A description of an SAE before it is matched: sizes, conventions, norms, guesses."""
 
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
+from html import escape
 from typing import NamedTuple
 
 from torch import Tensor
@@ -22,12 +24,49 @@ class Row(NamedTuple):
     value: str
 
 
+@dataclass(frozen=True)
+class Description:
+    """What `saematch.inspect` gives: rows to read, and the same facts for programs."""
+
+    name: str
+    rows: tuple[Row, ...]
+    facts: dict[str, object]
+
+    def sections(self) -> dict[str, list[Row]]:
+        """The rows by section, in order."""
+        found: dict[str, list[Row]] = {}
+        for row in self.rows:
+            found.setdefault(row.section, []).append(row)
+        return found
+
+    def __repr__(self) -> str:
+        width = max(len(row.label) for row in self.rows)
+        lines = [self.name]
+        for section, rows in self.sections().items():
+            lines += ["", section, *(f"  {row.label:{width}}  {row.value}" for row in rows)]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        parts = [f"<h4>{escape(self.name)}</h4>"]
+        for section, rows in self.sections().items():
+            cells = "".join(
+                f"<tr><td>{escape(row.label)}</td><td>{escape(row.value)}</td></tr>" for row in rows
+            )
+            parts.append(f"<b>{escape(section)}</b><table>{cells}</table>")
+        return "\n".join(parts)
+
+
+def described(sae: SAE) -> Description:
+    """All that there is to know of an SAE."""
+    return Description(sae.name, tuple(describe(sae)), as_dict(sae))
+
+
 def describe(sae: SAE) -> list[Row]:
     """The rows that `saematch inspect` shows.
 
     Sizes by name, how the SAE is applied, quantiles (minimum, 5 %, median, 95 %, maximum) of
-    thresholds and norms over usable features, excluded features by reason, where it came from, and
-    every guess that was made when it was read.
+    thresholds and norms over usable features, excluded features by reason, its source, and every
+    guess made when it was read.
     """
     usable = ~sae.excluded
     rows = [
@@ -128,7 +167,7 @@ def _origin(sae: SAE) -> list[tuple[str, str]]:
 def _quantiles(values: Tensor) -> str:
     if values.numel() == 0:
         return "no usable feature"
-    # torch.quantile refuses more than 2^24 values, and half precision
+    # torch.quantile accepts neither more than 2^24 values nor half precision
     ordered = values.float().sort().values
     at = [round(q * (ordered.numel() - 1)) for q in QUANTILES]
     return "  ".join(f"{float(ordered[place]):.4g}" for place in at)

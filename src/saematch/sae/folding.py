@@ -59,7 +59,7 @@ def rescale(sae: SAE, scale: Float[Tensor, " d_sae"], reason: str = "scale not p
         W_dec=sae.W_dec * scale[:, None],
         b_enc=sae.b_enc / scale,
         threshold=None if sae.threshold is None else sae.threshold / scale,
-        # top-k must go on choosing what it chose before
+        # top-k must keep choosing the same features
         selection_scale=old_selection * scale if ranks else sae.selection_scale,
         exclusions=exclusions,
     )
@@ -74,7 +74,7 @@ def fold(sae: SAE, how: Fold = "threshold", activation: Tensor | None = None) ->
         activation: `(d_sae,)`, in the SAE's own activation units, for `how="activation"`.
 
     Raises:
-        SaematchError: the SAE lacks what the scale is made of, or `how` is not known.
+        SaematchError: the SAE lacks what the scale is computed from, or `how` is unknown.
     """
     if how == "none":
         return sae
@@ -89,7 +89,7 @@ def fold(sae: SAE, how: Fold = "threshold", activation: Tensor | None = None) ->
 
 
 def fold_scale(sae: SAE, how: Fold, activation: Tensor | None = None) -> Float[Tensor, " d_sae"]:
-    """The scale s that `fold` would fold in, before features are checked for use."""
+    """The scale s that `fold` uses, before unusable features are excluded."""
     if how == "none":
         return torch.ones(sae.d_sae, dtype=sae.dtype, device=sae.device)
     if how == "threshold":

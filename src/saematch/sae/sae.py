@@ -44,12 +44,12 @@ class Site:
 
     @property
     def stream(self) -> str:
-        """What an SAE must share with another to be compared: the residual stream is one."""
+        """What two SAEs must share to be compared, such as the residual stream."""
         return "residual stream" if self.kind in RESIDUAL else self.kind
 
     @property
     def layer_alone(self) -> bool:
-        """Whether no more than the layer is known, from a path such as `layer_12`."""
+        """Whether only the layer is known, from a path such as `layer_12`."""
         return self.hook == f"layer_{self.layer}"
 
     def __str__(self) -> str:
@@ -58,7 +58,7 @@ class Site:
 
 @dataclass(frozen=True)
 class Conventions:
-    """How an SAE is to be applied and where it came from."""
+    """How an SAE is applied and where it came from."""
 
     activation: Activation
     k: int | None = None  # topk, abs_topk, groupmax, batchtopk: features kept per token
@@ -82,11 +82,11 @@ class Conventions:
 class SAE:
     """A sparse autoencoder: weights in canonical orientation, and its conventions.
 
-    Features with weights that are not finite are silent: they never fire, and write nothing.
+    Features with non-finite weights never fire and add nothing to reconstructions.
 
     Raises:
-        SaematchError: weights that are no floating numbers, shapes that do not fit each other, a
-            missing threshold or k, or a value that no SAE can have.
+        SaematchError: weights that are not floating-point numbers, shapes that do not fit together,
+            a missing threshold or k, or an impossible value.
     """
 
     W_enc: Float[Tensor, "d_in d_sae"]
@@ -132,7 +132,7 @@ class SAE:
 
     @property
     def name(self) -> str:
-        """What to call it in tables: its path inside a hub repository, else the end of its path."""
+        """Its name in tables: its path inside a hub repository, else the end of its path."""
         source = self.conventions.source.rstrip("/")
         parts = source.split("/")
         if not source:
@@ -143,7 +143,7 @@ class SAE:
 
     @cached_property
     def excluded(self) -> Bool[Tensor, " d_sae"]:
-        """Features that take no part in a matching: the union of `exclusions`."""
+        """Features that take no part in matchings: the union of `exclusions`."""
         mask = torch.zeros(self.d_sae, dtype=torch.bool, device=self.device)
         for reason in self.exclusions.values():
             mask = mask | reason
@@ -162,7 +162,7 @@ class SAE:
 
     @property
     def threshold_kind(self) -> Literal["none", "scalar", "per feature"]:
-        """Whether every feature has a threshold of its own."""
+        """Whether there are thresholds, and whether each feature has its own."""
         if self.threshold is None:
             return "none"
         usable = self.threshold[~self.excluded]
@@ -185,8 +185,8 @@ class SAE:
     ) -> Float[Tensor, "... d_out"]:
         """The reconstruction `x_hat` of activations `f`.
 
-        `like` is the input that `f` was encoded from. It is needed where the output is scaled back
-        to an input that was normalised per token, and where there is a skip connection.
+        `like` is the input that `f` was encoded from. It is needed if inputs are normalised per
+        token and the output is scaled back, and if there is a skip connection.
         """
         if self._silent is not None:
             f = f.masked_fill(self._silent, 0)
@@ -246,7 +246,7 @@ class SAE:
                 return (x - shift) / (scale + self.conventions.normalisation_eps), shift, scale
 
     def activate(self, pre: Float[Tensor, "... d_sae"]) -> Float[Tensor, "... d_sae"]:
-        """Feature activations of pre-activations `pre`: threshold, top-k, whatever is the SAE's."""
+        """Feature activations of pre-activations `pre`, by the SAE's own rule, such as top-k."""
         kind = self.conventions.activation
         if self._silent is not None:
             pre = pre.masked_fill(self._silent, 0)

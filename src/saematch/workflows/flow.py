@@ -59,10 +59,10 @@ def flow(
         out: the run directory; None for a temporary one, which is removed when the run is no longer
             used, at the latest when the process ends.
         overwrite: discard another run in the directory.
-        progress: called with a `saematch.workflows.progress.Step` as work proceeds; `print` will
-            do.
-        **options: other options of `saematch.match`: `null`, `fdr`, `test`, `partial`,
-            `seed`, `candidates`, `activations` (a store), `tokens`, and the method's own.
+        progress: called with a `Step` of `saematch.workflows.progress` as work proceeds; `print`
+            will do.
+        **options: other options of `saematch.match`: `null`, `fdr`, `partial`, `seed`,
+            `test`, `candidates`, `activations` (a store), `tokens`, and the method's own.
 
     Raises:
         MatchError: the SAEs do not form a flow, or an option is not allowed.
