@@ -39,7 +39,9 @@ class StoredTokens:
         if tokens is not None and tokens > self.store.n_tokens:
             raise RunError(f"{path} has {self.store.n_tokens:,} tokens, fewer than {tokens:,}")
         self.tokens = tokens or self.store.n_tokens
-        self._held = Held(lambda name: self.store.activations(name, self.tokens))
+        self._held: Held[str, FeatureActivations] = Held(
+            lambda name: self.store.activations(name, self.tokens)
+        )
 
     @property
     def options(self) -> dict[str, Any]:
