@@ -2,7 +2,8 @@
 
     python -m benchmarks.fire --inputs 10000 --kills 200 --attacks
 
-What is tried, and how a reader or command is added, is in docs/fire.md; the tests try a sample.
+What is tried, and how a reader or command is added: docs/explanation/robustness.md; the tests try a
+sample.
 """
 
 from __future__ import annotations

@@ -29,11 +29,11 @@ from saematch import SAE, Conventions, match
 from saematch.assignment import neighbours
 from saematch.matching.methods import resolve
 from saematch.matching.problem import pose
-from saematch.matching.significance import Significance
+from saematch.matching.significance import Significance, Test
 from saematch.sae import shipped
 
 # a method and what is tested of its pairs; the others score directions alone
-METHODS = (
+METHODS: tuple[tuple[str, Test], ...] = (
     ("sae-match", "direction"),
     ("sae-match", "score"),
     ("cosine", "score"),

@@ -20,7 +20,7 @@ def examples() -> Iterator[doctest.DocTest]:
                 yield doctest.DocTestParser().get_doctest(text, {}, name, str(file), None)
 
 
-@pytest.mark.parametrize("example", examples(), ids=lambda example: example.name)
+@pytest.mark.parametrize("example", [*examples()], ids=lambda example: example.name)
 def test_an_example_gives_what_it_says(example):
     said: list[str] = []
     found = doctest.DocTestRunner().run(example, out=said.append)

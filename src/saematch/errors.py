@@ -1,4 +1,5 @@
-"""Errors that a user can mend: the message names what is wrong and what would be right."""
+# pyright: strict
+"""Errors that users can fix: the message says what is wrong and what is expected."""
 
 import re
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ class CheckpointError(SaematchError):
 
 
 class MatchError(SaematchError):
-    """A matching that was asked for and cannot be made."""
+    """A matching that cannot be made."""
 
 
 class RunError(SaematchError):
@@ -36,14 +37,14 @@ EXTRAS = {
 
 
 def install(extra: str) -> str:
-    """What to type where an optional dependency is missing."""
+    """The command that installs a missing optional dependency."""
     return f"pip install {EXTRAS[extra]}, or in a clone of saematch pip install '.[{extra}]'"
 
 
 def names_there(missed: str, names: Sequence[str], verb: str = "has") -> str:
-    """For an error: which names there are, and which of them a missed one may have meant.
+    """For an error: the names there are, and the one that was probably meant.
 
-    That is the name most like it among those with the same numbers: `it has a_1, a_2`, `did you
+    That is the most similar name among those with the same numbers: `it has a_1, a_2`, `did you
     mean a_1? It has a_1, a_2`.
     """
     shown = ", ".join(names[:LISTED])

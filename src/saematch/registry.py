@@ -1,3 +1,4 @@
+# pyright: strict
 """What other packages can add: methods, views, checkpoint families, estimates, figures.
 
 A package adds one by an entry point in its pyproject.toml, found wherever the package is installed:

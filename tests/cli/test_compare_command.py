@@ -27,7 +27,9 @@ def test_three_saes(saes, tmp_path):
     assert run.pairs == [(names[0], names[1]), (names[0], names[2]), (names[1], names[2])]
     assert run.finished
     found = Comparison.of(run)
-    assert run.section("compare").exactly == found.exactly().to_dicts()
+    section = run.section("compare")
+    assert section is not None
+    assert section.exactly == found.exactly().to_dicts()
     # the second seed was made of the first
     assert found.share(*names[:2]) > 0.9
     assert f"{found.share(*names[:2]):.1%}" in done.output

@@ -59,6 +59,7 @@ def test_runs_take_contexts_from_a_store_at_once_or_later(own, tmp_path):
     for site in SITES:
         (tmp_path / "old" / site / "features.parquet").unlink()
     call("relate", tmp_path / "later", "--activations", tmp_path / "old")
+    table = pl.DataFrame()
     for name in ("heard", "later"):
         run = Run.open(tmp_path / name)
         assert run.finished

@@ -286,7 +286,8 @@ def test_a_file_of_the_folder_that_is_reported_on_is_not_fitted_on(tmp_path):
 def test_an_interrupt_says_what_is_kept_and_the_same_call_goes_on(tmp_path, monkeypatch):
     saes = [saematch.load(f"saematch:resid_post_{layer}") for layer in (2, 3)]
     made = Run.create(tmp_path / "run", "flow", {}, saes)
-    made.add_pair(*made.names, saematch.match(*saes, "feature-flow", null="none"))
+    found = saematch.match(saes[0], saes[1], "feature-flow", null="none")
+    made.add_pair(made.names[0], made.names[1], found)
     write = Run.add
 
     def stopped(self, *arguments, **options):

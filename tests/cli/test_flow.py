@@ -81,7 +81,7 @@ def test_a_longer_reach_adds_what_is_missing(flow):
     words(flow("resid_post_{0-3}", "--pairs", "all"))
     flow_of_all = Run.open("out").section("flow")
     assert flow_of_all is not None
-    assert [row["steps"] for row in flow_of_all["composition"]] == [2, 3]
+    assert [row.steps for row in flow_of_all.composition] == [2, 3]
 
 
 def test_the_same_call_again_writes_nothing(flow):
@@ -230,7 +230,7 @@ def test_a_run_keeps_the_checksums_of_what_was_read(flow, saes, tmp_path):
 
     entries = Run.open("out").record.saes
     for entry in entries:
-        assert entry["checksum"] == checksum(saematch.load(str(saes / entry["name"])))
+        assert entry.checksum == checksum(saematch.load(str(saes / entry.name)))
     changed = tmp_path / "changed" / "resid_post_1"
     changed.mkdir(parents=True)
     for file in (saes / "resid_post_1").iterdir():

@@ -110,7 +110,7 @@ def test_transports_are_edges_weighed_by_their_share(tmp_path):
     saes = [make_sae(name=name, seed=i) for i, name in enumerate("ab")]
     run = Run.create(tmp_path / "run", "match", {}, saes)
     a, b = run.names
-    run.add_pair(a, b, match(*saes))
+    run.add_pair(a, b, match(saes[0], saes[1]))
     with pytest.raises(RunError, match=r"no sparse transports: .* --transport 2 fits them"):
         FlowGraph.of_transports(run, 2)
     shares = [

@@ -11,7 +11,7 @@ import torch
 from saematch import MatchError, match
 from saematch.layers import Layers
 from saematch.layers.gap_tracks import best_paths, gaps
-from saematch.layers.links import chained, flow
+from saematch.layers.links import chained, feature_flow
 from saematch.layers.tracks import lifespans, spans, tracks, turnover
 from saematch.matching.fdr import LEAST, cut
 from saematch.runs.run import Run
@@ -89,7 +89,7 @@ def test_chained_is_one_to_one_whatever_the_method():
 
 def test_flows_run_together_and_what_splits_off_is_not_born():
     made = three({0: (0, STRONG), 1: (0, GOOD), 2: [(1, STRONG), (2, GOOD)]}, {0: (0, STRONG)})
-    links = flow(made)
+    links = feature_flow(made)
     assert paths(links) == {
         ("a0", "b0", "c0"),
         ("a1", "b0", "c0"),
@@ -179,12 +179,12 @@ def test_features_that_take_no_part_are_no_tests():
     made = three(found, {}, sizes=sizes)
     made.excluded["a"][4:] = made.excluded["b"][4:] = True
     together = {(f"a{i}", f"b{i}") for i in range(3)}
-    assert paths(flow(made)) >= together
+    assert paths(feature_flow(made)) >= together
     assert paths(gaps(made)) >= together
     # a source beyond chance is known too: b2 splits off a0 and is not born
     made = three({0: [(0, 0.007), (2, 0.007)], 1: (1, 0.007)}, {}, sizes=sizes)
     made.excluded["a"][2:] = made.excluded["b"][4:] = True
-    assert turnover(flow(made))["births"].to_list() == [None, 1, 3]
+    assert turnover(feature_flow(made))["births"].to_list() == [None, 1, 3]
 
 
 def test_flow_is_feature_flow_whatever_is_excluded(tmp_path):
@@ -201,7 +201,7 @@ def test_flow_is_feature_flow_whatever_is_excluded(tmp_path):
     found = match(saes[0], saes[1], "feature-flow", fdr=0.2)
     a, b = run.names
     run.add_pair(a, b, found)
-    links = flow(Layers.of(run))
+    links = feature_flow(Layers.of(run))
     assert (links.next[:240] >= 0).tolist() == found.matched.tolist()
     # were the excluded features tests that failed, there would be fewer
     assert found.n_matched > int((found.p_value <= cut(found.p_value.numpy(), 0.2)).sum()) > 0
@@ -213,7 +213,7 @@ def test_without_p_values_each_feature_flows_to_its_best(tmp_path):
     found = match(saes[0], saes[1], "cosine", null="none")
     a, b = run.names
     run.add_pair(a, b, found)
-    links = flow(Layers.of(run))
+    links = feature_flow(Layers.of(run))
     assert (links.next[:96] - 96).tolist() == found.candidates.index[:, 0].tolist()
     assert found.candidates.index[:, 0].tolist() != found.target.tolist()
 
@@ -237,7 +237,7 @@ def _fits(chosen, source, target) -> bool:
 def test_layers_of_other_widths_and_excluded_features():
     made = three({0: (4, STRONG)}, {4: (1, STRONG)}, sizes=(2, 5, 3))
     made.excluded["b"][3] = True
-    for mode in (chained, flow):
+    for mode in (chained, feature_flow):
         links = mode(made)
         assert ("a0", "b4", "c1") in paths(links)
         assert ("b3",) not in paths(links)
@@ -251,6 +251,6 @@ def test_what_cannot_be_tracked_is_said():
     with pytest.raises(MatchError, match="b and c are neighbours but not matched"):
         chained(made)
     with pytest.raises(MatchError, match="two layers"):
-        flow(by_hand.layers({"a": 3}, {}))
+        feature_flow(by_hand.layers({"a": 3}, {}))
     with pytest.raises(MatchError, match="need p-values"):
         gaps(three({}, {}))

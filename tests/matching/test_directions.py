@@ -81,16 +81,32 @@ def test_a_bias_has_no_direction():
     assert alone.verdict.test == "score"
 
 
-def test_candidates_and_sources_are_tested_by_direction_too():
+def test_ranks_candidates_and_sources_are_of_directions_too():
     a, b, _ = pair()
-    found = match(a, b, fold="none", candidates=96)
-    back = match(b, a, fold="none", candidates=96)
-    assert found.candidates.p_value.isfinite().all()
-    # by score the first is the surest; by direction it need not be
-    assert (found.candidates.p_value.argmin(1) > 0).any()
-    surest = found.candidates.surest()
-    assert torch.equal(surest.p_value, found.candidates.p_value.amin(1))
-    assert torch.equal(back.candidates.index.sort(1).values, found.sources.index.sort(1).values)
+    found = match(a, b, fold="none", candidates=5)
+
+    def unit(rows):
+        rows = rows.double().numpy()
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    every = (unit(a.W_dec) @ unit(b.W_dec).T + unit(a.W_enc.T) @ unit(b.W_enc.T).T) / 2
+    order = np.argsort(-every, axis=1)
+    np.testing.assert_array_equal(found.candidates.index.numpy(), order[:, :5])
+    np.testing.assert_array_equal(found.sources.index.numpy(), np.argsort(-every.T, axis=1)[:, :5])
+    own = every[np.arange(96), found.target.numpy()]
+    np.testing.assert_array_equal(
+        found.pairs.rank_in_row.numpy(), 1 + (every > own[:, None] + 1e-6).sum(1)
+    )
+    # scores stay the method's: minus the squared distance
+    x, y = (torch.cat([s.W_dec, s.W_enc.T], 1).double().numpy() for s in (a, b))
+    distance = ((x[:, None] - y[found.candidates.index.numpy()]) ** 2).sum(2)
+    np.testing.assert_allclose(found.candidates.score.numpy(), -distance, rtol=1e-5)
+    own = ((x - y[found.target.numpy()]) ** 2).sum(1)
+    np.testing.assert_allclose(found.score.numpy(), -own, rtol=1e-5)
+    back = found.sources.index.numpy()
+    distance = ((y[:, None] - x[back]) ** 2).sum(2)
+    np.testing.assert_allclose(found.sources.score.numpy(), -distance, rtol=1e-5)
+    assert (np.diff(found.candidates.p_value.numpy(), axis=1) >= 0).all()
 
 
 def test_a_test_that_there_is_not_is_named():

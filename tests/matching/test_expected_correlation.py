@@ -7,9 +7,10 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from saematch import MatchError, match
+from saematch import MatchError
 from saematch.activations import FeatureActivations
 from saematch.activations.table import joined
+from saematch.matching import match
 from saematch.matching.expected_correlation import Expectation, _fitted, expectation
 from saematch.matching.methods import fused, resolve
 from saematch.matching.problem import SILENT
@@ -221,7 +222,7 @@ def test_features_that_never_fire_are_left_out_of_pearson_alone():
 
 def test_errors():
     a, b, one, other, _ = planted()
-    with pytest.raises(MatchError, match="give the activations of both"):
+    with pytest.raises(MatchError, match="give activations"):
         match(a, b, "pearson")
     with pytest.raises(MatchError, match=r"of the same text"):
         match(a, b, "fused", activations=(one, other.take(slice(0, 500))))

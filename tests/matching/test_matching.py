@@ -1,4 +1,5 @@
 import dataclasses
+from xml.etree import ElementTree
 
 import numpy as np
 import polars as pl
@@ -268,8 +269,26 @@ def test_summary_and_reprs_tell_the_figures():
     )
     assert "96 of 96 features" in repr(found)
     assert "folded by threshold" in repr(found)
-    assert "&lt;b&gt;one" in found._repr_html_()
-    assert "<b>" not in found._repr_html_()
+    shown = found._repr_html_()
+    assert "&lt;b&gt;one" in shown
+    assert "<b>one" not in shown
+    assert "Every assigned pair counts as matched" in shown
+
+
+def test_a_notebook_shows_what_is_significant_and_how_alike_it_is():
+    a = make_sae(seed=1)
+    found = match(a, permuted(a, shuffle(96), noise=0.3))
+    root = ElementTree.fromstring(f"<div>{found._repr_html_()}</div>")
+    cells = {"".join(row[0].itertext()): row[1].text for row in root.iter("tr") if row[0].text}
+    assert cells["matched"] == f"{found.n_matched} of 96 features ({found.n_matched / 96:.1%})"
+    cosine = found.summary()["median_decoder_cosine"]
+    assert cells["median decoder cosine"] == f"{cosine:.3g}"
+    sentence = "".join(root.find("p").itertext())
+    assert sentence.startswith(f"Matched: p ≤ {found.p_cut:.2g}, a false discovery rate of 0.01.")
+    counted = [int(mark.text.split(": ")[1]) for mark in root.iter("title")]
+    assert sum(counted) == found.n_matched
+    composed = found.compose(found.inverse())._repr_html_()
+    assert "Every pair that was given counts as matched" in composed
 
 
 def test_identity_share_shows_a_shared_order():
@@ -291,7 +310,7 @@ def test_what_cannot_be_compared_is_refused():
 def test_notes_say_what_folding_cannot_do():
     topk = match(make_sae(activation="topk"), make_sae(seed=2))
     assert topk.fold == "decoder-norm"
-    assert any("for want of thresholds" in note for note in topk.notes)
+    assert any("not both have a threshold per feature" in note for note in topk.notes)
     scalar = dataclasses.replace(make_sae(), threshold=torch.full((96,), 0.5))
     other = dataclasses.replace(make_sae(seed=2), threshold=torch.full((96,), 2.0))
     found = match(scalar, other, fold="threshold", terms="decoder")

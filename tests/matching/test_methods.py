@@ -3,7 +3,8 @@ import dataclasses
 import pytest
 import torch
 
-from saematch import METHODS, Method, SaematchError, View
+from saematch import METHODS, MatchError, Method, SaematchError, View
+from saematch.matching import match
 from saematch.matching.methods import resolve, resolve_fold
 from support.saes import make_sae
 
@@ -56,3 +57,13 @@ def test_auto_folds_by_threshold_only_where_both_have_one_per_feature():
 def test_every_named_method_can_be_made():
     made = [METHODS[name]() for name in METHODS if name != "weighted"]
     assert [m.name for m in made] == [name for name in METHODS if name != "weighted"]
+
+
+def test_names_are_not_saes():
+    with pytest.raises(MatchError, match=r"match takes SAEs, not str: saematch.load"):
+        match("saematch:resid_post_3", make_sae())  # pyright: ignore[reportArgumentType]
+
+
+def test_folding_by_activation_needs_the_scales():
+    with pytest.raises(SaematchError, match="needs activation="):
+        match(make_sae(seed=1), make_sae(seed=2), fold="activation")

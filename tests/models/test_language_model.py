@@ -276,9 +276,9 @@ def test_divergence_and_its_slope_are_those_of_the_predictions(name, site):
         whole = there.clone()
         whole[where] = value
         found = []
-        handle = lm.model.get_output_embeddings().register_forward_hook(
-            lambda _, inputs, logits: found.append(logits)
-        )
+        head = lm.model.get_output_embeddings()
+        assert head is not None
+        handle = head.register_forward_hook(lambda _, inputs, logits: found.append(logits))
         with handle:
             lm.losses(ids, mask, replace={site: lambda *_: whole})
         scores = found[0]

@@ -39,7 +39,7 @@ def test_losses_are_the_same_bit_by_bit(name, hook):
 @pytest.mark.parametrize("hook", HOOKS)
 def test_blocks_before_the_site_run_once(hook):
     lm, ran = small("gpt2"), []
-    parts = [block.attn for block in lm.model.transformer.h]
+    parts = [lm.model.get_submodule(f"transformer.h.{k}.attn") for k in range(LAYERS)]
     handles = [
         part.register_forward_hook(lambda *_, k=k: ran.append(k)) for k, part in enumerate(parts)
     ]

@@ -39,9 +39,17 @@ def test_the_best_of_each_and_none_where_there_is_none(ranked):
     assert best.index.tolist() == [4, 1, -1]
     assert best.score.tolist()[:2] == pytest.approx([0.9, 0.3])
     assert np.isnan(best.p_value.tolist()[1:]).all()
-    empty = Ranked(
-        *(x[:, :0] for x in (ranked.index, ranked.score)), {"p_value": ranked.score[:, :0]}
-    )
+    none = ranked.score[:, :0]
+    empty = Ranked(ranked.index[:, :0], none, {"p_value": none})
     assert empty.best().index.tolist() == [-1, -1, -1]
     assert np.isnan(empty.best().score.tolist()).all()
     assert empty.to_polars("target").is_empty()
+
+
+def test_a_table_gives_the_lists_back(ranked):
+    again = Ranked.from_polars(ranked.to_polars("source"), "source", 3, ("p_value", "cosine"))
+    np.testing.assert_array_equal(again.index, INDEX)
+    np.testing.assert_allclose(again.score, SCORE, rtol=1e-6)
+    np.testing.assert_allclose(again.p_value, P_VALUE, rtol=1e-6)
+    assert np.isnan(again.more["cosine"]).all()
+    assert again.to_torch().index.tolist() == INDEX

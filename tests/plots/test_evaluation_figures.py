@@ -62,11 +62,10 @@ def test_saes_of_one_site_are_not_what_the_figures_are_of(run, monkeypatch):
     )
     monkeypatch.setattr(Run, "table", lambda self, section, name: pl.concat([same, table]))
     found, _ = figures(run, ["carried", "quantiles"])
-    assert list(found["carried"].data[0].x) == ["0→<br>1", "1→<br>2"]
+    assert list(found["carried"].to_dict()["data"][0]["x"]) == ["0→<br>1", "1→<br>2"]
     assert "one block left out" in found["carried"].layout.title.text
-    assert "wide" not in {
-        trace.name.split("→")[1] for trace in found["quantiles"].data if trace.name
-    }
+    traces = found["quantiles"].to_dict()["data"]
+    assert "wide" not in {t["name"].split("→")[1] for t in traces if t.get("name")}
 
 
 def test_the_title_counts_where_the_estimate_loses(run, made):

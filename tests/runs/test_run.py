@@ -155,7 +155,7 @@ def with_threshold(sae, value):
 def test_a_run_made_otherwise_is_kept_unless_asked(
     run, saes, matchings, command, options, change, words
 ):
-    run.add_pair(*run.names[:2], matchings[0])
+    run.add_pair(run.names[0], run.names[1], matchings[0])
     before = snapshot(run.path)
     other = change(saes) if change else saes
     with pytest.raises(RunError, match=r"-o.*--overwrite") as refused:
@@ -500,7 +500,7 @@ def test_another_program_that_writes_is_named_and_waited_for_no_longer_than_that
                 Run.create(path, "match", OPTIONS, saes, overwrite=overwrite)
         opened = Run.open(path)  # readers wait for nobody
         with pytest.raises(RunError, match=told):
-            opened.add_pair(*opened.names[:2], matchings[0])
+            opened.add_pair(opened.names[0], opened.names[1], matchings[0])
         with pytest.raises(RunError, match=told), opened.writing():
             pass
         assert snapshot(path) == before
@@ -511,7 +511,7 @@ def test_another_program_that_writes_is_named_and_waited_for_no_longer_than_that
             other.stdout.close()
     # the system gives the lock back, however a program ends
     with opened.writing():
-        opened.add_pair(*opened.names[:2], matchings[0])
+        opened.add_pair(opened.names[0], opened.names[1], matchings[0])
     assert len(Run.open(path).pairs) == 1
 
 
@@ -571,7 +571,7 @@ def _changed(place, change):
     ],
 )
 def test_entries_that_no_reader_could_use_are_damage(run, matchings, place, value):
-    run.add_pair(*run.names[:2], matchings[0])
+    run.add_pair(run.names[0], run.names[1], matchings[0])
     file = run.path / "run.json"
     file.write_text(json.dumps(_changed(place, value)(json.loads(file.read_text()))))
     with pytest.raises(RunError, match="is damaged") as told:
@@ -625,7 +625,7 @@ def test_a_column_of_nulls_without_a_type_is_one_of_its_own(run, matchings):
 def test_every_table_that_commands_write_is_declared():
     from saematch.runs.tables import SCHEMAS
 
-    page = (Path(__file__).parents[2] / "docs" / "run-directory.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "run-directory.md").read_text()
     for place in SCHEMAS:
         folder, _, name = place.partition("/")
         assert folder in page
@@ -652,10 +652,11 @@ def test_killed_anywhere_while_one_run_discards_another_no_old_table_counts(
 
         return event
 
+    k = 0
     for k in range(1, 200):
         path = tmp_path / f"run{k}"
         run = Run.create(path, "match", OPTIONS, old)
-        run.add_pair(*run.names[:2], one)
+        run.add_pair(run.names[0], run.names[1], one)
         run.finish()
         stop = k
         with monkeypatch.context() as patch:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -93,3 +94,15 @@ def test_help_does_not_import_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "inspect" in done.stdout
+
+
+def test_a_notebook_shows_sizes_and_what_is_excluded(sae):
+    root = ElementTree.fromstring(sae._repr_html_())
+    rows = {row[0].text: row[1].text for row in root.iter("tr")}
+    assert (rows["d_in (inputs)"], rows["d_sae (features)"]) == ("3", "4")
+    assert rows["activation"] == "jumprelu"
+    assert rows["excluded features, zero decoder"] == "1"
+    assert rows["threshold (minimum, 5 %, median, 95 %, maximum)"].split()[::2] == [
+        "0.25", "0.5", "0.75"
+    ]  # fmt: skip
+    assert rows["source"] == "a/b/c"

@@ -21,7 +21,7 @@ import torch
 
 from saematch import SAE, Conventions, Run, Site, match
 from saematch.layers import Layers
-from saematch.layers.links import Links, chained
+from saematch.layers.links import Successors, chained
 from saematch.layers.plan import planned
 from saematch.layers.tracks import MODES
 from saematch.matching.fdr import local_rate
@@ -135,7 +135,7 @@ def true_links(planted: Planted, skips: bool) -> set[tuple[int, int, int, int]]:
     return links
 
 
-def found_links(links: Links) -> pl.DataFrame:
+def found_links(links: Successors) -> pl.DataFrame:
     """The links of a set of tracks, by layer and feature: `i`, `a`, `j`, `b`."""
     source = np.flatnonzero(links.next >= 0)
     target, layer = links.next[source], links.layer
@@ -171,7 +171,7 @@ class Score:
         return self.followed / max(1, self.steps)
 
 
-def score(planted: Planted, links: Links, skips: bool = True) -> Score:
+def score(planted: Planted, links: Successors, skips: bool = True) -> Score:
     """Links held against the truth: whether both ends are one concept, and which steps they make.
 
     A link is right if both features are of one concept. A step of a concept, from a layer that has

@@ -1,4 +1,4 @@
-"""What the features of SAEs do on text: captured, stored, and compared."""
+"""Activations of SAE features on text: captured, stored and compared."""
 
 import lazy_loader as _lazy
 

@@ -1,4 +1,4 @@
-"""Some tokens, whole examples, with what the features of every SAE do on them."""
+"""A batch of whole examples with the activations of every SAE on them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from saematch.errors import SaematchError
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Activations of several SAEs on the same tokens, and which tokens those are.
+    """Activations of several SAEs on the same tokens, and those tokens.
 
-    Only tokens that count are in it (BOS and padding are left out). Examples are numbered from the
-    first of the whole text on, so that batches can follow one another.
+    BOS and padding are left out. Examples are numbered from the start of the whole text, so that
+    batches can follow one another.
 
     Raises:
-        SaematchError: the parts are not of one number of tokens, in the same examples.
+        SaematchError: the parts differ in their number of tokens or in their examples.
     """
 
     saes: Mapping[str, FeatureActivations]  # by the SAE's name

@@ -1,4 +1,4 @@
-"""Runs a model over examples and keeps what the features of its SAEs do."""
+"""Run a model over examples and collect the activations of SAE features."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from saematch.errors import SaematchError
 from saematch.models.language_model import SHIPPED, LanguageModel
 from saematch.sae.sae import SAE
 
-_AHEAD = 8  # passes of the model that one batch of results is gathered from
-_DENSE = 1 << 26  # numbers in a dense table of features, at most (256 MiB)
+_AHEAD = 8  # passes of the model per batch of results
+_DENSE = 1 << 26  # most numbers in a dense table of features (256 MiB)
 
 
 def capture(
@@ -30,36 +30,36 @@ def capture(
 ) -> Iterator[Batch]:
     """Feature activations of every SAE on every example, a few examples at a time.
 
-    The model reads examples of similar length together, padded on the right. Each site is read
-    once, however many SAEs stand there, and encoded in float32 on the model's device. First tokens
-    and padding are never encoded or counted. At any time one pass's activations are held, and the
-    sparse results of one batch.
+    The model reads examples of similar length together, padded on the right. Each hook point is
+    read once, however many SAEs read there, and encoded in float32 on the model's device. First
+    tokens and padding are neither encoded nor counted. Memory holds the activations of one pass and
+    the sparse results of one batch.
 
-    A batchtopk SAE without a threshold keeps its k features per token *on average over a pass*, so
-    that its results depend on which examples share one: on `batch_tokens`.
+    A batchtopk SAE without a threshold keeps k features per token *on average over a pass*, so its
+    results depend on which examples share a pass, and therefore on `batch_tokens`.
 
     Args:
         model: the model.
-        saes: SAEs by name, each with a site of this model.
-        examples: token ids of each, as `tokenise` gives them.
-        batch_tokens: tokens of one pass of the model, padding included; an example that is longer
-            has a pass of its own.
-        start: the first example to read; those before it keep their numbers.
+        saes: SAEs by name, each at a hook point of this model.
+        examples: token ids of each example, as from `tokenise`.
+        batch_tokens: tokens per pass of the model, padding included; a longer example has a pass of
+            its own.
+        start: the first example to read; the numbers of examples do not change.
 
     Raises:
-        SaematchError: an SAE whose site is not known, is not in this model or has another width; an
+        SaematchError: an SAE whose hook point is unknown, not in this model or of another width; an
             example too long for the model.
     """
     if batch_tokens < 1:
         raise SaematchError(f"batch_tokens={batch_tokens}: give at least 1")
     sites = model.hooks_of(saes)
     ready = {name: sae.to(model.device, torch.float32) for name, sae in saes.items()}
-    # a generator runs nothing before it is asked: errors above are to come at the call
+    # a generator runs only when iterated; the errors above must be raised at the call
     return _batches(model, ready, sites, [np.asarray(e) for e in examples], batch_tokens, start)
 
 
 def notes(model: LanguageModel, saes: Mapping[str, SAE]) -> list[str]:
-    """What a reader should know of features captured from these SAEs, in sentences."""
+    """Notes for users of features captured from these SAEs."""
     found = []
     for name, sae in saes.items():
         trained = sae.conventions.model
@@ -73,12 +73,12 @@ def notes(model: LanguageModel, saes: Mapping[str, SAE]) -> list[str]:
     return found
 
 
-# names of one model: those of the shipped one, and TransformerLens' for what its maker calls gpt2
+# other names of one model: of the shipped one, and TransformerLens' name for gpt2
 _ALIASES = {SHIPPED: "demo-gpt2-6l", "gpt2-small": "gpt2"}
 
 
 def _plain(model: str) -> str:
-    """What names of one model have in common: no organisation, folder or revision."""
+    """The name of a model without organisation, folder and revision."""
     name = model.rstrip("/").split("/")[-1].split("@")[0].lower()
     return _ALIASES.get(name, name)
 
@@ -112,7 +112,7 @@ def _gathered(
     first: int,
     batch_tokens: int,
 ) -> Batch:
-    """One batch: passes over examples of similar length, their rows put back into order."""
+    """One batch: passes over examples of similar length, with rows in the original order."""
     parts: dict[str, list[sp.csr_array]] = {name: [] for name in saes}
     order = []
     for group in _groups([len(e) for e in examples], batch_tokens):
@@ -143,7 +143,7 @@ def _groups(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
     """Examples that are read together, longest first."""
     groups: list[list[int]] = []
     for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        # the first of a group is its longest, which the others are padded to
+        # the first of a group is the longest; the others are padded to its length
         if groups and (len(groups[-1]) + 1) * lengths[groups[-1][0]] <= batch_tokens:
             groups[-1].append(i)
         else:
@@ -152,7 +152,7 @@ def _groups(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
 
 
 def padded(examples: Sequence[ndarray]) -> tuple[Tensor, Tensor]:
-    """Token ids `(batch, longest)`, padded on the right with 0, and the mask of what are tokens."""
+    """Token ids `(batch, longest)`, padded on the right with 0, and the mask of tokens."""
     longest = max(len(e) for e in examples)
     ids = torch.zeros(len(examples), longest, dtype=torch.long)
     mask = torch.zeros(len(examples), longest, dtype=torch.bool)
@@ -163,7 +163,7 @@ def padded(examples: Sequence[ndarray]) -> tuple[Tensor, Tensor]:
 
 
 def _encoded(sae: SAE, x: Float[Tensor, "tokens d_in"]) -> sp.csr_array:
-    """The features of tokens, sparse on the CPU, with a bound on what is dense at a time."""
+    """The features of tokens, sparse on the CPU, computed in dense blocks of bounded size."""
     step = max(1, len(x) if _over_batch(sae) else _DENSE // sae.d_sae)
     return _stacked([_sparse(sae.encode(part)) for part in x.split(step)])
 

@@ -1,4 +1,4 @@
-"""What the features of a stored SAE fire on: a table of the form of `saematch.sae.contexts`."""
+"""What the features of a stored SAE fire on, as a table like that of `saematch.sae.contexts`."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from saematch.sae.contexts import FILE, read_features
 
 CONTEXTS = 10
 BEFORE, AFTER = 12, 6  # tokens shown around the active one
-NEAR = 5  # contexts whose last tokens are these same are one
-SPARE = 4  # times as many places are kept as contexts, because some are alike
+NEAR = 5  # contexts with the same last tokens count as one
+SPARE = 4  # how many more places than contexts are kept, because some are duplicates
 _CONTEXT = {
     "before": pl.String,
     "token": pl.String,
@@ -39,24 +39,24 @@ def describe_features(
 ) -> pl.DataFrame:
     """How often and how strongly each feature of an SAE fires, and where it fires most.
 
-    A context is the place in an example where the feature is strongest; the strongest examples are
-    kept whose text there differs. Strength is the absolute activation (signs matter to abs_topk
-    SAEs alone). Two passes over the store, of which one shard is held at a time.
+    A context is the place in an example where the feature is strongest; the strongest contexts with
+    different text are kept. Strength is the absolute activation (signs matter only for abs_topk
+    SAEs). It makes two passes over the store, with one shard in memory at a time.
 
     Args:
-        store: with activations of the SAE.
-        name: of the SAE in the store.
-        pieces: from token ids in a row to the text of each: `saematch.models.token_text.Pieces`.
-            Unless given, what the store has as text of its tokens; without that, no contexts.
-        sources: what each example is of, by its number; the name of the texts where not given.
-        contexts: to keep per feature.
+        store: a store with activations of the SAE.
+        name: the name of the SAE in the store.
+        pieces: maps consecutive token ids to the text of each: `saematch.models.token_text.Pieces`.
+            By default the store's own text of its tokens; without any, there are no contexts.
+        sources: the source of each example, by its number; by default the name of the texts.
+        contexts: number of contexts to keep per feature.
 
     Returns:
         One row per feature: `feature`, `frequency`, `mean_activation` when active,
-        `max_activation`, `contexts`. It may be written as `features.parquet` beside the SAE.
+        `max_activation`, `contexts`. It can be written as `features.parquet` beside the SAE.
 
     Raises:
-        SaematchError: the store holds no tokens, or `contexts` is negative.
+        SaematchError: the store has no tokens, or `contexts` is negative.
         RunError: the store cannot be read.
     """
     if contexts < 0:
@@ -94,11 +94,11 @@ def describe_features(
 
 
 def features_table(store: ActivationStore, name: str) -> pl.DataFrame:
-    """`describe_features` of a store that made it when it was finished, or made now.
+    """The table of `describe_features` that a finished store has, or a new one.
 
     Raises:
         RunError: the store cannot be read.
-        CheckpointError: nor can the table that it made.
+        CheckpointError: its table cannot be read.
     """
     width = store.sae(name).d_sae
     there = read_features(store.path / name, width)
@@ -106,7 +106,7 @@ def features_table(store: ActivationStore, name: str) -> pl.DataFrame:
 
 
 def keep_features(store: ActivationStore, name: str) -> None:
-    """Write `NAME/features.parquet` of a finished store, unless it is there."""
+    """Write `NAME/features.parquet` of a finished store, unless it exists."""
     if not (store.path / name / FILE).is_file():
         found = describe_features(store, name)
         with writing(store.path, f"{name}/{FILE}") as partial:
@@ -136,7 +136,7 @@ def _windows(store: ActivationStore, chosen: ndarray) -> tuple[ndarray, ndarray,
 
 def _source_of(store: ActivationStore, sources: Sequence[str] | None) -> Callable[[int], str]:
     if sources is None:
-        # which example is of which text is not kept
+        # the text that each example comes from is not stored
         name = ", ".join(store.record.texts.get("from", []))
         return lambda example: name
     return lambda example: str(sources[example])
@@ -176,7 +176,7 @@ def _contexts(
 
 @compiled
 def _peaks(start, token, value, example, first, place, signed):
-    """The strongest token of every example, kept among a feature's strongest."""
+    """The strongest token of every example, merged into the strongest of each feature."""
     for i in range(place.shape[0]):
         best, current = -1, -1
         for p in range(start[i], start[i + 1] + 1):

@@ -1,4 +1,4 @@
-"""What a store of activations will take on disk, before it is made."""
+"""A forecast of the disk space of an activation store."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from saematch.errors import RunError
 from saematch.sae.contexts import features_of
 from saematch.sae.sae import SAE
 
-ASSUMED_L0 = 100.0  # where nothing tells it
-PER_ACTIVATION = 6.0  # bytes: 5.0 were measured at 1,536 features; wider SAEs need more digits
+ASSUMED_L0 = 100.0  # if the L0 is unknown
+PER_ACTIVATION = 6.0  # bytes; 5.0 were measured at 1,536 features, and wider SAEs need more digits
 PER_TOKEN = 8.0  # bytes of the table of tokens
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Bytes expected on disk, and what the expectation rests on."""
+    """Expected bytes on disk, and the grounds for them."""
 
     tokens: int
     sizes: dict[str, int]  # bytes by SAE, and of the table of tokens
@@ -36,10 +36,10 @@ class Forecast:
 
 
 def forecast(saes: Mapping[str, SAE], tokens: int) -> Forecast:
-    """What activations of some SAEs on `tokens` tokens will take, from their L0 where it is known.
+    """The disk space of activations of some SAEs on `tokens` tokens, from their L0.
 
-    The L0, features active on a token, is the sum of the frequencies that came with the SAE, else
-    the k of a top-k SAE, else what its name states (`average_l0_82`), else assumed to be 100.
+    The L0, the number of features active on a token, is the sum of the frequencies that come with
+    the SAE, else the k of a top-k SAE, else stated in its name (`average_l0_82`), else 100.
     """
     sizes, grounds = {"tokens": int(PER_TOKEN * tokens)}, {}
     for name, sae in saes.items():
@@ -49,10 +49,10 @@ def forecast(saes: Mapping[str, SAE], tokens: int) -> Forecast:
 
 
 def check_room(path: str | Path, needed: int) -> None:
-    """See that the disk has room for `needed` more bytes.
+    """Check that the disk has room for `needed` more bytes.
 
     Raises:
-        RunError: it has not.
+        RunError: it does not.
     """
     folder = Path(path).absolute()
     while not folder.exists():

@@ -1,8 +1,8 @@
-"""Sums over tokens from which every statistic of two SAEs' features follows.
+"""Sums over tokens from which every co-activation statistic of two SAEs follows.
 
-For feature i of A and j of B over n tokens: `sum a_i b_j`, on how many tokens both are active, and
-each feature's own sum, sum of squares and number of active tokens. Sums add up: those of two texts
-give those of both.
+For feature i of A and j of B over n tokens: `sum a_i b_j`, the number of tokens on which both are
+active, and each feature's own sum, sum of squares and number of active tokens. Sums of two texts
+can be added.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MOST_TOKENS = 2**31 - 1
 
 @dataclass(frozen=True, eq=False)
 class Margins:
-    """What is summed of each feature alone."""
+    """The sums of each feature alone."""
 
     active: ndarray  # int64 (features,): tokens on which it is above its activity level
     total: ndarray  # float64: sum of its activations
@@ -54,9 +54,9 @@ class PairSums:
 
     Args:
         rows: which features of A.
-        levels_a: above which absolute activation each feature of A is active: see
+        levels_a: the absolute activation above which each feature of A is active: see
             `saematch.activations.sharded.activity_levels`.
-        levels_b: the same of B.
+        levels_b: the same for B.
     """
 
     def __init__(self, rows: slice, levels_a: ndarray, levels_b: ndarray) -> None:
@@ -69,10 +69,10 @@ class PairSums:
         self.together = np.zeros((height, width), np.int32)
 
     def add(self, a: FeatureActivations, b: FeatureActivations) -> None:
-        """Count some more tokens in.
+        """Add more tokens.
 
         Raises:
-            SaematchError: the two are not of the same tokens, or of other numbers of features.
+            SaematchError: the two have different tokens, or other numbers of features.
         """
         if (a.d_sae, b.d_sae) != (len(self.levels_a), len(self.levels_b)):
             raise SaematchError(
@@ -100,7 +100,7 @@ class PairSums:
         """The sums over the tokens of both.
 
         Raises:
-            SaematchError: they are of other features, or their activity levels differ.
+            SaematchError: they belong to other features, or their activity levels differ.
         """
         if self.rows != other.rows or self.product.shape != other.product.shape:
             raise SaematchError("sums of other features cannot be merged")

@@ -1,4 +1,4 @@
-"""The features of another SAE that are most like a feature in what they do on text."""
+"""The features of another SAE that co-activate most with a feature."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Partners:
         return [*self.ranked]
 
     def best(self, statistic: str, side: Side = "targets") -> ndarray:
-        """`(features,)` float64: how like its best partner each feature is.
+        """`(features,)` float64: the statistic of each feature with its best partner.
 
-        0 for one without a partner, NaN for one that was never active.
+        0 for a feature without a partner, NaN for one that was never active.
         """
         place = 0 if side == "targets" else 1
         active = (self.a, self.b)[place].active
@@ -53,7 +53,7 @@ class Partners:
         return self._frame(0, "target")
 
     def sources_frame(self) -> pl.DataFrame:
-        """The same of B's features, with `source` in place of `target`."""
+        """The same for B's features, with `source` in place of `target`."""
         return self._frame(1, "source")
 
     def _frame(self, place: int, name: str) -> pl.DataFrame:
@@ -77,8 +77,8 @@ def partners(
     """The `k` best targets of each feature of A, and sources of each of B, by each statistic.
 
     A partner has a statistic above 0; among equals the lower index comes first. A feature that is
-    never active has none. Mutual information knows no sign: two features that avoid each other can
-    be partners by it, with few tokens `together`.
+    never active has none. Mutual information has no sign: two features that avoid each other can be
+    partners by it, with few tokens `together`.
 
     The features of A are taken in blocks that fit the memory, each with one pass over the tokens.
 
@@ -88,11 +88,11 @@ def partners(
         statistics: of `saematch.activations.statistics.STATISTICS`.
         k: partners to keep per feature and statistic.
         activity: a feature is active above this share of its maximum; 0 for wherever it is not 0.
-        memory: bytes for the sums over tokens. The activations of one part come on top of it.
-        report: called with the share that is done.
+        memory: bytes for the sums over tokens, without the activations of one part.
+        report: called with the finished share.
 
     Raises:
-        SaematchError: the two are not of the same tokens, or an argument is out of range.
+        SaematchError: the two have different tokens, or an argument is out of range.
     """
     return ranked_partners(a, b, statistics, k=k, activity=activity, memory=memory, report=report)
 
@@ -112,7 +112,7 @@ def block_sums(
         for parts in together(a, b):
             sums.add(*parts)
         yield sums
-        # or two blocks would be held while the next is made
+        # otherwise two blocks would be in memory while the next is made
         del sums
 
 
@@ -130,8 +130,8 @@ def ranked_partners(
 ) -> Partners:
     """`partners`, also by the lower ends of sufficiency and necessity (`BOUNDS`).
 
-    They are those of Wilson intervals of `z` standard deviations, and count as 0 where they are
-    not `lift` times what independence gives.
+    These are the lower ends of Wilson intervals at `z` standard deviations, and count as 0 if they
+    are below `lift` times what independence gives.
     """
     if k < 1 or not statistics:
         raise SaematchError(f"k is {k}, statistics {list(statistics)}; at least one of each")
@@ -158,6 +158,6 @@ def ranked_partners(
 
 
 def _none(features: int, k: int) -> Ranked[ndarray]:
-    """Lists to be filled: no partner, a statistic of 0, no token together."""
+    """Empty lists to be filled: no partner, a statistic of 0, no token together."""
     shape = features, k
     return Ranked(np.full(shape, -1), np.zeros(shape), {"together": np.zeros(shape, np.int64)})

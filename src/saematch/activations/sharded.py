@@ -1,4 +1,4 @@
-"""Activations that may be too many to hold: read in parts, each of them some tokens."""
+"""Activations that may not fit in memory: read in parts of some tokens each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from saematch.errors import SaematchError
 
 @runtime_checkable
 class Stream(Protocol):
-    """Activations of one SAE in parts that follow one another, such as those of a store."""
+    """Activations of one SAE in consecutive parts, such as those of a store."""
 
     @property
     def d_sae(self) -> int: ...
@@ -36,7 +36,7 @@ def together(
     """The parts of two SAEs side by side.
 
     Raises:
-        SaematchError: they are not of the same tokens, or not cut at the same places.
+        SaematchError: they have different tokens, or are not cut at the same places.
     """
     both = shards_of(a), shards_of(b)
     while True:
@@ -63,9 +63,9 @@ def maxima(activations: FeatureActivations | Stream) -> ndarray:
 def activity_levels(activations: FeatureActivations | Stream, share: float = 0.0) -> ndarray:
     """`(d_sae,)` float64: a feature is active where its absolute activation is above its level.
 
-    0 for a `share` of 0: active wherever it is not zero. Else `share` times the feature's maximum
-    over all these tokens, so that the levels of a part are not those of the whole. (Signs matter to
-    abs_topk SAEs alone; all others have no negative activations.)
+    The level is 0 for a `share` of 0: active wherever it is not zero. Else it is `share` times the
+    feature's maximum over all these tokens, so the levels of a part differ from those of the whole.
+    (Signs matter only for abs_topk SAEs; others have no negative activations.)
 
     Raises:
         SaematchError: `share` is not at least 0 and below 1.

@@ -1,4 +1,4 @@
-"""The tables of a shard: activations of one SAE, and the tokens they are on."""
+"""The tables of a shard: activations of one SAE, and their tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PiecesOf = Callable[[list[int]], Sequence[str]]
 
 
 def activations_table(parts: Sequence[FeatureActivations], first: int) -> pl.DataFrame:
-    """`token` (from `first` on), `feature`, `value` of parts that follow one another; no zeros."""
+    """`token` (from `first` on), `feature`, `value` of consecutive parts; no zeros."""
     token, feature, value = [], [], []
     for part in parts:
         sorted_already = part.matrix.has_sorted_indices
@@ -57,9 +57,8 @@ def read_activations(
     """The activations of both tables of a shard whose first token is `first` in the whole text.
 
     Raises:
-        RunError: tokens that are not in order or not among those of the other table, features that
-            an SAE of `width` features does not have, or values that are not finite; named by
-            `label`.
+        RunError: tokens out of order or not in the other table, features that an SAE of `width`
+            features does not have, or non-finite values; the message begins with `label`.
     """
     for frame, name in ((table, "token"), (table, "feature"), (tokens, "example")):
         if not frame[name].dtype.is_integer() or frame[name].null_count():

@@ -1,4 +1,4 @@
-"""How alike two features are in what they do on text.
+"""Co-activation: how similarly two features fire on text.
 
 For feature i of A (upstream) and j of B (downstream) with activations `a_t`, `b_t` on n tokens,
 zeros included:
@@ -36,7 +36,7 @@ FLAT = 1e-12  # variance as a share of the mean square that is only rounding
 
 
 def code_of(statistic: str) -> int:
-    """The number by which compiled code knows a statistic.
+    """The number of a statistic in compiled code.
 
     Raises:
         SaematchError: there is none of that name.
@@ -64,7 +64,7 @@ def value_of(
     if code == MUTUAL_INFORMATION:
         return _information(n, both, active_a, active_b) if n > 0 else np.nan
     if active_a == 0 or active_b == 0:
-        # P(j | i) of a j that never fires is 0, but of an i that never fires is nothing
+        # P(j | i) is 0 if j never fires, but undefined if i never fires
         given = active_a if code in (SUFFICIENCY, SUFFICIENCY_BOUND) else active_b
         if code == JACCARD:
             given = active_a + active_b
@@ -91,10 +91,10 @@ def wilson_low(hits, n, z):
 
 @compiled
 def information_bound(n, both, active_a, active_b):
-    """What the mutual information of two binary variables cannot exceed, without a logarithm.
+    """An upper bound on the mutual information of two binary variables, without a logarithm.
 
-    It is a Kullback-Leibler divergence, which is never above the chi-squared one: the square of
-    the correlation of the two. A little is added for rounding.
+    Mutual information is a Kullback-Leibler divergence, which never exceeds the chi-squared one:
+    the square of the correlation of the two. A little is added for rounding.
     """
     idle = (n - active_a) * (n - active_b)
     if idle <= 0:
@@ -122,7 +122,7 @@ def _information(n, both, active_a, active_b):
     return max(found, 0.0)
 
 
-# beside what it calls: numba's cache on disk does not see changes in another file
+# in the same file as what it calls: numba's disk cache does not notice changes in other files
 @compiled
 def rank_pairs(
     code,
@@ -151,7 +151,7 @@ def rank_pairs(
         if active_a[i] == 0:
             continue
         for j in range(product.shape[1]):
-            # without a token together only these two can be above 0
+            # if they are never active together, only these two can be above 0
             if both[i, j] == 0 and code not in (PEARSON, MUTUAL_INFORMATION) and product[i, j] == 0:
                 continue
             if active_b[j] == 0:

@@ -5,9 +5,9 @@
     NAME/00000.parquet      of one SAE: token, feature, value, in the order of tokens and features
     NAME/features.parquet   of one SAE: what its features fire on, once the store is finished
 
-A shard holds whole examples and is listed in cache.json only once all its files are there and
-whole; what is not listed does not belong to the store. So a capture may be stopped anywhere, and
-goes on with `next_example`.
+A shard holds whole examples and is listed in cache.json only once all its files are complete; what
+is not listed does not belong to the store. So a capture may be stopped anywhere, and continues with
+`next_example`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ SHARD_TOKENS = 65_536
 
 @dataclass(frozen=True)
 class StoredActivations:
-    """The activations of one SAE of a store, read shard by shard."""
+    """The activations of one SAE in a store, read shard by shard."""
 
     store: ActivationStore
     name: str
@@ -102,23 +102,24 @@ class ActivationStore:
         shard_tokens: int = SHARD_TOKENS,
         overwrite: bool = False,
     ) -> ActivationStore:
-        """Start a store, or take up the same one where it stopped.
+        """Start a store, or continue the same one where it stopped.
 
         Args:
             path: the directory; made if it is missing.
             model: the name of the language model.
-            texts: all that tells which texts are read, as plain values.
+            texts: what identifies the texts, as plain values.
             saes: the SAEs by name; a name becomes a folder.
             options: whatever else the activations depend on, as plain values.
-            pieces: from the ids of an example's tokens to the text of each, for the column `piece`
-                (`saematch.models.token_text`); no part of what makes two stores differ.
-            shard_tokens: a shard is written once it has as many; whole examples, so it may be more.
-            overwrite: discard a store that was made otherwise.
+            pieces: maps the token ids of an example to the text of each, for the column `piece`
+                (`saematch.models.token_text`); two stores do not differ by it.
+            shard_tokens: a shard is written once it has this many tokens; examples stay whole, so
+                it may have more.
+            overwrite: discard a store that was made with other arguments.
 
         Raises:
-            RunError: the directory holds a store that was made otherwise, or one that cannot be
-                read (both only without `overwrite`), or files that are not a store's at all;
-                another program is writing to it; or one of its folders is a link.
+            RunError: the directory has a store that was made with other arguments, or one that
+                cannot be read (both only without `overwrite`), or files that do not belong to a
+                store; another program is writing to it; or one of its folders is a link.
         """
         path = Path(path)
         asked = {**(options or {}), "shard_tokens": int(shard_tokens)}
@@ -145,7 +146,7 @@ class ActivationStore:
 
     @classmethod
     def open(cls, path: str | Path) -> ActivationStore:
-        """A store that was made before, finished or not.
+        """Open an existing store, finished or not.
 
         Raises:
             RunError: there is none, or its cache.json cannot be read.
@@ -159,7 +160,7 @@ class ActivationStore:
 
     @property
     def n_tokens(self) -> int:
-        """Tokens that are on disk."""
+        """The number of tokens on disk."""
         return sum(shard.tokens for shard in self.record.shards)
 
     @property
@@ -177,7 +178,7 @@ class ActivationStore:
 
     @property
     def bytes(self) -> int:
-        """What the shards take on disk."""
+        """The size of the shards on disk."""
         return sum(sum(shard.bytes.values()) for shard in self.record.shards)
 
     def sae(self, name: str) -> StoredSae:
@@ -214,11 +215,11 @@ class ActivationStore:
         )
 
     def add(self, batch: Batch) -> None:
-        """Take some more examples; they are on disk once a shard is full, or after `finish`.
+        """Queue more examples; they are written once a shard is full, or by `finish`.
 
         Raises:
             RunError: the store is finished, an example of the batch was added before, or the batch
-                is not of the store's SAEs.
+                has other SAEs than the store.
         """
         if self.finished:
             raise RunError(f"{self.path} is finished; activations of more text need another store")
@@ -239,7 +240,7 @@ class ActivationStore:
             self._write_shard()
 
     def finish(self) -> None:
-        """Write what waits, and record that all that was asked for is there."""
+        """Write the queued examples, and record that the store is complete."""
         if self._waiting:
             self._write_shard()
         if self.finished is None:
@@ -252,9 +253,9 @@ class ActivationStore:
         """All activations of an SAE, or those on some tokens of all its texts, in memory.
 
         Args:
-            name: of the SAE.
-            tokens: how many, `saematch.activations.subsample` says which: the same for every SAE of
-                the store. Examples keep their numbers. Shards without one of them are not read.
+            name: the name of the SAE.
+            tokens: how many; `saematch.activations.subsample` chooses them, the same for every SAE
+                of the store. Examples keep their numbers. Shards without any of them are not read.
 
         Raises:
             RunError: there is no such SAE, or a shard cannot be read.
@@ -280,12 +281,12 @@ class ActivationStore:
         return FeatureActivations(matrix, np.concatenate([part.example for part in parts]))
 
     def counts(self, name: str) -> ndarray:
-        """`(d_sae,)` int64: the tokens on which each feature of an SAE fired."""
+        """`(d_sae,)` int64: the number of tokens on which each feature of an SAE fired."""
         width = self.sae(name).d_sae
         return sum((part.counts() for part in self.shards(name)), np.zeros(width, np.int64))
 
     def stream(self, name: str) -> StoredActivations:
-        """The activations of an SAE, to be read shard by shard as often as needed."""
+        """The activations of an SAE, which can be read shard by shard any number of times."""
         self.sae(name)
         return StoredActivations(self, name)
 

@@ -1,4 +1,4 @@
-"""What cache.json of a store of activations holds, and which of its shards count."""
+"""The content of an activation store's cache.json, and which shards count."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _stored(name: str, sae: SAE) -> StoredSae:
 
 
 def differences(there: StoreRecord, here: StoreRecord) -> list[str]:
-    """What makes two stores hold different things, in words; none where they hold the same."""
+    """The differences between two stores, in words; empty if they hold the same."""
 
     def asked(record: StoreRecord) -> dict[str, Any]:
         texts = {key: value for key, value in record.texts.items() if key != "digest"}

@@ -1,4 +1,4 @@
-"""Which tokens stand for all of a store where only some are used."""
+"""A subsample of a store's tokens, spread over all of them."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from numpy import ndarray
 from saematch.errors import SaematchError
 
 STRETCH = 64  # tokens in a row
-_GOLDEN = (5**0.5 - 1) / 2  # its multiples, less their whole parts, fall evenly between 0 and 1
+_GOLDEN = (5**0.5 - 1) / 2  # the fractional parts of its multiples are evenly spread over 0 to 1
 
 
 def spread(total: int, wanted: int, stretch: int = STRETCH) -> ndarray:
-    """`(wanted,)` int64: places of tokens among `total`, ascending, from all parts alike.
+    """`(wanted,)` int64: places of tokens among `total`, ascending, evenly from all parts.
 
-    All tokens are cut into as many equal parts as it takes stretches, and of each part one stretch
-    is taken: so every text set, and every text as far as there are stretches enough, has its
-    share. Where in its part a stretch lies changes from part to part. Were it always the start,
-    examples of one length could be met again and again at the same position.
+    The tokens are cut into equal parts, one for each stretch that is needed, and one stretch is
+    taken from each part, so that every text set has its share, and so has every text if there are
+    enough stretches. The place of a stretch changes from part to part: if it were always the start,
+    examples of equal length could always be sampled at the same position.
 
     Args:
-        total: tokens that there are.
+        total: number of tokens.
         wanted: tokens to take.
-        stretch: tokens of a stretch at most; all are of one length, give or take one.
+        stretch: longest stretch; lengths differ by one token at most.
 
     Raises:
-        SaematchError: more are wanted than there are, or less than none.
+        SaematchError: `wanted` is negative or more than `total`.
     """
     if not 0 <= wanted <= total:
         raise SaematchError(f"{wanted:,} tokens of {total:,}: give 0 to {total:,}")

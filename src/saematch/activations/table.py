@@ -1,4 +1,4 @@
-"""What the features of one SAE do on text: a sparse table of tokens by features."""
+"""The activations of one SAE on text: a sparse table of tokens by features."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from saematch.errors import SaematchError
 
 @dataclass(frozen=True, eq=False)
 class FeatureActivations:
-    """Activations of the features of one SAE over tokens, where they are not zero.
+    """The non-zero activations of the features of one SAE on tokens.
 
-    Tokens are those that count (BOS and padding are left out), example after example, and in one
-    order for all SAEs, so that row t of two SAEs is the same token.
+    BOS and padding are left out. Tokens come example after example, in the same order for all SAEs,
+    so that row t of two SAEs is the same token.
 
     Raises:
-        SaematchError: as many examples as tokens are needed, in ascending order.
+        SaematchError: `example` does not have one number per token, in ascending order.
     """
 
     matrix: sp.csr_array  # float32 (tokens, d_sae), in the SAE's own activation units
@@ -51,15 +51,15 @@ class FeatureActivations:
         return self.shape[1]
 
     def take(self, tokens: slice | ndarray) -> FeatureActivations:
-        """Those of some tokens, given by place or by mask."""
+        """The activations on some tokens, given by place or by mask."""
         return FeatureActivations(self.matrix[tokens].tocsr(), self.example[tokens])
 
     def counts(self) -> ndarray:
-        """`(d_sae,)` int64: the tokens on which each feature fired."""
+        """`(d_sae,)` int64: the number of tokens on which each feature fired."""
         return np.bincount(self.matrix.indices, minlength=self.d_sae)
 
     def deviations(self, unit: bool = False) -> Float[Tensor, "d_sae tokens"]:
-        """Activations less their mean over tokens, over the root of the number of tokens.
+        """Activations minus their mean over tokens, divided by the root of the number of tokens.
 
         Inner products of the rows of two SAEs are covariances; of rows of `unit` norm, Pearson
         correlations, zeros included. A feature that never fires has a row of zeros. Dense.
@@ -78,12 +78,12 @@ class FeatureActivations:
         values = self.matrix.data.astype(np.float64)
         mean = np.bincount(index, values, self.d_sae) / tokens
         square = np.bincount(index, values * values, self.d_sae) / tokens
-        # what rounding leaves of a feature that is the same on every token is none
+        # a feature that is constant over tokens has no deviation but rounding
         variance = square - mean * mean
         return mean, np.sqrt(np.where(variance > 1e-12 * square, variance, 0.0))
 
     def same_tokens(self, other: FeatureActivations) -> bool:
-        """Whether two are of the same number of tokens in the same examples."""
+        """Whether two have the same number of tokens in the same examples."""
         return np.array_equal(self.example, other.example)
 
 

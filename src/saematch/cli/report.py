@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from saematch.runs.records import PairSummary
     from saematch.runs.run import Run
 
+    Figures = PairSummary | Mapping[str, Any]
+
 LABELS = ("≥ 0.9", "0.7-0.9", "0.5-0.7", "0.3-0.5", "< 0.3")  # of frames.BANDS
 SHADES = "█▓▒░·"
 BAR = 16  # cells
@@ -47,7 +49,7 @@ def show_place(console: Console, run: Run) -> None:
     console.print(", ".join(run.parts))
 
 
-def shared_seed(figures: PairSummary, same_weights: bool = False) -> str | None:
+def shared_seed(figures: Figures, same_weights: bool = False) -> str | None:
     """What to say where far more features go to their own index than chance would have it."""
     from saematch.matching.notes import shared_seed as told
 
@@ -118,7 +120,7 @@ def overlooked(run: Run, pairs: Iterable[tuple[str, str]] | None = None) -> list
     ]
 
 
-def bands(figures: PairSummary) -> list[float]:
+def bands(figures: Figures) -> list[float]:
     """Shares of all features of A by the decoder cosine of their match, one per band."""
     from saematch.matching.tables import BANDS
 
@@ -127,7 +129,7 @@ def bands(figures: PairSummary) -> list[float]:
     return [high - low for low, high in zip([0.0, *at_least], at_least, strict=False)]
 
 
-def _meaning(figures: PairSummary, options: Mapping[str, Any]) -> str:
+def _meaning(figures: Figures, options: Mapping[str, Any]) -> str:
     """What "matched" means in this run."""
     rule = ""
     if options.get("confirm"):
@@ -217,7 +219,7 @@ def _bar(shares: list[float]) -> str:
     )
 
 
-def _beside(figures: PairSummary, name: str, form: str) -> str:
+def _beside(figures: Figures, name: str, form: str) -> str:
     shown = _number(figures[f"median_{name}"], form)
     baseline = figures[f"identity_{name}"]
     return shown if baseline is None else f"{shown} ({_number(baseline, form)})"

@@ -20,7 +20,7 @@ from torch import Tensor
 from saematch.errors import SaematchError
 from saematch.evaluation.feature_pairs import FeaturePairs
 from saematch.evaluation.fits import Fit
-from saematch.matching.feature_map import Links
+from saematch.matching.feature_map import PairKind
 from saematch.registry import Registry
 from saematch.sae.folding import Fold
 from saematch.sae.sae import SAE
@@ -103,7 +103,7 @@ class Estimate:
 
     name: str
     make: Callable[[HiddenStates], Tokens]
-    links: Links | None = None  # which pairs carry
+    links: PairKind | None = None  # which pairs carry
     quantile: float | None = None  # share of features, nearest first, that B's decoder writes
     carry: Fold | None = None  # what activations are rescaled by on the way
     shared: bool = False  # depends on x_b alone, not on A
@@ -135,7 +135,7 @@ def baselines(fit: Fit) -> list[Estimate]:
 
 def carried(
     pairs: FeaturePairs,
-    links: Links = "assigned",
+    links: PairKind = "assigned",
     by: Fold | None = None,
     *,
     with_error: bool = False,

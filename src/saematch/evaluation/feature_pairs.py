@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from saematch.matching.feature_map import FeatureMap, Links
+from saematch.matching.feature_map import FeatureMap, PairKind
 from saematch.matching.matching import Matching
 from saematch.matching.methods import resolve_fold
 from saematch.runs.run import Run
@@ -69,7 +69,7 @@ class FeaturePairs:
 
     def along(
         self,
-        links: Links = "assigned",
+        links: PairKind = "assigned",
         by: Fold | None = None,
         activation: tuple[Tensor, Tensor] | None = None,
     ) -> FeatureMap:

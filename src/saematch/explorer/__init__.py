@@ -1,4 +1,4 @@
-"""A page on which a run is explored: served on this machine, or written as static files."""
+"""The explorer: a run as a page in the browser, served on this machine or as static files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from saematch.explorer.export import Exported, export
 from saematch.explorer.places import PAGE, Places
 from saematch.explorer.server import HOST, Server
-from saematch.explorer.tables import Made, Progress, prepare
+from saematch.explorer.tables import PageTables, Progress, prepare
 from saematch.runs.run import Run
 
 __all__ = ["HEIGHT", "Explorer", "Exported", "Progress", "explore", "export", "show"]
@@ -21,10 +21,12 @@ HEIGHT = 800  # pixels, in a notebook
 
 
 class Explorer:
-    """A run being served; also a context manager, which stops it at its end."""
+    """A run that is being served; as a context manager, it stops at the end of the block."""
 
-    def __init__(self, run: Run, made: Made, port: int | None = None, height: int = HEIGHT) -> None:
-        """Begin: see `explore`."""
+    def __init__(
+        self, run: Run, made: PageTables, port: int | None = None, height: int = HEIGHT
+    ) -> None:
+        """Start serving; see `explore`."""
         self.run = run
         self.height = height
         self._made = made
@@ -45,7 +47,7 @@ class Explorer:
 
     def wait(self) -> None:
         """Return when another thread calls `stop`."""
-        # a wait without limit would not hear Ctrl-C on Windows
+        # on Windows, Ctrl-C does not interrupt a wait without a time limit
         while not self._stopped.wait(0.5):
             pass
 
@@ -78,17 +80,19 @@ def explore(
     height: int = HEIGHT,
     progress: Progress | None = None,
 ) -> Explorer:
-    """Serve a page on which the run is explored, on 127.0.0.1, until `stop` or the program's end.
+    """Serve the run as a page on 127.0.0.1 until `stop` is called or the program ends.
 
-    The run is only read. Tables that the page needs besides are made first and kept in the user's
+    The run is only read. Further tables that the page needs are made first and kept in the user's
     cache: see `saematch.explorer.tables`.
 
     Args:
         run: a run or its directory.
-        port: unless given, a free one.
-        open_browser: unless given, outside of a notebook, where the page is shown inline.
-        height: of the page in a notebook, in pixels.
-        progress: called with what is being made, steps done, and of how many, while tables are.
+        port: the port to listen on; a free one by default.
+        open_browser: whether to open a browser; by default only outside a notebook, which shows the
+            page inline.
+        height: height of the page in a notebook, in pixels.
+        progress: called with the current step, the number of steps done and their total while
+            tables are made.
 
     Raises:
         RunError: there is no such run, or its tables cannot be read.
@@ -105,7 +109,7 @@ def explore(
 
 
 def show(url: str) -> bool:
-    """Open a browser window; False where there is no screen for one."""
+    """Open a browser window; False if there is no screen."""
     screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if sys.platform.startswith("linux") and not screen and "BROWSER" not in os.environ:
         return False  # a text browser would take the terminal
@@ -115,7 +119,7 @@ def show(url: str) -> bool:
         return False
 
 
-def _places(run: Run, made: Made) -> Places:
+def _places(run: Run, made: PageTables) -> Places:
     return Places(PAGE, run.path, made.folder)
 
 

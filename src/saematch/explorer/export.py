@@ -1,4 +1,4 @@
-"""A run and its page as static files, which any web host serves as they are."""
+"""A run and its page as static files for any web host."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from saematch.files.lock import WriterLock
 from saematch.runs.manifest import MANIFEST, listed
 from saematch.runs.run import Run
 
-LIST = "saematch-export.json"  # what an export consists of, so that a later one can replace it
+LIST = "saematch-export.json"  # the files of an export, so that a later one can replace them
 FORMAT = "saematch export"
-# on GitHub Pages files are served as they are
+# tells GitHub Pages to serve files unchanged
 _AS_THEY_ARE = ".nojekyll"
 _README = "README.md"
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written."""
+    """The files that were written."""
 
     folder: Path
     sizes: Mapping[str, int]  # bytes of each file, by its place in the folder
 
     @property
     def size(self) -> int:
-        """Bytes of all."""
+        """Their total size in bytes."""
         return sum(self.sizes.values())
 
 
@@ -53,15 +53,16 @@ def export(
 ) -> Exported:
     """Write the page, a run's own files and the tables made for the page.
 
-    Only what run.json lists is taken from the run, and no symbolic links. A new folder appears
-    whole or not at all. In an earlier export the files are replaced, run.json last, and what does
-    not belong to it stays.
+    Only what run.json lists is copied from the run, and no symbolic links. A new folder appears
+    whole or not at all. In an earlier export the files are replaced, run.json last, and files that
+    do not belong to it stay.
 
     Args:
         run: a run or its directory.
         folder: a new or empty folder, or with `overwrite` an earlier export.
         overwrite: replace an earlier export.
-        progress: called with what is being made, steps done, and of how many, while tables are.
+        progress: called with the current step, the number of steps done and their total while
+            tables are made.
 
     Raises:
         RunError: there is no such run, one of its tables is missing or a link, or it changed in the
@@ -100,7 +101,7 @@ def export(
 
 
 def _lock(folder: Path) -> WriterLock:
-    """Of an export, kept among the user's caches: in the folder it would be put on the web."""
+    """The lock of an export, kept in the user's cache: in the folder it would be published."""
     name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
     place = cache() / "exports" / name
     try:
@@ -111,7 +112,7 @@ def _lock(folder: Path) -> WriterLock:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what exports to `folder` that were killed left beside it."""
+    """Remove what killed exports to `folder` left beside it."""
     wanted = re.compile(r"\." + re.escape(folder.name) + r"\.[0-9a-f]{8}" + re.escape(SUFFIX))
     for partial in folder.parent.glob(f".*{SUFFIX}"):
         if wanted.fullmatch(partial.name) and not partial.is_symlink() and is_stale(partial):
@@ -135,7 +136,7 @@ def _write(run: Run, places: Places, folder: Path) -> dict[str, int]:
 
 
 def _files(run: Run, places: Places) -> Iterator[tuple[str, Path]]:
-    """Place in an export and file of all that belongs to it."""
+    """Every file of an export, by its place there."""
     told = {f"{RUN}/{place}" for place in (MANIFEST, *listed(run.record))}
     ours = f"{RUN}/{MADE}/"
     for place, file in places.files():
@@ -147,7 +148,7 @@ def _files(run: Run, places: Places) -> Iterator[tuple[str, Path]]:
 
 
 def _earlier(folder: Path, overwrite: bool) -> dict[str, Any] | None:
-    """The files of the earlier export in `folder`; none where it is new or empty."""
+    """The files of the earlier export in `folder`; none if it is new or empty."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise SaematchError(f"{folder} is no folder: give a new one")
     if not folder.is_dir() or not any(folder.iterdir()):
@@ -185,7 +186,7 @@ def _within(folder: Path, path: Path) -> bool:
 
 
 def _readme(run: Run) -> str:
-    """A page for people; its head is what a static Space of Hugging Face is made from."""
+    """A README, with the header that a static Space on Hugging Face needs."""
     name = run.path.resolve().name
     return f"""---
 title: {json.dumps(name, ensure_ascii=True)}

@@ -1,4 +1,4 @@
-"""A row per feature in the order of tracks, so that a whole life is read at once."""
+"""One row per feature in the order of tracks, so that the page reads a whole track at once."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ _EDGE = ("kind", "rank", "source_rank", "score", "cosine", "p_value", "source_p_
 
 
 def life(run: Run, nodes: Nodes, pearson: pl.DataFrame) -> pl.DataFrame:
-    """One row per feature: its track, the link into it, and its edges; see docs/explorer.md.
+    """One row per feature: its track, the link into it, and its edges.
 
-    Features of one track of `nodes.mode` follow each other; those in none come last, each alone.
+    Features of one track of `nodes.mode` follow each other; features without a track come last.
+    docs/reference/explorer.md has the columns.
 
     Args:
-        run: that `nodes` are of.
+        run: the run of `nodes`.
         nodes: its features.
-        pearson: `source`, `target` (nodes), `pearson`: correlations that are known.
+        pearson: `source`, `target` (nodes), `pearson`: the known correlations.
 
     Raises:
         RunError: a table of the run cannot be read.
@@ -82,7 +83,7 @@ def life(run: Run, nodes: Nodes, pearson: pl.DataFrame) -> pl.DataFrame:
 
 
 def _measures(run: Run, nodes: Nodes, frame: pl.DataFrame) -> pl.DataFrame:
-    """`source`, `target` and the measures of the two, where they are a pair's own."""
+    """`source`, `target` and their measures, where a pair of the run has them."""
     kinds = {"source": pl.Int64, "target": pl.Int64, **dict.fromkeys(MEASURES, pl.Float32)}
     parts = [pl.DataFrame(schema=kinds)]
     names, done = nodes.layers.names, set(run.pairs)
@@ -107,7 +108,7 @@ def _measures(run: Run, nodes: Nodes, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rows(nodes: Nodes) -> list[pl.DataFrame]:
-    """Where each mode's track of a node stands in flow/tracks.parquet."""
+    """The row of each node's track in flow/tracks.parquet, by mode."""
     found = []
     for mode in MODES:
         of = nodes.tracks.filter(mode=mode)
@@ -137,7 +138,7 @@ def _edges(run: Run, nodes: Nodes, pearson: pl.DataFrame) -> list[pl.DataFrame]:
 
 
 def _table(run: Run, nodes: Nodes) -> pl.DataFrame:
-    """The edges by node; of pairs that pass over a neighbour, matches and targets alone."""
+    """The edges by node; of pairs that are not neighbours, only matches and targets."""
     edges = nodes.flow_table("edges")
     if not len(edges):
         edges = FlowGraph.of(nodes.layers).edges()

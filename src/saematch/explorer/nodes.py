@@ -14,7 +14,7 @@ from saematch.layers.layers import STREAM, Layers
 from saematch.layers.origins import CLASSES as ORIGINS
 from saematch.runs.run import Run
 
-# tracks in which each feature is once, the better one first
+# modes in which each feature is in one track, the better mode first
 _WAYS = ("gaps", "chained")
 
 
@@ -26,11 +26,11 @@ class Nodes:
     layers: Layers
     starts: dict[str, int]  # number of each SAE's feature 0
     modes: tuple[str, ...]  # of its tracks
-    mode: str | None  # of the tracks that lives are ordered by
+    mode: str | None  # of the tracks that life/ is ordered by
 
     @classmethod
     def of(cls, run: Run) -> Nodes:
-        """Raises RunError where its tables cannot be read."""
+        """The nodes of a run; raises RunError if its tables cannot be read."""
         layers = Layers.of(run)
         ends = np.cumsum([0, *(layers.features[name] for name in layers.names)]).tolist()
         starts = dict(zip(layers.names, ends, strict=False))
@@ -41,12 +41,12 @@ class Nodes:
 
     @property
     def total(self) -> int:
-        """How many."""
+        """The number of nodes."""
         return sum(self.layers.features.values())
 
     @property
     def index(self) -> dict[str, Any]:
-        """What the page must know to read the tables, as plain values."""
+        """What the page needs to read the tables, as plain values."""
         chain = set(self.layers.chain)
         sites = []
         for name in self.layers.names:
@@ -74,7 +74,7 @@ class Nodes:
 
     @cached_property
     def following(self) -> dict[str, str]:
-        """The SAE that each one's features are first sought in: its neighbour, or the next."""
+        """The SAE in which each SAE's features are looked up first: its neighbour, or the next."""
         found = {a: b for a, b in self.layers.adjacent() if (a, b) in self.layers.pairs}
         for name in self.layers.names:
             later = [b for a, b in self.layers.pairs if a == name]
@@ -90,7 +90,7 @@ class Nodes:
 
     @cached_property
     def features(self) -> pl.DataFrame:
-        """`site` (code), `feature`, `label` and what is known of each, by node."""
+        """`site` (code), `feature`, `label` and the other properties of each node."""
         parts = []
         for code, name in enumerate(self.layers.names):
             frame = self.run.features(name).select(
@@ -121,7 +121,7 @@ class Nodes:
         return start + pl.col(feature).cast(pl.Int64)
 
     def flow_table(self, name: str) -> pl.DataFrame:
-        """A table of the run's flow; without rows where it has none."""
+        """A table of the run's flow; without rows if it has none."""
         there = name in self.run.tables("flow")
         return self.run.table("flow", name) if there else pl.DataFrame()
 
@@ -129,7 +129,7 @@ class Nodes:
     def tracks(self) -> pl.DataFrame:
         """`node`, `mode`, `track`, `position`, `row` (the track's first), `length`, link into it.
 
-        Of each mode, one row per feature that is in a track: the longest one.
+        One row per mode and feature that is in a track: its longest track.
         """
         table = self.flow_table("tracks")
         if not len(table):
@@ -147,7 +147,7 @@ class Nodes:
         )
 
     def table(self, life: pl.DataFrame) -> pl.DataFrame:
-        """One row per node, for search and lists: see docs/explorer.md."""
+        """One row per node, for search and lists: see docs/reference/explorer.md."""
         rows = life.select(
             pl.int_range(pl.len(), dtype=pl.Int32).alias("life"),
             (
@@ -198,7 +198,7 @@ class Nodes:
         return pl.concat(parts)
 
     def communities(self) -> pl.DataFrame:
-        """`node`, `community`, of the features that are in one."""
+        """`node`, `community` of the features in a community."""
         table = self.flow_table("communities")
         if not len(table):
             return pl.DataFrame(schema={"node": pl.Int64, "community": pl.Int32})
@@ -210,7 +210,7 @@ class Nodes:
         )
 
     def origins(self) -> pl.DataFrame:
-        """`node`, `origin` (code), of the features that have one."""
+        """`node`, `origin` (code) of the features that have an origin."""
         table = self.flow_table("origins")
         if not len(table):
             return pl.DataFrame(schema={"node": pl.Int64, "origin": pl.Int32})

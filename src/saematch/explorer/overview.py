@@ -1,4 +1,4 @@
-"""One row per pair of SAEs: how features go on from one to the other."""
+"""One row per pair of SAEs: how features continue from one to the other."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COLUMNS = {
 
 
 def overview(run: Run, nodes: Nodes) -> pl.DataFrame:
-    """The counts of every pair, in the order of the run: `COLUMNS`; see docs/explorer.md."""
+    """The counts of every pair, in the order of the run (docs/reference/explorer.md: `pairs`)."""
     groups = nodes.flow_table("splits")
     if not len(groups):
         groups = splits(nodes.layers)

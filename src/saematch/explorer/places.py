@@ -1,11 +1,11 @@
-"""Which files the explorer gives out, and under which addresses: the same when served and exported.
+"""Which files the explorer serves, and under which addresses; the same in an export.
 
     index.html, favicon.*, assets/**     the built page
     run/run.json                         the run, as it is
-    run/FOLDER/NAME.parquet              its tables, of the folders that a run has
+    run/FOLDER/NAME.parquet              its tables, in the folders that a run has
     run/explorer/**                      tables made for the page: see saematch.explorer.tables
 
-Nothing else of either folder has an address.
+Nothing else in these folders has an address.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _SEPARATORS = re.compile(r"[\x00-\x1f\x7f/\\:]")
 
 @dataclass(frozen=True)
 class Places:
-    """The folders that files come from: the page, the run, the tables made of the run."""
+    """The folders that files come from: the page, the run, the tables made for the page."""
 
     page: Path
     run: Path
     made: Path
 
     def check(self) -> None:
-        """See that there is a page.
+        """Check that there is a page.
 
         Raises:
             SaematchError: it was never built.
@@ -50,10 +50,10 @@ class Places:
             raise SaematchError(NO_PAGE)
 
     def find(self, address: str) -> Path | None:
-        """The file at an address as a request has it: percent-encoded, with or without a query.
+        """The file at an address as requested: percent-encoded, with or without a query.
 
-        None where there is none: an address that is not listed above, one that names a hidden or
-        unfinished file, a folder, or a symbolic link that leads out of its folder.
+        None for an address that is not listed above, or one that names a hidden or unfinished file,
+        a folder, or a symbolic link that leads out of its folder.
         """
         parts = _parts(address)
         if parts is None:
@@ -62,7 +62,7 @@ class Places:
         return None if root is None else _contained(root, rest)
 
     def files(self) -> Iterator[tuple[str, Path]]:
-        """Place and file of all that has an address, for an export; links are not followed."""
+        """Every file that has an address, by its place, for an export; links are not followed."""
         for path in _walk(self.page):
             parts = path.relative_to(self.page).parts
             if self._root(parts)[0] is not None:
@@ -103,7 +103,7 @@ class Places:
 
 
 def _parts(address: str) -> tuple[str, ...] | None:
-    """The parts of an address, decoded once each; None where it is not one of this server."""
+    """The parts of an address, each decoded once; None if it is not one of this server."""
     path = re.split(r"[?#]", address, maxsplit=1)[0]
     if not path.startswith("/"):
         return None
@@ -117,7 +117,7 @@ def _parts(address: str) -> tuple[str, ...] | None:
 
 
 def _plain(part: str) -> bool:
-    """Whether it names one file or folder of this level, none that is hidden or unfinished."""
+    """Whether it names one file or folder of this level that is neither hidden nor unfinished."""
     return (
         0 < len(part) < 256
         and not part.startswith(".")

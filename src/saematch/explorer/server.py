@@ -1,9 +1,9 @@
-"""A small server for one run: of this machine alone, read-only, with byte ranges.
+"""A small server for one run: local, read-only, with byte ranges.
 
-It listens on 127.0.0.1. That a page of another site cannot read through the browser what it gives
-out rests on three things: requests must name this server as their host (a foreign name that was
-made to point here, DNS rebinding, does not), must not come from another origin, and answers are not
-to be embedded elsewhere.
+It listens on 127.0.0.1. Three rules keep a page of another site from reading the run through the
+browser: requests must name this server as their host (a foreign name that was made to point here,
+DNS rebinding, does not), they must not come from another origin, and answers must not be embedded
+elsewhere.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from typing import BinaryIO
 
 import saematch
 from saematch.errors import SaematchError
+from saematch.explorer.byte_ranges import RangeError, byte_range
 from saematch.explorer.places import Places
-from saematch.explorer.ranges import RangeError, byte_range
 
 HOST = "127.0.0.1"
-PORT = 8237  # tried first, so that bookmarks last
+PORT = 8237  # tried first, so that bookmarks keep working
 NAMES = (HOST, "localhost")
 IDLE = 60.0  # seconds after which a silent connection is closed
 HEAD = 20.0  # seconds from the first byte of a request to the last of its head
-MOST = 512  # connections at once; programs commonly may have 1,024 files open
+MOST = 512  # connections at once; programs are commonly limited to 1,024 open files
 PIECE = 1 << 18  # bytes sent at once
 KINDS = {
     ".css": "text/css; charset=utf-8",
@@ -73,13 +73,13 @@ ALWAYS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-_GONE = (ConnectionError, TimeoutError)  # the browser went away: no fault of anyone
+_GONE = (ConnectionError, TimeoutError)  # the browser went away, which is no error
 
 log = logging.getLogger(__name__)
 
 
 class Server(ThreadingHTTPServer):
-    """Gives out `places` until `stop`."""
+    """Serves `places` until `stop`."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -87,14 +87,14 @@ class Server(ThreadingHTTPServer):
     allow_reuse_address = os.name == "posix"
 
     def __init__(self, places: Places, port: int | None = None) -> None:
-        """Bind and begin.
+        """Bind the port and start serving.
 
         Args:
-            places: what to give out.
-            port: of 127.0.0.1; unless given, `PORT` or, if that is taken, any free one.
+            places: what to serve.
+            port: of 127.0.0.1; by default `PORT` or, if that is taken, any free one.
 
         Raises:
-            SaematchError: the port is taken, not allowed, or no port.
+            SaematchError: the port is taken, not allowed, or not a port number.
         """
         self.places = places
         self._connections: set[socket.socket] = set()
@@ -107,11 +107,11 @@ class Server(ThreadingHTTPServer):
 
     @property
     def port(self) -> int:
-        """That it listens on."""
+        """The port the server listens on."""
         return self.server_address[1]
 
     def stop(self) -> None:
-        """Free the port and end what is being sent; a second call does nothing."""
+        """Free the port and end all connections; a second call does nothing."""
         self.shutdown()
         self.server_close()
         self._thread.join()
@@ -124,13 +124,13 @@ class Server(ThreadingHTTPServer):
                 continue
 
     def server_bind(self) -> None:
-        """As its parent, without asking a name server for this machine's name."""
+        """As the parent class, without asking a name server for this machine's name."""
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = HOST, self.server_address[1]
 
     def get_request(self) -> tuple[socket.socket, object]:
-        """A new connection, remembered so that `stop` can end it."""
+        """Accept a connection, and remember it so that `stop` can end it."""
         connection, address = super().get_request()
         with self._lock:
             self._connections.add(connection)
@@ -143,12 +143,12 @@ class Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def verify_request(self, request, client_address) -> bool:
-        """Whether there is room for one more connection; one too many is closed."""
+        """Whether another connection is allowed; if not, it is closed."""
         with self._lock:
             return len(self._connections) <= MOST
 
     def handle_error(self, request, client_address) -> None:
-        """Told to the log, unless the browser only went away."""
+        """Log the error, unless the browser only went away."""
         if not isinstance(sys.exception(), _GONE):
             log.exception("a request of %s failed", client_address)
 
@@ -170,7 +170,7 @@ class Server(ThreadingHTTPServer):
 
 
 class _Incoming(io.RawIOBase):
-    """What a connection sends: each piece within `IDLE`, the head of a request within `HEAD`."""
+    """The data of a connection: each piece within `IDLE`, a request's headers within `HEAD`."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -180,7 +180,7 @@ class _Incoming(io.RawIOBase):
         return True
 
     def begin(self) -> None:
-        """A request begins with the next byte."""
+        """Start the clock of a request, which begins with the next byte."""
         self._until = None
 
     def readinto(self, buffer) -> int:
@@ -208,18 +208,18 @@ class Handler(BaseHTTPRequestHandler):
     server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def setup(self) -> None:
-        """As its parent, with a bound on how long a request may take to come."""
+        """As the parent class, with a limit on how long a request may take to arrive."""
         super().setup()
         self._incoming = _Incoming(self.connection)
         self.rfile = io.BufferedReader(self._incoming)
 
     def handle_one_request(self) -> None:
-        """As its parent."""
+        """As the parent class."""
         self._incoming.begin()
         super().handle_one_request()
 
     def parse_request(self) -> bool:
-        """As its parent, but for what two readers could understand in two ways."""
+        """As the parent class, but refuse requests that two readers could read differently."""
         self.command, self.requestline = "", ""
         words = self.raw_requestline.split()
         if len(words) == 2 or words[-1:] == [b"HTTP/0.9"]:  # answers would have no heads
@@ -245,7 +245,7 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(body=True)
 
     def do_HEAD(self) -> None:
-        """Send what a GET would be headed by."""
+        """Send the headers of a GET."""
         self._answer(body=False)
 
     def version_string(self) -> str:
@@ -253,11 +253,11 @@ class Handler(BaseHTTPRequestHandler):
         return f"saematch/{saematch.__version__}"
 
     def log_message(self, format: str, *args) -> None:
-        """To the log, not to the terminal."""
+        """Write to the log, not to the terminal."""
         log.debug(format, *args)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """A plain sentence; called by the parent for requests that are none."""
+        """Send a plain sentence; the parent class calls this for malformed requests."""
         status = HTTPStatus(code)
         if status == HTTPStatus.NOT_IMPLEMENTED:  # what its parent says of other methods
             status, message = HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD"
@@ -282,7 +282,7 @@ class Handler(BaseHTTPRequestHandler):
             self._send(path, file, body)
 
     def _foreign(self) -> str | None:
-        """Why the request is not of a page of this server."""
+        """Why the request does not come from a page of this server; empty if it does."""
         here = {f"{name}:{self.server.port}" for name in NAMES}
         if self.server.port == 80:
             here |= {*NAMES}
@@ -328,7 +328,7 @@ class Handler(BaseHTTPRequestHandler):
             self._copy(file, start, end)
 
     def _has_it(self, tag: str, modified: int) -> bool:
-        """Whether the browser's own copy is this one."""
+        """Whether the browser's copy is current."""
         known = self.headers.get("If-None-Match")
         if known is not None:
             return known.strip() == "*" or tag in _tags(known)
@@ -366,7 +366,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def etag(status: os.stat_result) -> str:
-    """Of a file's content: files of a run are replaced, never changed in place."""
+    """Identifies a file's content: files of a run are replaced, never changed in place."""
     return f'"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"'
 
 

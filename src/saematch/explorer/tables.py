@@ -1,20 +1,20 @@
-"""Tables that the page needs besides those of a run, so that no view has to read a large one whole.
+"""Small tables for the page, so that no view has to read a large table of the run whole.
 
 They are made when a run is first explored or exported, and looked up by row number:
 
     index.json                 SAEs in order of depth, codes, which of the tables there are
     pairs.parquet              one row per pair: how many features match, split, merge, end, begin
     nodes.parquet              one row per feature of every SAE, for search and lists
-    labels.parquet             what each of them is called
+    labels.parquet             the label of each
     life/NUMBER.parquet        one row per feature, in the order of tracks, with its edges
     vocabulary.parquet         the tokens of top contexts
     postings.parquet           which features fire on each
-    relations.parquet          where the rows of a pair stand in the tables of relations
-    correlation/A--B.parquet   of each feature of A and its target
+    relations.parquet          which rows of the co-activation tables belong to a pair
+    correlation/A--B.parquet   the correlation of each feature of A with its target
 
-docs/explorer.md has the columns. The run itself is not written to: another program may be adding
-to it. The tables lie in the user's cache, by the path of the run and the digest of its run.json; an
-exported run has them beside its own.
+docs/reference/explorer.md has the columns. The run itself is not written to, because another
+program may be adding to it. The tables lie in the user's cache, by the path of the run and the
+digest of its run.json; an exported run has them beside its own.
 """
 
 from __future__ import annotations
@@ -35,50 +35,51 @@ from typing import Any
 import polars as pl
 
 from saematch.errors import RunError
-from saematch.explorer.heard import correlations, ranges
+from saematch.explorer.coactivation import correlations, rows_of_pairs
 from saematch.explorer.life import life
-from saematch.explorer.nodes import ORIGINS, Nodes
+from saematch.explorer.nodes import Nodes
 from saematch.explorer.overview import overview
 from saematch.explorer.places import MADE, PIECES
-from saematch.explorer.words import words
+from saematch.explorer.vocabulary import postings_of
 from saematch.files.atomic import SUFFIX
 from saematch.files.foreign import read_json, reason
 from saematch.layers.graph import KINDS
+from saematch.layers.origins import CLASSES as ORIGINS
 from saematch.runs.manifest import MANIFEST
 from saematch.runs.run import Run
 
 INDEX = "index.json"
 FORMAT, VERSION = "saematch explorer", 2
-# rows that are read together, and decoded: a life is in one group or two, a column is read whole
+# rows that are read and decoded together: a track is in one or two groups of life/
 ROWS = {"nodes": 4096, "labels": 1024, "life": 128, "vocabulary": 65536, "postings": 8192}
-# rows of a file of lives: the list of its groups comes with the end of the file, of which the page
-# reads 64 KiB at once
+# rows per file of life/: the list of its groups is at the end of the file, of which the page reads
+# 64 KiB at once
 PIECE = 2048
 CORRELATION, LIFE = PIECES
-# called with what is being made, how many steps are done, and of how many
+# called with the current step, the number of steps done, and their total
 Progress = Callable[[str, int, int], None]
-DAY = 86400.0  # seconds; tables of an older state of a run that nobody opened for that long go
+DAY = 86400.0  # seconds; unused tables of an older state of a run are removed after that
 
 
 @dataclass(frozen=True)
-class Made:
-    """The folder of the tables of a run."""
+class PageTables:
+    """The folder with the page's tables of a run."""
 
     folder: Path
     temporary: bool = False
 
     def close(self) -> None:
-        """Remove them, where they could not be kept."""
+        """Remove them, if they could not be kept in the cache."""
         if self.temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def prepare(run: Run, progress: Progress | None = None) -> Made:
-    """The tables of a run: those beside it, those in the cache, or new ones.
+def prepare(run: Run, progress: Progress | None = None) -> PageTables:
+    """The page's tables of a run: those beside it, those in the cache, or new ones.
 
     Args:
-        run: to be explored.
-        progress: told of each step, where new ones are made.
+        run: the run to be explored.
+        progress: called at each step while new ones are made.
 
     Raises:
         RunError: a table of the run cannot be read.
@@ -86,11 +87,11 @@ def prepare(run: Run, progress: Progress | None = None) -> Made:
     digest = digest_of(run)
     beside = run.path / MADE
     if _are_of(beside, digest):
-        return Made(beside)
+        return PageTables(beside)
     place = _cached(run, digest)
     if _are_of(place, digest):
         os.utime(place / INDEX)
-        return Made(place)
+        return PageTables(place)
     try:
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         _sweep(place.parent)
@@ -99,7 +100,7 @@ def prepare(run: Run, progress: Progress | None = None) -> Made:
     except OSError:
         folder = Path(tempfile.mkdtemp(prefix="saematch-explorer-"))
         make(run, folder, digest, progress)
-        return Made(folder, temporary=True)
+        return PageTables(folder, temporary=True)
     try:
         make(run, partial, digest, progress)
         shutil.rmtree(place, ignore_errors=True)  # damaged
@@ -107,22 +108,22 @@ def prepare(run: Run, progress: Progress | None = None) -> Made:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         if _are_of(place, digest):  # another program was faster
-            return Made(place)
+            return PageTables(place)
         raise
-    return Made(place)
+    return PageTables(place)
 
 
 def make(run: Run, folder: Path, digest: str, progress: Progress | None = None) -> None:
     """Write all tables of a run to an empty folder, `index.json` last.
 
     Args:
-        run: that they are of.
-        folder: an empty one.
+        run: the run.
+        folder: an empty folder.
         digest: of its run.json.
-        progress: told of each step.
+        progress: called at each step.
 
     Raises:
-        RunError: a table of the run cannot be read, or one of these not be written.
+        RunError: a table of the run cannot be read, or one of these cannot be written.
     """
     nodes = Nodes.of(run)
     there: dict[str, str] = {}
@@ -157,7 +158,7 @@ def make(run: Run, folder: Path, digest: str, progress: Progress | None = None) 
 
 
 def digest_of(run: Run) -> str:
-    """Of its run.json: another one is another state of the run."""
+    """The digest of its run.json, which identifies the state of the run."""
     try:
         return f"sha256:{hashlib.sha256((run.path / MANIFEST).read_bytes()).hexdigest()}"
     except OSError as error:
@@ -169,17 +170,17 @@ def _frames(run: Run, nodes: Nodes, progress: Progress) -> Iterator[tuple[str, p
     steps = _Steps(progress, total=len(run.pairs) + files + 4)
     steps.next("pairs")
     yield "pairs", overview(run, nodes)
-    spans = ranges(run)
-    if len(spans):
-        yield "relations", spans
+    rows = rows_of_pairs(run)
+    if len(rows):
+        yield "relations", rows
     steps.next("correlations")
-    heard = correlations(run, nodes)
-    for (a, b), frame in heard.of_pairs():
+    known = correlations(run, nodes)
+    for (a, b), frame in known.of_pairs():
         steps.next(f"correlations of {a} and {b}")
         yield f"{CORRELATION}/{a}--{b}", frame
-    steps.skip(len(run.pairs) - len(heard.pairs))
+    steps.skip(len(run.pairs) - len(known.pairs))
     steps.next("tracks")
-    lives = life(run, nodes, heard.pearson)
+    lives = life(run, nodes, known.pearson)
     for number, piece in enumerate(lives.iter_slices(PIECE)):
         steps.next("lives of features")
         yield f"{LIFE}/{number:05}", piece
@@ -187,7 +188,7 @@ def _frames(run: Run, nodes: Nodes, progress: Progress) -> Iterator[tuple[str, p
     table = nodes.table(lives)
     yield "labels", table.select("label")
     yield "nodes", table.drop("label")
-    vocabulary, postings = words(nodes.tokens)
+    vocabulary, postings = postings_of(nodes.tokens)
     yield "vocabulary", vocabulary
     yield "postings", postings
     progress("done", steps.total, steps.total)
@@ -200,17 +201,17 @@ class _Steps:
     done: int = -1
 
     def next(self, what: str) -> None:
-        """Tell that the step before is done, and what this one makes."""
+        """Report that the previous step is done and what the next one makes."""
         self.done += 1
         self.progress(what, max(self.done, 0), self.total)
 
     def skip(self, steps: int) -> None:
-        """Count steps for which there is nothing to make."""
+        """Count steps that have nothing to make."""
         self.done += steps
 
 
 def _silent(what: str, done: int, total: int) -> None:
-    """Tells nobody."""
+    """Report nothing."""
 
 
 def _are_of(folder: Path, digest: str) -> bool:
@@ -230,7 +231,7 @@ def _cached(run: Run, digest: str) -> Path:
 
 
 def cache() -> Path:
-    """Where the tables are kept: the user's folder for what can be made again."""
+    """Where the tables are kept: the user's cache folder."""
     if given := os.environ.get("XDG_CACHE_HOME"):
         root = Path(given)
     elif sys.platform == "win32":
@@ -243,7 +244,7 @@ def cache() -> Path:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove tables of older states of a run, and what was left unfinished."""
+    """Remove tables of older states of a run, and unfinished ones."""
     for old in folder.iterdir():
         try:
             index = old / INDEX

@@ -1,1 +1,1 @@
-"""Files: whole or not there, one writer at a time, and those of others behind one boundary."""
+"""Files: atomic writes, one writer at a time, and one boundary for foreign parsers."""

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, whatever stops the program in between."""
+"""Files that appear whole or not at all, even if the program is killed."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 SUFFIX = ".partial"
-STALE = 3600.0  # seconds after which a partial file has no writer any more
+STALE = 3600.0  # seconds after which a partial file is taken to have no writer
 _PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}" + re.escape(SUFFIX))
 
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A path to write to, in the same folder, that takes the place of `path` at the end.
+    """A path in the same folder to write to; it replaces `path` at the end of the block.
 
-    If the block raises, `path` stays as it was. If the process is killed, a hidden partial file may
-    be left beside it (see `sweep`), and `path` stays as it was.
+    If the block raises or the process is killed, `path` stays as it was. A killed process may leave
+    a hidden partial file beside it (see `sweep`).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{SUFFIX}")
@@ -36,17 +36,17 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what writers that were killed left in `folder`; younger files may have a writer."""
+    """Remove what killed writers left in `folder`; recent files stay, as they may have a writer."""
     for partial in folder.glob(f".*{SUFFIX}"):
         try:
             if _PARTIAL.fullmatch(partial.name) and is_stale(partial):
                 partial.unlink()
-        except OSError:  # gone already, or no file
+        except OSError:  # already gone, or not a file
             continue
 
 
 def is_stale(partial: Path) -> bool:
-    """Whether a file or folder that was not finished has no writer any more."""
+    """Whether an unfinished file or folder no longer has a writer."""
     return time.time() - partial.lstat().st_mtime > STALE
 
 

@@ -1,10 +1,10 @@
-"""Files of others and the parsers that read them, behind one boundary.
+"""One boundary for files of others and the parsers that read them.
 
-A parser meets bytes that its authors never thought of, and raises what they never thought of: a
+Given bytes that its authors never thought of, a parser raises errors that they never thought of: a
 recursion too deep, an assertion, a Rust panic. Every call of one (JSON, Parquet, safetensors,
-torch, zip, transformers) stands in `parsing`, which makes one line of whatever comes, so that no
-reader keeps a list of exceptions. Only regular files are opened (`regular`): a pipe or a device
-would be waited for, or read, for ever.
+torch, zip, transformers) is wrapped in `parsing`, which turns any error into one line, so that no
+reader keeps a list of exceptions. Only regular files are opened (`regular`): reading a pipe or a
+device might never end.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from saematch.errors import SaematchError
 if TYPE_CHECKING:
     import polars as pl
 
-JSON_BYTES = 1 << 28  # of a JSON file, at most: lists of many thousand pairs stay far below
+JSON_BYTES = 1 << 28  # the largest JSON file; lists of many thousand pairs are far smaller
 _LFS = b"version https://git-lfs.github.com/spec/"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BREAKING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -38,19 +38,19 @@ def parsing(
     *,
     say: str | None = None,
 ) -> Iterator[None]:
-    """Calls of a foreign parser: whatever they raise becomes one line.
+    """Calls of a foreign parser: any exception they raise becomes an error of one line.
 
-    The project's own errors pass as they are, and so does what stops a program.
+    The project's own errors pass unchanged, and so do KeyboardInterrupt and its like.
 
     Args:
         label: what is read, as the user named it.
-        kind: what it should be, such as `a safetensors file`; the line is then "LABEL: truncated,
+        kind: what it should be, such as `a safetensors file`; the message is "LABEL: truncated,
             corrupt or not KIND (REASON)".
-        error: the kind of error to raise.
-        say: what to say in place of that, between the label and the reason.
+        error: the class of error to raise.
+        say: text to use instead, between the label and the reason.
 
     Raises:
-        SaematchError: of the kind `error`, from whatever was raised inside.
+        SaematchError: of the class `error`, from whatever was raised inside.
     """
     said = say or f"truncated, corrupt or not {kind or 'what it should be'}"
     try:
@@ -64,7 +64,7 @@ def parsing(
 
 
 def reason(raised: BaseException) -> str:
-    """What an exception says, in one short line."""
+    """The message of an exception in one short line."""
     if isinstance(raised, MemoryError):
         return "it needs more memory than there is"
     if isinstance(raised, RecursionError):
@@ -81,11 +81,11 @@ def reason(raised: BaseException) -> str:
 def regular(
     path: Path, label: object = None, error: type[SaematchError] = SaematchError
 ) -> os.stat_result:
-    """What the file system says of a file, which must be a regular one that is really there.
+    """The status of a file, which must be a regular file with its content.
 
     Raises:
-        SaematchError: of the kind `error`: there is no such file; it is a folder, pipe or device;
-            or it is the pointer that Git LFS leaves in the place of a large file.
+        SaematchError: of the class `error`: there is no such file; it is a folder, pipe or device;
+            or it is the pointer that Git LFS leaves in place of a large file.
     """
     label = one_line(str(path if label is None else label))
     try:
@@ -135,7 +135,7 @@ def read_json(path: Path, label: object = None, error: type[SaematchError] = Sae
 
 
 def parse_json(text: str) -> Any:
-    """`json.loads`, with U+FFFD for every half of a surrogate pair, which no file could hold.
+    """`json.loads`, with U+FFFD for every half of a surrogate pair, which no file can contain.
 
     Raises:
         ValueError, RecursionError: as `json.loads`; see `parsing`.
@@ -150,7 +150,7 @@ def plain_text(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Text for a message: what would break its line, or cannot be written, becomes U+FFFD."""
+    """Text for a message: line breaks and characters that cannot be written become U+FFFD."""
     return _BREAKING.sub("\ufffd", text)
 
 
@@ -162,10 +162,10 @@ def read_parquet(
     error: type[SaematchError] = SaematchError,
     most_rows: int | None = None,
 ) -> pl.DataFrame:
-    """A Parquet table; how many rows it has is asked of its footer before they are read.
+    """A Parquet table; its number of rows is checked in the footer before they are read.
 
-    Arrow reads it, not polars, which one wrong byte in a page makes ask for 2^61 bytes: Rust then
-    ends the process, and nothing can be caught.
+    Arrow reads it, not polars: one wrong byte in a page can make polars ask for 2^61 bytes, and
+    Rust then ends the process, so that nothing can be caught.
 
     Raises:
         SaematchError: as `regular`; it cannot be read, lacks one of `columns`, or has more than
@@ -197,7 +197,7 @@ def read_parquet(
 def scan_parquet(
     path: Path, *, label: object = None, error: type[SaematchError] = SaematchError
 ) -> pl.LazyFrame:
-    """A Parquet table too large to hold, gone through once to see that polars can read it.
+    """A Parquet table too large for memory, checked once to make sure that polars can read it.
 
     Raises:
         SaematchError: as `read_parquet`.
@@ -216,7 +216,7 @@ def scan_parquet(
 
 
 def _check_names(field: Any) -> None:
-    """Raise where the name of a column, or what is noted of it, is not UTF-8."""
+    """Raise if the name or metadata of a column is not UTF-8."""
     _ = field.name  # decoded when it is asked for
     for word in (field.metadata or {}).items():
         b" ".join(word).decode()
@@ -225,7 +225,7 @@ def _check_names(field: Any) -> None:
 
 
 def _is_panic(raised: BaseException) -> bool:
-    """A panic of a library in Rust, which derives from BaseException alone."""
+    """Whether it is a panic of a Rust library, which derives from BaseException directly."""
     return type(raised).__name__ == "PanicException"
 
 

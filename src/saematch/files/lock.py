@@ -1,4 +1,4 @@
-"""One writer at a time in a directory, whichever program it is of."""
+"""One writer at a time in a directory, across programs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import filelock
 from saematch.errors import RunError, SaematchError
 from saematch.files.foreign import reason
 
-LOCK = ".saematch.lock"  # hidden, so that neither the explorer nor an export gives it out
+LOCK = ".saematch.lock"  # hidden, so that neither the explorer nor an export serves it
 WAIT = 3.0  # seconds that a second writer waits, in case the first is just ending
 
 
 @dataclass
 class _Held:
-    """A lock of this process, and how many of its objects write in the directory."""
+    """A lock of this process, and the number of objects that share it."""
 
     lock: filelock.FileLock
     writers: int = 1
@@ -34,17 +34,17 @@ _HELD: dict[Path, _Held] = {}  # by real path
 class WriterLock:
     """The right to write in a directory, shared by all objects of this process.
 
-    The operating system gives it back when the process ends, however that comes about. Readers
-    never ask for it.
+    The operating system releases it when the process ends, for whatever reason. Readers never ask
+    for it.
 
     Args:
-        path: the directory; it must be there.
-        error: the kind of error to raise.
-        of: what errors call it, where it stands for another one.
+        path: the directory; it must exist.
+        error: the class of error to raise.
+        of: its name in errors, if it stands for another directory.
 
     Raises:
-        SaematchError: of the kind `error`: another program is writing there, which is named; or the
-            directory cannot be written to.
+        SaematchError: of the class `error`: another program, which is named, is writing there; or
+            the directory cannot be written to.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class WriterLock:
         self._free = weakref.finalize(self, _release, self._place)
 
     def release(self) -> None:
-        """Give it back; more than once does nothing."""
+        """Release it; a second call does nothing."""
         self._free()
 
 
@@ -98,7 +98,7 @@ def _release(place: Path) -> None:
 
 
 def _command() -> str:
-    """What this program was called as: `saematch flow`, or the name of a script."""
+    """The command line of this program in short: `saematch flow`, or the name of a script."""
     program = Path(sys.argv[0]).stem if sys.argv and sys.argv[0] else "python"
     if program in ("saematch", "__main__"):
         return " ".join(["saematch", *sys.argv[1:2]])

@@ -1,4 +1,4 @@
-"""Tables as pandas DataFrames, for those who have pandas."""
+"""Tables as pandas DataFrames, if pandas is installed."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ def analyse(run: Run, cutoffs: Cutoffs | None = None) -> dict[str, pl.DataFrame]
     """Compute the tables of the flow of a run, write them beside its pairs, and sum them up.
 
     The tables are `tracks`, `spans`, `lifespans`, `turnover`, each with a first column `mode`;
-    `composition`, `splits` and `origins`, see docs/flow.md; `edges` and `communities`, see
-    docs/graph.md.
+    `composition`, `splits` and `origins`: docs/reference/flow.md has the columns;
+    `edges` and `communities`: docs/reference/run-directory.md.
 
     Args:
         run: with all pairs of neighbours matched.

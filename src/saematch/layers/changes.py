@@ -74,11 +74,11 @@ def changes(run: Run | str | Path, site: str) -> pl.DataFrame:
         pair = near.pairs[before, name]
         reached = np.zeros(layers.features[name], bool)
         reached[pair.target[pair.matched]] = True
-        frames.append(_alone(layers, name, "new", before, reached, pair.sources.surest()))
+        frames.append(_alone(layers, name, "new", before, reached, pair.sources.best()))
         frames.append(_groups(groups.filter(kind="merge", a=before), "merged", before))
     if after is not None:
         pair = near.pairs[name, after]
-        first = pair.candidates.surest()
+        first = pair.candidates.best()
         frames.append(_alone(layers, name, "gone", after, pair.matched, first))
         frames.append(_groups(groups.filter(kind="split", a=name), "split", after))
     order = pl.col("kind").replace_strict({kind: i for i, kind in enumerate(_KINDS)})

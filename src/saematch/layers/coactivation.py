@@ -20,7 +20,9 @@ from saematch.layers.passing import CUTOFFS, passing_table
 class Relation:
     """The tables of a pair, by name, and its figures."""
 
-    tables: dict[str, pl.DataFrame]  # targets, sources, passing, gates: see docs/activations.md
+    tables: dict[
+        str, pl.DataFrame
+    ]  # targets, sources, passing, gates: see docs/explanation/coactivation.md
     summary: dict[str, Any]
 
 

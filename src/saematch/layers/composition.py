@@ -1,4 +1,4 @@
-"""Matchings of neighbours chained, beside the matching of the two ends: do they agree?
+"""Chained matchings of neighbours compared with the direct matching of the two ends.
 
 A chain of partial matchings is their product, `P(A -> C) = P(B -> C) P(A -> B)`.
 """
@@ -15,29 +15,29 @@ from scipy.sparse.csgraph import connected_components
 
 from saematch.layers.layers import Layers
 from saematch.matching.fdr import interval
-from saematch.matching.feature_map import FeatureMap, Links
+from saematch.matching.feature_map import FeatureMap, PairKind
 
 COUNTS = ("features", "composed", "direct", "both", "equal")
-LINKS: tuple[Links, ...] = ("matched", "assigned")
+LINKS: tuple[PairKind, ...] = ("matched", "assigned")
 
 
 def composition(layers: Layers) -> pl.DataFrame:
     """How far chained matchings of neighbours agree with the direct one, pair by pair.
 
     For every pair (a, b) of the chain that is matched directly and `steps` >= 2 neighbours apart,
-    of which all are matched. `links` is `matched`, or `assigned`: every target that the assignment
-    gave, beyond chance or not. Rows without a and b hold all pairs of one distance together.
+    of which all are matched. `links` is `matched`, or `assigned`: every target of the assignment,
+    significant or not. Rows without a and b pool all pairs of one distance.
 
-    Columns: `links`, `a`, `b`, `steps`; `features` of A in use, and how many have a target in B
-    `composed`, `direct`, by `both`, and an `equal` one by both; `agreement`, the share equal / both
-    with its 95 % interval `low`, `high`; and as shares of all features `kept` (equal),
-    `only_direct` (what the chain lost) and `only_composed`.
+    Columns: `links`, `a`, `b`, `steps`; `features` of A in use, and how many have a target in B:
+    `composed`, `direct`, by `both`, and the same one by both (`equal`); `agreement`, the share
+    equal / both with its 95 % interval `low`, `high`; and as shares of all features `kept` (equal),
+    `only_direct` (lost by the chain) and `only_composed`.
 
-    The interval is Wilson's, of a pair over its features. Pairs of one distance overlap, and a
-    chain that goes wrong at one link may count in several of them: where they are pooled, all
-    features that links between neighbours connect are one draw, and `both` is replaced by the
-    number of independent features that would leave the share as uncertain (the effective sample
-    size of Korn and Graubard, Survey Methodology 24, 1998).
+    The interval of a pair is Wilson's over its features. Pairs of one distance overlap, and one
+    wrong link may count in several of them. So where pairs are pooled, all features that links
+    between neighbours connect count as one draw, and `both` is replaced by the number of
+    independent features with the same uncertainty (the effective sample size of Korn and
+    Graubard, Survey Methodology 24, 1998).
     """
     frame = pl.concat(_rows(layers, links) for links in LINKS)
     features = pl.col("features")
@@ -56,7 +56,7 @@ def composition(layers: Layers) -> pl.DataFrame:
     )
 
 
-def _rows(layers: Layers, links: Links) -> pl.DataFrame:
+def _rows(layers: Layers, links: PairKind) -> pl.DataFrame:
     """The counts of one kind of links, pair by pair and pooled; `independent` of those alone."""
     chain, rows, pooled = layers.chain, [], []
     steps = [
@@ -94,7 +94,7 @@ def _rows(layers: Layers, links: Links) -> pl.DataFrame:
 
 
 def independent(hits: ndarray, n: ndarray) -> float:
-    """How many independent draws leave a share as uncertain as clusters of dependent ones do.
+    """The number of independent draws with the same uncertainty as clusters of dependent ones.
 
     Args:
         hits: of each cluster.
@@ -113,7 +113,7 @@ def independent(hits: ndarray, n: ndarray) -> float:
 
 
 def _effective(frame: pl.DataFrame) -> tuple[ndarray, ndarray]:
-    """Hits and draws of each row, as if features were independent."""
+    """Numerator and denominator of each share, for the Wilson interval."""
     n = frame["independent"].fill_null(frame["both"]).to_numpy()
     both = frame["both"].to_numpy()
     return frame["equal"].to_numpy() * n / np.maximum(1, both), n

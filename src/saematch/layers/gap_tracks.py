@@ -29,12 +29,12 @@ from numpy import ndarray
 
 from saematch.errors import MatchError
 from saematch.layers.layers import Layers
-from saematch.layers.links import Edges, Links, link_all, neighbours, numbering
+from saematch.layers.links import Links, Successors, link_all, neighbours, numbering
 from saematch.matching.fdr import LEAST, beyond, cut
 from saematch.numerics.ranked import Ranked
 
 
-def gaps(layers: Layers) -> Links:
+def gaps(layers: Layers) -> Successors:
     """The links of the largest total gain over all pairs of the chain that are matched.
 
     Raises:
@@ -51,12 +51,12 @@ def gaps(layers: Layers) -> Links:
         p_value = ranked.p_value[source, rank]
         gain = _gain(p_value, limit) - np.maximum(skip_out[source], skip_in[target])
         score = ranked.score[source, rank]
-        edges = Edges(start[i] + source, start[j] + target, score, p_value)
+        links = Links(start[i] + source, start[j] + target, score, p_value)
         worth = gain > 0
-        found.append(edges[worth])
+        found.append(links[worth])
         gains.append((gain + _by_score(score, p_value <= LEAST))[worth])
-    edges = Edges(*map(np.concatenate, zip(*found, strict=True)))
-    return link_all(layers, edges[best_paths(edges.source, edges.target, np.concatenate(gains))])
+    links = Links(*map(np.concatenate, zip(*found, strict=True)))
+    return link_all(layers, links[best_paths(links.source, links.target, np.concatenate(gains))])
 
 
 def best_paths(source: ndarray, target: ndarray, gain: ndarray) -> ndarray:
@@ -116,7 +116,7 @@ def _limits(layers: Layers) -> dict[tuple[int, int], tuple[float, ndarray, ndarr
                 skip_in = np.maximum(skip_in, evidence[between, j][1])
         used = ~layers.excluded[a]
         missed = used & (skip_out == 0)
-        limit = cut(layers.pairs[a, b].candidates.surest().p_value[missed], layers.fdr)
+        limit = cut(layers.pairs[a, b].candidates.best().p_value[missed], layers.fdr)
         if j > i + 1:  # for features with something in between, as if each were the only one
             limit = max(limit, layers.fdr / max(1, used.sum()))
         limits[i, j] = limit, skip_out, skip_in
@@ -130,7 +130,7 @@ def _evidence(layers: Layers, a: str, b: str) -> tuple[ndarray, ndarray]:
 
 
 def _best_gain(layers: Layers, name: str, ranked: Ranked[ndarray]) -> ndarray:
-    first = ranked.surest().p_value
+    first = ranked.best().p_value
     limit = layers.cut(name, first)
     found = beyond(first, limit)
     gain = np.zeros(len(first))

@@ -18,7 +18,7 @@ from saematch.numerics.ranked import Ranked
 from saematch.runs.run import Run
 from saematch.sae.sae import Site
 
-# the way through one block
+# in the order of one block
 _WITHIN = (
     "resid_pre",
     "attn_z",
@@ -51,21 +51,21 @@ class Pair:
 
 @dataclass(frozen=True, eq=False)
 class Layers:
-    """The SAEs of a run in order of depth: of one depth, in the order they were given.
+    """The SAEs of a run in order of depth; those of one depth in the order they were given.
 
-    Where a site is not known, all stay in the order they were given.
+    Where any hook point is not known, all stay in the order they were given.
     """
 
     names: tuple[str, ...]
     sites: Mapping[str, Site | None]
     features: Mapping[str, int]  # how many
-    excluded: Mapping[str, ndarray]  # bool (features,): takes no part in some matching
+    excluded: Mapping[str, ndarray]  # bool (features,): takes no part in one of the matchings
     pairs: Mapping[tuple[str, str], Pair]
-    fdr: float = 0.01  # false discovery rate that its pairs were matched at
+    fdr: float = 0.01  # false discovery rate of its matches
 
     @classmethod
     def of(cls, run: Run | str | Path) -> Layers:
-        """The layers of a run; a pair is read when it is asked for, and kept.
+        """The layers of a run; each pair is read when it is first used.
 
         Raises:
             RunError: there is no such run, or its tables cannot be read.
@@ -87,7 +87,7 @@ class Layers:
 
     @property
     def streams(self) -> dict[str, tuple[str, ...]]:
-        """The SAEs by what they read, in order of depth; without a site, by the residual stream."""
+        """The SAEs by the stream they read, in order of depth; the residual stream if not known."""
         found: dict[str, list[str]] = {}
         for name in self.names:
             site = self.sites[name]
@@ -101,7 +101,7 @@ class Layers:
         return streams.get(STREAM) or next(iter(streams.values()), ())
 
     def cut(self, name: str, p_values: ndarray) -> float:
-        """The p-value up to which an SAE's features are discoveries; excluded ones are no tests.
+        """The p-value up to which an SAE's features are significant; excluded ones are not tested.
 
         Args:
             name: of the SAE.
@@ -152,19 +152,21 @@ def read_pair(run: Run, a: str, b: str) -> Pair:
         RunError: the run has no such pair, or its tables cannot be read.
     """
     table = run.pair(a, b)
+    # cosines are kept of sources only
+    more = "p_value", "decoder_cosine"
     return Pair(
         target=table["target"].fill_null(-1).to_numpy(),
         matched=table["matched"].to_numpy(),
         score=_numbers(table, "score"),
         cosine=_numbers(table, "decoder_cosine"),
         p_value=_numbers(table, "p_value"),
-        candidates=_ranked(run.candidates(a, b), "target", run.sae(a).d_sae),
-        sources=_ranked(run.sources(a, b), "source", run.sae(b).d_sae),
+        candidates=Ranked.from_polars(run.candidates(a, b), "target", run.sae(a).d_sae, more),
+        sources=Ranked.from_polars(run.sources(a, b), "source", run.sae(b).d_sae, more),
     )
 
 
 def depth(site: Site | None) -> tuple[int, int] | None:
-    """A key that orders sites along the way through a model; none where it is not known."""
+    """A key that orders hook points by their place in the model; None where it is not known."""
     if site is None or site.layer is None or site.kind not in _WITHIN:
         return None
     return site.layer, _WITHIN.index(site.kind)
@@ -186,24 +188,4 @@ def _excluded(run: Run) -> dict[str, ndarray]:
 
 
 def _numbers(table: pl.DataFrame, column: str) -> ndarray:
-    # cosines are kept of sources alone
-    if column not in table.columns:
-        return np.full(len(table), np.nan)
     return table[column].cast(pl.Float64).fill_null(np.nan).to_numpy()
-
-
-def _ranked(table: pl.DataFrame, other: str, features: int) -> Ranked[ndarray]:
-    """A long table of features and ranks as arrays `(features, k)`, k the largest rank."""
-    rank = table["rank"].to_numpy() - 1
-    place = table["feature"].to_numpy(), rank
-    shape = features, int(rank.max()) + 1 if len(rank) else 0
-
-    def wide(column: str) -> ndarray:
-        array = np.full(shape, np.nan)
-        array[place] = _numbers(table, column)
-        return array
-
-    index = np.full(shape, -1)
-    index[place] = table[other].to_numpy()
-    more = {column: wide(column) for column in ("p_value", "decoder_cosine")}
-    return Ranked(index, wide("score"), more)

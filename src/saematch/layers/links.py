@@ -15,8 +15,8 @@ from saematch.layers.layers import Layers, Pair
 from saematch.matching.fdr import beyond
 
 
-class Edges(NamedTuple):
-    """Links from one SAE to another, in numbers of features within each."""
+class Links(NamedTuple):
+    """Links between features, as arrays: of one pair of SAEs, or of a whole chain."""
 
     source: ndarray  # int64 (links,)
     target: ndarray
@@ -25,24 +25,24 @@ class Edges(NamedTuple):
 
     def __getitem__(self, which):  # pyright: ignore[reportIncompatibleMethodOverride]
         """Some of the links."""
-        return Edges(*(values[which] for values in tuple(self)))
+        return Links(*(values[which] for values in tuple(self)))
 
 
 @dataclass(frozen=True, eq=False)
-class Links:
-    """At most one link out of each feature of a chain of SAEs.
+class Successors:
+    """The feature that continues each feature of a chain of SAEs, at most one.
 
-    The features of all SAEs are numbered through: number `start[l] + i` is feature i of
-    `chain[l]`, and there are `start[-1]`.
+    Features are numbered across the chain: number `start[l] + i` is feature i of `chain[l]`, and
+    there are `start[-1]` of them.
     """
 
     chain: tuple[str, ...]
     start: ndarray  # int64 (layers + 1,)
     used: ndarray  # bool (features,): not excluded
-    next: ndarray  # int64 (features,): the number of the feature that goes on; -1 at an end
+    next: ndarray  # int64 (features,): the number of the feature that continues it; -1: none
     score: ndarray  # float64 (features,): of the link to it
     p_value: ndarray
-    born: ndarray  # bool (features,): in use, and comes from nothing
+    born: ndarray  # bool (features,): in use, and continues no feature
 
     @property
     def layer(self) -> ndarray:
@@ -57,45 +57,45 @@ class Links:
         return reached
 
 
-def chained(layers: Layers) -> Links:
-    """One-to-one matches of neighbours, chained.
+def chained(layers: Layers) -> Successors:
+    """Matches of neighbours, chained one to one.
 
-    Where a method gave several features one target, the one that scores best goes on.
+    Where several features share a target, the one with the best score continues.
     """
-    edges = []
+    links = []
     for pair in neighbours(layers):
-        found = Edges(np.arange(len(pair.target)), pair.target, pair.score, pair.p_value)
+        found = Links(np.arange(len(pair.target)), pair.target, pair.score, pair.p_value)
         found = found[pair.partner >= 0]
         order = np.lexsort((-found.score, found.target))
         first = np.unique(found.target[order], return_index=True)[1]
-        edges.append(found[order[first]])
-    return link(layers, edges)
+        links.append(found[order[first]])
+    return link(layers, links)
 
 
-def flow(layers: Layers) -> Links:
-    """Each feature to its best target, many to one, where that is beyond chance (Feature Flow).
+def feature_flow(layers: Layers) -> Successors:
+    """Each feature to its best target, many to one, where that is significant (Feature Flow).
 
-    A feature counts as born where none has it for its best target, and it has no source beyond
-    chance either: what splits off is not born.
+    A feature counts as born where it is the best target of no feature and has no significant
+    source either, so a part that splits off is not born.
     """
-    edges, fed = [], []
+    links, fed = [], []
     for (a, b), pair in zip(layers.adjacent(), neighbours(layers), strict=True):
-        edges.append(_best_targets(layers, a, pair))
-        first = pair.sources.surest().p_value
+        links.append(_best_targets(layers, a, pair))
+        first = pair.sources.best().p_value
         fed.append(beyond(first, layers.cut(b, first)))
-    made = link(layers, edges)
+    made = link(layers, links)
     none = np.zeros(layers.features[layers.chain[0]], bool)
     return dataclasses.replace(made, born=made.born & ~np.concatenate([none, *fed]))
 
 
-def _best_targets(layers: Layers, a: str, pair: Pair) -> Edges:
+def _best_targets(layers: Layers, a: str, pair: Pair) -> Links:
     """Each feature's best candidate, where it is significant; all of them without p-values."""
-    first = pair.candidates.surest()
+    first = pair.candidates.best()
     if np.isnan(first.p_value).all():
         source = np.flatnonzero(first.index >= 0)
     else:
         source = np.flatnonzero(beyond(first.p_value, layers.cut(a, first.p_value)))
-    return Edges(source, first.index[source], first.score[source], first.p_value[source])
+    return Links(source, first.index[source], first.score[source], first.p_value[source])
 
 
 def neighbours(layers: Layers) -> list[Pair]:
@@ -119,28 +119,28 @@ def numbering(layers: Layers) -> ndarray:
     return np.cumsum([0, *(layers.features[name] for name in layers.chain)])
 
 
-def link(layers: Layers, edges: Sequence[Edges]) -> Links:
-    """Links from those between each layer and the next, in their order."""
+def link(layers: Layers, links: Sequence[Links]) -> Successors:
+    """The successors along links between each SAE of the chain and the next, in order."""
     start = numbering(layers)
     return link_all(
         layers,
-        Edges(
-            np.concatenate([e.source + first for e, first in zip(edges, start, strict=False)]),
-            np.concatenate([e.target + first for e, first in zip(edges, start[1:], strict=False)]),
-            np.concatenate([e.score for e in edges]),
-            np.concatenate([e.p_value for e in edges]),
+        Links(
+            np.concatenate([e.source + first for e, first in zip(links, start, strict=False)]),
+            np.concatenate([e.target + first for e, first in zip(links, start[1:], strict=False)]),
+            np.concatenate([e.score for e in links]),
+            np.concatenate([e.p_value for e in links]),
         ),
     )
 
 
-def link_all(layers: Layers, edges: Edges) -> Links:
-    """Links from edges between features numbered through."""
+def link_all(layers: Layers, links: Links) -> Successors:
+    """The successors along links between features numbered across the chain."""
     start = numbering(layers)
     following = np.full(start[-1], -1)
     score, p_value = np.full(start[-1], np.nan), np.full(start[-1], np.nan)
-    following[edges.source] = edges.target
-    score[edges.source], p_value[edges.source] = edges.score, edges.p_value
+    following[links.source] = links.target
+    score[links.source], p_value[links.source] = links.score, links.p_value
     used = ~np.concatenate([layers.excluded[name] for name in layers.chain])
     born = used.copy()
-    born[edges.target] = False
-    return Links(layers.chain, start, used, following, score, p_value, born)
+    born[links.target] = False
+    return Successors(layers.chain, start, used, following, score, p_value, born)

@@ -37,8 +37,8 @@ def splits(layers: Layers) -> pl.DataFrame:
     for a, b in layers.pairs:
         pair = layers.pairs[a, b]
         sides = (
-            ("split", b, pair.sources.surest()),
-            ("merge", a, pair.candidates.surest()),
+            ("split", b, pair.sources.best()),
+            ("merge", a, pair.candidates.best()),
         )
         for kind, many, first in sides:
             group = _groups(first, layers.cut(many, first.p_value))

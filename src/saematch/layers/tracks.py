@@ -10,14 +10,18 @@ import polars as pl
 
 from saematch.layers.gap_tracks import gaps
 from saematch.layers.layers import Layers
-from saematch.layers.links import Links, chained, flow
+from saematch.layers.links import Successors, chained, feature_flow
 from saematch.matching.fdr import interval
 
 Mode = Literal["chained", "flow", "gaps"]
-MODES: dict[Mode, Callable[[Layers], Links]] = {"chained": chained, "flow": flow, "gaps": gaps}
+MODES: dict[Mode, Callable[[Layers], Successors]] = {
+    "chained": chained,
+    "flow": feature_flow,
+    "gaps": gaps,
+}
 
 
-def tracks(links: Links) -> pl.DataFrame:
+def tracks(links: Successors) -> pl.DataFrame:
     """Every track, one row per feature in it, from the first on.
 
     `track` (number, from 0), `position` in it (from 0), `site` (name of the SAE), `feature`, and
@@ -118,7 +122,7 @@ def lifespans(spans: pl.DataFrame, chain: tuple[str, ...]) -> pl.DataFrame:
     ).fill_nan(None)
 
 
-def turnover(links: Links) -> pl.DataFrame:
+def turnover(links: Successors) -> pl.DataFrame:
     """Births and deaths per layer.
 
     `site`, `features` in use; `births`, features that come from nothing, and `deaths`, features

@@ -2,14 +2,14 @@ from . import fdr as fdr
 from . import measures as measures
 from .feature_map import FeatureMap as FeatureMap
 from .matching import Matching as Matching
-from .matching import check_comparable as check_comparable
-from .matching import match as match
 from .measures import Measures as Measures
 from .methods import METHODS as METHODS
 from .methods import Method as Method
 from .methods import resolve as resolve
 from .pairs import Pairs as Pairs
 from .significance import Significance as Significance
+from .solving import check_comparable as check_comparable
+from .solving import match as match
 from .verdict import Verdict as Verdict
 from .views import VIEWS as VIEWS
 from .views import Vectors as Vectors

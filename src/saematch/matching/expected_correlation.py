@@ -1,3 +1,6 @@
+# Tensor.split, norm and from_numpy, and scipy, have no types of their own
+# pyright: strict, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportMissingTypeStubs=false
 """Weights and activations as one body of evidence: the correlation to expect of two features.
 
 Let `rho_ij` be the Pearson correlation of features i and j over all text, the measure of how far

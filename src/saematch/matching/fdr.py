@@ -1,6 +1,9 @@
+# pyright: strict, reportMissingTypeStubs=false, reportUnknownMemberType=false
 """Which p-values count, and how sure a share is."""
 
 from __future__ import annotations
+
+from typing import cast
 
 import numpy as np
 from numpy import ndarray
@@ -43,7 +46,7 @@ def local_rate(p_values: ndarray) -> ndarray:
     if len(p):
         # the means of neighbouring steps that are out of order are the inverse slopes
         steps = len(p) * np.diff(p[order], prepend=0.0)
-        found[order] = np.minimum(isotonic_regression(steps).x, 1.0)
+        found[order] = np.minimum(cast("ndarray", isotonic_regression(steps).x), 1.0)
     return found
 
 

@@ -1,3 +1,4 @@
+# pyright: strict, reportUnnecessaryIsInstance=false, reportUnknownMemberType=false
 """FeatureMap: activations of one SAE's features taken to the features of another.
 
 A map is a sparse matrix M with at most one entry per feature of A, `f_b = f_a M`, and its laws are
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -19,7 +20,7 @@ from saematch.sae.folding import Fold, fold_scale
 from saematch.sae.sae import SAE
 
 # all pairs that the assignment made, the permutation of SAE Match; or the significant ones
-Links = Literal["assigned", "matched"]
+PairKind = Literal["assigned", "matched"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,7 @@ class FeatureMap:
         """The target of each feature of A, -1 for none."""
         return self._spread(self.target, -1)
 
-    def only(self, links: Links) -> FeatureMap:
+    def only(self, links: PairKind) -> FeatureMap:
         """The map along all pairs (`assigned`) or along significant pairs (`matched`)."""
         return self if links == "assigned" else self.where(self.matched)
 
@@ -163,7 +164,7 @@ class FeatureMap:
         Raises:
             MatchError: several features share a target, so there is no inverse.
         """
-        if len(self.target.unique()) < len(self.target):
+        if len(cast("Tensor", self.target.unique())) < len(self.target):
             raise MatchError("a many-to-one map has no inverse: match(b, a) instead")
         order = self.target.argsort()
         source, target, ratio, matched = (

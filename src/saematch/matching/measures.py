@@ -1,4 +1,5 @@
-"""What can be measured of any pairing of features, whichever method found it."""
+# pyright: strict
+"""Cosines and errors of pairs of features, the same for every method."""
 
 from __future__ import annotations
 
@@ -14,6 +15,8 @@ from saematch.sae.folding import Fold, fold
 from saematch.sae.sae import SAE
 
 TERMS = ("decoder", "encoder", "encoder-bias")
+
+Scales = tuple[Tensor | None, Tensor | None]  # typical activations, for folding by activation
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +34,7 @@ class Measures(Mapping[str, Tensor]):
         b: SAE,
         target: Int[Tensor, " d_sae_a"],
         how: Fold,
-        scales: tuple = (None, None),
+        scales: Scales = (None, None),
     ) -> Measures:
         """The measures of the pairs `i -> target[i]`, folded by `how`."""
         identity = identity_medians(a, b, how, scales)
@@ -48,7 +51,7 @@ class Measures(Mapping[str, Tensor]):
 
 
 def measure_pairs(
-    a: SAE, b: SAE, target: Int[Tensor, " d_sae_a"], how: Fold, scales: tuple = (None, None)
+    a: SAE, b: SAE, target: Int[Tensor, " d_sae_a"], how: Fold, scales: Scales = (None, None)
 ) -> dict[str, Float[Tensor, " d_sae_a"]]:
     """Cosine and mean squared error of every pair i -> target[i], per term; NaN without a target.
 
@@ -87,7 +90,7 @@ def cosines(a: SAE, b: SAE, others: Int[Tensor, "d_sae_a k"]) -> Float[Tensor, "
 
 
 def identity_medians(
-    a: SAE, b: SAE, how: Fold, scales: tuple = (None, None)
+    a: SAE, b: SAE, how: Fold, scales: Scales = (None, None)
 ) -> dict[str, float] | None:
     """Medians of the measures for i -> i, the baseline of every matching; None: widths differ."""
     if a.d_sae != b.d_sae:

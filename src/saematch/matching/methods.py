@@ -1,3 +1,4 @@
+# pyright: strict, reportUnnecessaryIsInstance=false
 """Named methods: which views, how they are folded, and which kind of assignment.
 
 A published method is a few lines here. A method of your own is a `Method` given to `match`, or a
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -84,6 +85,19 @@ class Method:
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         fields |= {"views": words(self.views), "confirm": words(self.confirm)}
         return {"method": fields.pop("name"), **fields, **others}
+
+    @classmethod
+    def of_options(cls, options: Mapping[str, Any]) -> Method:
+        """The method that `options` were made of; what they lack is as by default.
+
+        Raises:
+            MatchError: they are not those of a method.
+        """
+        known = {f.name: options[f.name] for f in dataclasses.fields(cls) if f.name in options}
+        for name in ("views", "confirm"):
+            words = known.get(name, [])
+            known[name] = parse_views(",".join(words)) if words else ()
+        return cls(options.get("method", ""), **known)
 
     def __str__(self) -> str:
         return f"{self.name} ({' + '.join(map(str, self.views))})"
@@ -177,7 +191,7 @@ METHODS: Registry[Callable[..., Method]] = Registry(
 )
 
 
-def resolve(method: str | Method, **options) -> Method:
+def resolve(method: str | Method, **options: Any) -> Method:
     """The method of that name with `options`; a `Method` is returned as it is.
 
     Raises:

@@ -1,3 +1,6 @@
+# Tensor.split, norm and from_numpy, and scipy, have no types of their own
+# pyright: strict, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportMissingTypeStubs=false
 """Nulls: dictionaries of directions that mean nothing, to compare a dictionary's scores with.
 
 A null dictionary stands in for a target dictionary. Feature by feature it borrows the norm of
@@ -67,7 +70,7 @@ def draw(
         generator: on the CPU; the same dictionaries on every device, to rounding.
         over_tokens: for each view, whether its dimensions are tokens; of none unless given.
     """
-    kinds: dict[str, Callable] = {"covariance": _mixed, "rotation": _rotated}
+    kinds: dict[str, Callable[..., Tensor]] = {"covariance": _mixed, "rotation": _rotated}
     parts = u.split(list(widths), dim=1)
     in_time = [*over_tokens] or [False] * len(widths)
     still = [v for v, shifts in enumerate(in_time) if not shifts]

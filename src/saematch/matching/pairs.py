@@ -1,3 +1,4 @@
+# pyright: strict
 """Pairs: the target of each feature, how good it is, and whether it is significant."""
 
 from __future__ import annotations
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from saematch.matching.feature_map import FeatureMap, Links
+from saematch.matching.feature_map import FeatureMap, PairKind
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,6 @@ class Pairs:
         """Each the other's best by score."""
         return (self.rank_in_row == 1) & (self.rank_in_column == 1)
 
-    def map(self, links: Links, d_sae_b: int) -> FeatureMap:
+    def map(self, links: PairKind, d_sae_b: int) -> FeatureMap:
         """The pairs as a map of activations that are not rescaled."""
         return FeatureMap.of(self.target, d_sae_b, self.matched).only(links)

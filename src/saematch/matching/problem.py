@@ -1,3 +1,6 @@
+# Tensor.split, norm and from_numpy, and scipy, have no types of their own
+# pyright: strict, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportMissingTypeStubs=false
 """Two SAEs and a method as an assignment problem: two matrices, two offsets, features in use."""
 
 from __future__ import annotations
@@ -7,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from saematch.activations.table import FeatureActivations
@@ -56,6 +59,37 @@ class Posed:
         place = torch.full((self.b.d_sae + 1,), -1, dtype=torch.int64, device=self.rows.device)
         place[self.columns] = torch.arange(len(self.columns), device=self.rows.device)
         return place[target.to(place.device)[self.rows]]  # -1 reads the last place, which is -1
+
+    def scores(self, columns: Int[Tensor, "n k"]) -> Float64[Tensor, "n k"]:
+        """The scores of each row with `k` columns; NaN for -1."""
+        found = self.row_offset.new_full(columns.shape, torch.nan)
+        if not len(self.y):
+            return found
+        columns = columns.to(self.y.device)
+        for rows in torch.arange(len(self.x), device=self.x.device).split(ROWS):
+            x = self.x[rows].double()
+            for c, column in enumerate(columns[rows].clamp(min=0).unbind(1)):
+                product = (x * self.y[column].double()).sum(1)
+                found[rows, c] = product + self.row_offset[rows] + self.column_offset[column]
+        return torch.where(columns >= 0, found, torch.nan)
+
+    def turned(self) -> Posed:
+        """The same problem with A and B exchanged."""
+        return Posed(
+            self.b,
+            self.a,
+            self.fold,
+            self.y,
+            self.x,
+            self.column_offset,
+            self.row_offset,
+            self.columns,
+            self.rows,
+            self.widths,
+            self.over_tokens,
+            self.rare_columns,
+            self.rare_rows,
+        )
 
     def columns_in_b(self, inner: Tensor) -> Tensor:
         """Columns as features of B; -1 stays -1."""
@@ -166,20 +200,6 @@ def directed(posed: Posed, weights: Sequence[float]) -> Posed:
 
 def _unit(rows: Tensor) -> Tensor:
     return rows / rows.norm(dim=1, keepdim=True).clamp(min=torch.finfo(rows.dtype).tiny)
-
-
-def similarity(
-    x: Float[Tensor, "n D"], y: Float[Tensor, "m D"], index: Int[Tensor, "n k"]
-) -> Float[Tensor, "n k"]:
-    """Inner products of each row of `x` with `k` rows of `y`; NaN for -1."""
-    index = index.to(y.device)
-    found = x.new_full(index.shape, torch.nan)
-    if not len(y):
-        return found
-    for rows in torch.arange(len(x), device=x.device).split(ROWS):
-        for c in range(index.shape[1]):
-            found[rows, c] = (x[rows] * y[index[rows, c].clamp(min=0)]).sum(1)
-    return torch.where(index >= 0, found, torch.nan)
 
 
 def _check_memory(

@@ -1,3 +1,6 @@
+# Tensor.split, norm and from_numpy, and scipy, have no types of their own
+# pyright: strict, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportMissingTypeStubs=false
 """A matching as one safetensors file: its tensors, and the rest as JSON in the header.
 
 The SAEs are not in it: it names them, with the checksum of their weights.
@@ -18,7 +21,7 @@ from torch import Tensor
 
 from saematch.assignment.result import Assignment, Kind
 from saematch.assignment.work import Work
-from saematch.errors import MatchError
+from saematch.errors import MatchError, SaematchError
 from saematch.files.atomic import whole
 from saematch.files.foreign import parsing, regular
 from saematch.matching.measures import Measures
@@ -78,6 +81,7 @@ class SavedMatching(msgspec.Struct, frozen=True):
     identity: dict[str, float | None] | None  # null: not a number
     excluded: tuple[tuple[str, ...], tuple[str, ...]]  # reasons, of A and of B
     assignment: SavedAssignment | None
+    gaps: tuple[float, float] | None  # where the assignment is not kept
     notes: tuple[str, ...]
     seconds: float
 
@@ -105,6 +109,7 @@ def save_matching(m: Matching, path: str | Path) -> None:
         identity=None if identity is None else dict(identity),
         excluded=(tuple(m.excluded[0]), tuple(m.excluded[1])),
         assignment=assignment,
+        gaps=m.known_gaps,
         notes=m.notes,
         seconds=m.seconds,
     )
@@ -155,7 +160,11 @@ def load_matching(
         raise MatchError(
             f"{path}: format {record.format}, and this version of saematch reads {FORMAT}"
         )
-    a, b = _same_sae(record.a, a, path, "a"), _same_sae(record.b, b, path, "b")
+    mend = "give that SAE, Matching.load(path, a, b), or match again"
+    a, b = (
+        same_sae(its, given, str(path), mend, MatchError)
+        for its, given in ((record.a, a), (record.b, b))
+    )
     read = _Reader(path, tensors, a.device)
     if activations != BOTH_ABSENT:
         check_tokens(a, b, activations, record.method)
@@ -195,6 +204,7 @@ def load_matching(
         notes=record.notes,
         seconds=record.seconds,
         activations=activations,
+        known_gaps=record.gaps,
     )
 
 
@@ -217,25 +227,32 @@ def _tensors(m: Matching) -> dict[str, Tensor | None]:
     return {**found, "statistic": m.verdict.statistic, "null_best": m.verdict.null_best}
 
 
-def _same_sae(record: SavedSae, given: SAE | None, path: Path, argument: str) -> SAE:
-    """The SAE of a record: the one given, or loaded again; with the weights it had.
+def same_sae(
+    record: SavedSae, given: SAE | None, made: str, mend: str, error: type[SaematchError]
+) -> SAE:
+    """The SAE of a record: the one given, or loaded again.
+
+    Args:
+        record: of the SAE.
+        given: the SAE, if it is at hand.
+        made: what was made of it, for the error.
+        mend: what to do about other weights, for the error.
+        error: the kind of error to raise.
 
     Raises:
-        MatchError: it has other weights.
+        SaematchError: it has other weights than it had.
+        CheckpointError: it cannot be loaded.
     """
     sae = given
     if sae is None:
         from saematch.checkpoints import load
 
         sae = load(record.source, dtype=getattr(torch, record.dtype))
-        sae = dataclasses.replace(
-            sae, conventions=dataclasses.replace(sae.conventions, site=record.site)
-        )
+        # which may have been given to `load`
+        conventions = dataclasses.replace(sae.conventions, site=record.site)
+        sae = dataclasses.replace(sae, conventions=conventions)
     if checksum(sae) != record.checksum:
-        raise MatchError(
-            f"{sae.name} has other weights than the SAE that {path} was matched with: give that "
-            f"one, Matching.load(path, {argument}=...), or match again"
-        )
+        raise error(f"{sae.name} has other weights than when {made} was made: {mend}")
     return with_frequency(sae)
 
 

@@ -1,3 +1,6 @@
+# Tensor.split, norm and from_numpy, and scipy, have no types of their own
+# pyright: strict, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportMissingTypeStubs=false
 """What chance gives: p-values against a null, and matches at a controlled false discovery rate.
 
 An assignment always finds something. The p-value of a score `s` of row i is the chance that the
@@ -138,7 +141,7 @@ class Chance:
         surprise = torch.empty_like(table)
         for rows in _blocks(len(table)):
             for c in range(table.shape[1]):
-                surprise[rows, c] = self._surprise(table[rows, c], rows)
+                surprise[rows, c] = self.surprise(table[rows, c], rows)
         p = self._share_above(surprise)
         if self.mute is not None:
             p = torch.where(self.mute[:, None] & p.isfinite(), 1.0, p)
@@ -157,7 +160,7 @@ class Chance:
             high = (mean + room).amax(1)
             for _ in range(24):
                 middle = (low + high) / 2
-                above = self._surprise(middle, rows) >= goal
+                above = self.surprise(middle, rows) >= goal
                 low, high = torch.where(above, low, middle), torch.where(above, middle, high)
             found[rows] = high
         return found
@@ -174,7 +177,7 @@ class Chance:
         tiny = torch.finfo(variance.dtype).tiny ** 0.5
         return mean, variance.clamp(min=tiny).sqrt(), room.clamp(min=tiny)
 
-    def _surprise(self, scores: Tensor, rows: slice | Tensor) -> Tensor:
+    def surprise(self, scores: Tensor, rows: slice | Tensor) -> Tensor:
         """`W_i(s)` for one score of each of some rows."""
         mean, deviation, room = self._moments(rows)
         above = scores[:, None] - mean
@@ -270,7 +273,7 @@ def chance(
         for some in rows.split(max(1, ROWS * ROWS // len(y))):
             scores = (x[some] @ z.T).double() + row_offset[some, None] + column_offset
             best.append(scores.amax(1))
-            surprises.append(formula._surprise(best[-1], some))
+            surprises.append(formula.surprise(best[-1], some))
         wanted -= len(rows)
     return dataclasses.replace(
         formula, surprises=torch.cat(surprises).sort().values, best=torch.cat(best)

@@ -1,10 +1,10 @@
-"""A matching as tables and sentences."""
+# pyright: strict, reportUnknownMemberType=false
+"""A matching as tables and figures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import polars as pl
 import torch
@@ -116,53 +116,6 @@ def summarise(m: Matching) -> dict[str, float | int | str | None]:
     return figures
 
 
-def sentence(m: Matching) -> str:
-    """The repr: what was matched, how well, and how sure it is that no assignment does better."""
-    figures = summarise(m)
-    parts = [
-        f"{figures['matched']:,} of {m.a.d_sae:,} features",
-        f"median decoder cosine {_number(figures['median_decoder_cosine'])}",
-        f"{figures['mutual_share']:.0%} mutual",
-        f"{figures['identity_share']:.1%} i -> i",
-    ]
-    if m.relative_gap is None:
-        parts.append("target given, not solved for")
-    elif m.method.kind == "many-to-one":
-        parts.append("each to its best")
-    elif m.relative_gap <= 1e-9:
-        parts.append(f"optimal, proved to {m.relative_gap:.0e}")
-    else:
-        parts.append(f"within {m.relative_gap:.0e} of optimal")
-    how = f"{m.method.name}, folded by {m.fold}" if m.fold != "none" else m.method.name
-    return f"Matching({m.a.name} -> {m.b.name} by {how}: {', '.join(parts)})"
-
-
-def html(m: Matching) -> str:
-    """The summary as a small table for notebooks."""
-    figures = summarise(m)
-    rows = []
-    for name in ("matched", "mutual_share", "identity_share", "relative_gap"):
-        value = figures[name]
-        shown = (
-            "-" if value is None else f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
-        )
-        rows.append((name.replace("_", " "), shown, ""))
-    for name in m.measures:
-        value, baseline = figures[f"median_{name}"], figures[f"identity_{name}"]
-        rows.append((f"median {name.replace('_', ' ')}", _number(value), _number(baseline)))
-    a, b, method = (escape(str(part)) for part in (m.a.name, m.b.name, m.method))
-    head = f"{a} &rarr; {b} by {method}"
-    body = "".join(f"<tr><td>{a}</td><td>{b}</td><td>{c}</td></tr>" for a, b, c in rows)
-    return (
-        f"<table><caption>{head}</caption>"
-        f"<tr><th></th><th>matched</th><th>i &rarr; i</th></tr>{body}</table>"
-    )
-
-
-def _number(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else "-"
-
-
 def _share(mask: torch.Tensor) -> float:
     return float(mask.float().mean()) if mask.numel() else 0.0
 
@@ -174,6 +127,6 @@ def _excluded(reasons: Mapping[str, torch.Tensor]) -> int:
 def _reasons(m: Matching) -> list[str | None]:
     reasons: list[str | None] = [None] * len(m.target)
     for reason, mask in m.excluded[0].items():
-        for i in mask.nonzero().flatten().tolist():
+        for i in cast("list[int]", mask.nonzero().flatten().tolist()):
             reasons[i] = reason if reasons[i] is None else f"{reasons[i]}, {reason}"
     return reasons

@@ -1,3 +1,4 @@
+# pyright: strict
 """Verdict: what separates significant pairs from the others."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: strict, reportUnknownMemberType=false
 """Views: an SAE, and what its features do on text, as one vector per feature.
 
 A method scores a pair of features by a weighted sum of inner products, one per view:
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -113,7 +115,7 @@ def parse_views(text: str) -> tuple[View, ...]:
 
     The number after `~` is a shrinkage, that after `:` a weight.
     """
-    views = []
+    views: list[View] = []
     for part in text.split(","):
         whole, _, weight = part.strip().partition(":")
         name, _, firings = whole.partition("~")
@@ -150,7 +152,8 @@ def feature_vectors(
         rows = VIEWS[view.vectors].make(sae, activations)
         _check_rows(rows, sae, view)
         if view.normalised:
-            rows = rows / rows.norm(dim=1, keepdim=True).clamp(min=torch.finfo(rows.dtype).tiny)
+            norm = cast("Tensor", rows.norm(dim=1, keepdim=True))
+            rows = rows / norm.clamp(min=torch.finfo(rows.dtype).tiny)
     if view.shrinkage is not None:
         assert activations is not None
         fired = torch.from_numpy(activations.counts()).to(rows)

@@ -1,4 +1,4 @@
-"""A language model, read and changed where SAEs are attached, and the texts it reads."""
+"""Language models, read and changed at hook points, and the texts they read."""
 
 import lazy_loader as _lazy
 

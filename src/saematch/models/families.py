@@ -1,16 +1,16 @@
-"""Where the sites of each family of models are, as data.
+"""The hook points of each family of models, as data.
 
-The names are TransformerLens' (those that stand after `blocks.LAYER.`), and so is their meaning:
+The names are those of TransformerLens (after `blocks.LAYER.`), and so is their meaning:
 
 - `hook_resid_pre`, `hook_resid_post`: the residual stream before and after a block. After the last
-  block it is the block's output; a library's last hidden state is already normed.
+  block it is the block's output, whereas a library's last hidden state is already normed.
 - `hook_resid_mid`: the stream between attention and MLP; models with parallel residuals have none.
-- `hook_attn_out`, `hook_mlp_out`: what is added to the stream, so behind the norms that Gemma 2 and
-  3 have there; `attn.hook_out` and `mlp.hook_out` are the modules' own outputs, before them.
-- `hook_mlp_in`: what the MLP's branch takes from the stream, before the norm; `mlp.hook_in`: what
-  the MLP itself reads, after it. `ln2.hook_normalized`: between the two, normed but not yet scaled
-  by the norm's gain (nor shifted by its bias).
-- `attn.hook_z`: what attention's output projection reads, all heads side by side.
+- `hook_attn_out`, `hook_mlp_out`: what is added to the stream, hence after the norms that Gemma 2
+  and 3 have there; `attn.hook_out` and `mlp.hook_out` are the modules' own outputs, before them.
+- `hook_mlp_in`: the input of the MLP's branch, before the norm; `mlp.hook_in`: the input of the MLP
+  itself, after it. `ln2.hook_normalized`: between the two, normed but not yet scaled by the norm's
+  gain (nor shifted by its bias).
+- `attn.hook_z`: the input of attention's output projection, all heads side by side.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ class Tap:
 
 @dataclass(frozen=True)
 class Family:
-    """The blocks of one kind of model and what is where in each."""
+    """The blocks of one kind of model and the hook points in each."""
 
     blocks: str  # the list of blocks inside the trunk
-    taps: Mapping[str, Tap]  # what follows `blocks.LAYER.` in a hook's name
-    embedding: Tap | None = None  # in the trunk: tokens in the scale in which they enter the stream
-    unused_positions: int = 0  # of those that the configuration counts
+    taps: Mapping[str, Tap]  # by the part of a hook's name after `blocks.LAYER.`
+    embedding: Tap | None = None  # in the trunk: embeddings in the scale of the stream
+    unused_positions: int = 0  # positions in the configuration that are never used
 
 
 BLOCK = {"hook_resid_pre": Tap("", "input"), "hook_resid_post": Tap("", "output")}
@@ -55,7 +55,7 @@ def _pre_norm(
     after_attn: str | None = None,
     after_mlp: str | None = None,
 ) -> dict[str, Tap]:
-    """Blocks that norm what each branch reads, and may norm what it writes."""
+    """Blocks that norm the input of each branch, and may norm its output."""
     return {
         **BLOCK,
         "hook_resid_mid": Tap(norm, "input", "stream"),
@@ -72,7 +72,7 @@ def _pre_norm(
 
 
 _GPT2 = Family("h", _pre_norm("attn", "c_proj", "ln_2"), embedding=Tap("wte", "output"))
-# no positions are added; some versions scale the tokens outside of the embedding's module
+# no positions are added; some versions scale the embeddings outside the embedding's module
 _ENTRY = Tap("layers.0", "input")
 _LLAMA = Family("layers", _pre_norm("self_attn", "o_proj", "post_attention_layernorm"), _ENTRY)
 _NEOX = Family("layers", _pre_norm("attention", "dense", "post_attention_layernorm"), _ENTRY)
@@ -87,9 +87,9 @@ _GEMMA = Family(
     ),
     _ENTRY,
 )
-# BERT norms the stream itself behind each branch, so that what its blocks give to each other is
-# normed. What TransformerLens calls resid_mid, attn_out and mlp_in there differs between its
-# HookedEncoder and its bridge: those are to be asked for by module.
+# BERT norms the stream itself after each branch, so what its blocks pass on is normed.
+# TransformerLens' HookedEncoder and bridge differ in what they call resid_mid, attn_out and mlp_in
+# there: ask for those by module.
 _BERT_TAPS = {
     **BLOCK,
     "hook_mlp_out": Tap("output.dense", "output"),

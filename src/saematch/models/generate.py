@@ -1,8 +1,8 @@
-"""Text that a language model writes itself: what to read where no other is at hand.
+"""Generated text: text that a language model samples itself, for when no other is available.
 
-Every token is drawn from the model's own prediction as it is, at temperature 1, from nothing but
-BOS: in the long run that is text of every kind that the model was trained on, in the shares in
-which it expects them.
+Every token is drawn from the model's own prediction at temperature 1, starting from BOS alone. In
+the long run that gives every kind of text that the model was trained on, in the proportions in
+which the model expects them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from saematch.errors import SaematchError
 from saematch.models.language_model import LanguageModel
 from saematch.models.texts import head_of
 
-MOST = 64  # examples side by side: predictions of each take a float per token that there is
+MOST = 64  # examples at a time: each needs a float per token of the vocabulary
 
 
 @torch.no_grad()
@@ -31,22 +31,22 @@ def write(
     batch_tokens: int = 16_384,
     done: Callable[[int], None] | None = None,
 ) -> list[ndarray]:
-    """Token ids (int64) of examples that the model writes, as `tokenise` gives those of texts.
+    """Token ids (int64) of examples that the model generates, like those of `tokenise`.
 
     Special tokens are never drawn: every example is one text of full length. On one machine the
     same arguments give the same examples.
 
     Args:
-        model: a causal one.
+        model: a causal language model.
         examples: how many.
-        length: tokens of each, BOS included; at most as many as the model has positions for.
-        seed: of the draws.
-        batch_tokens: that are written side by side; other draws for another number.
-        done: called with the number of examples written so far.
+        length: tokens of each, BOS included; at most the number of the model's positions.
+        seed: seed of the draws.
+        batch_tokens: tokens generated at a time; another number gives other draws.
+        done: called with the number of finished examples.
 
     Raises:
-        SaematchError: a model that predicts no next token; a tokenizer without BOS or EOS to begin
-            with; less than one example, or than 2 tokens.
+        SaematchError: the model does not predict next tokens; its tokenizer has neither BOS nor
+            EOS; fewer than one example or 2 tokens are asked for.
     """
     if not model.causal:
         raise SaematchError(f"{model.name} is no causal language model: it cannot write text")
@@ -64,7 +64,7 @@ def write(
     written: list[ndarray] = []
     while len(written) < examples:
         begun = torch.tensor([first] * min(at_once, examples - len(written)), device=model.device)
-        # what only begins a text where BOS is missing is no part of it
+        # a token that only stands in for a missing BOS is not part of the text
         ids = _written(model, begun, length + 1 - len(head), random)[:, 1 - len(head) :]
         written += list(ids.cpu().numpy().astype(np.int64))
         if done is not None:
@@ -77,7 +77,7 @@ def _written(model: LanguageModel, ids: Tensor, length: int, random: torch.Gener
     while ids.shape[1] < length:
         found = model.model(input_ids=new, past_key_values=cache, use_cache=True)
         cache, logits = found.past_key_values, found.logits[:, -1].float()
-        # a model may have more outputs than its tokenizer has tokens
+        # a model can have more outputs than its tokenizer has tokens
         logits[:, [*model.tokenizer.all_special_ids]] = -torch.inf
         logits[:, len(model.tokenizer) :] = -torch.inf
         new = torch.multinomial(logits.softmax(-1), 1, generator=random)

@@ -1,9 +1,9 @@
-"""A site's name -> the module of a model where its value stands, to be read or replaced there.
+"""The name of a hook point -> the module of a model where its value is read or replaced.
 
-A name is a TransformerLens hook (`blocks.5.hook_resid_post`), which says what is meant, whatever
-the model calls its modules (families.py), or the path of a module
-(`model.layers.5.mlp`), which is that module's output, or with `.input` behind it what it reads. The
-way to the text model may be left out of a path (`layers.5.mlp`).
+A name is a TransformerLens hook (`blocks.5.hook_resid_post`), which has the same meaning whatever
+the model calls its modules (families.py), or the path of a module (`model.layers.5.mlp`), which
+means that module's output, or with `.input` appended its input. The path may omit the part that
+leads to the text model (`layers.5.mlp`).
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from saematch.errors import SaematchError
 from saematch.models.families import BLOCK, FAMILIES, Family, Form, Side
 from saematch.sae.sae import Site
 
-Visit = Callable[[Tensor], Tensor | None]  # a value -> what is to stand in its place
+Visit = Callable[[Tensor], Tensor | None]  # a value -> its replacement
 
-# parts of the way from a model to its text model
+# parts of the path from a model to its text model
 _WAYS = ("model", "base_model", "language_model", "transformer", "gpt_neox", "bert", "roberta")
 
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Where the value of a site stands in one model."""
+    """The place of a hook point in one model."""
 
-    hook: str  # as it was asked for
-    path: str  # of the module, inside the text model
+    hook: str  # as it was requested
+    path: str  # the module's path inside the text model
     module: nn.Module
     side: Side
     form: Form = "plain"
 
     def attach(self, visit: Visit) -> RemovableHandle:
-        """Shows the value to `visit` in every forward pass; what it returns takes its place.
+        """Pass the value to `visit` in every forward pass and use what it returns instead.
 
-        Values are in the model's own dtype; a new value is brought to that dtype. None leaves the
-        value as it is. Several visits of one place take place in the order of their attaching.
+        Values are in the model's own dtype; a new value is converted to it. None keeps the value.
+        Several visits of one place run in the order in which they were attached.
         """
         if self.form == "normalised":
             return self.module.register_forward_hook(_normalised_visit(visit))
@@ -62,7 +62,7 @@ class Place:
                 return None
             new = _like(new, value, self)
             if self.form == "stream":
-                # the block adds the MLP's output to this very tensor
+                # the block adds the MLP's output to this same tensor
                 value.copy_(new)
                 return None
             if isinstance(key, int):
@@ -73,7 +73,7 @@ class Place:
 
 
 def trunk_of(model: nn.Module) -> nn.Module:
-    """The text model without a head: what runs from token ids to the last hidden state."""
+    """The text model without a head, from token ids to the last hidden state."""
     trunk = model
     while True:
         trunk = getattr(trunk, "base_model", trunk)
@@ -84,7 +84,7 @@ def trunk_of(model: nn.Module) -> nn.Module:
 
 
 def family_of(model: nn.Module) -> Family:
-    """What is known of a model's modules; of a model of no known family, its blocks alone.
+    """The family of a model; for an unknown family, its blocks only.
 
     Raises:
         SaematchError: the model has no list of blocks.
@@ -104,10 +104,10 @@ def family_of(model: nn.Module) -> Family:
 
 
 def resolve(model: nn.Module, site: Site | str) -> Place:
-    """The place in a model that a site's name means.
+    """The place in a model that a hook point's name means.
 
     Raises:
-        SaematchError: the model has no such layer, hook or module; those it has, are named.
+        SaematchError: the model has no such layer, hook or module; the message lists those it has.
     """
     name = site.hook if isinstance(site, Site) else site
     tap = family_of(model).embedding
@@ -155,7 +155,7 @@ def _named(model: nn.Module, path: str) -> nn.Module | None:
     if found := whole.get(path):
         return found
     inside = dict(trunk_of(model).named_modules())
-    # checkpoints name the way from the whole model, or from another class of the same model
+    # checkpoints give the path from the whole model, or from another class of the same model
     first = path.split(".", maxsplit=1)[0]
     while path not in inside and first in _WAYS and "." in path:
         path = path.split(".", 1)[1]
@@ -193,7 +193,7 @@ def _text_config(model: nn.Module) -> Any:
 
 
 def _first(output: Any, place: Place) -> Tensor:
-    """The activations among what a module gives: the thing itself, or the first of several."""
+    """The activations in a module's output: the output itself, or the first of several."""
     value = output
     if hasattr(output, "to_tuple"):
         value = output.to_tuple()[0]
@@ -232,7 +232,7 @@ def _like(new: Tensor, value: Tensor, place: Place) -> Tensor:
 
 
 def _normalised_visit(visit: Visit):
-    """A norm's input, normed but without gain and bias; a new value is scaled as the norm does."""
+    """A norm's input, normed but without gain and bias; a new value gets gain and bias."""
 
     def after(module: nn.Module, inputs: tuple, output: Tensor) -> Tensor | None:
         x = inputs[0].float()
@@ -245,7 +245,7 @@ def _normalised_visit(visit: Visit):
         if isinstance(module, nn.LayerNorm):
             new = new * module.weight + (0 if module.bias is None else module.bias)
         else:
-            # what the norm makes of ones is its gain, whether it is kept as such or less one
+            # the norm of ones gives its gain, whether that is stored as it is or minus one
             ones = torch.ones_like(inputs[0][..., :1, :])
             new = new * module.forward(ones) * (1 + eps) ** 0.5
         return new.to(output)

@@ -1,4 +1,4 @@
-"""A language model of Hugging Face's, read and changed at the sites of SAEs."""
+"""A Hugging Face language model, read and changed at hook points."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 SHIPPED = f"{shipped.PREFIX}model"
 
-# the value at a site, and those of other sites before it -> the value to stand in its place
+# the value at a hook point, and those at earlier hook points -> the value that replaces it
 Replacement = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
 
 
 class _AllSeen(Exception):  # noqa: N818
-    """Ends a forward pass whose rest nobody asked for."""
+    """Ends a forward pass once everything requested has been read."""
 
 
 _ONE_TOKEN = torch.zeros(1, 1, dtype=torch.int64)
@@ -44,10 +44,10 @@ _ONE_TOKEN = torch.zeros(1, 1, dtype=torch.int64)
 
 @dataclass(frozen=True, eq=False)
 class LanguageModel:
-    """A model, its tokenizer, and ways to read and replace what stands at its sites.
+    """A model, its tokenizer, and ways to read and replace values at its hook points.
 
-    Token ids are padded on the right. A mask is true for tokens and false for padding, where values
-    mean nothing; without a mask all are tokens.
+    Token ids are padded on the right. A mask is true for tokens and false for padding, whose values
+    are meaningless; without a mask all are tokens.
     """
 
     model: PreTrainedModel  # in evaluation mode
@@ -60,37 +60,37 @@ class LanguageModel:
 
     @property
     def causal(self) -> bool:
-        """Whether it predicts next tokens; of an encoder only activations can be had."""
+        """Whether it predicts next tokens; an encoder only has activations."""
         config: Any = self.model.config
         fills_in = _is_masked(config) and not getattr(config, "is_decoder", False)
         return not fills_in and self.model.get_output_embeddings() is not None
 
     @property
     def max_tokens(self) -> int | None:
-        """The longest example that it has positions for, BOS included."""
+        """The longest example that it can read, BOS included."""
         config: Any = self.model.config
         positions = getattr(config.get_text_config(), "max_position_embeddings", None)
         return None if positions is None else positions - family_of(self.model).unused_positions
 
     def site(self, site: Site | str) -> Place:
-        """How to read and replace what stands at a site.
+        """The place of a hook point, where its value can be read and replaced.
 
         Raises:
-            SaematchError: the model has no such site; those it has, are named.
+            SaematchError: the model has no such hook point; the message lists those it has.
         """
         return resolve(self.model, site)
 
     def width(self, site: Site | str) -> int:
-        """How many dimensions the values at a site have, from a run over one token."""
+        """The number of dimensions at a hook point, from a run over one token."""
         (value,) = self.run(_ONE_TOKEN, [site]).values()
         return value.shape[-1]
 
     def hooks_of(self, saes: Mapping[str, SAE]) -> dict[str, str]:
-        """The hook that each of some SAEs reads, by the name given to the SAE.
+        """The hook that each SAE reads, by the SAE's name.
 
         Raises:
-            SaematchError: an SAE whose site is not known, a site that the model does not have, or
-                one of another width than the SAE.
+            SaematchError: an SAE whose hook point is unknown, not in the model, or of another width
+                than the SAE.
         """
         hooks = {}
         for name, sae in saes.items():
@@ -124,7 +124,7 @@ class LanguageModel:
         The residual stream of the last layer is its block's output, before the final norm.
 
         Raises:
-            SaematchError: a site that the model does not have, or that text does not pass.
+            SaematchError: a hook point that the model does not have, or that text never reaches.
         """
         places = {place.hook: place for place in map(self.site, sites)}
         found: dict[str, Tensor] = {}
@@ -155,24 +155,24 @@ class LanguageModel:
         replace: Mapping[str, Replacement] | None = None,
         read: Sequence[str] = (),
     ) -> Float[Tensor, "batch before"]:
-        """Cross-entropy in nats of each next token, with values replaced at some sites.
+        """Cross-entropy in nats of each next token, with values replaced at some hook points.
 
         Args:
             ids: token ids, padded on the right.
             mask: true for tokens.
             replace: by hook, a function of the value there, float32 (batch, seq, d), and of the
-                values in float32 of all sites in `read` and `replace` that came before it in this
-                pass, by hook, each as it stood before it was itself replaced. It returns the new
-                value. What comes after sees the new value.
-            read: more sites whose values the functions are given.
+                float32 values at all hook points in `read` and `replace` that came earlier in this
+                pass, by hook, each before its own replacement. It returns the new value, which
+                later layers see.
+            read: further hook points whose values the functions are given.
 
         Returns:
             float32 (batch, seq - 1): the loss of token t + 1 given those up to t, NaN where token
             t + 1 is padding.
 
         Raises:
-            SaematchError: a site that the model does not have, or that is not passed; a model
-                without next-token predictions; a new value of another shape.
+            SaematchError: a hook point that the model does not have or that text never reaches; a
+                model without next-token predictions; a new value of another shape.
         """
         self._check_causal()
         with self._changed(replace or {}, read):
@@ -181,10 +181,10 @@ class LanguageModel:
         return _next_token_losses(logits, inputs["input_ids"], inputs["attention_mask"].bool())
 
     def resuming(self, site: Site | str) -> contextlib.AbstractContextManager[None]:
-        """Meanwhile what comes before `site` runs in the first pass alone.
+        """Within the block, layers before `site` run only in the first pass.
 
-        For passes over the same `ids` and `mask` that change nothing before it: the first may be
-        of any method here that runs as far as the site.
+        For passes over the same `ids` and `mask` that change nothing before `site`. The first pass
+        may be of any method here that runs as far as `site`.
         """
         return resuming(self.model, self.site(site))
 
@@ -196,18 +196,19 @@ class LanguageModel:
         value: Float[Tensor, "tokens d"],
         where: Bool[Tensor, "batch seq"],
     ) -> tuple[Float[Tensor, " tokens"], Float[Tensor, "tokens d"]]:
-        """How far predictions move with `value` at a site, and which way that grows.
+        """How much `value` at a hook point changes predictions, and the gradient of that.
 
         Args:
             ids: token ids, padded on the right.
             mask: true for tokens.
-            site: where it stands.
-            value: what stands at the tokens that are true in `where`, row by row.
+            site: the hook point.
+            value: the new values at the tokens that are true in `where`, row by row.
             where: the tokens to replace; predictions made at them are compared.
 
         Returns:
             KL divergence in nats of the predictions at those tokens from the model's own, and the
-            gradient of its sum by `value`, both float32. The model's weights collect none.
+            gradient of its sum with respect to `value`, both float32. The model's weights get no
+            gradients.
 
         Raises:
             SaematchError: as of `losses`.
@@ -240,7 +241,7 @@ class LanguageModel:
             before[hook] = value.to(torch.float32, copy=True)
 
         with contextlib.ExitStack() as hooks:
-            # reads first: at one place they see what stands there before it is replaced
+            # reads first: at one place they see the value before it is replaced
             for hook in read:
                 if hook not in replace:
                     visit = self.site(hook).attach(lambda v, h=hook: look(h, v))
@@ -276,13 +277,13 @@ class LanguageModel:
 def open_model(
     name: str, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
 ) -> LanguageModel:
-    """Opens a model and its tokenizer, without running any code of theirs.
+    """Open a model and its tokenizer without running any code that comes with them.
 
     Args:
-        name: on the Hugging Face hub, with `@REVISION` behind it if need be; a local folder; or
-            `saematch:model`, the one that is shipped.
-        device: where it is to run.
-        dtype: of its weights; none: as its configuration says.
+        name: a name on the Hugging Face hub, with `@REVISION` appended if needed; a local folder;
+            or `saematch:model`, the shipped one.
+        device: where it runs.
+        dtype: of its weights; by default as its configuration says.
 
     Raises:
         SaematchError: it cannot be read, or is neither a decoder nor an encoder alone.
@@ -322,7 +323,7 @@ def open_model(
 
 
 def prepared(model: PreTrainedModel) -> PreTrainedModel:
-    """A model set to evaluation, and to keep no keys and values for generation."""
+    """The model in evaluation mode, without keeping keys and values for generation."""
     config: Any = model.config
     for part in (config, config.get_text_config()):
         part.use_cache = False
@@ -331,7 +332,7 @@ def prepared(model: PreTrainedModel) -> PreTrainedModel:
 
 @contextlib.contextmanager
 def _constant(model: nn.Module) -> Iterator[None]:
-    """No gradients of weights meanwhile: they would take memory for nothing."""
+    """Within the block, weights have no gradients, which would only take memory."""
     learnt = [weight for weight in model.parameters() if weight.requires_grad]
     try:
         for weight in learnt:
@@ -354,7 +355,7 @@ def _located(name: str) -> tuple[str, str | None]:
 
 
 def _predicts(config: Any) -> bool:
-    """Whether a checkpoint is one of a causal language model, head included."""
+    """Whether a checkpoint is a causal language model, head included."""
     from transformers.models.auto import modeling_auto as auto
 
     named = set(getattr(config, "architectures", None) or ())

@@ -1,4 +1,4 @@
-"""Forward passes over the same text that differ from a site on: what comes before runs once."""
+"""Forward passes over the same text that differ only after a hook point: the rest runs once."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from saematch.models.hook_points import Place, family_of, trunk_of
 
 @contextmanager
 def resuming(model: nn.Module, place: Place) -> Iterator[None]:
-    """Meanwhile the blocks before a place run in the first pass alone.
+    """Within the block, the model's blocks before a place run only in the first pass.
 
-    All passes must be of the same tokens, and none may change anything before the place. A model
-    of a family that is not known is left as it is: its blocks may hand on more than they return.
+    All passes must read the same tokens, and none may change anything before the place. A model of
+    an unknown family runs unchanged, because its blocks may pass on more than they return.
     """
     blocks = _before(model, place)
     kept: list[Any] = []
 
     def first(forward: Any, last: bool) -> Any:
         def once(*args: Any, **kwargs: Any) -> Any:
-            # only what the last of them gives is read by what runs
+            # only the output of the last of them is used
             if kept:
                 return kept[0]
             output = forward(*args, **kwargs)
@@ -45,7 +45,7 @@ def resuming(model: nn.Module, place: Place) -> Iterator[None]:
 
 
 def _before(model: nn.Module, place: Place) -> list[nn.Module]:
-    """The blocks whose output nothing at the place, or after it, can change."""
+    """The blocks whose output cannot be changed by anything at the place or after it."""
     family = family_of(model)
     if family not in FAMILIES.values():
         return []

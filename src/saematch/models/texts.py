@@ -1,19 +1,20 @@
-"""Texts to run a model over: shipped ones, local files, or data sets from the Hugging Face hub.
+"""Texts for a model to read: shipped ones, local files, or data sets from the Hugging Face hub.
 
 A specification is one of
 
 - `saematch:prose`, `saematch:code`, `saematch:reference`, or `saematch:texts` for all three;
 - `openwebtext`, `wikitext` or `github`: the data sets of SAE Match (arXiv 2410.07656);
 - `hub:NAME`, any data set on the hub, with `,config=C`, `,split=S` (train), `,column=C` (text) and
-  `,revision=R` behind it as needed: `hub:stas/openwebtext-10k,split=train`;
-- a file or a folder of files: `.txt` (one text a file; with `,by=paragraphs` one a paragraph, as
-  blank lines part them), `.jsonl` or `.parquet` (one text a row, in `text` or `,column=C`).
+  `,revision=R` appended as needed: `hub:stas/openwebtext-10k,split=train`;
+- a file or a folder of files: `.txt` (one text per file, or with `,by=paragraphs` one per
+  paragraph, separated by blank lines), `.jsonl` or `.parquet` (one text per row, in `text` or
+  `,column=C`).
 
-Text that the model writes itself is `saematch.activations.write`.
+Generated text comes from `saematch.models.write`.
 
-A text that is longer than an example is split into several, so that all of it is read; of those
-that are shipped, and of the data sets of SAE Match as it reads them, each is one example, cut at
-its length. What is left out is told in notes.
+A text longer than an example is split into several, so that all of it is read. The shipped texts,
+and the data sets of SAE Match, are read as in that paper: each text is one example, cut at the
+example's length. Notes say what is left out.
 """
 
 from __future__ import annotations
@@ -37,21 +38,21 @@ from saematch.sae import shipped
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-Long = Literal["split", "truncate"]  # what becomes of a text that is longer than an example
+Long = Literal["split", "truncate"]  # what to do with a text that is longer than an example
 SHIPPED = ("prose", "code", "reference")
 _KINDS = (*SHIPPED, "texts")
 WRITTEN = "written"  # by the model itself (saematch.models.generate), where texts are asked for
 BUFFER = 10_000  # rows of a streamed data set that are shuffled together
-_CONVERTED = "refs/convert/parquet"  # where the hub keeps what a loading script used to make
+_CONVERTED = "refs/convert/parquet"  # where the hub keeps the output of former loading scripts
 _KEYS = ("config", "split", "column", "revision", "by")
 _FILES = (".txt", ".jsonl", ".parquet")
 
 
 @dataclass(frozen=True)
 class Text:
-    """One text and where it is from: `saematch:prose[17]`, `notes.txt`, `wikitext[3]`.
+    """A text and its source: `saematch:prose[17]`, `notes.txt`, `wikitext[3]`.
 
-    The number is that of its row; of a data set that was streamed, its place in the stream.
+    The number is its row, or its place in the stream for a streamed data set.
     """
 
     source: str
@@ -64,13 +65,13 @@ class Texts:
 
     name: str
     texts: list[Text]
-    notes: tuple[str, ...] = ()  # what was left out or changed, and how they were chosen
-    long: Long = "split"  # what becomes of long ones unless it is asked for
+    notes: tuple[str, ...] = ()  # what was left out or changed, and how texts were chosen
+    long: Long = "split"  # the default for long texts
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Token ids of examples, as `tokenise` gives them, and what was left out on the way."""
+    """Token ids of examples, as from `tokenise`, and notes on what was left out."""
 
     ids: list[ndarray]
     notes: tuple[str, ...]
@@ -98,17 +99,17 @@ def open_texts(spec: str, n: int | None = 100, seed: int = 0, *, streaming: bool
     """`n` texts, drawn at random without replacement; the same ones for the same seed.
 
     Args:
-        spec: what to read, as the head of this module says.
-        n: how many; all there are if there are fewer, or for none. Texts that are empty or white
-            space are never among them. They keep the order in which they are stored.
-        seed: of the random choice.
-        streaming: data sets from the hub are read row by row and shuffled in a buffer of 10,000
-            rows, from a random file on, so that only what is needed is fetched; a note says so.
-            False fetches a data set whole, and draws from all of it.
+        spec: what to read, as described at the top of this module.
+        n: how many; None for all, and all if there are fewer. Texts that are empty or white space
+            are skipped. Texts keep the order in which they are stored.
+        seed: seed of the random choice.
+        streaming: read data sets from the hub row by row, starting at a random file, and shuffle
+            them in a buffer of 10,000 rows, so that only what is needed is fetched; a note says so.
+            False fetches the whole data set, and draws from all of it.
 
     Raises:
-        SaematchError: there is nothing of that name, or no such column; a file that cannot be read;
-            a data set that cannot be fetched.
+        SaematchError: the name or column does not exist, a file cannot be read, or a data set
+            cannot be fetched.
     """
     if n is not None and n < 1:
         raise SaematchError(f"n={n}: give how many texts to take, at least 1")
@@ -140,17 +141,17 @@ def examples_of(
     long: Long | None = None,
     least: int = 1,
 ) -> Examples:
-    """Examples of some texts, and notes of all that is left out, with how many tokens it had.
+    """Examples of some texts, and notes on everything left out, with its number of tokens.
 
     Args:
-        texts: as `open_texts` gives them.
+        texts: as from `open_texts`.
         tokenizer: the model's.
         length: as in `tokenise`.
         limit: as in `tokenise`.
-        n: the most examples; of more, that many are drawn at random and keep their order.
-        seed: of that choice.
+        n: the most examples; if there are more, n are drawn at random and keep their order.
+        seed: seed of that choice.
         long: as in `tokenise`.
-        least: tokens of an example; shorter ones are left out.
+        least: the fewest tokens of an example; shorter ones are left out.
     """
     long, most = long or texts.long, _most(tokenizer, length, limit)
     every = _tokens(texts.texts, tokenizer)
@@ -194,23 +195,23 @@ def tokenise(
     *,
     long: Long | None = None,
 ) -> list[ndarray]:
-    """Token ids of texts (int64) in examples, none for texts without a token.
+    """Token ids (int64) of texts, as examples; texts without a token give none.
 
-    Each example begins with the tokenizer's BOS, or its CLS where it has no BOS, exactly once,
-    whether the tokenizer would add it or not; the tokenizer adds nothing else. Where it has
-    neither, an example begins with the text's own first token, or where a text is split with the
-    last of the example before. Either way the first token of an example never counts: models treat
-    it unlike any other. Words of a text that look like special tokens (`<|endoftext|>`) are split
-    like any other.
+    Each example begins with the tokenizer's BOS, or its CLS if it has no BOS, exactly once, whether
+    the tokenizer would add it or not; nothing else is added. If the tokenizer has neither, an
+    example begins with the text's own first token or, when a text is split, with the last token of
+    the previous example. In either case the first token of an example never counts, because models
+    treat it unlike any other. Words of a text that look like special tokens (`<|endoftext|>`) are
+    split like any other.
 
     Args:
         texts: what to split into tokens.
         tokenizer: the model's.
         length: the most tokens of an example, the first one included.
-        limit: the most tokens that the model has positions for; the tokenizer's own limit holds
-            as well.
-        long: a text that is longer makes several examples ("split"), or one of its beginning
-            ("truncate"). Unless given as `Texts.long` says, and "split" for other texts.
+        limit: the number of positions that the model has; the tokenizer's own limit applies as
+            well.
+        long: a longer text becomes several examples ("split"), or one from its beginning
+            ("truncate"). By default `Texts.long`, or "split" for other texts.
     """
     most = _most(tokenizer, length, limit)
     many = texts.texts if isinstance(texts, Texts) else texts
@@ -241,7 +242,7 @@ def _tokens(texts: Sequence[Text | str], tokenizer: PreTrainedTokenizerBase) -> 
 def _cut(ids: list[int], head: list[int], most: int, long: Long) -> list[ndarray]:
     """The examples of one text."""
     room = most - len(head)
-    # without a head the first token of an example does not count: it has been in the one before
+    # without BOS, an example starts with a token of the one before, which therefore does not count
     step = room if head else room - 1
     starts = range(0, max(1, len(ids) + step - room), step) if long == "split" else [0]
     parts = [ids[start : start + room] for start in starts]
@@ -249,14 +250,14 @@ def _cut(ids: list[int], head: list[int], most: int, long: Long) -> list[ndarray
 
 
 def head_of(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """What `tokenise` puts before each text: BOS, or else CLS; nothing where there is neither."""
+    """What `tokenise` puts before each text: BOS, or else CLS, or else nothing."""
     first: Any = tokenizer.bos_token_id
     first = tokenizer.cls_token_id if first is None else first
     return [] if first is None else [first]
 
 
 def digest(examples: Sequence[ndarray]) -> str:
-    """What tells two lists of examples apart: of the token ids of each."""
+    """A digest that identifies a list of examples by their token ids."""
     found = hashlib.sha256()
     for ids in examples:
         found.update(f"{len(ids)}\n".encode())
@@ -322,7 +323,7 @@ def _shipped(name: str) -> Iterator[Text]:
 
 
 def _rows(path: Path, source: str, spec: _Spec) -> Iterator[Text]:
-    """The texts of one file, numbered as they stand there."""
+    """The texts of one file, numbered by their place in it."""
     if path.suffix == ".txt" and spec.by == "files":
         yield Text(source, read_text(path))
         return
@@ -392,7 +393,7 @@ def _from_hub(
 
 
 def _loaded(spec: _Spec, streaming: bool) -> tuple[Any, list[str]]:
-    """The rows of a data set, and what there is to be said about them."""
+    """The rows of a data set, and notes on them."""
     try:
         import datasets
     except ImportError as error:

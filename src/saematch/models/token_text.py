@@ -1,4 +1,4 @@
-"""The text of tokens one by one, such that the pieces of a text, joined, are the text again."""
+"""The text of single tokens, such that the joined pieces of a text are the text again."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from saematch.models.texts import head_of
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_BROKEN = "\N{REPLACEMENT CHARACTER}"  # what stands for bytes that are no whole character
-_TOGETHER = 12  # tokens that are tried as the bytes of a few characters
+_BROKEN = "\N{REPLACEMENT CHARACTER}"  # stands for bytes that are not a whole character
+_TOGETHER = 12  # tokens that are tried together as the bytes of a few characters
 
 
 class Pieces:
-    """What each token adds to a text, as its tokenizer decodes it behind another token.
+    """What each token adds to a text when its tokenizer decodes it after another token.
 
-    Decoded alone, a token of SentencePiece loses the space before it (`▁the`), and one of WordPiece
-    does not tell whether there is one (`the`, `##ing`). Where several tokens make one character, as
-    byte-level tokens do, the last of them has it and the others are empty.
+    Decoded alone, a SentencePiece token loses the space before it (`▁the`), and a WordPiece token
+    does not show whether there is one (`the`, `##ing`). Where several tokens make up one character,
+    as byte-level tokens do, the last of them has it and the others are empty.
 
-    What a tokenizer does not keep (capitals, double spaces) is not in the pieces either.
+    What a tokenizer drops (capitals, double spaces) is missing from the pieces too.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -52,7 +52,7 @@ class Pieces:
         return self(ids, start=self._headed)
 
     def _mend(self, ids: list[int], found: list[str], first: int, start: bool) -> None:
-        """Give the last of some tokens, from `first` on, the characters that they make together."""
+        """Give the last of some tokens, from `first` on, the characters that they form together."""
         for last in range(first + 1, min(first + _TOGETHER, len(ids))):
             if _BROKEN not in found[last]:
                 return

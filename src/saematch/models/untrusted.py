@@ -1,8 +1,8 @@
-"""What a model's files say, checked before anything is fetched, run or allocated for them.
+"""Checks of a model's files before anything is fetched, run or allocated for them.
 
-A configuration may name what transformers then loads and runs: code beside the weights, attention
-kernels of a hub, experts and number formats that need such kernels. And it may state sizes that its
-weights do not have.
+A configuration may name things that transformers then loads and runs: code beside the weights,
+attention kernels from a hub, experts and number formats that need such kernels. It may also state
+sizes that its weights do not have.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from saematch.files.foreign import read_json, regular
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-# computed by a package that whoever runs this has installed; others fetch kernels from a hub
+# computed by a package that the user has installed; others fetch kernels from a hub
 _QUANTISED = ("bitsandbytes",)
 _WEIGHTS = (
     "model.safetensors",
@@ -31,17 +31,17 @@ _WEIGHTS = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-_COUNTS = re.compile("layer|expert")  # in the names of what a model has many of
-_FEW = 1000  # of them, which any model may have
-_PACKED = 4  # numbers in a byte of a file, at most
+_COUNTS = re.compile("layer|expert")  # in the names of counts
+_FEW = 1000  # a count that any model may have
+_PACKED = 4  # the most numbers per byte of a file
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder whose files cannot be a model's.
+    """Refuse a folder whose files cannot be those of a model.
 
     Raises:
-        SaematchError: a pipe, device or Git LFS pointer in the place of a file; JSON that is none;
-            an adapter, which is half a model.
+        SaematchError: a pipe, device or Git LFS pointer in place of a file; invalid JSON; an
+            adapter, which is not a whole model.
     """
     if not folder.is_dir():
         raise SaematchError(f"{folder}: a file, expected a model's folder")
@@ -59,10 +59,10 @@ def check_folder(folder: Path) -> None:
 def without_kernels(config: PreTrainedConfig, name: str) -> None:
     """Let transformers choose how attention and experts are computed, not the configuration.
 
-    Its own ways all compute the same; its default for the model and machine is taken.
+    Its own implementations are equivalent; its default for the model and machine is used.
 
     Raises:
-        SaematchError: the configuration names another way, or a number format that needs kernels.
+        SaematchError: the configuration names another one, or a number format that needs kernels.
     """
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -118,14 +118,14 @@ def check_size(config: PreTrainedConfig, maker: Any, where: str, revision: str |
 
 
 def check_whole(told: Mapping[str, Any], config: PreTrainedConfig, name: str) -> None:
-    """Refuse a model of which transformers drew weights at random, or left out whole layers.
+    """Refuse a model whose weights transformers drew at random, or whose layers it left out.
 
-    The pooler of an encoder is no part of what is read of it.
+    The pooler of an encoder does not matter, because it is never read.
 
     Args:
-        told: what `from_pretrained` tells of the loading.
-        config: what it loaded by.
-        name: what the user called the model.
+        told: the loading report of `from_pretrained`.
+        config: the configuration it used.
+        name: the user's name for the model.
 
     Raises:
         SaematchError: weights are missing, or there are layers that the configuration leaves out.
@@ -146,7 +146,7 @@ def check_whole(told: Mapping[str, Any], config: PreTrainedConfig, name: str) ->
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """No warnings of transformers meanwhile: what matters of them ends in an error of ours."""
+    """Silence transformers within the block: the warnings that matter become errors of ours."""
     from transformers.utils import logging
 
     level = logging.get_verbosity()
@@ -201,7 +201,7 @@ def _weights(where: str, revision: str | None) -> list[Path]:
 
 
 def _tensors(path: Path) -> int:
-    """How many tensors a file of weights holds, at most."""
+    """The number of tensors in a file of weights, at most."""
     if path.suffix != ".safetensors":
         return os.path.getsize(path) // 64
     from safetensors import safe_open

@@ -1,1 +1,1 @@
-"""How the inner loops are compiled, and what the machine offers."""
+"""Compiled loops, free memory, ranked lists: what computing rooms share."""

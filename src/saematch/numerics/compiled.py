@@ -12,7 +12,7 @@ FAST = {"reassoc", "contract", "nsz"}
 
 
 def compiled(function: Callable) -> Any:
-    """Compile to machine code that releases the interpreter lock; kept on disk where possible."""
+    """Compile to machine code that releases the interpreter lock; cached on disk if possible."""
     options: dict[str, Any] = {"nogil": True, "fastmath": FAST, "error_model": "numpy"}
     try:
         return njit(cache=True, **options)(function)

@@ -1,4 +1,5 @@
-"""What the machine offers: memory, threads, and whether a bfloat16 product is faster."""
+# pyright: strict
+"""Properties of the machine: free memory, and whether a bfloat16 product is faster."""
 
 from __future__ import annotations
 
@@ -11,18 +12,18 @@ import torch
 
 Precision = Literal["float32", "bfloat16"]
 
-MEMORY_SHARE = 0.6  # of the memory that is free, unless the caller sets a limit
-WORTHWHILE = 1.5  # times faster that a bfloat16 product must be
+MEMORY_SHARE = 0.6  # share of free memory to use, unless the caller sets a limit
+WORTHWHILE = 1.5  # how many times faster a bfloat16 product must be
 
 
 def available_memory() -> int:
-    """Bytes that can be taken without swapping."""
+    """Bytes that can be allocated without swapping."""
     return psutil.virtual_memory().available
 
 
 @functools.cache
 def fastest(device: torch.device) -> Precision:
-    """The precision of the faster matrix product on `device`, by trying both (milliseconds)."""
+    """The precision with the faster matrix product on `device`; it times both (milliseconds)."""
     if device.type not in ("cpu", "cuda"):
         return "float32"
     generator = torch.Generator().manual_seed(0)

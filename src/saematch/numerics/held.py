@@ -1,4 +1,4 @@
-"""Large values that are made when they are asked for, of which few are held."""
+"""A cache of large values, which holds at most two at a time."""
 
 from __future__ import annotations
 

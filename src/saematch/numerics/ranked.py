@@ -1,3 +1,4 @@
+# pyright: strict
 """Ranked: the best partners of each feature of one side, best first."""
 
 from __future__ import annotations
@@ -29,17 +30,19 @@ class Best(Generic[Array]):
 class Ranked(Generic[Array]):
     """The k best partners of each of n features, best first.
 
-    Features with fewer partners have -1 for the index and NaN for the values of the others. The
-    arrays are tensors in what was computed and numpy arrays in what was read from tables.
+    Missing partners have the index -1 and NaN for all values. The arrays are tensors if they were
+    computed and numpy arrays if they were read from tables.
     """
 
     index: Array  # int64 (n, k)
     score: Array  # float (n, k)
-    more: Mapping[str, Array] = field(default_factory=dict)  # further values (n, k) by name
+    more: Mapping[str, Array] = field(
+        default_factory=dict[str, Array]
+    )  # further values (n, k) by name
 
     @property
     def shape(self) -> tuple[int, int]:
-        """How many features there are, and how many partners are kept of each."""
+        """The number of features, and of partners kept for each."""
         n, k = self.index.shape
         return n, k
 
@@ -54,19 +57,6 @@ class Ranked(Generic[Array]):
             _first(self.index, -1), *(_first(v, np.nan) for v in (self.score, self.p_value))
         )
 
-    def surest(self) -> Best[Array]:
-        """The partner of least p-value of each feature; the first of equals, or without p-values.
-
-        That is `best()` where p-values are of scores, but for tests of directions it may stand
-        further down.
-        """
-        if not self.shape[1]:
-            return self.best()
-        p_value = self.p_value.cpu().numpy() if isinstance(self.p_value, Tensor) else self.p_value
-        place = np.where(np.isnan(p_value), np.inf, p_value).argmin(1)
-        rows = np.arange(len(place))
-        return Best(*(values[rows, place] for values in (self.index, self.score, self.p_value)))
-
     def to_polars(self, name: str, score: str = "score") -> pl.DataFrame:
         """One row per feature and partner.
 
@@ -74,8 +64,8 @@ class Ranked(Generic[Array]):
         `more`. NaN becomes null.
 
         Args:
-            name: of the partners' column, such as `target`.
-            score: of the scores' column.
+            name: the name of the partners' column, such as `target`.
+            score: the name of the scores' column.
         """
         import polars as pl
 

@@ -1,4 +1,4 @@
-"""Figures of a run, for reports and notebooks: plotly, legible from the back of a room."""
+"""Figures of a run for reports and notebooks, drawn with plotly and legible on a slide."""
 
 import lazy_loader as _lazy
 

@@ -1,4 +1,4 @@
-"""Chained matchings against the direct one of their two ends."""
+"""Chained matchings compared with the direct matching of their two ends."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def composition(run: Run) -> dict[str, go.Figure]:
-    """A heat map of how often a chain and the direct matching agree, and the same by distance."""
+    """A heat map of how often chained and direct matchings agree, and the same by distance."""
     everything = flow_table(run, "composition")
     table = everything.filter(links="matched")
     assigned = everything.filter(pl.col("a").is_null(), links="assigned").sort("steps")
@@ -108,7 +108,7 @@ def composition(run: Run) -> dict[str, go.Figure]:
 
 
 def _shares(pooled: pl.DataFrame, assigned: pl.DataFrame):
-    """What is drawn by distance: rows, column, name, colour, dash, symbol."""
+    """The curves by distance: rows, column, name, colour, dash, symbol."""
     return (
         (pooled, "agreement", "beyond chance, of features with both", BLUE, "solid", "circle"),
         (pooled, "kept", "beyond chance, of all features", GREEN, "dash", "diamond"),
@@ -141,7 +141,7 @@ def _lines(go, pooled: pl.DataFrame, assigned: pl.DataFrame) -> Iterator:
 
 
 def _bars(go, pooled: pl.DataFrame, assigned: pl.DataFrame) -> Iterator:
-    """Of one distance alone, where a line would be a point."""
+    """Bars for a single distance, where a line would be a point."""
     for rows, column, name, colour, *_ in _shares(pooled, assigned):
         row = rows.row(0, named=True)
         share, spread = row[column], None

@@ -1,4 +1,4 @@
-"""What hidden states carried along matches cost the model: by layer, by quantile, by distance."""
+"""What estimates made from matches cost the model: by layer, by quantile, by distance."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from saematch.runs.run import Run
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-INDIGO = "#332288"  # Tol, 2021: goes with the colours of the house
+INDIGO = "#332288"  # Tol, 2021: fits the other colours
 PANEL = 420  # pixels of height
 # name in the legend, estimate, links, colour, dash, symbol
 SHOWN = (
@@ -43,7 +43,7 @@ METRICS = {"delta-loss": "delta-loss, nats", "explained variance": "explained va
 
 
 def carried(run: Run) -> dict[str, go.Figure]:
-    """Delta-loss and explained variance from layer to layer, a column of panels per text set."""
+    """Delta loss and explained variance from layer to layer, a column of panels per text set."""
     near = nearest(_table(run))
     pairs = near.select("a", "b").unique(maintain_order=True).rows()
     label = _labels(near)
@@ -68,7 +68,7 @@ def carried(run: Run) -> dict[str, go.Figure]:
 
 
 def quantiles(run: Run) -> dict[str, go.Figure]:
-    """Delta-loss and explained variance by the share of features that B's decoder writes."""
+    """Delta loss and explained variance by the share of features decoded by B."""
     near = nearest(_table(run))
     if not len(near.filter(pl.col("estimate") == "partial", pl.col("q").is_not_null())):
         raise Missing("the run's evaluation has no quantiles: `saematch evaluate --quantiles`")
@@ -119,7 +119,7 @@ def quantiles(run: Run) -> dict[str, go.Figure]:
 
 
 def distance(run: Run) -> dict[str, go.Figure]:
-    """Delta-loss and explained variance by how many blocks are left out, median over pairs."""
+    """Delta loss and explained variance by the number of skipped blocks, median over pairs."""
     table = _table(run).filter(pl.col("skipped") > 0)
     apart = table["skipped"].unique().sort().to_list()
     if len(apart) < 2:
@@ -185,7 +185,7 @@ def _panels(texts: Sequence[str]) -> tuple[go.Figure, Any]:
 
 
 def _line(go, x: Sequence, rows: pl.DataFrame, shown: tuple, at: tuple[int, int]):
-    """One estimate with its intervals; in the legend once."""
+    """One estimate with its intervals; it appears in the legend once."""
     name, _, _, colour, dash, symbol = shown
     spread = None
     if rows["low"].null_count() < len(rows):
@@ -236,7 +236,7 @@ def _median(table: pl.DataFrame, estimate: str, links: str) -> float | None:
 
 
 def _counts(near: pl.DataFrame, estimate: str, links: str) -> tuple[int, int, int]:
-    """Cases in which an estimate costs more than the drop, less, and all."""
+    """The number of cases in which an estimate costs more than `drop`, less, and all cases."""
     rows = _of(near.filter(metric="delta-loss less drop's"), ("", estimate, links))
     more, less = rows.filter(pl.col("low") > 0).height, rows.filter(pl.col("high") < 0).height
     return more, less, rows.height

@@ -1,7 +1,7 @@
-"""What there is to draw of a run: each figure by name, from the tables that it needs.
+"""The figures of a run, by name.
 
-A figure is a function of a run that gives plotly figures by name, and raises `Missing` where the
-run lacks what it is drawn from.
+A figure is a function of a run that returns plotly figures by name, and raises `Missing` if the run
+lacks the tables it is drawn from.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from saematch.errors import RunError
 from saematch.plots.composition import composition
 from saematch.plots.evaluation import carried, distance, quantiles
-from saematch.plots.lives import lifespans
+from saematch.plots.lifespans import lifespans
 from saematch.plots.p_values import p_values
 from saematch.plots.quality import quality
 from saematch.plots.survivors import survivors
@@ -42,7 +42,7 @@ FIGURES: Registry[Callable[[Run], dict[str, go.Figure]]] = Registry(
 def figures(
     run: Run, names: Collection[str] | None = None
 ) -> tuple[dict[str, go.Figure], dict[str, str]]:
-    """The figures of a run by name, and why those that are left out are.
+    """The figures of a run by name, and the reasons for those that are left out.
 
     Raises:
         RunError: there is no figure of that name, or a table of the run cannot be read.

@@ -1,4 +1,4 @@
-"""Histograms of the p-values of best targets beside those that chance gives."""
+"""Histograms of the p-values of best targets, beside those that the null gives."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ BINS = 20
 
 
 def p_values(run: Run) -> dict[str, go.Figure]:
-    """A panel per pair of neighbours: features by the p-value of their best target, and chance.
+    """A panel per pair of neighbours: features by the p-value of their best target, and the null.
 
-    Scores of different features are on different scales; p-values are not: of features without a
-    partner, as many would lie in each bin as in any other. Of the best target, not the assigned
-    one: a feature whose best target another one has is left with some target far from its best.
+    Scores of different features are on different scales; p-values are not: features without a
+    partner would be spread evenly over the bins. The best target is used, not the assigned one: a
+    feature whose best target is taken is left with a target far from its best.
     """
     pairs, which = neighbours(run)
     found = {pair: _best(run, *pair) for pair in pairs}
@@ -110,7 +110,7 @@ def _best(run: Run, a: str, b: str) -> ndarray:
 
 
 def _counts(p: ndarray) -> ndarray:
-    """How many p-values are in each bin; one on a border belongs to the bin below."""
+    """The number of p-values in each bin; a value on a border belongs to the bin below."""
     place = np.ceil(p * BINS).astype(np.int64) - 1
     return np.bincount(place.clip(0, BINS - 1), minlength=BINS)
 

@@ -1,4 +1,4 @@
-"""How much is matched from layer to layer and how closely, beside what i -> i would give."""
+"""How many features match from layer to layer and how closely, beside i -> i."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ KINDS = {
 
 
 def quality(run: Run) -> dict[str, go.Figure]:
-    """Share of matched features, and the median folded MSE of each term with identity."""
+    """Share of matched features, and the median folded MSE per term, with that of i -> i."""
     go = plotly_objects()
     from plotly.subplots import make_subplots
 

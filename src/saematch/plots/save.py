@@ -1,4 +1,4 @@
-"""Figures as files: HTML that needs nothing else, and PNG."""
+"""Figures as files: self-contained HTML, and PNG."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def save(figure: go.Figure, path: str | Path) -> Path:
-    """Write a figure as .html, which holds all it needs, or as .png of twice its size in pixels.
+    """Write a figure as self-contained .html, or as .png at twice its size in pixels.
 
     Raises:
-        SaematchError: another ending; for PNG, that kaleido is not installed or finds no Chrome or
-            Chromium; or a file that cannot be written.
+        SaematchError: the name has another ending, the file cannot be written, or, for PNG, kaleido
+            is not installed or finds no Chrome or Chromium.
     """
     path = Path(path)
     if path.suffix not in (".html", ".png"):
@@ -33,7 +33,7 @@ def save(figure: go.Figure, path: str | Path) -> Path:
 
 
 def _png(figure: go.Figure) -> bytes:
-    # whatever else the browser says is logged as an error, with a traceback
+    # kaleido logs everything else that the browser prints as an error, with a traceback
     logger = logging.getLogger("choreographer")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

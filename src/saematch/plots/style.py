@@ -11,13 +11,13 @@ from saematch.errors import SaematchError, install
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-# Okabe and Ito, 2008: told apart by all common kinds of colour blindness
+# Okabe and Ito, 2008: distinguishable with all common kinds of colour blindness
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 GREY, INK, FAINT = "#8A8A8A", "#222222", "#E6E6E6"
 SCALE = "Cividis"  # for shares
-ORDER = "Viridis"  # for layers: no grey in it, which stands for none
-MANY = 13  # layers, from which on there is no room to name each everywhere
-WIDTH, HEIGHT = 1200, 675  # pixels; of a slide
+ORDER = "Viridis"  # for layers: it has no grey, which stands for "none"
+MANY = 13  # layers; from here on there is no room to label each
+WIDTH, HEIGHT = 1200, 675  # pixels: the shape of a slide
 
 
 def plotly_objects() -> Any:
@@ -34,7 +34,7 @@ def plotly_objects() -> Any:
 
 
 def styled(figure: go.Figure, title: str, subtitle: str = "", height: int = HEIGHT) -> go.Figure:
-    """A figure with the house's type, colours and margins; `title` says what is seen."""
+    """The figure with saematch's fonts, colours and margins; `title` says what it shows."""
     below = f"<br><span style='font-size:15px;color:#555555'>{subtitle}</span>" if subtitle else ""
     figure.update_layout(
         template="plotly_white",
@@ -53,7 +53,7 @@ def styled(figure: go.Figure, title: str, subtitle: str = "", height: int = HEIG
         legend={"font_size": 15},
         hoverlabel={"font_size": 14},
     )
-    # of panels: small and with room to the subtitle
+    # titles of panels: small, with room below the subtitle
     figure.update_annotations(font_size=16)
     figure.update_xaxes(
         title_font_size=16, linecolor=GREY, gridcolor=FAINT, zeroline=False, ticks="outside"
@@ -74,14 +74,14 @@ LEGEND_ABOVE = {  # at the right, on the line of the subtitle
 
 
 def shades(n: int) -> list[str]:
-    """N colours in order, from purple to green, the pale ones left out."""
+    """N colours in order, from purple to green, without the pale ones."""
     from plotly.colors import sample_colorscale
 
     return list(map(str, sample_colorscale(ORDER, [0.87 * i / max(1, n - 1) for i in range(n)])))
 
 
 def faded(colour: str, opacity: float) -> str:
-    """A colour of `shades`, or of #RRGGBB, with opacity."""
+    """A colour from `shades`, or #RRGGBB, with opacity."""
     if colour.startswith("#"):
         rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
     else:
@@ -90,7 +90,7 @@ def faded(colour: str, opacity: float) -> str:
 
 
 def short(names: Sequence[str]) -> list[str]:
-    """Names without the words that all of them begin with: resid_post_3 becomes 3."""
+    """Names without their common prefix: resid_post_3 becomes 3."""
     words = [name.split("_") for name in names]
     common = 0
     while len(names) > 1 and all(len(w) > common + 1 for w in words):
@@ -107,7 +107,7 @@ def common(names: Sequence[str]) -> str:
 
 
 def log_ticks(values: Iterable[float | None]) -> list[float]:
-    """1, 2 and 5 times the powers of ten that lie between values, or around them."""
+    """1, 2 and 5 times the powers of ten between the values, or around them."""
     known = [value for value in values if value is not None and value > 0]
     if not known:
         return []
@@ -119,5 +119,5 @@ def log_ticks(values: Iterable[float | None]) -> list[float]:
 
 
 def percent(share: float) -> str:
-    """A share in words of a title."""
+    """A share as text for a title."""
     return f"{share:.0%}" if share >= 0.005 or share == 0 else "under 1%"

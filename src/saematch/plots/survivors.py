@@ -1,4 +1,4 @@
-"""Births, deaths and survivors: features from layer to layer, by where they started."""
+"""Births, deaths and survivors: features from layer to layer, by the layer they started at."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def survivors(run: Run) -> dict[str, go.Figure]:
 
 
 def _drawn(table: pl.DataFrame, mode: str) -> go.Figure:
-    """Drawn by hand: plotly's Sankey stacks all that begins, or all that ends, in one column."""
+    """Draw the diagram by hand: plotly's Sankey puts all beginnings, or all ends, in one column."""
     go = plotly_objects()
     sites = table["site"].unique(maintain_order=True).to_list()
     place = {site: i for i, site in enumerate(sites)}
     n = len(sites)
-    alive = np.zeros((n, n), dtype=np.int64)  # started at i, still there at j
+    alive = np.zeros((n, n), dtype=np.int64)  # started at i, alive at j
     alive[[place[s] for s in table["start"]], [place[s] for s in table["site"]]] = table["alive"]
     top = alive.cumsum(0)
     bottom = top - alive
@@ -59,7 +59,7 @@ def _drawn(table: pl.DataFrame, mode: str) -> go.Figure:
             ends.append(_band(j, (stays, top[i, j]), (top[i, j + 1], top[i, j + 1])))
         if j + 1 < n:
             bands[j + 1].append(_band(j, (total[j],) * 2, (bottom[j + 1, j + 1], total[j + 1])))
-    # one to one and without gaps, a track is one feature of each layer it is in
+    # in one-to-one tracks without gaps, a track has one feature per layer
     alike = mode == "chained"
     what, begin, begun = ("features", "are born", "born") if alike else ("tracks", "start", "start")
     figure = go.Figure()
@@ -101,14 +101,14 @@ def _box(x: int, low: float, high: float) -> ndarray:
 
 
 def _band(x: int, start: tuple[float, float], end: tuple[float, float]) -> ndarray:
-    """From column x to the next, from one pair of low and high to another: `(points, 2)`."""
+    """The outline of a band from column x to the next, `(points, 2)`; its ends are (low, high)."""
     along = x + WIDE + (1 - 2 * WIDE) * BEND
     low, high = (a + (b - a) * SMOOTH for a, b in zip(start, end, strict=True))
     return np.column_stack([np.r_[along, along[::-1]], np.r_[low, high[::-1]]])
 
 
 def _filled(go, shapes: list[ndarray], colour: str, name: str, opacity: float):
-    """All shapes of a colour as one trace; those of no height are left out."""
+    """All shapes of one colour as one trace, without those of zero height."""
     seen = [shape for shape in shapes if np.ptp(shape[:, 1]) > 0]
     gap = np.full((1, 2), np.nan)
     points = np.concatenate([part for shape in seen for part in (shape, shape[:1], gap)] or [gap])

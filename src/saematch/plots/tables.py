@@ -1,4 +1,4 @@
-"""The tables that figures are made of."""
+"""The tables that figures are drawn from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import polars as pl
 from saematch.layers.layers import Layers, depth
 from saematch.runs.run import Run
 
-EVERY = "from A to B"  # pairs that have no order
+EVERY = "from A to B"  # pairs without an order
 MODES = {
     "chained": "one-to-one matches, chained",
     "flow": "each feature to its best target, many to one",
@@ -16,13 +16,13 @@ MODES = {
 
 
 class Missing(Exception):  # noqa: N818 - not an error: a figure that a run has no data for
-    """What a figure would need and the run does not have."""
+    """The run lacks what a figure needs; the message says what."""
 
 
 def neighbours(run: Run) -> tuple[list[tuple[str, str]], str]:
-    """The pairs along the layers that are done, in order of depth, and what they are, in words.
+    """The matched pairs of neighbouring layers, in order of depth, and a phrase for what they are.
 
-    All pairs of the run, where it has none along the layers or several SAEs of one depth.
+    All pairs of the run if it has no neighbours, or several SAEs of one depth.
     """
     done = set(run.pairs)
     if not done:
@@ -43,17 +43,17 @@ def flow_table(run: Run, name: str) -> pl.DataFrame:
 
 
 def by_mode(table: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    """A table of tracks by how they were made, in the order of the table."""
+    """A table of tracks, split by mode, in the order of the table."""
     if "mode" not in table.columns:
         return {"": table}
     return {str(mode[0]): part for mode, part in table.partition_by("mode", as_dict=True).items()}
 
 
 def named(figure: str, mode: str) -> str:
-    """What the figure of a mode is called."""
+    """The name of the figure of a mode."""
     return f"{figure}_{mode}" if mode else figure
 
 
 def subtitle(mode: str, more: str) -> str:
-    """How the tracks of a mode were made, and more."""
+    """How the tracks of a mode were made, and further text."""
     return "; ".join(part for part in (MODES.get(mode, mode), more) if part)

@@ -12,8 +12,8 @@
     relations/*.parquet       what features do on the same text: see saematch.layers.coactivation
     evaluation/*.parquet      what hidden states carried along matches cost: see saematch.evaluation
 
-Tables are listed in `run.json` only once they are there and whole. docs/run-directory.md has the
-columns. One program writes to a run at a time; readers wait for nobody.
+Tables are listed in `run.json` only once they are complete. docs/reference/run-directory.md has the
+columns. One program writes to a run at a time; readers never wait.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What run.json holds, as typed records.
 
-docs/run-directory.md says what the fields mean. Those with a default may be missing in older runs.
+docs/reference/run-directory.md says what the fields mean. Those with a default may be missing in
+older runs.
 """
 
 from __future__ import annotations

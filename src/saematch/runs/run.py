@@ -258,6 +258,28 @@ class Run(RunFolder):
                 self.update(finished=now())
         self._unlock()
 
+    def matching(
+        self, a: str, b: str, saes: tuple[SAE | None, SAE | None] = (None, None)
+    ) -> Matching:
+        """The matching of a pair, as `saematch.match` returned it.
+
+        The run does not keep the duals of the assignment, nor the scores of the null:
+        `null(a, b)` has their histogram.
+
+        Args:
+            a: the source SAE's name in this run.
+            b: the target SAE's.
+            saes: the two SAEs; loaded again from where they came unless given.
+
+        Raises:
+            RunError: the run has no such pair, its tables cannot be read, or an SAE has other
+                weights than when the run was made.
+            CheckpointError: an SAE cannot be loaded.
+        """
+        from saematch.runs.matchings import read_matching
+
+        return read_matching(self, a, b, saes)
+
     def pair(self, a: str, b: str) -> pl.DataFrame:
         """The table of a pair: `Matching.to_polars()`."""
         return self._read(self._pair(a, b).table, a, b)

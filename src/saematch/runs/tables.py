@@ -1,7 +1,7 @@
 """What stands in each table of a run, so that no reader stumbles over a damaged or foreign one.
 
-Columns are declared where readers rely on them; others may stand beside them. docs/run-directory.md
-says what they mean.
+Columns are declared where readers rely on them; there may be others.
+docs/reference/run-directory.md says what they mean.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The sparse autoencoder (SAE): its canonical form, folding, what its features fire on."""
+"""The sparse autoencoder (SAE): its canonical form, folding, and contexts of its features."""
 
 import lazy_loader as _lazy
 

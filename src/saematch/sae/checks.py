@@ -1,4 +1,5 @@
-"""What every SAE must be, whoever made it: the one place where its parts are checked."""
+# pyright: strict, reportUnnecessaryIsInstance=false
+"""The checks that every SAE must pass, whoever made it."""
 
 from __future__ import annotations
 
@@ -14,16 +15,16 @@ if TYPE_CHECKING:
 
 FLOATING = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 _TOP_K = ("topk", "abs_topk", "groupmax")
-_ROUNDING = 1e-5  # a share of tokens that was computed in float32
+_ROUNDING = 1e-5  # tolerance for a share of tokens computed in float32
 
 
 def check(sae: SAE) -> None:
-    """Refuse an SAE whose parts do not fit each other, or have values that no SAE can have.
+    """Refuse an SAE whose parts do not fit together, or that has impossible values.
 
-    Single features with NaN or infinite weights are no error: they are excluded.
+    Single features with NaN or infinite weights are allowed: they are excluded.
 
     Raises:
-        SaematchError: the message names the part, what it is and what was expected.
+        SaematchError: the message names the part, its value and what was expected.
     """
     _check_shapes(sae)
     _check_activation(sae)

@@ -1,4 +1,5 @@
-"""What tells the weights of one SAE from those of another, wherever they lie."""
+# pyright: strict
+"""A checksum of an SAE's weights, which depends on neither its location nor its format."""
 
 from __future__ import annotations
 
@@ -13,11 +14,11 @@ _TENSORS = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold", "selection_scale", 
 
 
 def checksum(sae: SAE) -> str:
-    """`sha256:` and the digest over the weights in canonical form.
+    """`sha256:` and the digest of the weights in canonical form.
 
     For each tensor that the SAE has, in the order W_enc, W_dec, b_enc, b_dec, threshold,
-    selection_scale, W_skip: its name, dtype and shape as text, then its bytes, row by row. It does
-    not depend on where the SAE lies or on the format it was read from.
+    selection_scale, W_skip, the digest covers its name, dtype and shape as text, then its bytes,
+    row by row.
     """
     digest = hashlib.sha256()
     for name in _TENSORS:

@@ -1,4 +1,5 @@
-"""What an SAE's features fire on: the table `features.parquet` that may lie beside its weights.
+# pyright: strict
+"""What an SAE's features fire on: the table `features.parquet` beside its weights.
 
 Columns: `feature` (int64); `frequency`, the share of tokens on which it fired; `mean_activation`
 when active and `max_activation`, in the SAE's own activation units; `contexts`, the texts of its
@@ -10,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 import torch
@@ -26,7 +27,7 @@ _TEXTS = ("before", "token", "after", "source")
 
 
 class Context(NamedTuple):
-    """One place in a text where a feature fired."""
+    """A place in a text where a feature fired."""
 
     before: str
     token: str  # on which it fired
@@ -49,10 +50,10 @@ def folder_of(sae: SAE) -> Path | None:
 
 
 def features_of(sae: SAE) -> pl.DataFrame | None:
-    """The table beside an SAE's weights, checked against its size; None where there is none.
+    """The table beside an SAE's weights, checked against its size; None if there is none.
 
     Raises:
-        CheckpointError: as `read_features`, or it speaks of features that the SAE does not have.
+        CheckpointError: as `read_features`, or it has features that the SAE does not have.
     """
     folder = folder_of(sae)
     frame = None if folder is None else read_features(folder, sae.d_sae)
@@ -66,9 +67,9 @@ def features_of(sae: SAE) -> pl.DataFrame | None:
 
 
 def with_frequency(sae: SAE) -> SAE:
-    """An SAE without the features that never fired, by the table beside it.
+    """The SAE with features that never fired excluded as dead, by the table beside it.
 
-    They are excluded as dead. An SAE with frequencies of its own is returned as it is.
+    An SAE that already has frequencies is returned unchanged.
 
     Raises:
         CheckpointError: as `features_of`.
@@ -86,15 +87,15 @@ def with_frequency(sae: SAE) -> SAE:
 
 
 def read_features(folder: str | Path, most: int | None = None) -> pl.DataFrame | None:
-    """The table of an SAE's folder; None where the folder holds none.
+    """The table in an SAE's folder; None if there is none.
 
     Args:
-        folder: beside the weights.
-        most: how many features there are; a table of more rows is not read.
+        folder: the folder of the weights.
+        most: the number of features; a table with more rows is not read.
 
     Raises:
-        CheckpointError: it cannot be read, lacks a column, has one of another type or with values
-            that cannot be, repeats a feature, or has more than `most` rows.
+        CheckpointError: it cannot be read, lacks a column, has a column with a wrong type or
+            impossible values, repeats a feature, or has more than `most` rows.
     """
     path = Path(folder) / FILE
     if not os.path.lexists(path):
@@ -121,9 +122,11 @@ def read_features(folder: str | Path, most: int | None = None) -> pl.DataFrame |
 
 
 def top_contexts(frame: pl.DataFrame, feature: int, n: int = 3) -> list[Context]:
-    """Up to `n` contexts of a feature, best first; none for a feature that has no row."""
+    """Up to `n` contexts of a feature, best first; none for a feature without a row."""
     rows = frame.filter(pl.col("feature") == feature)["contexts"]
-    found = rows[0].to_list() if len(rows) and rows[0] is not None else []
+    found: list[dict[str, Any] | None] = (
+        rows[0].to_list() if len(rows) and rows[0] is not None else []
+    )
     return [
         Context(**{name: c[name] or "" for name in _TEXTS}, activation=float(c["activation"] or 0))
         for c in found[:n]
@@ -132,7 +135,7 @@ def top_contexts(frame: pl.DataFrame, feature: int, n: int = 3) -> list[Context]
 
 
 def _check_values(frame: pl.DataFrame, path: Path) -> None:
-    """Refuse numbers that no statistic can be; what is not known is null."""
+    """Refuse impossible numbers; unknown values are null."""
     shown = frame["contexts"].explode().drop_nulls().struct.field("activation")
     for name, values in ((name, frame[name]) for name in STATISTICS):
         if not values.drop_nulls().is_finite().all():

@@ -1,4 +1,5 @@
-"""What there is to know of an SAE before it is matched: sizes, conventions, norms, guesses."""
+# pyright: strict, reportUnknownMemberType=false
+"""A description of an SAE before it is matched: sizes, conventions, norms, guesses."""
 
 from __future__ import annotations
 
@@ -7,9 +8,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
+from saematch.files.html import table
 from saematch.sae.sae import SAE
 
 QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
@@ -64,8 +65,8 @@ def describe(sae: SAE) -> list[Row]:
     """The rows that `saematch inspect` shows.
 
     Sizes by name, how the SAE is applied, quantiles (minimum, 5 %, median, 95 %, maximum) of
-    thresholds and norms over usable features, excluded features by reason, where it came from, and
-    every guess that was made when it was read.
+    thresholds and norms over usable features, excluded features by reason, its source, and every
+    guess made when it was read.
     """
     usable = ~sae.excluded
     rows = [
@@ -102,6 +103,27 @@ def describe(sae: SAE) -> list[Row]:
     if not notes:
         rows.append(Row("guesses and warnings", "", "none"))
     return rows
+
+
+def html(sae: SAE) -> str:
+    """The rows that matter before matching, as a small table for notebooks."""
+    shown = {"sizes", "how it is applied", "excluded features"}
+    labels = {
+        "threshold": "threshold (minimum, 5 %, median, 95 %, maximum)",
+        "site": "hook point",
+        "model": "model",
+        "source": "source",
+    }
+    rows: list[tuple[str, str]] = []
+    for row in describe(sae):
+        label = labels.get(row.label)
+        if row.section == "excluded features":
+            label = f"excluded features, {row.label}"
+        elif row.section in shown:
+            label = row.label
+        if label is not None:
+            rows.append((label, row.value))
+    return table(f"SAE {sae.name}", rows)
 
 
 def _application(sae: SAE) -> list[tuple[str, str]]:
@@ -145,10 +167,10 @@ def _origin(sae: SAE) -> list[tuple[str, str]]:
 def _quantiles(values: Tensor) -> str:
     if values.numel() == 0:
         return "no usable feature"
-    # torch.quantile refuses more than 2^24 values, and half precision
+    # torch.quantile accepts neither more than 2^24 values nor half precision
     ordered = values.float().sort().values
     at = [round(q * (ordered.numel() - 1)) for q in QUANTILES]
-    return "  ".join(f"{value:.4g}" for value in ordered[torch.tensor(at)].tolist())
+    return "  ".join(f"{float(ordered[place]):.4g}" for place in at)
 
 
 def as_dict(sae: SAE) -> dict[str, object]:

@@ -1,3 +1,4 @@
+# pyright: strict, reportUnknownMemberType=false
 """Folding: moving a positive scale per feature between activations and weights.
 
 With scales s (one per feature),
@@ -13,7 +14,7 @@ features of different layers are measured in one unit: their own threshold.
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float
@@ -58,7 +59,7 @@ def rescale(sae: SAE, scale: Float[Tensor, " d_sae"], reason: str = "scale not p
         W_dec=sae.W_dec * scale[:, None],
         b_enc=sae.b_enc / scale,
         threshold=None if sae.threshold is None else sae.threshold / scale,
-        # top-k must go on choosing what it chose before
+        # top-k must keep choosing the same features
         selection_scale=old_selection * scale if ranks else sae.selection_scale,
         exclusions=exclusions,
     )
@@ -73,7 +74,7 @@ def fold(sae: SAE, how: Fold = "threshold", activation: Tensor | None = None) ->
         activation: `(d_sae,)`, in the SAE's own activation units, for `how="activation"`.
 
     Raises:
-        SaematchError: the SAE lacks what the scale is made of, or `how` is not known.
+        SaematchError: the SAE lacks what the scale is computed from, or `how` is unknown.
     """
     if how == "none":
         return sae
@@ -88,7 +89,7 @@ def fold(sae: SAE, how: Fold = "threshold", activation: Tensor | None = None) ->
 
 
 def fold_scale(sae: SAE, how: Fold, activation: Tensor | None = None) -> Float[Tensor, " d_sae"]:
-    """The scale s that `fold` would fold in, before features are checked for use."""
+    """The scale s that `fold` uses, before unusable features are excluded."""
     if how == "none":
         return torch.ones(sae.d_sae, dtype=sae.dtype, device=sae.device)
     if how == "threshold":
@@ -99,7 +100,7 @@ def fold_scale(sae: SAE, how: Fold, activation: Tensor | None = None) -> Float[T
             )
         return sae.threshold
     if how == "decoder-norm":
-        return 1.0 / sae.W_dec.norm(dim=1)
+        return 1.0 / cast("Tensor", sae.W_dec.norm(dim=1))
     if how == "activation":
         if activation is None:
             raise SaematchError(

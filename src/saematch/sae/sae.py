@@ -1,3 +1,4 @@
+# pyright: strict, reportUnknownMemberType=false
 """The sparse autoencoder (SAE) in its canonical form, whoever trained it.
 
     pre = (x - centred * b_dec) @ W_enc + b_enc        x: (..., d_in)
@@ -14,7 +15,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -43,12 +44,12 @@ class Site:
 
     @property
     def stream(self) -> str:
-        """What an SAE must share with another to be compared: the residual stream is one."""
+        """What two SAEs must share to be compared, such as the residual stream."""
         return "residual stream" if self.kind in RESIDUAL else self.kind
 
     @property
     def layer_alone(self) -> bool:
-        """Whether no more than the layer is known, from a path such as `layer_12`."""
+        """Whether only the layer is known, from a path such as `layer_12`."""
         return self.hook == f"layer_{self.layer}"
 
     def __str__(self) -> str:
@@ -57,7 +58,7 @@ class Site:
 
 @dataclass(frozen=True)
 class Conventions:
-    """How an SAE is to be applied and where it came from."""
+    """How an SAE is applied and where it came from."""
 
     activation: Activation
     k: int | None = None  # topk, abs_topk, groupmax, batchtopk: features kept per token
@@ -81,11 +82,11 @@ class Conventions:
 class SAE:
     """A sparse autoencoder: weights in canonical orientation, and its conventions.
 
-    Features with weights that are not finite are silent: they never fire, and write nothing.
+    Features with non-finite weights never fire and add nothing to reconstructions.
 
     Raises:
-        SaematchError: weights that are no floating numbers, shapes that do not fit each other, a
-            missing threshold or k, or a value that no SAE can have.
+        SaematchError: weights that are not floating-point numbers, shapes that do not fit together,
+            a missing threshold or k, or an impossible value.
     """
 
     W_enc: Float[Tensor, "d_in d_sae"]
@@ -97,7 +98,9 @@ class SAE:
     selection_scale: Float[Tensor, " d_sae"] | None = None  # top-k ranks pre * selection_scale
     W_skip: Float[Tensor, "d_in d_out"] | None = None  # transcoders
     frequency: Float[Tensor, " d_sae"] | None = None  # share of tokens on which it fired
-    exclusions: Mapping[str, Bool[Tensor, " d_sae"]] = field(default_factory=dict)  # by reason
+    exclusions: Mapping[str, Bool[Tensor, " d_sae"]] = field(
+        default_factory=dict[str, Tensor]
+    )  # by reason
 
     def __post_init__(self) -> None:
         checks.check(self)
@@ -129,7 +132,7 @@ class SAE:
 
     @property
     def name(self) -> str:
-        """What to call it in tables: its path inside a hub repository, else the end of its path."""
+        """Its name in tables: its path inside a hub repository, else the end of its path."""
         source = self.conventions.source.rstrip("/")
         parts = source.split("/")
         if not source:
@@ -140,7 +143,7 @@ class SAE:
 
     @cached_property
     def excluded(self) -> Bool[Tensor, " d_sae"]:
-        """Features that take no part in a matching: the union of `exclusions`."""
+        """Features that take no part in matchings: the union of `exclusions`."""
         mask = torch.zeros(self.d_sae, dtype=torch.bool, device=self.device)
         for reason in self.exclusions.values():
             mask = mask | reason
@@ -159,7 +162,7 @@ class SAE:
 
     @property
     def threshold_kind(self) -> Literal["none", "scalar", "per feature"]:
-        """Whether every feature has a threshold of its own."""
+        """Whether there are thresholds, and whether each feature has its own."""
         if self.threshold is None:
             return "none"
         usable = self.threshold[~self.excluded]
@@ -182,8 +185,8 @@ class SAE:
     ) -> Float[Tensor, "... d_out"]:
         """The reconstruction `x_hat` of activations `f`.
 
-        `like` is the input that `f` was encoded from. It is needed where the output is scaled back
-        to an input that was normalised per token, and where there is a skip connection.
+        `like` is the input that `f` was encoded from. It is needed if inputs are normalised per
+        token and the output is scaled back, and if there is a skip connection.
         """
         if self._silent is not None:
             f = f.masked_fill(self._silent, 0)
@@ -209,14 +212,12 @@ class SAE:
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> SAE:
         """The same SAE on another device or in another floating dtype."""
 
-        def move(value):
-            if isinstance(value, Tensor):
-                return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
-            if isinstance(value, Mapping):
-                return {key: move(item) for key, item in value.items()}
-            return value
+        def move(value: Tensor) -> Tensor:
+            return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
 
-        values = {f.name: move(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values |= {name: move(value) for name, value in values.items() if isinstance(value, Tensor)}
+        values["exclusions"] = {why: move(mask) for why, mask in self.exclusions.items()}
         return SAE(**values)
 
     def __repr__(self) -> str:
@@ -225,13 +226,18 @@ class SAE:
         width = f"d_in={self.d_in}, d_sae={self.d_sae}"
         return f"SAE({self.name}: {activation}, {width}, site={c.site or 'unknown'})"
 
+    def _repr_html_(self) -> str:
+        from saematch.sae.description import html
+
+        return html(self)
+
     def _normalised(self, x: Tensor) -> tuple[Tensor, Tensor | float, Tensor | float]:
         """`x` as the encoder sees it, with the shift and scale that undo it."""
         match self.conventions.normalisation:
             case "none":
                 return x, 0.0, 1.0
             case "constant_norm":
-                scale = x.norm(dim=-1, keepdim=True) / self.d_in**0.5
+                scale = cast("Tensor", x.norm(dim=-1, keepdim=True)) / self.d_in**0.5
                 return x / scale, 0.0, scale
             case "layer_norm":
                 # the epsilon is in the way in only, as in SAELens and OpenAI's code
@@ -240,7 +246,7 @@ class SAE:
                 return (x - shift) / (scale + self.conventions.normalisation_eps), shift, scale
 
     def activate(self, pre: Float[Tensor, "... d_sae"]) -> Float[Tensor, "... d_sae"]:
-        """Feature activations of pre-activations `pre`: threshold, top-k, whatever is the SAE's."""
+        """Feature activations of pre-activations `pre`, by the SAE's own rule, such as top-k."""
         kind = self.conventions.activation
         if self._silent is not None:
             pre = pre.masked_fill(self._silent, 0)
@@ -257,9 +263,9 @@ class SAE:
             return torch.zeros_like(pre).scatter(-1, chosen, pre.gather(-1, chosen))
         pre, ranked = torch.relu(pre), torch.relu(ranked)
         if kind == "groupmax":
-            groups = ranked.unflatten(-1, (k, -1))
-            offsets = torch.arange(k, device=pre.device) * groups.shape[-1]
-            chosen = groups.argmax(dim=-1) + offsets
+            width = self.d_sae // k
+            groups = ranked.view(*ranked.shape[:-1], k, width)
+            chosen = groups.argmax(dim=-1) + torch.arange(k, device=pre.device) * width
         elif kind == "batchtopk":
             flat = ranked.flatten()
             tokens = pre.numel() // self.d_sae

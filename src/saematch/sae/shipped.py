@@ -1,3 +1,4 @@
+# pyright: strict
 """The small language model and the SAEs that come with saematch.
 
 Their names are `saematch:resid_post_3` and so on. Every function takes another `root` to read from,
@@ -15,7 +16,7 @@ RESIDUAL = ("resid_pre_0", *(f"resid_post_{layer}" for layer in range(6)))
 
 
 def folder() -> Path:
-    """Where the shipped files lie: `model/`, `saes/<name>/`, `texts/` and their model card."""
+    """The folder of the shipped files: `model/`, `saes/<name>/`, `texts/` and their model card."""
     return Path(__file__).parents[1] / "data"
 
 
@@ -30,7 +31,7 @@ def path(name: str, root: Path | None = None) -> Path:
     """The folder of one shipped SAE.
 
     Raises:
-        CheckpointError: there is none of that name; those there are, are listed.
+        CheckpointError: there is none of that name; the message lists the names.
     """
     known = names(root)
     if not known:

@@ -10,7 +10,7 @@ import torch
 
 from saematch.errors import MatchError
 from saematch.layers.shared import Comparison
-from saematch.matching.matching import check_comparable
+from saematch.matching.solving import check_comparable
 from saematch.runs.run import Run
 from saematch.sae.sae import SAE, Site
 from saematch.workflows.folders import written

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from saematch.activations.store import ActivationStore
 from saematch.activations.table import FeatureActivations
-from saematch.matching.matching import Matching, check_comparable
+from saematch.matching.matching import Matching
 from saematch.matching.methods import Method
 from saematch.matching.nulls import Null
 from saematch.matching.significance import Test
+from saematch.matching.solving import check_comparable
 from saematch.runs.run import Run
 from saematch.sae.sae import SAE, Site
 from saematch.workflows.matcher import Matcher

@@ -13,10 +13,10 @@ from torch import Tensor
 from saematch.activations.store import ActivationStore
 from saematch.errors import MatchError
 from saematch.matching.matching import Matching
-from saematch.matching.matching import match as match_two
 from saematch.matching.methods import Method, resolve
 from saematch.matching.nulls import Null
 from saematch.matching.significance import Significance, Test
+from saematch.matching.solving import match as match_two
 from saematch.runs.run import Run
 from saematch.sae.contexts import FILE, features_of
 from saematch.sae.sae import SAE

@@ -57,7 +57,7 @@ class Saes(Sequence[SAE]):
         self.device = pick_device(device, here[0] if here else None)
         if device != "auto":
             self._given = [s if isinstance(s, str) else s.to(self.device) for s in self._given]
-        self._named: Held[str, SAE] = Held(lambda name: load(name, device=self.device, site=site))
+        self._named = Held[str, SAE](lambda name: load(name, device=self.device, site=site))
 
     def __len__(self) -> int:
         return len(self._given)

@@ -39,7 +39,7 @@ class StoredTokens:
         if tokens is not None and tokens > self.store.n_tokens:
             raise RunError(f"{path} has {self.store.n_tokens:,} tokens, fewer than {tokens:,}")
         self.tokens = tokens or self.store.n_tokens
-        self._held: Held[str, FeatureActivations] = Held(
+        self._held = Held[str, FeatureActivations](
             lambda name: self.store.activations(name, self.tokens)
         )
 

@@ -14,7 +14,7 @@ export interface Named {
 }
 
 /**
- * What circuit-tracer and Neuronpedia open; see docs/graph.md.
+ * What circuit-tracer and Neuronpedia open; see docs/reference/run-directory.md.
  *
  * Features that the user pinned are `pinnedIds`, groups `supernodes`, and names given stand in
  * place of labels.

@@ -1,4 +1,4 @@
-/** The figures of an evaluation: docs/evaluation.md. */
+/** The figures of an evaluation: docs/reference/evaluation.md. */
 
 import type { Frame } from "./parquet";
 import type { Data } from "./tables";

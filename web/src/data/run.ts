@@ -1,4 +1,4 @@
-/** run.json, as docs/run-directory.md describes it, and what follows from it. */
+/** run.json, as docs/reference/run-directory.md describes it, and what follows from it. */
 
 export interface Site {
   hook: string;

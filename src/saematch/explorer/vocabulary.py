@@ -1,19 +1,19 @@
-"""Which features fire on a token: a vocabulary, and for each of its words a range of rows."""
+"""Which features fire on a token: a vocabulary, and a range of postings for each token."""
 
 from __future__ import annotations
 
 import polars as pl
 
 
-def words(tokens: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def postings_of(tokens: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Vocabulary and postings.
 
     Args:
         tokens: `node`, `token`, `weight`; see `saematch.explorer.nodes.Nodes.tokens`.
 
     Returns:
-        `token` (in alphabetical order), `features` (how many fire on it), `first` (row of its first
-        posting); and `node`, `weight` of every token in turn, the largest weight first.
+        Vocabulary: `token` (in alphabetical order), `features` (how many fire on it), `first` (row
+        of its first posting). Postings: `node`, `weight`, token by token, largest weight first.
     """
     ordered = tokens.sort("token", "weight", "node", descending=[False, True, False])
     vocabulary = ordered.group_by("token", maintain_order=True).agg(

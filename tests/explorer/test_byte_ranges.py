@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saematch.explorer.ranges import RangeError, byte_range
+from saematch.explorer.byte_ranges import RangeError, byte_range
 
 numbers = st.integers(0, 60)
 

@@ -1,4 +1,4 @@
-"""How long features live: what becomes of the tracks that start at each layer."""
+"""Lifespans of features: how long the tracks that start at each layer last."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def lifespans(run: Run) -> dict[str, go.Figure]:
-    """Per starting layer, the share of its tracks that is alive at each later one."""
+    """For each starting layer, the share of its tracks that is alive at each later layer."""
     tables = by_mode(flow_table(run, "lifespans"))
     return {named("lifespans", mode): _curves(table, mode) for mode, table in tables.items()}
 
@@ -75,7 +75,7 @@ def _curves(table: pl.DataFrame, mode: str) -> go.Figure:
 
 
 def _single(table: pl.DataFrame, last: str) -> float:
-    """The share of tracks that no later layer has, of those that start before the last one."""
+    """The share of tracks with a single feature, among those that start before the last layer."""
     rows = table.filter(pl.col("start") != last)
     started, longer = (int(rows.filter(steps=steps)["alive"].sum()) for steps in (0, 1))
     return 1 - longer / max(1, started)

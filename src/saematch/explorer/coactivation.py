@@ -1,4 +1,4 @@
-"""What a run's activations say of its pairs, where it has them (`saematch relate`)."""
+"""The co-activation of a run's pairs, if `saematch relate` computed it, as the page reads it."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _SIDES = (("targets", "feature", "target"), ("sources", "source", "feature"))
 
 
 @dataclass(frozen=True, eq=False)
-class Heard:
-    """Correlations of activations that a run knows, by node."""
+class Correlations:
+    """The correlations of activations that a run has, by node."""
 
     run: Run
     nodes: Nodes
     pearson: pl.DataFrame  # source, target, pearson
-    pairs: tuple[tuple[str, str], ...]  # matched ones that any are known of
+    pairs: tuple[tuple[str, str], ...]  # matched pairs with any correlations
 
     def of_pairs(self) -> Iterator[tuple[tuple[str, str], pl.DataFrame]]:
         """For each matched pair, `pearson` of each feature of A and its target, in order."""
@@ -51,11 +51,11 @@ class Heard:
         return start, start + self.nodes.layers.features[name]
 
 
-def ranges(run: Run) -> pl.DataFrame:
-    """Which rows of relations/targets.parquet and sources.parquet are of a pair and statistic.
+def rows_of_pairs(run: Run) -> pl.DataFrame:
+    """The rows of relations/targets.parquet and sources.parquet that each pair and statistic has.
 
-    `table`, `a`, `b`, `statistic`, `first`, `rows`; no rows where there are no such tables, or
-    where one of them has the rows of a pair apart.
+    Columns `table`, `a`, `b`, `statistic`, `first`, `rows`. No rows if there are no such tables, or
+    if the rows of a pair are not contiguous.
     """
     parts = [pl.DataFrame(schema=_RANGES)]
     for table, _, _ in _SIDES:
@@ -80,8 +80,8 @@ def ranges(run: Run) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def correlations(run: Run, nodes: Nodes) -> Heard:
-    """The correlations among the partners that a run keeps, of either side."""
+def correlations(run: Run, nodes: Nodes) -> Correlations:
+    """The correlations of the partners that a run keeps, of targets and sources."""
     parts = [pl.DataFrame(schema=_PEARSON)]
     pairs: dict[tuple[str, str], None] = {}
     for table, source, target in _SIDES:
@@ -100,11 +100,11 @@ def correlations(run: Run, nodes: Nodes) -> Heard:
         )
     pearson = pl.concat(parts).unique(["source", "target"], keep="first", maintain_order=True)
     done = set(run.pairs)
-    return Heard(run, nodes, pearson, tuple(pair for pair in pairs if pair in done))
+    return Correlations(run, nodes, pearson, tuple(pair for pair in pairs if pair in done))
 
 
 def _scan(run: Run, table: str) -> pl.LazyFrame | None:
-    """A table of relations, of which a large run has many millions of rows."""
+    """A co-activation table, scanned lazily: a large run has many millions of rows."""
     found = run.section("relations")
     if found is None or table not in found.tables:
         return None
