@@ -60,14 +60,14 @@ def evaluate_run(
     overwrite: bool = False,
     begun: Callable[[Names, str | None], None] = lambda names, texts: None,
 ) -> pl.DataFrame:
-    """The same of a run's pairs, written with the run as `evaluation/values.parquet`.
+    """Evaluate the pairs of a run and write the results to its `evaluation/values.parquet`.
 
-    The edges of sparse transports, where they are asked for, are `evaluation/transports.parquet`.
+    The edges of sparse transports, if any are asked for, go to `evaluation/transports.parquet`.
 
-    What is there already is not computed again, pair by pair and text set by text set. Two layers
-    or more apart, a chain of neighbours' matchings is evaluated beside the direct one, or alone; a
-    pair that was evaluated before its chain, its own matching, or any transports were there is
-    evaluated again.
+    Results that exist already are not computed again, pair by pair and text set by text set. For
+    SAEs two layers or more apart, the chain of neighbours' matchings is evaluated beside the direct
+    matching, or alone. A pair is evaluated again if its chain, its own matching, a transport or a
+    registered estimate was added since.
 
     Args:
         run: its SAEs are loaded again from where they came from, two at a time.
@@ -156,8 +156,9 @@ def evaluable(run: Run, reach: float | None = None) -> list[Names]:
 
 
 def chain(layers: Layers, a: str, b: str) -> list[str]:
-    """The SAEs from A to B whose neighbours are all matched, one per site; none where there is no
-    such chain of three or more.
+    """The SAEs from A to B, one per site, if all neighbours among them are matched.
+
+    None where they are not, or where there are fewer than three.
     """
     low, high = depth(layers.sites[a]), depth(layers.sites[b])
     stream = next((some for some in layers.streams.values() if a in some and b in some), ())
@@ -173,7 +174,7 @@ def chain(layers: Layers, a: str, b: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What an evaluation in a run was made of, so that only its like is added to it."""
+    """What an evaluation was made of: only results made of the same are added to it."""
 
     options: dict[str, Any]
     digests: dict[str, str]
@@ -181,7 +182,7 @@ class Provenance:
     fit_tokens: int  # that are predicted
 
     def kept(self, run: Run, overwrite: bool) -> pl.DataFrame:
-        """The table that is there; an empty one without, or with another one overwritten."""
+        """The existing table, or an empty one if there is none or it is to be overwritten."""
         there = run.section("evaluation")
         different = self._differences(there, _used(run)) if there is not None else []
         if there is None or (overwrite and different):
@@ -200,13 +201,13 @@ class Provenance:
         return table
 
     def kept_edges(self, run: Run, table: pl.DataFrame) -> pl.DataFrame:
-        """The edges of the transports that the kept table is of."""
+        """The edges of the transports in the kept table."""
         if table.is_empty() or EDGES not in run.tables("evaluation"):
             return pl.DataFrame(schema=EDGES_SCHEMA)
         return run.table("evaluation", EDGES)
 
     def write(self, run: Run, tables: dict[str, pl.DataFrame], texts: str) -> None:
-        """Put the tables into the run, with what they were made of; none of no edges."""
+        """Write the tables and their provenance to the run; leave out an empty table of edges."""
         table = tables[TABLE]
         tables = {name: some for name, some in tables.items() if name == TABLE or len(some)}
         there = run.section("evaluation")
@@ -218,12 +219,12 @@ class Provenance:
         grows = False
         if there is not None and not self._differences(there, _used(run)):
             grows = True
-            # told of first: rows of texts that nothing is told of could be of any
+            # listed first: rows of texts that are not listed could be of any texts
             run.update(evaluation=msgspec.structs.replace(there, texts={**there.texts, **used}))
         run.add("evaluation", tables, summary, grows=grows)
 
     def _differences(self, there: Evaluation, used: Collection[str]) -> list[str]:
-        """What makes another evaluation of it, of which the text sets `used` have values."""
+        """How the existing evaluation differs; only the text sets `used` have values in it."""
         found = [
             f"{key} is {there.options.get(key)} there, {value} here"
             for key, value in _listed(self.options).items()
@@ -237,15 +238,15 @@ class Provenance:
         return found
 
     def _adds(self, key: str, there: Evaluation) -> bool:
-        """Whether this makes the first transports, beside which all that is there stays true."""
+        """Whether transports are added to an evaluation without any; its results stay valid."""
         return key in ("transports", "reaches") and not there.options.get("transports")
 
 
 def _counted(run: Run) -> pl.DataFrame:
-    """The values that are there of the text sets that run.json tells of."""
+    """The existing values of the text sets that run.json lists."""
     there = run.section("evaluation")
-    told = [] if there is None else [*there.texts]
-    return run.table("evaluation", TABLE).filter(pl.col("texts").is_in(told))
+    listed = [] if there is None else [*there.texts]
+    return run.table("evaluation", TABLE).filter(pl.col("texts").is_in(listed))
 
 
 def _used(run: Run) -> set[str]:
@@ -272,7 +273,7 @@ def _again(run: Run, load: Callable[[str], SAE] | None, given: Mapping[str, SAE]
 
 
 def _ways(run: Run, layers: Layers, names: Names) -> list[str]:
-    """The estimates that tell of a pair's own matching and of its chain, as far as it has them."""
+    """The estimates of a pair's own matching and of its chain, if it has them."""
     direct, chained = names in layers.pairs, bool(chain(layers, *names))
     if not direct and not chained:
         raise RunError(f"{run.path} has no pair {'--'.join(names)}, and no chain that joins them")
@@ -280,7 +281,7 @@ def _ways(run: Run, layers: Layers, names: Names) -> list[str]:
 
 
 def _without(table: pl.DataFrame, a: str, b: str, texts: str) -> pl.DataFrame:
-    """All but what is there of a pair on a text set."""
+    """The table without the rows of a pair on a text set."""
     return table.filter((pl.col("a") != a) | (pl.col("b") != b) | (pl.col("texts") != texts))
 
 
