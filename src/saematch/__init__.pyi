@@ -14,11 +14,12 @@ from .assignment import Assignment as Assignment
 from .assignment import assign as assign
 from .checkpoints import expand as expand
 from .checkpoints import load as load
+from .checkpoints.convert import from_sae_lens as from_sae_lens
+from .checkpoints.convert import from_sparsify as from_sparsify
 from .errors import CheckpointError as CheckpointError
 from .errors import MatchError as MatchError
 from .errors import RunError as RunError
 from .errors import SaematchError as SaematchError
-from .explorer import explore as explore
 from .matching import METHODS as METHODS
 from .matching import VIEWS as VIEWS
 from .matching import Matching as Matching
@@ -31,9 +32,18 @@ from .sae import Site as Site
 from .sae import fold as fold
 from .sae import rescale as rescale
 from .sae import shipped as shipped
+from .workflows.capture import capture as capture
+from .workflows.changes import changes as changes
 from .workflows.compare import compare as compare
+from .workflows.demo import demo as demo
+from .workflows.evaluate import evaluate as evaluate
+from .workflows.explore import explore as explore
 from .workflows.flow import flow as flow
+from .workflows.inspect import inspect as inspect
 from .workflows.match import match as match
 from .workflows.options import MatchOptions as MatchOptions
+from .workflows.plot import plot as plot
+from .workflows.relate import relate as relate
+from .workflows.trace import trace as trace
 
 __version__: str

@@ -4,7 +4,7 @@ import shutil
 
 import polars as pl
 import pytest
-from test_activations_command import call
+from test_capture_command import call
 
 import saematch
 from saematch.activations.store import ActivationStore
@@ -23,7 +23,7 @@ def own(tmp_path_factory):
             (folder / site / told).unlink()
     saes = [str(folder / site) for site in SITES]
     text = ("--text", "saematch:prose", "--examples", 8, "--length", 64)
-    call("activations", *saes, "--model", "saematch:model", *text, "-o", folder / "acts")
+    call("capture", *saes, "--model", "saematch:model", *text, "-o", folder / "acts")
     return folder, saes
 
 

@@ -74,11 +74,11 @@ def test_the_same_call_again_computes_nothing(run, done, monkeypatch):
 
 
 def test_examples_to_fit_on_are_none_of_those_reported_on(run, done):
-    from saematch.cli.evaluate import _texts
     from saematch.models.language_model import open_model
+    from saematch.workflows.evaluate import texts_of
 
     language = open_model("saematch:model")
-    texts, (name, fitted) = _texts(
+    texts, (name, fitted) = texts_of(
         language, ["saematch:prose"], "saematch:prose", 100, 200, 1024, 0
     )
     assert name == "saematch:prose"
@@ -110,11 +110,9 @@ def test_what_the_model_writes_is_fitted_on(tmp_path):
     ("options", "said"),
     [
         ((*MODEL, *TEXTS, "--pairs", "resid_post_2--resid_post_9"), "no SAE 'resid_post_9'"),
-        ((*MODEL, *TEXTS, "--quantiles", "half"), "--quantiles is 'half'"),
         ((*MODEL, *TEXTS, *TEXTS), "given twice"),
         ((*MODEL, *TEXTS, "--examples", "120"), "no examples left to fit on"),
-        ((*MODEL, *TEXTS, "--length", "2"), "--length is 2; an example takes 3 tokens"),
-        ((*MODEL, *TEXTS, "--dtype", "int8"), "--dtype is 'int8'"),
+        ((*MODEL, *TEXTS, "--length", "2"), "length (--length) is 2; an example takes 3 tokens"),
         ((*MODEL, *TEXTS, "--dtype", "bfloat16"), "dtype is None there, bfloat16 here"),
         ((*MODEL, *TEXTS, "--seed", "1"), "seed is 0 there, 1 here"),
     ],
@@ -185,9 +183,18 @@ def test_sparse_transports_are_evaluated_and_their_edges_kept(tmp_path):
     assert "transports is [4] there, [8] here" in str(other.exception)
 
 
-def test_transport_takes_numbers(run):
-    found = called(run.path, *MODEL, *TEXTS, "--transport", "few")
-    assert "--transport is 'few'" in str(found.exception)
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--transport", "few", "'few' is not numbers of edges per feature, such as 8,32"),
+        ("--quantiles", "half", "'half' is not fractions with commas, such as 0.25,0.5"),
+        ("--dtype", "int8", "'int8' is not one of 'float32', 'bfloat16', 'float16'"),
+    ],
+)
+def test_misuse_is_status_2(run, option, value, said):
+    found = called(run.path, *MODEL, *TEXTS, option, value)
+    assert found.exit_code == 2
+    assert said in re.sub(r"[\s│]+", " ", found.output)
 
 
 def shown(table: pl.DataFrame, run: Run, texts: list[str]) -> str:
@@ -199,7 +206,7 @@ def shown(table: pl.DataFrame, run: Run, texts: list[str]) -> str:
     options = {"fit": texts[0], "model": "m"}
     run.add("evaluation", {"values": table}, {"options": options, "texts": {}, "fit_texts": ""})
     console = Console(width=200, record=True, file=io.StringIO())
-    show_evaluation(console, run, texts, 10)
+    show_evaluation(console, run, texts)
     return console.export_text()
 
 
@@ -253,9 +260,9 @@ def test_every_way_of_rescaling_has_a_row_of_its_own(empty):
 
 
 def test_a_file_of_the_folder_that_is_reported_on_is_not_fitted_on(tmp_path):
-    from saematch.cli.evaluate import _texts
     from saematch.errors import SaematchError
     from saematch.models.language_model import open_model
+    from saematch.workflows.evaluate import texts_of
 
     (tmp_path / "sub").mkdir()
     lines = [json.dumps({"text": f"Example {i} of them all."}) for i in range(20)]
@@ -265,15 +272,15 @@ def test_a_file_of_the_folder_that_is_reported_on_is_not_fitted_on(tmp_path):
     (tmp_path / "copy.jsonl").write_text("\n".join([*lines[:5], more, more]))
     language = open_model("saematch:model")
     folder, part = str(tmp_path / "sub"), str(tmp_path / "sub" / "x.jsonl")
-    texts, (_, fitted) = _texts(language, [folder], part, 12, 20, 1024, 0)
+    texts, (_, fitted) = texts_of(language, [folder], part, 12, 20, 1024, 0)
     reported = {ids.tobytes() for ids in texts[folder]}
     assert len(reported) == 12
     assert len(fitted) == 8
     assert not reported & {ids.tobytes() for ids in fitted}
     copy = str(tmp_path / "copy.jsonl")
-    assert len(_texts(language, [folder], copy, 20, 20, 1024, 0)[1][1]) == 1
+    assert len(texts_of(language, [folder], copy, 20, 20, 1024, 0)[1][1]) == 1
     with pytest.raises(SaematchError, match="no examples left to fit on"):
-        _texts(language, [folder], part, 20, 20, 1024, 0)
+        texts_of(language, [folder], part, 20, 20, 1024, 0)
 
 
 def test_an_interrupt_says_what_is_kept_and_the_same_call_goes_on(tmp_path, monkeypatch):

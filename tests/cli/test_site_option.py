@@ -55,13 +55,13 @@ EXPECTED = ["blocks.2.hook_resid_post", "blocks.3.hook_resid_post"]
 
 def test_activations_are_read_at_the_site_that_is_given(folder, tmp_path):
     with pytest.raises(SaematchError, match=r"where it reads is not known; say it with --site"):
-        call("activations", folder, *TEXT, "-o", tmp_path / "none")
-    call("activations", folder, *TEXT, "--site", POST, "-o", tmp_path / "acts")
+        call("capture", folder, *TEXT, "-o", tmp_path / "none")
+    call("capture", folder, *TEXT, "--site", POST, "-o", tmp_path / "acts")
     store = ActivationStore.open(tmp_path / "acts")
     assert store.names == ["resid_post_2", "resid_post_3"]
     # features that the shipped SAEs have first fire as often as theirs do
     ships = [f"saematch:resid_post_{layer}" for layer in (2, 3)]
-    call("activations", *ships, *TEXT, "-o", tmp_path / "ships")
+    call("capture", *ships, *TEXT, "-o", tmp_path / "ships")
     theirs = ActivationStore.open(tmp_path / "ships")
     for name in store.names:
         assert store.counts(name).sum() > 0

@@ -204,7 +204,7 @@ class ActivationStore:
         if known:
             there = f"{known[0].name} at {hook}; it has those at {known[0].hook}"
         raise RunError(
-            f"{self.path} has no activations of {there}: make them with saematch activations"
+            f"{self.path} has no activations of {there}: make them with saematch capture"
         )
 
     def __repr__(self) -> str:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import sys
+from inspect import cleandoc
 from typing import Annotated
 
 import typer
 
 from saematch import __version__
-from saematch.cli.activations import activations
+from saematch.cli.capture import capture
+from saematch.cli.changes import changes
 from saematch.cli.compare import compare
 from saematch.cli.demo import demo
 from saematch.cli.evaluate import evaluate
 from saematch.cli.explore import explore
 from saematch.cli.flow import flow
-from saematch.cli.inspect import inspect
+from saematch.cli.inspect import inspect as describe
 from saematch.cli.match import match
-from saematch.cli.new import new
 from saematch.cli.plot import plot
 from saematch.cli.relate import relate
 from saematch.cli.trace import trace
@@ -29,18 +30,29 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(demo)
-app.command()(flow)
-app.command()(inspect)
-app.command()(match)
-app.command()(trace)
-app.command()(new)
-app.command()(compare)
-app.command()(activations)
-app.command()(relate)
-app.command()(evaluate)
-app.command()(plot)
-app.command()(explore)
+
+
+def _paragraphs(text: str) -> str:
+    """A docstring with each paragraph in one line, which the help breaks where it has to."""
+    found = cleandoc(text).split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in found)
+
+
+for _command in (
+    demo,
+    flow,
+    describe,
+    match,
+    trace,
+    changes,
+    compare,
+    capture,
+    relate,
+    evaluate,
+    plot,
+    explore,
+):
+    app.command(_command.__name__, help=_paragraphs(_command.__doc__ or ""))(_command)
 
 
 def _version(asked: bool) -> None:

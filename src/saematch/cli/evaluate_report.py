@@ -31,8 +31,8 @@ MAIN: tuple[Entry, ...] = (
 LESS = "delta-loss less drop's"
 
 
-def show_evaluation(console: Console, run: Run, texts: list[str], fitted: int) -> None:
-    """Print what the evaluation of a run has on some text sets; `fitted`: tokens to fit on."""
+def show_evaluation(console: Console, run: Run, texts: list[str]) -> None:
+    """Print what the evaluation of a run has on some text sets."""
     from rich.text import Text
 
     from saematch.evaluation.tables import main_carry, nearest
@@ -59,12 +59,13 @@ def show_evaluation(console: Console, run: Run, texts: list[str], fitted: int) -
         for said in compared(near):
             console.print(Text(said))
         console.print()
-    fit = options["fit"]
+    known = None if there is None else there.fit_tokens
+    fitted = options["fit"] if known is None else f"{known:,} tokens of {options['fit']}"
     what = f"least squares{', mean and transports' if options.get('transports') else ' and mean'}"
     console.print(
         Text(
-            f"- {options['model']}; {what} were fitted on {fitted:,} tokens of "
-            f"{fit}, none of them among those above; 95 % intervals are over examples"
+            f"- {options['model']}; {what} were fitted on {fitted}, "
+            f"none of them among those above; 95 % intervals are over examples"
         )
     )
     console.print(

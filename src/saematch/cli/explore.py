@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from saematch.explorer.tables import Progress
+    from saematch.workflows.progress import Progress, Step
 
 
 def explore(
@@ -52,14 +52,15 @@ def explore(
 
 
 def _serve(run: Path, port: int | None, browser: bool) -> None:
-    from saematch import explorer
+    from saematch.explorer import show
+    from saematch.workflows.explore import explore as serve
 
     try:
         with _told() as progress:
-            served = explorer.explore(run, port, open_browser=False, progress=progress)
+            served = serve(run, port, open_browser=False, progress=progress)
         with served:
             typer.echo(f"{run} is at {served.url} (on this machine; Ctrl-C ends it)")
-            if browser and not explorer.show(served.url):
+            if browser and not show(served.url):
                 typer.echo("No browser could be opened: open the address in one.", err=True)
             served.wait()
     except KeyboardInterrupt:
@@ -69,17 +70,17 @@ def _serve(run: Path, port: int | None, browser: bool) -> None:
 @contextmanager
 def _told() -> Iterator[Progress]:
     """Shows how far the tables that the page needs are: of a large run they take a minute."""
-    from saematch.cli.console import progress
+    from saematch.cli.console import reporting
 
-    with progress() as bar:
-        task = None
+    with reporting() as bar:
+        told = False
 
-        def tell(what: str, done: int, total: int) -> None:
-            nonlocal task
-            if task is None:  # there is nothing to show where they were made before
+        def tell(step: Step) -> None:
+            nonlocal told
+            if not told:  # there is nothing to show where they were made before
                 typer.echo("Making the tables that the page needs, once for this run.", err=True)
-                task = bar.add_task("", total=total)
-            bar.update(task, description=what, completed=done)
+                told = True
+            bar(step)
 
         yield tell
 
@@ -88,9 +89,10 @@ def _write(run: Path, folder: Path, overwrite: bool) -> None:
     from rich.filesize import decimal
 
     from saematch.explorer import export
+    from saematch.workflows.explore import page_steps
 
     with _told() as progress:
-        written = export(run, folder, overwrite, progress)
+        written = export(run, folder, overwrite, page_steps(progress))
     parts: dict[str, int] = {}
     for place, size in written.sizes.items():
         part = "/".join(place.split("/")[:2]) if place.startswith("run/") else "the page"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from saematch.cli.options import SiteOption
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from saematch.sae.description import Description
 
 
 def inspect(
@@ -19,38 +24,34 @@ def inspect(
         ),
     ],
     site: SiteOption = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
     """Show sizes, activation, thresholds, norms, excluded features and every guess made."""
     import json as encoder
 
     from rich.console import Console
 
-    from saematch.checkpoints import expand, load
-    from saematch.sae.description import as_dict
+    from saematch.checkpoints import expand
+    from saematch.workflows.inspect import inspect as describe
 
     console = Console()
     for name in [single for pattern in names for single in expand(pattern)]:
-        sae = load(name, site=site)
+        found = describe(name, site=site)
         if json:
-            typer.echo(encoder.dumps({"asked": name, **as_dict(sae)}))
+            typer.echo(encoder.dumps({"asked": name, **found.facts}))
         else:
-            _show(console, name, sae)
+            _show(console, name, found)
 
 
-def _show(console, name, sae) -> None:
+def _show(console: Console, name: str, found: Description) -> None:
     from rich.markup import escape
     from rich.table import Table
-
-    from saematch.sae.description import describe
 
     table = Table(title=escape(name), title_justify="left", show_header=False, box=None)
     table.add_column(style="dim")
     table.add_column(overflow="fold")
-    section = ""
-    for row in describe(sae):
-        if row.section != section:
-            table.add_row(f"\n[bold]{escape(row.section)}[/bold]", "")
-            section = row.section
-        table.add_row(escape(row.label), escape(row.value))
+    for section, rows in found.sections().items():
+        table.add_row(f"\n[bold]{escape(section)}[/bold]", "")
+        for row in rows:
+            table.add_row(escape(row.label), escape(row.value))
     console.print(table)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from saematch.workflows.options import MatchOptions
+from saematch.workflows.options import DtypeChoice, LongChoice, MatchOptions
 
 T = TypeVar("T")
 
@@ -29,6 +29,22 @@ SiteOption = Annotated[
         "blocks.{layer}.hook_resid_post; {layer} is the layer that an SAE or its path states.",
     ),
 ]
+
+LongOption = Annotated[
+    LongChoice | None,
+    typer.Option(
+        help="What becomes of texts longer than an example: split makes several, truncate keeps "
+        "the first. Default: truncate for shipped texts and the data sets of SAE Match, else "
+        "split."
+    ),
+]
+DtypeOption = Annotated[
+    DtypeChoice | None, typer.Option(help="Dtype of the model's weights. Default: as stored.")
+]
+TEXTS = (
+    "saematch:texts (or prose, code, reference), openwebtext, wikitext, github, hub:NAME, a .txt, "
+    ".jsonl or .parquet file, a folder of them, or written: text that the model generates."
+)
 
 
 def comma_list(

@@ -29,15 +29,12 @@ def plot(
 
     Each figure is an HTML file that needs nothing else. What the run has no table for is left out.
     """
-    from saematch.plots import figures, save
-    from saematch.runs.run import Run
+    from saematch.workflows.plot import plot as draw
 
-    folder = out or run / "figures"
-    made, missing = figures(Run.open(run), only)
-    for name, figure in made.items():
-        for ending in (".html", ".png") if png else (".html",):
-            typer.echo(save(figure, folder / f"{name}{ending}"))
-    for name, reason in missing.items():
+    drawn = draw(run, only, out=out or run / "figures", png=png)
+    for file in drawn.files:
+        typer.echo(file)
+    for name, reason in drawn.missing.items():
         typer.echo(f"no {name}: {reason}", err=True)
-    if not made:
+    if not drawn.figures:
         raise typer.Exit(1)

@@ -7,93 +7,63 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from saematch.cli.options import Overwrite, Quiet
+
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from saematch.cli.heard import Heard
     from saematch.runs.run import Run
 
 
 def relate(
-    path: Annotated[Path, typer.Argument(metavar="RUN", help="A run of match or flow.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run of match or flow.")],
     activations: Annotated[
-        Path, typer.Option(help="What its features do on text, of saematch activations.")
+        Path, typer.Option(help="What its features do on text: a folder of saematch capture.")
     ],
     activity: Annotated[
         float,
         typer.Option(
             min=0.0,
             max=1.0,
-            help="Active above this share of a feature's maximum; 0: whenever it fires. Of the "
-            "statistics; gates always take 0.2, as published.",
+            help="Count a feature as active above this share of its maximum; 0: whenever it fires. "
+            "Gates always take 0.2, as published.",
         ),
     ] = 0.0,
     top_k: Annotated[int, typer.Option(min=1, help="Partners per feature and statistic.")] = 5,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Discard the relations there are.")
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print nothing but the run directory.")
-    ] = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> None:
     """Relate the features of a run's pairs by what they do: statistics, passing shares, gates.
 
-    For each pair and each of Pearson, cosine, sufficiency, necessity, Jaccard and mutual
-    information, the best partners of every feature; what share of features passes to the other
-    layer at any cut-off; and features made by two others together. Written beside the matches,
-    pair by pair: the same call again goes on where it stopped.
-    """
-    import saematch
-    from saematch.cli.console import output, progress
-    from saematch.cli.heard import Heard
-    from saematch.cli.report import show_place
-    from saematch.cli.work import warn_unfinished
-    from saematch.errors import RunError
-    from saematch.layers.coactivation import relate as relate_pair
-    from saematch.layers.saved_coactivation import Relating
-    from saematch.runs.run import Run
+    Pearson, cosine, sufficiency, necessity, Jaccard and mutual information: for each, the best
+    partners of every feature, and the share of features that pass to the other layer at any
+    cut-off. Besides, gates: features that two others together explain.
 
-    run, heard = Run.open(path), Heard(activations)
-    if not run.pairs:
-        raise RunError(f"{path} has no pairs yet")
-    warn_unfinished(run, quiet)
-    names = {name: heard.name_of(run.sae(name)) for name in run.names}
-    asked = {**heard.options, "activity": activity, "top_k": top_k}
-    with run.writing(), progress(quiet) as bar:
-        relating = Relating(run, {**asked, "saematch": saematch.__version__}, overwrite)
-        missing = relating.missing
-        done = len(run.pairs) - len(missing)
-        task = bar.add_task("relating", total=len(run.pairs), completed=done)
-        for a, b in missing:
-            bar.update(task, description=f"relating {a} → {b}")
-            streams = (heard.store.stream(names[name]) for name in (a, b))
-            relating.add(a, b, relate_pair(*streams, k=top_k, activity=activity))
-            bar.advance(task)
-        relating.finish()
-        _describe(run, heard)
+    Results are written to the run pair by pair. Repeating the command continues where it stopped.
+    """
+    from saematch.cli.console import output, reporting
+    from saematch.cli.report import show_place
+    from saematch.workflows.relate import relate as relate_pairs
+
+    with reporting(quiet) as progress:
+        done = relate_pairs(
+            run,
+            activations,
+            activity=activity,
+            top_k=top_k,
+            overwrite=overwrite,
+            progress=progress,
+        )
     if quiet:
-        typer.echo(path)
+        typer.echo(run)
         return
     console = output()
-    console.print(_table(run))
+    console.print(_table(done))
     console.print()
-    for line in _legend(heard.store.n_tokens):
+    relations = done.section("relations")
+    for line in _legend(0 if relations is None else relations.tokens):
         console.print(line, style="dim", highlight=False)
-    show_place(console, run)
-
-
-def _describe(run: Run, heard: Heard) -> None:
-    """Take up contexts from the store; a flow's labels are made of them, and are made anew."""
-    from saematch.layers.analysis import analyse
-    from saematch.layers.origins import Cutoffs
-
-    flow, finished = run.section("flow"), run.finished
-    heard.describe(run)
-    if flow is not None and run.section("flow") is None:
-        fixed = flow.origin_cutoffs
-        analyse(run, None if fixed is None else Cutoffs(*fixed))
-        if finished is not None:
-            run.finish()
+    show_place(console, done)
 
 
 def _table(run: Run) -> Table:

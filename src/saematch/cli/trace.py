@@ -11,14 +11,13 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from saematch.layers.graph import FlowGraph
     from saematch.layers.tracing import Link, Step, Trace
     from saematch.sae.contexts import Context
 
 INDENT = "  "
 DEPTH = 3
 SURE = 1e-4  # a chance to be false that is not told apart from none
-ENDINGS = {".json": "attribution", ".graphml": "graphml", ".parquet": "parquet"}
+EXPORT = "Export"
 
 
 def trace(
@@ -31,9 +30,15 @@ def trace(
             "3_17, resid_post_3/17.",
         ),
     ],
-    feature: Annotated[int | None, typer.Argument(metavar="FEATURE", help="Its index.")] = None,
-    contexts: Annotated[int, typer.Option(min=0, help="Of each feature.")] = 2,
-    alternatives: Annotated[int, typer.Option(min=0, help="Of each step.")] = 3,
+    feature: Annotated[
+        int | None, typer.Argument(metavar="FEATURE", help="Index of the feature.")
+    ] = None,
+    contexts: Annotated[
+        int, typer.Option(min=0, help="Number of contexts shown of each feature.")
+    ] = 2,
+    alternatives: Annotated[
+        int, typer.Option(min=0, help="Number of alternatives shown of each step.")
+    ] = 3,
     export: Annotated[
         Path | None,
         typer.Option(
@@ -41,34 +46,44 @@ def trace(
             "-e",
             help="Write all that flows in and out, not only the way: NAME.json for circuit-tracer "
             "and Neuronpedia, .graphml, or .parquet.",
+            rich_help_panel=EXPORT,
         ),
     ] = None,
     node_link: Annotated[
-        bool, typer.Option("--node-link", help="Export .json as networkx reads it.")
+        bool,
+        typer.Option(
+            "--node-link", help="Write .json as networkx reads it.", rich_help_panel=EXPORT
+        ),
     ] = False,
     depth: Annotated[
         int | None,
         typer.Option(
-            min=1, help=f"Edges, one after the other, either way of the export.  [default: {DEPTH}]"
+            min=1,
+            help=f"How many edges to follow in each direction.  [default: {DEPTH}]",
+            rich_help_panel=EXPORT,
         ),
     ] = None,
     max_p: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="The largest p-value of an exported edge."),
+        typer.Option(
+            min=0, max=1, help="Largest p-value of an exported edge.", rich_help_panel=EXPORT
+        ),
     ] = None,
     transport: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Export what drives what by the sparse transports of so many edges per feature "
-            "that the run was evaluated with, instead of its matches.",
+            help="Export the sparse transports of this many edges per feature that the run was "
+            "evaluated with, instead of its matches.",
+            rich_help_panel=EXPORT,
         ),
     ] = None,
 ) -> None:
     """Follow a feature backward and forward, with scores, alternatives and top contexts."""
     from saematch.cli.console import output
     from saematch.errors import SaematchError
-    from saematch.layers.tracing import trace as follow
+    from saematch.workflows.trace import check_export, export_trace
+    from saematch.workflows.trace import trace as follow
 
     if export is None:
         given = {
@@ -79,23 +94,24 @@ def trace(
         }
         for option in (name for name, is_given in given.items() if is_given):
             raise SaematchError(f"{option} is about an export: give --export NAME.json too")
-    elif export.suffix not in ENDINGS:
-        raise SaematchError(f"{export}: the name must end in {', '.join(ENDINGS)}")
-    elif transport is not None and max_p is not None:
-        raise SaematchError("edges of transports have no p-values: leave out --max-p")
-    elif node_link and export.suffix != ".json":
-        raise SaematchError(f"{export}: --node-link writes JSON, so the name must end in .json")
-    depth = depth or DEPTH
-    graph = None if export is None else _graph(run, max_p, transport)
+    else:
+        check_export(export, node_link, max_p, transport)
     found = follow(run, site, feature, contexts=contexts, alternatives=alternatives)
     console = output()
     show_trace(console, found)
-    if export is not None and graph is not None:
-        around = graph.around(found.site, found.feature, forward=depth, backward=depth)
-        _export(run, found, export, node_link, around)
+    if export is not None:
+        written = export_trace(
+            run,
+            found,
+            export,
+            node_link=node_link,
+            depth=depth or DEPTH,
+            max_p=max_p,
+            transport=transport,
+        )
         what = "matches and candidates" if transport is None else f"transports, k = {transport}"
         console.print(
-            f"\nWritten to {export}: {len(around.table):,} edges of {what} around "
+            f"\nWritten to {export}: {len(written.table):,} edges of {what} around "
             f"{found.site} #{found.feature}",
             soft_wrap=True,
         )
@@ -287,27 +303,3 @@ def _wrapped(
             longer = (f"{INDENT}{bar} {INDENT}" if head else "") + part
         line, empty = longer, False
     console.print(Text(line, style=style))
-
-
-def _graph(run: Path, max_p: float | None, transport: int | None) -> FlowGraph:
-    from saematch.layers.graph import FlowGraph
-
-    if transport is not None:
-        return FlowGraph.of_transports(run, transport)
-    graph = FlowGraph.of(run)
-    return graph if max_p is None else graph.keep(max_p=max_p)
-
-
-def _export(run: Path, found: Trace, place: Path, node_link: bool, around: FlowGraph) -> None:
-    from saematch.layers.exports import export
-    from saematch.layers.labels import feature_labels, top_tokens
-    from saematch.runs.run import Run
-
-    kind = ENDINGS[place.suffix]
-    export(
-        around,
-        place,
-        "node-link" if node_link and kind == "attribution" else kind,
-        labels=feature_labels(top_tokens(Run.open(run))),
-        title=f"{found.site} #{found.feature}",
-    )

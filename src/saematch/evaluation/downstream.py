@@ -1,4 +1,4 @@
-"""What a hidden state is worth to the model's predictions, for fitting transports by it."""
+"""The divergence of the model's predictions as a loss for fitting transports."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Predictions:
         self._starts = [0, *accumulate(counts)]
 
     def batches(self, tokens: int, random: np.random.Generator) -> Sequence[ndarray]:
-        """Those it was made with, whatever `tokens`, in random order."""
+        """The batches it was made with, in random order; `tokens` is ignored."""
         order = random.permutation(len(self.read))
         return [np.arange(self._starts[place], self._starts[place + 1]) for place in order]
 

@@ -1,8 +1,8 @@
-"""Estimates of the hidden state at B's site, from the hidden state at A's.
+"""Estimates of the hidden state at B's hook point from the hidden state at A's.
 
 SAE Match (Balagansky et al., 2025) carries a hidden state across the layers between A and B: encode
-with A, send each feature to its match, rescale, decode with B. What that is worth shows beside what
-needs no matching at all.
+with A, send each feature to its match, rescale, decode with B. It is compared with baselines that
+need no matching. Other packages add estimates to `ESTIMATES`.
 """
 
 from __future__ import annotations
@@ -55,18 +55,18 @@ class Map(Protocol):
     def apply(
         self, f_a: Float[Tensor, "tokens d_sae_a"], example: Int[Tensor, " tokens"], /
     ) -> Float[Tensor, "tokens d_sae_b"]:
-        """Activations of B, of tokens that are of those examples, one after the other."""
+        """Activations of B's features; `example` says which example each token belongs to."""
         ...
 
 
 class HiddenStates:
-    """Some tokens at A's site and at B's, and what A's SAE makes of them, made once."""
+    """Hidden states of some tokens at both hook points, with activations computed once."""
 
     def __init__(
         self, a: SAE, b: SAE, x_a: Tokens, x_b: Tokens, example: Int[Tensor, " tokens"]
     ) -> None:
         self.a, self.b, self.x_a, self.x_b = a, b, x_a, x_b
-        self.example = example  # which each token is of, one after the other
+        self.example = example  # the example of each token, in ascending runs
 
     @cached_property
     def f_a(self) -> Float[Tensor, "tokens d_sae_a"]:
@@ -74,7 +74,7 @@ class HiddenStates:
 
     @cached_property
     def f_b(self) -> Float[Tensor, "tokens d_sae_b"]:
-        """Of the true x_b: for scores, not for estimates."""
+        """Activations of the true x_b: for scores, not for estimates."""
         return self.b.encode(self.x_b)
 
     @cached_property
@@ -84,15 +84,15 @@ class HiddenStates:
 
     @cached_property
     def error(self) -> Tokens:
-        """What A's SAE does not explain of x_a."""
+        """A's error: what its SAE does not explain of x_a."""
         return self.x_a - self.reconstruction
 
     def decoded(self, f: Float[Tensor, "tokens d_sae_b"]) -> Tokens:
-        """B's decoder and bias. Where SAEs normalise their inputs, x_a stands for the scale."""
+        """Decode with B. If the SAEs normalise their inputs, the scale is taken from x_a."""
         return self.b.decode(f, like=self.x_a)
 
     def written(self, W_dec: Float[Tensor, "d_sae_a d_model"]) -> Tokens:
-        """What A's features write by another decoder, one row for each, on B's bias."""
+        """A's activations decoded with other rows, one per feature of A, and B's bias."""
         other = dataclasses.replace(self.a, W_dec=W_dec, b_dec=self.b.b_dec)
         return other.decode(self.f_a, like=self.x_a)
 
@@ -110,7 +110,7 @@ class Estimate:
 
     @property
     def label(self) -> str:
-        """All of it in words."""
+        """The name with its settings, in words."""
         parts = [
             None if self.quantile is None else f"q = {self.quantile:g}",
             "beyond chance" if self.links == "matched" else None,
@@ -120,7 +120,7 @@ class Estimate:
 
 
 def baselines(fit: Fit) -> list[Estimate]:
-    """What needs no matching."""
+    """The estimates that need no matching."""
     mean, ahead = fit.mean, fit.ahead
     return [
         Estimate("drop", lambda states: states.x_a),
@@ -144,12 +144,12 @@ def carried(
 ) -> Estimate:
     """SAE Match's estimate: encode with A, carry along `links`, decode with B.
 
-    Features without a target among `links` carry nothing. Where several have one target, their
-    activations add up.
+    Features without a target among `links` are dropped. The activations of features that share a
+    target add up.
 
     Args:
         pairs: which feature goes where.
-        links: every assigned pair, or those beyond chance.
+        links: all assigned pairs, or only the significant ones.
         by: what activations are rescaled by; the pairs' own fold unless given, `none` for not.
         with_error: add what A's SAE leaves over, `x_a - SAE_a(x_a)`.
         name: of the estimate.
@@ -169,14 +169,14 @@ def partial(
     with_error: bool = False,
     activation: tuple[Tensor, Tensor] | None = None,
 ) -> Estimate:
-    """Some features written by B's decoder, the others by A's own, on B's bias.
+    """Decode some features with B and the others with A, on B's bias.
 
-    With a `quantile` q: those whose match is among the share q of least folded decoder MSE (SAE
-    Match, Appendix B); q = 1 is `carried` but for features without a target, which their own
-    decoder writes. Without: those matched beyond chance.
+    With a `quantile` q, B decodes the share q of features whose match has the least folded decoder
+    MSE (SAE Match, Appendix B); q = 1 differs from `carried` only in features without a target,
+    which A decodes. Without a quantile, B decodes the features whose match is significant.
 
     Raises:
-        SaematchError: `quantile` is no share, from 0 to 1.
+        SaematchError: `quantile` is not a share from 0 to 1.
     """
     if quantile is None:
         chosen = pairs.matched
@@ -232,7 +232,7 @@ def of_pairs(
 def of_chain(
     pairs: FeaturePairs, by: Fold | None = None, activation: tuple[Tensor, Tensor] | None = None
 ) -> list[Estimate]:
-    """The estimates of a chain of matchings: along all its links, and those beyond chance."""
+    """The estimates of a chain of matchings: along all links, and along significant ones only."""
     return [
         carried(pairs, links, by, name="composed", activation=activation)
         for links in ("assigned", "matched")

@@ -52,9 +52,9 @@ PAIR_SCHEMA: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """What is evaluated, and how often examples are drawn again for intervals."""
+    """What is evaluated, and the number of bootstrap resamples for intervals."""
 
-    carry: tuple[str, ...] = ("auto", "none")  # ways of rescaling; the first for all variants
+    carry: tuple[str, ...] = ("auto", "none")  # ways of rescaling; variants use the first
     quantiles: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75)  # of the partial variant
     resamples: int = 1000
     seed: int = 0
@@ -88,7 +88,7 @@ class Case:
     find: str
 
     def pairs(self) -> dict[str, FeaturePairs]:
-        """What matching scores are given for, by name; `identity` is feature i to feature i."""
+        """The maps that get matching scores, by name; `identity` maps feature i to feature i."""
         found = {"match": self.direct, "composed": self.chain}
         if self.a.d_sae == self.b.d_sae:
             identity = FeatureMap.identity(self.a.d_sae, self.a.device)
@@ -97,7 +97,7 @@ class Case:
         return {name: pairs for name, pairs in found.items() if pairs is not None}
 
     def estimates(self, fit: Fit, options: EvaluationOptions, more: More | None) -> list[Estimate]:
-        """Baselines, and all that the pairs give."""
+        """Baselines, all estimates that the pairs give, and those that were added."""
         ways = [None if way == "auto" else way for way in options.carry]
         typical = fit.activation
         found = baselines(fit)
@@ -157,7 +157,7 @@ def skipped(a: Site | None, b: Site | None) -> float:
 
 
 def digest(examples: Sequence[ndarray]) -> str:
-    """What tells two text sets apart: of the token ids of every example."""
+    """A checksum of a text set: of the token ids of every example."""
     found = hashlib.sha256()
     for ids in examples:
         found.update(f"{len(ids)}\n".encode())
@@ -224,7 +224,7 @@ def fit_texts(texts: Texts, fit: FitOn) -> tuple[str, Sequence[ndarray]]:
 
 
 def ahead(a: Site | None, b: Site | None) -> bool:
-    """Whether A's site is of B's stream, and not after it."""
+    """Whether A reads the same stream as B and not after it."""
     first, second = depth(a), depth(b)
     if a is None or b is None or first is None or second is None:
         return True

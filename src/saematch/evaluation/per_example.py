@@ -1,4 +1,4 @@
-"""One pair on one text set: what each estimate does to each example, summed, then scored."""
+"""One pair on one text set: sums per example for each estimate, then scores."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Known = MutableMapping[str, Tensor]  # losses per example by what was spliced, t
 
 @dataclass(frozen=True, eq=False)
 class SplicedPair:
-    """The two SAEs of a pair, and the model that they are of."""
+    """The two SAEs of a pair and the model into which estimates are spliced."""
 
     model: Model
     a: SAE
@@ -74,7 +74,7 @@ class SplicedPair:
         return str(self.a.conventions.site), str(self.b.conventions.site)
 
     def hidden_states(self, batch: PaddedBatch) -> HiddenStates:
-        """What stands at both sites at the tokens that count."""
+        """The hidden states at both hook points, of the tokens that count."""
         sites = self.sites
         found = self.model.run(batch.ids, list(dict.fromkeys(sites)), batch.mask)
         for sae, site in zip((self.a, self.b), sites, strict=True):
@@ -89,7 +89,7 @@ class SplicedPair:
 
     @torch.no_grad()
     def fit(self, examples: Sequence[ndarray]) -> Fit:
-        """What the baselines learn from a text set."""
+        """Fit the baselines on a text set."""
         moments = FitSums(self.a, self.b)
         for batch in batches(examples, self.a.device, self.batch_tokens):
             states = self.hidden_states(batch)

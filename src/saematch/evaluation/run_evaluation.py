@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -31,6 +32,7 @@ from saematch.evaluation.per_example import Known
 from saematch.evaluation.splice import Model
 from saematch.evaluation.transports import EDGES_SCHEMA, Transports, estimate_name, named_edges
 from saematch.layers.layers import Layers, depth
+from saematch.numerics.held import Held
 from saematch.runs.records import Evaluation
 from saematch.runs.run import Run
 from saematch.sae.checksum import checksum
@@ -53,18 +55,19 @@ def evaluate_run(
     model_name: str = "",
     dtype: str | None = None,
     load: Callable[[str], SAE] | None = None,
+    given: Iterable[SAE] = (),
     batch_tokens: int = 4096,
     overwrite: bool = False,
     begun: Callable[[Names, str | None], None] = lambda names, texts: None,
 ) -> pl.DataFrame:
-    """The same of a run's pairs, written with the run as `evaluation/values.parquet`.
+    """Evaluate the pairs of a run and write the results to its `evaluation/values.parquet`.
 
-    The edges of sparse transports, where they are asked for, are `evaluation/transports.parquet`.
+    The edges of sparse transports, if any are asked for, go to `evaluation/transports.parquet`.
 
-    What is there already is not computed again, pair by pair and text set by text set. Two layers
-    or more apart, a chain of neighbours' matchings is evaluated beside the direct one, or alone; a
-    pair that was evaluated before its chain, its own matching, or any transports were there is
-    evaluated again.
+    Results that exist already are not computed again, pair by pair and text set by text set. For
+    SAEs two layers or more apart, the chain of neighbours' matchings is evaluated beside the direct
+    matching, or alone. A pair is evaluated again if its chain, its own matching, a transport or a
+    registered estimate was added since.
 
     Args:
         run: its SAEs are loaded again from where they came from, two at a time.
@@ -78,6 +81,7 @@ def evaluate_run(
         model_name: what the model is called.
         dtype: what its weights are in; none: as they are stored.
         load: how an SAE is loaded by its name; `saematch.load` unless given.
+        given: SAEs of the run that are in memory, and are not loaded.
         batch_tokens: tokens that the model reads at a time; does not change figures but for
             rounding, and where an SAE is batchtopk without a threshold: that keeps its k features
             per token on average over what is read together.
@@ -95,6 +99,7 @@ def evaluate_run(
         {"model": model_name, "dtype": dtype, "fit": fitted[0], **_recorded(chosen), **read},
         {name: digest(examples) for name, examples in texts.items()},
         digest(fitted[1]),
+        sum(len(ids) - 1 for ids in fitted[1]),
     )
     with run.writing():
         table = provenance.kept(run, overwrite)
@@ -106,7 +111,7 @@ def evaluate_run(
         fits = [estimate_name(k, with_error) for k in ks for with_error in (False, True)]
         there = set(table.select("a", "b", "texts", "estimate").unique().iter_rows())
         layers = Layers.of(run)
-        held = _Held(run, load)
+        held = Held(partial(_again, run, load, {checksum(sae): sae for sae in given}))
         known: dict[str, Known] = {name: {} for name in texts}
         for names in evaluable(run, reach) if pairs is None else pairs:
             ways = [*_ways(run, layers, names), *fits, *chosen.estimates]
@@ -151,8 +156,9 @@ def evaluable(run: Run, reach: float | None = None) -> list[Names]:
 
 
 def chain(layers: Layers, a: str, b: str) -> list[str]:
-    """The SAEs from A to B whose neighbours are all matched, one per site; none where there is no
-    such chain of three or more.
+    """The SAEs from A to B, one per site, if all neighbours among them are matched.
+
+    None where they are not, or where there are fewer than three.
     """
     low, high = depth(layers.sites[a]), depth(layers.sites[b])
     stream = next((some for some in layers.streams.values() if a in some and b in some), ())
@@ -168,14 +174,15 @@ def chain(layers: Layers, a: str, b: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What an evaluation in a run was made of, so that only its like is added to it."""
+    """What an evaluation was made of: only results made of the same are added to it."""
 
     options: dict[str, Any]
     digests: dict[str, str]
     fit_digest: str
+    fit_tokens: int  # that are predicted
 
     def kept(self, run: Run, overwrite: bool) -> pl.DataFrame:
-        """The table that is there; an empty one without, or with another one overwritten."""
+        """The existing table, or an empty one if there is none or it is to be overwritten."""
         there = run.section("evaluation")
         different = self._differences(there, _used(run)) if there is not None else []
         if there is None or (overwrite and different):
@@ -194,30 +201,30 @@ class Provenance:
         return table
 
     def kept_edges(self, run: Run, table: pl.DataFrame) -> pl.DataFrame:
-        """The edges of the transports that the kept table is of."""
+        """The edges of the transports in the kept table."""
         if table.is_empty() or EDGES not in run.tables("evaluation"):
             return pl.DataFrame(schema=EDGES_SCHEMA)
         return run.table("evaluation", EDGES)
 
     def write(self, run: Run, tables: dict[str, pl.DataFrame], texts: str) -> None:
-        """Put the tables into the run, with what they were made of; none of no edges."""
+        """Write the tables and their provenance to the run; leave out an empty table of edges."""
         table = tables[TABLE]
         tables = {name: some for name, some in tables.items() if name == TABLE or len(some)}
         there = run.section("evaluation")
         known = {} if there is None or table.is_empty() else there.texts
         used = {name: known[name] for name in table["texts"].unique() if name in known}
         used[texts] = self.digests[texts]
-        fitted = {"fit_texts": self.fit_digest}
+        fitted = {"fit_texts": self.fit_digest, "fit_tokens": self.fit_tokens}
         summary = {"options": self.options, "texts": used, **fitted}
         grows = False
         if there is not None and not self._differences(there, _used(run)):
             grows = True
-            # told of first: rows of texts that nothing is told of could be of any
+            # listed first: rows of texts that are not listed could be of any texts
             run.update(evaluation=msgspec.structs.replace(there, texts={**there.texts, **used}))
         run.add("evaluation", tables, summary, grows=grows)
 
     def _differences(self, there: Evaluation, used: Collection[str]) -> list[str]:
-        """What makes another evaluation of it, of which the text sets `used` have values."""
+        """How the existing evaluation differs; only the text sets `used` have values in it."""
         found = [
             f"{key} is {there.options.get(key)} there, {value} here"
             for key, value in _listed(self.options).items()
@@ -231,51 +238,42 @@ class Provenance:
         return found
 
     def _adds(self, key: str, there: Evaluation) -> bool:
-        """Whether this makes the first transports, beside which all that is there stays true."""
+        """Whether transports are added to an evaluation without any; its results stay valid."""
         return key in ("transports", "reaches") and not there.options.get("transports")
 
 
 def _counted(run: Run) -> pl.DataFrame:
-    """The values that are there of the text sets that run.json tells of."""
+    """The existing values of the text sets that run.json lists."""
     there = run.section("evaluation")
-    told = [] if there is None else [*there.texts]
-    return run.table("evaluation", TABLE).filter(pl.col("texts").is_in(told))
+    listed = [] if there is None else [*there.texts]
+    return run.table("evaluation", TABLE).filter(pl.col("texts").is_in(listed))
 
 
 def _used(run: Run) -> set[str]:
     return set(_counted(run)["texts"].unique())
 
 
-class _Held:
-    """SAEs of a run by name, loaded again and checked; never more than two in memory."""
-
-    def __init__(self, run: Run, load: Callable[[str], SAE] | None) -> None:
-        if load is None:
-            from saematch.checkpoints import load
-        self._run, self._load = run, load
-        self._kept: dict[str, SAE] = {}
-
-    def __getitem__(self, name: str) -> SAE:
-        if name in self._kept:
-            self._kept[name] = self._kept.pop(name)
-            return self._kept[name]
-        if len(self._kept) == 2:
-            del self._kept[next(iter(self._kept))]
-        its = self._run.sae(name)
-        sae = self._load(its.conventions.source)
-        if checksum(sae) != its.checksum:
-            raise RunError(
-                f"{sae.name} has other weights than when {self._run.path} was made: make the run "
-                "again"
-            )
-        # which may have been given when the run was made
-        conventions = replace(sae.conventions, site=its.site)
-        self._kept[name] = single(replace(sae, conventions=conventions))
-        return self._kept[name]
+def _again(run: Run, load: Callable[[str], SAE] | None, given: Mapping[str, SAE], name: str) -> SAE:
+    """An SAE of a run: of those given by checksum, or loaded again and checked."""
+    if load is None:
+        from saematch.checkpoints import load
+    its = run.sae(name)
+    source, sae = its.conventions.source, given.get(its.checksum)
+    if sae is None and not source:
+        raise RunError(
+            f"{name} was given in memory when {run.path} was made: give it again (saes=...)"
+        )
+    sae = load(source) if sae is None else sae
+    if checksum(sae) != its.checksum:
+        raise RunError(
+            f"{sae.name} has other weights than when {run.path} was made: make the run again"
+        )
+    # which may have been given when the run was made
+    return single(replace(sae, conventions=replace(sae.conventions, site=its.site)))
 
 
 def _ways(run: Run, layers: Layers, names: Names) -> list[str]:
-    """The estimates that tell of a pair's own matching and of its chain, as far as it has them."""
+    """The estimates of a pair's own matching and of its chain, if it has them."""
     direct, chained = names in layers.pairs, bool(chain(layers, *names))
     if not direct and not chained:
         raise RunError(f"{run.path} has no pair {'--'.join(names)}, and no chain that joins them")
@@ -283,11 +281,11 @@ def _ways(run: Run, layers: Layers, names: Names) -> list[str]:
 
 
 def _without(table: pl.DataFrame, a: str, b: str, texts: str) -> pl.DataFrame:
-    """All but what is there of a pair on a text set."""
+    """The table without the rows of a pair on a text set."""
     return table.filter((pl.col("a") != a) | (pl.col("b") != b) | (pl.col("texts") != texts))
 
 
-def _case(run: Run, layers: Layers, names: Names, held: _Held) -> Case:
+def _case(run: Run, layers: Layers, names: Names, held: Held[str, SAE]) -> Case:
     a, b = held[names[0]], held[names[1]]
     direct = FeaturePairs.read(run, names, a, b) if names in layers.pairs else None
     path, chained = chain(layers, *names), None

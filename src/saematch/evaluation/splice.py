@@ -45,7 +45,7 @@ class Model(Protocol):
         ...
 
     def resuming(self, site: str) -> AbstractContextManager[None]:
-        """Meanwhile passes are of the same tokens, and differ from `site` on alone."""
+        """Within it all passes read the same tokens and differ only from `site` on."""
         ...
 
     def divergence(
@@ -70,14 +70,14 @@ class PaddedBatch:
 
     @cached_property
     def counted(self) -> Bool[Tensor, "batch seq"]:
-        """Tokens that count: neither BOS nor padding."""
+        """The tokens that count: neither BOS nor padding."""
         counted = self.mask.clone()
         counted[:, 0] = False
         return counted
 
     @cached_property
     def predicted(self) -> Bool[Tensor, "batch predictions"]:
-        """Predictions that count: from a token that counts, of a token that is there."""
+        """The predictions that count: made from a token that counts, of one that exists."""
         return self.counted[:, :-1] & self.mask[:, 1:]
 
     @cached_property
@@ -86,7 +86,7 @@ class PaddedBatch:
         return self.example[:, None].expand_as(self.mask)[self.counted]
 
     def values(self, at: Float[Tensor, "batch seq d"]) -> Float[Tensor, "tokens d"]:
-        """Those of the tokens that count, row by row."""
+        """The values at the tokens that count, row by row."""
         return at[self.counted]
 
 

@@ -34,7 +34,7 @@ EDGES_SCHEMA = {
 
 
 def estimate_name(k: int, with_error: bool) -> str:
-    """What the estimate by a transport is called."""
+    """The name of the estimate that a transport gives."""
     return f"transport{' + error' * with_error}, k = {k}"
 
 
@@ -86,7 +86,7 @@ class Transports:
 def fit_states(
     spliced: SplicedPair, read: Sequence[PaddedBatch]
 ) -> tuple[torch.Tensor, torch.Tensor, FeatureActivations]:
-    """On the fit set: A's error, x_b, and what A's features do."""
+    """A's error, x_b, and the activations of A's features, on the fit set."""
     error, x_b, features, example = [], [], [], []
     for batch in read:
         states = spliced.hidden_states(batch)

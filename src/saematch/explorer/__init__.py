@@ -15,7 +15,7 @@ from saematch.explorer.server import HOST, Server
 from saematch.explorer.tables import PageTables, Progress, prepare
 from saematch.runs.run import Run
 
-__all__ = ["Explorer", "Exported", "explore", "export"]
+__all__ = ["HEIGHT", "Explorer", "Exported", "Progress", "explore", "export", "show"]
 
 HEIGHT = 800  # pixels, in a notebook
 

@@ -221,6 +221,7 @@ class Evaluation(Section, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
     texts: dict[str, str] = {}
     fit_texts: str = ""
+    fit_tokens: Count | None = None  # not known of older runs
 
 
 SectionName = Literal["flow", "compare", "relations", "evaluation"]

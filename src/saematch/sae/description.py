@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
+from html import escape
 from typing import NamedTuple
 
 from torch import Tensor
@@ -20,6 +22,43 @@ class Row(NamedTuple):
     section: str
     label: str
     value: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """What `saematch.inspect` gives: rows to read, and the same facts for programs."""
+
+    name: str
+    rows: tuple[Row, ...]
+    facts: dict[str, object]
+
+    def sections(self) -> dict[str, list[Row]]:
+        """The rows by section, in order."""
+        found: dict[str, list[Row]] = {}
+        for row in self.rows:
+            found.setdefault(row.section, []).append(row)
+        return found
+
+    def __repr__(self) -> str:
+        width = max(len(row.label) for row in self.rows)
+        lines = [self.name]
+        for section, rows in self.sections().items():
+            lines += ["", section, *(f"  {row.label:{width}}  {row.value}" for row in rows)]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        parts = [f"<h4>{escape(self.name)}</h4>"]
+        for section, rows in self.sections().items():
+            cells = "".join(
+                f"<tr><td>{escape(row.label)}</td><td>{escape(row.value)}</td></tr>" for row in rows
+            )
+            parts.append(f"<b>{escape(section)}</b><table>{cells}</table>")
+        return "\n".join(parts)
+
+
+def described(sae: SAE) -> Description:
+    """All that there is to know of an SAE."""
+    return Description(sae.name, tuple(describe(sae)), as_dict(sae))
 
 
 def describe(sae: SAE) -> list[Row]:

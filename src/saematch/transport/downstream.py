@@ -1,4 +1,4 @@
-"""What an estimate of a hidden state is for: losses that a transport is fitted by."""
+"""Losses that transports are fitted by, as functions of the estimated hidden state."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from torch import Tensor
 
 
 class Downstream(Protocol):
-    """What a hidden state is for: a loss of what stands at B's site."""
+    """A loss as a function of the hidden state at B's hook point."""
 
     def batches(self, tokens: int, random: np.random.Generator) -> Sequence[ndarray]:
-        """Every token once, in random groups of about so many that are read together."""
+        """Every token once, in random batches of about `tokens`."""
         ...
 
     def slope(
         self, rows: ndarray, x_hat: Float[Tensor, "rows d_out"]
     ) -> tuple[float, Float[Tensor, "rows d_out"]]:
-        """The loss with `x_hat` on those tokens, summed over them, and its gradient."""
+        """The loss with `x_hat` at those tokens, summed, and its gradient."""
         ...
 
 

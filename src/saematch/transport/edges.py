@@ -1,4 +1,4 @@
-"""Sparse edges from sources to targets, and what they carry forward and back, token by token.
+"""Sparse edges from sources to targets, and products with them forward and back, token by token.
 
 Few sources are active on a token and few edges leave each: going along those takes far fewer
 products than the weights as a matrix.
@@ -63,7 +63,7 @@ class Edges:
         return sp.csr_array((values.numpy(), (self.target, self.source)), shape=shape)
 
     def forward(self, F: sp.csr_array, rows: ndarray) -> Float[Tensor, "rows targets"]:
-        """What some tokens of `F` (tokens, sources) drive each target with."""
+        """The drive of each target on some tokens of `F` (tokens, sources)."""
         found = np.zeros((len(rows), self.targets), np.float32)
         _forward(
             F.indptr, F.indices, F.data, rows, self.first, self.target, self.weight.numpy(), found

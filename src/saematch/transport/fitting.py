@@ -1,28 +1,27 @@
-"""Fitting a sparse transport: which edges, and how strong, so that the model goes on as it would.
+"""Fitting a sparse transport: its edges and their weights, so that the model continues as before.
 
-Pre-activations of B's features are a sparse sum over sources, A's features as read here and on
-earlier tokens, `f_b = activation_b(sources @ weight.T + bias)`. Edges are chosen by the error of
-the hidden state that B's decoder makes of them, jointly, so that what one feature misses another
-can make good:
+The pre-activations of B's features are a sparse sum over sources: A's features on the same token
+and on earlier ones, `f_b = activation_b(sources @ weight.T + bias)`. Edges are chosen jointly, by
+the error of the hidden state that B decodes, so that one feature can make up for another:
 
     E = sum over tokens |x_b - error - b_dec - f_b @ W_dec_b|^2
 
 1. **Start** from all virtual weights, `W_dec_a @ W_enc_b`: what the residual stream carries over by
-   itself, `b.encode(a.decode(f_a))`. Nothing is known yet of earlier tokens.
-2. **Choose** edges, of all that could be, by what each is worth at its best weight: with the slope
-   and curvature of E along it, `G` and `H`,
+   itself, `b.encode(a.decode(f_a))`. Earlier tokens have no weights yet.
+2. **Choose** edges among all possible ones by the gain of each at its best weight. With `G` and `H`
+   the slope and curvature of E along its weight,
 
        best = weight - G / H,      gain = H best^2 / 2,
 
-   for an edge that is there what E rises by without it, and for one that is not what it falls by
-   with it (to second order, with the Gauss-Newton diagonal: optimal brain damage, and matching
-   pursuit's step). The k edges of largest gain of each target are kept.
+   which is how much E rises if an existing edge is removed, and how much it falls if a new one is
+   added (to second order, with the Gauss-Newton diagonal: optimal brain damage, and the step of
+   matching pursuit). Each target keeps the k edges of largest gain.
 3. **Fit** weights and biases by Adam, with `1[pre > t] + 1[|pre - t| < w t / 2] / w` for the
    activation's slope: the threshold moves activations in and out, which the rectangle kernel of
    JumpReLU training lets the gradient see. Where a feature never fires and should, the slope is 1.
-4. **Repeat**, with half as many edges each time, and several times at the number asked for: edges
-   that were worth little are exchanged for others, now that all have fitted weights.
-5. **Finish** with the edges fixed, by what the transport is for: the hidden state, or a loss
+4. **Repeat** with half as many edges each time, and several times at the number asked for: now
+   that all weights are fitted, edges of little gain are exchanged for others.
+5. **Finish** with the edges fixed, on the final loss: the error of the hidden state, or a loss
    further down the model, such as the divergence of its predictions.
 
 Sources: virtual weights, Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits";
@@ -97,7 +96,7 @@ def fit_transport(
         error: what will be added to B's reconstruction: A's error, `x_a - a.reconstruct(x_a)`.
         reaches: where features of A are read: "here", on the "previous" token, on "recent" ones,
             "so far".
-        downstream: what the finish is fitted by; the hidden state itself unless given.
+        downstream: the loss of the last step; the error of the hidden state unless given.
         schedule: how long and how fast to fit.
         seed: of the order of tokens.
 
@@ -158,7 +157,7 @@ def fit_transports(
 
 @dataclass
 class _State:
-    """What is fitted; without edges yet, all virtual weights are there."""
+    """The fitted values; without edges, all virtual weights are used."""
 
     bias: Float[Tensor, " d_sae_b"]
     edges: Edges | None = None
@@ -191,7 +190,7 @@ class _Fit:
         self.stuck = torch.zeros_like(open_b)
 
     def forward(self, rows: ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        """Of some tokens: f_b, the slope of the activation, and the estimate of x_b."""
+        """f_b, the slope of the activation, and the estimate of x_b, for some tokens."""
         edges = self.now.edges
         if edges is None:
             here = self._matrix(self._rows(rows)[:, : self.a.d_sae])
@@ -214,7 +213,7 @@ class _Fit:
 
     @torch.no_grad()
     def choose(self, k: int) -> None:
-        """Keep, of all edges that could be, the k of each target that are worth most."""
+        """Keep the k edges of largest gain of each target, among all possible ones."""
         self._find_stuck()
         some = self._some()
         width = max(1, BLOCK // self.sources)
@@ -226,7 +225,7 @@ class _Fit:
         self.now.edges = Edges.of(*edges, shape=(self.sources, self.b.d_sae))
 
     def _worthy(self, block: slice, some: ndarray, k: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Source, target and weight of the k edges of some targets that are worth most."""
+        """Source, target and weight of the k edges of largest gain of some targets."""
         weight, W_dec = self._weights(block), self.W_dec[block]
         G, H = torch.zeros_like(weight), torch.zeros_like(weight)
         for rows in np.array_split(some, -(-len(some) // CHUNK)):
@@ -267,7 +266,7 @@ class _Fit:
         edges.weight.grad = bias.grad = None
 
     def finished(self, k: int, downstream: Downstream | None) -> SparseTransport:
-        """The transport of the edges there are, fitted to the end; `now` stays as it was."""
+        """The transport with the present edges, fitted to the end; `now` is left unchanged."""
         edges, schedule = self.now.edges, self.schedule
         assert edges is not None
         before, self.now = (
@@ -311,7 +310,7 @@ class _Fit:
 
     @torch.no_grad()
     def _find_stuck(self) -> None:
-        """Targets that should fire and never do, which no slope would tell."""
+        """Targets that should fire and never do, which no slope would show."""
         fires, spoken = (torch.zeros_like(self.open_b) for _ in range(2))
         for rows in _chunks(self.tokens, CHUNK):
             spoken |= (self.forward(rows)[0] != 0).any(0)

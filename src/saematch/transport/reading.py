@@ -1,8 +1,8 @@
-"""Where in a text features of B read those of A: on the token itself, or on those before it.
+"""Where features of B read those of A: on the same token, or on earlier ones.
 
-Attention carries over what earlier tokens hold. A map that reads a token alone cannot know it:
-"previous" is what a head that looks one token back hands on, "recent" what one that looks at the
-last few does, the latest most, "so far" what one that looks at all tokens alike does.
+Attention moves information from earlier tokens, which a map of single tokens misses. "previous" is
+what a head that attends one token back moves, "recent" a head that attends to the last few tokens,
+the latest most, and "so far" a head that attends to all tokens equally.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def read_sparse(activations: FeatureActivations, reaches: Sequence[Reach]) -> sp
 
 
 def check_reaches(reaches: Sequence[Reach]) -> None:
-    """Refuse reaches that there are not, none, or one twice."""
+    """Refuse reaches that are unknown, missing or given twice."""
     unknown = [reach for reach in reaches if reach not in REACHES]
     if unknown or not reaches or len(set(reaches)) < len(reaches):
         found = repr(unknown[0]) if unknown else repr(tuple(reaches))

@@ -44,8 +44,8 @@ def compare(
         out: the run directory; None for a temporary one, which is removed when the run is no longer
             used, at the latest when the process ends.
         overwrite: discard another run in the directory.
-        progress: called with a `saematch.workflows.progress.Step` as work proceeds; `print` will
-            do.
+        progress: called with a `Step` of `saematch.workflows.progress` as work proceeds; `print`
+            will do.
 
     Returns:
         The run; `saematch.layers.shared.Comparison.of(run)` tells what is shared by whom.

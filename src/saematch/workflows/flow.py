@@ -59,10 +59,10 @@ def flow(
         out: the run directory; None for a temporary one, which is removed when the run is no longer
             used, at the latest when the process ends.
         overwrite: discard another run in the directory.
-        progress: called with a `saematch.workflows.progress.Step` as work proceeds; `print` will
-            do.
-        **options: other options of `saematch.match`: `null`, `fdr`, `test`, `partial`,
-            `seed`, `candidates`, `activations` (a store), `tokens`, and the method's own.
+        progress: called with a `Step` of `saematch.workflows.progress` as work proceeds; `print`
+            will do.
+        **options: other options of `saematch.match`: `null`, `fdr`, `partial`, `seed`,
+            `test`, `candidates`, `activations` (a store), `tokens`, and the method's own.
 
     Raises:
         MatchError: the SAEs do not form a flow, or an option is not allowed.
@@ -91,15 +91,16 @@ def flow(
     )
     layers = Layers.of(run)
     matcher.match_into(run, given, planned(layers, reach or (None if pairs == "all" else 1)), tell)
-    # encoders that read at other hook points do not compare; what is written does
-    decoders = replace(
-        matcher,
-        method=feature_flow(),
-        significance=replace(matcher.significance, partial=False),
-        activations=None,
-        any_site=True,
-    )
-    decoders.match_into(run, given, planned_modules(layers), tell)
+    if modules := planned_modules(layers):
+        # encoders that read at other hook points do not compare; what is written does
+        decoders = replace(
+            matcher,
+            method=feature_flow(),
+            significance=replace(matcher.significance, partial=False),
+            activations=None,
+            any_site=True,
+        )
+        decoders.match_into(run, given, modules, tell)
     wanted = None if cutoffs is None else [cutoffs.residual, cutoffs.module]
     there = run.section("flow")
     if there is None or there.origin_cutoffs != wanted:

@@ -80,8 +80,8 @@ def match(
         device: where to compute; `auto`: where an SAE in memory lies, else a GPU if there is one.
         out: a run directory to write the result to; nothing is written where it is None.
         overwrite: discard another run in that directory.
-        progress: called with a `saematch.workflows.progress.Step` as work proceeds; `print` will
-            do.
+        progress: called with a `Step` of `saematch.workflows.progress` as work proceeds; `print`
+            will do.
         **options: the method's own, such as `fold`, `terms`, `top_k`, `cutoff`.
 
     Raises:

@@ -148,8 +148,8 @@ def _stored(
             )
         if method.needs_activations:
             raise MatchError(
-                f"method {method.name!r} compares what features do on text: give activations "
-                "(--activations), which saematch capture writes"
+                f"method {method.name!r} compares what features do on text: give the activations "
+                "of both SAEs (activations, --activations), such as saematch capture writes"
             )
         return None
     if not method.needs_activations:
@@ -170,7 +170,7 @@ def _mean_activation(sae: SAE) -> Tensor:
     if frame is None:
         raise MatchError(
             f"folding by activation needs the mean activation of every feature, and {sae.name} has "
-            f"no {FILE} beside its weights: fold by decoder-norm"
+            f"no {FILE} beside its weights: fold by decoder-norm, or give typical_activation"
         )
     mean = torch.full((sae.d_sae,), float("nan"))
     mean[frame["feature"].to_torch()] = frame["mean_activation"].fill_null(float("nan")).to_torch()

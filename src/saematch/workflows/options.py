@@ -16,8 +16,10 @@ FoldChoice = Literal["auto", "threshold", "decoder-norm", "activation", "none"]
 Terms = Literal["encoder", "decoder", "both"]
 KindChoice = Literal["one-to-one", "many-to-one"]
 CosineView = Literal["decoder", "encoder"]
-TestChoice = Literal["direction", "score"]
 NullChoice = Literal["covariance", "rotation", "none"]
+LongChoice = Literal["split", "truncate"]
+DtypeChoice = Literal["float32", "bfloat16", "float16"]
+TestChoice = Literal["direction", "score"]
 
 SAE_MATCH = "Options of method sae-match"
 OTHERS = "Options of other methods"
@@ -89,7 +91,7 @@ class MatchOptions:
     test: TestChoice = field(
         default="direction",
         metadata=told(
-            "What is tested: the direction of vectors, whatever their lengths, or the score.",
+            "What p-values are of: the cosines of a pair's vectors, or the method's score.",
             SIGNIFICANCE,
         ),
     )

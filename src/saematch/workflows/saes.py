@@ -9,6 +9,7 @@ from typing import Any, overload
 import torch
 
 from saematch.checkpoints import expand, load
+from saematch.checkpoints.convert import converted
 from saematch.checkpoints.loading import check_device
 from saematch.checkpoints.locate import locate
 from saematch.checkpoints.names import expand_braces
@@ -51,7 +52,7 @@ class Saes(Sequence[SAE]):
             if isinstance(some, (str, Path)):
                 self._given += expand(some) if patterns else [_single(str(some))]
             else:
-                self._given.append(_in_memory(some))
+                self._given.append(converted(some))
         here = [some.device for some in self._given if isinstance(some, SAE)]
         self.device = pick_device(device, here[0] if here else None)
         if device != "auto":
@@ -109,12 +110,6 @@ def _single(name: str) -> str:
     if expand_braces(name) != [name]:
         raise SaematchError(f"{name}: match takes one SAE on either side, not a pattern")
     return name
-
-
-def _in_memory(given: Any) -> SAE:
-    if isinstance(given, SAE):
-        return given
-    raise SaematchError(f"{type(given).__name__} is no SAE: give its name, or saematch.load(name)")
 
 
 def _same(one: str | SAE, other: str | SAE) -> bool:

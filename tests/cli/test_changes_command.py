@@ -1,4 +1,4 @@
-"""`saematch new`: a list of what the tables say, legible and written whole."""
+"""`saematch changes`: a list of what the tables say, legible and written whole."""
 
 import json
 
@@ -26,7 +26,7 @@ def run(tmp_path_factory):
 
 def shown(run, *arguments):
     done = CliRunner().invoke(
-        app, ["new", str(run.path), *map(str, arguments)], env={"COLUMNS": "100"}
+        app, ["changes", str(run.path), *map(str, arguments)], env={"COLUMNS": "100"}
     )
     assert done.exit_code == 0, done.output
     return done.output
@@ -81,6 +81,6 @@ def test_all_of_them_are_written(run, tmp_path, ending):
     ],
 )
 def test_errors_name_what_would_be_right(run, arguments, words):
-    done = CliRunner().invoke(app, ["new", str(run.path), *arguments])
+    done = CliRunner().invoke(app, ["changes", str(run.path), *arguments])
     assert done.exit_code == 1
     assert words in " ".join(str(done.exception).split())

@@ -1,4 +1,4 @@
-"""saematch activations and relate, and matching with what they give, on the shipped model."""
+"""saematch capture and relate, and matching with what they give, on the shipped model."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def call(*arguments: object):
 def capture(out, *more: object):
     texts = ["--text", "saematch:prose", "--text", "saematch:code", "--examples", 6]
     given = ["--model", "saematch:model", *texts, "--length", 100, "-o", out, *more]
-    return call("activations", *PAIR, *given)
+    return call("capture", *PAIR, *given)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_writes_what_the_features_do(store):
 
 def test_the_model_may_write_the_text(tmp_path):
     given = (*PAIR, "--model", "saematch:model", "--text", "saematch:code", "--text", "written")
-    shown = call("activations", *given, "--examples", 3, "--length", 40, "-o", tmp_path / "acts")
+    shown = call("capture", *given, "--examples", 3, "--length", 40, "-o", tmp_path / "acts")
     assert "6 examples" in shown.output
     store = ActivationStore.open(tmp_path / "acts")
     tokens = pl.concat(store.token_shards())
@@ -63,8 +63,8 @@ def test_the_model_may_write_the_text(tmp_path):
     heads = ["".join(tokens.filter(example=place)["piece"][:12]) for place in range(6)]
     known = [json.dumps(head)[1:-1] in texts for head in heads]
     assert known == [True] * 3 + [False] * 3
-    with pytest.raises(SaematchError, match="of written text say how many"):
-        call("activations", *given, "--examples", 0, "-o", tmp_path / "other")
+    with pytest.raises(SaematchError, match="say how many the model is to generate"):
+        call("capture", *given, "--examples", 0, "-o", tmp_path / "other")
 
 
 def test_takes_up_where_it_stopped_and_keeps_other_activations(store):
@@ -179,28 +179,28 @@ def test_a_text_that_changed_is_other_text(tmp_path):
     text, out = tmp_path / "notes.txt", tmp_path / "acts"
     given = (PAIR[0], "--model", "saematch:model", "--text", text, "-o", out, "-q")
     text.write_text("The quick brown fox jumps over the lazy dog.\n" * 3)
-    call("activations", *given)
+    call("capture", *given)
     text.write_text("import numpy as np\n" * 5)
     with pytest.raises(RunError, match="the texts have other tokens there"):
-        call("activations", *given)
+        call("capture", *given)
 
 
 def test_a_wrong_model_leaves_the_folder_alone(store, tmp_path):
     before = sorted(p.name for p in store.rglob("*"))
     texts = ("--text", "saematch:prose", "--examples", 2, "--overwrite", "-o", store)
     with pytest.raises(SaematchError, match="cannot be opened"):
-        call("activations", PAIR[0], "--model", tmp_path, *texts)
+        call("capture", PAIR[0], "--model", tmp_path, *texts)
     assert sorted(p.name for p in store.rglob("*")) == before
     with pytest.raises(SaematchError, match="resid_post_3 is given twice"):
-        call("activations", PAIR[0], PAIR[0], "--model", "saematch:model", *texts)
+        call("capture", PAIR[0], PAIR[0], "--model", "saematch:model", *texts)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--method", "pearson"], "give --activations"),
-        (["--tokens", "5"], "give --activations"),
-        (["--method", "cosine", "--activations", "{}"], "looks at weights alone"),
+        (["--method", "pearson"], "give the activations"),
+        (["--tokens", "5"], "give activations"),
+        (["--method", "cosine", "--activations", "{}"], "uses weights only"),
         (["--activations", "{}", "--tokens", "9999999"], "1,188 tokens, fewer"),
         (["--activations", "nowhere"], "no store of activations"),
     ],
@@ -218,5 +218,6 @@ def test_activations_of_another_sae_are_missed(store, tmp_path):
 
 
 def test_wrong_dtype_is_named(tmp_path):
-    with pytest.raises(SaematchError, match="--dtype is 'float7'"):
-        capture(tmp_path / "acts", "--dtype", "float7")
+    done = capture(tmp_path / "acts", "--dtype", "float7")
+    assert done.exit_code == 2
+    assert "'float7' is not one of 'float32'" in done.output

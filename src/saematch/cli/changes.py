@@ -1,4 +1,4 @@
-"""`saematch new RUN SITE`: which features of a layer are new, gone, split, merged."""
+"""`saematch changes RUN SITE`: which features of a layer are new, gone, split, merged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from saematch.runs.run import Run
 
-ENDINGS = (".csv", ".json", ".parquet")
 MEANING = {
     "new": "nothing in {other} leads to them; the nearest there, which chance reaches too:",
     "gone": "nothing in {other} continues them; the nearest there, which chance reaches too:",
@@ -23,7 +22,7 @@ MEANING = {
 INDENT = "  "
 
 
-def new(
+def changes(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
     site: Annotated[
         str,
@@ -32,7 +31,9 @@ def new(
             help="An SAE of the run, such as resid_post_3; or a layer of the residual stream.",
         ),
     ],
-    most: Annotated[int, typer.Option("--most", "-n", min=0, help="Shown of each kind.")] = 5,
+    most: Annotated[
+        int, typer.Option("--most", "-n", min=0, help="Number of features shown of each kind.")
+    ] = 5,
     export: Annotated[
         Path | None,
         typer.Option("--export", "-e", help="Write all of them: NAME.csv, .json or .parquet."),
@@ -40,27 +41,23 @@ def new(
 ) -> None:
     """List the features of a layer that are new in it, gone after it, split or merged.
 
-    Held against the nearest layers before and after that the run has matched with it; the surest
-    first, with the token that each fires on most and its top context.
+    The layer is compared with the nearest layers before and after that the run has matched with
+    it. Features are listed with the token that each fires on most and its top context, the surest
+    first.
     """
     from rich.text import Text
 
     from saematch.cli.console import output
-    from saematch.errors import SaematchError
-    from saematch.layers.changes import changes
     from saematch.layers.labels import feature_labels, top_tokens
     from saematch.layers.layers import Layers
     from saematch.layers.tracing import neighbours_of, site_of
     from saematch.runs.run import Run
+    from saematch.workflows.changes import changes as changes_of
 
-    if export is not None and export.suffix not in ENDINGS:
-        raise SaematchError(f"{export}: the name must end in {', '.join(ENDINGS)}")
     opened = Run.open(run)
-    layers = Layers.of(opened)
+    found = changes_of(opened, site, export=export)
+    layers, labels = Layers.of(opened), feature_labels(top_tokens(opened))
     name = site_of(layers, site)
-    labels = feature_labels(top_tokens(opened))
-    of = labels.filter(site=name).select("feature", "label")
-    found = changes(opened, name).join(of, on="feature", how="left", maintain_order="left")
     console = output()
     console.print(Text(name, style="bold"))
     for (kind, other), rows in found.group_by("kind", "other", maintain_order=True):
@@ -69,12 +66,15 @@ def new(
         if not neighbours_of(layers, name, ahead):
             console.print(Text(f"\nThe run has matched no layer {said}.", "dim"))
     if not len(found):
-        console.print("Every feature goes on, one to one, from the layer before to the one after.")
+        console.print(
+            "Every feature continues, one to one, from the layer before to the one after."
+        )
     if export is not None:
-        _write(found, export)
         console.print(f"\nWritten to {export}: {len(found):,} rows", soft_wrap=True)
     elif len(found):
-        console.print(Text("\nAll of them: --export NAME.csv. One's way: saematch trace.", "dim"))
+        console.print(
+            Text("\nAll of them: --export NAME.csv. One feature's way: saematch trace.", "dim")
+        )
 
 
 def _show(
@@ -122,18 +122,3 @@ def _sure(row: dict[str, Any]) -> str:
     if row["p_value"] is None:
         return ""
     return f"p {row['p_value']:.2g}, score {row['score']:.3g}"
-
-
-def _write(found: pl.DataFrame, place: Path) -> None:
-    import polars as pl
-
-    from saematch.files.atomic import whole
-
-    with whole(place) as partial:
-        if place.suffix == ".parquet":
-            found.write_parquet(partial)
-        elif place.suffix == ".json":
-            found.write_json(partial)
-        else:  # a cell holds no list
-            joined = pl.col("partners").cast(pl.List(pl.String)).list.join(" ")
-            found.with_columns(joined).write_csv(partial)

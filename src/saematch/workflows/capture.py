@@ -1,0 +1,158 @@
+"""`saematch.capture`: what features do on text, kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from numpy import ndarray
+
+from saematch.activations.capturing import capture as capture_batches
+from saematch.activations.capturing import notes as notes_of
+from saematch.activations.describe import keep_features
+from saematch.activations.forecast import check_room, forecast
+from saematch.activations.store import ActivationStore
+from saematch.activations.store_manifest import CACHE
+from saematch.errors import SaematchError
+from saematch.models.language_model import LanguageModel
+from saematch.models.texts import WRITTEN, Examples, Long, digest, examples_of, open_texts
+from saematch.models.token_text import Pieces
+from saematch.runs.names import names_of
+from saematch.sae.sae import SAE, Site
+from saematch.workflows.folders import written
+from saematch.workflows.models import GivenModel, generated, opened
+from saematch.workflows.options import DtypeChoice
+from saematch.workflows.progress import Progress, Step, log, silent, tracked
+from saematch.workflows.saes import Given, Saes
+
+
+def capture(
+    saes: Given | Sequence[Given],
+    model: GivenModel,
+    text: str | Path | Sequence[str | Path],
+    *,
+    examples: int = 100,
+    length: int = 1024,
+    long: Long | None = None,
+    seed: int = 0,
+    batch_tokens: int = 8192,
+    site: str | Site | None = None,
+    device: str | torch.device = "auto",
+    dtype: DtypeChoice | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> ActivationStore:
+    """Run a language model over text, and keep what the features of SAEs do, token by token.
+
+    The result is what `saematch.match`, `saematch.flow` and `saematch.relate` take as
+    `activations`. Calling it again with the same directory continues where it stopped.
+
+    Args:
+        saes: SAEs of one model in any order, as of `saematch.flow`; all are in memory.
+        model: the name of a Hugging Face model, its folder, `saematch:model` for the one that is
+            shipped, or a model of `saematch.models.open_model`.
+        text: one or several of `saematch:texts` (or `prose`, `code`, `reference`), `openwebtext`,
+            `wikitext`, `github`, `hub:NAME`, a .txt, .jsonl or .parquet file, a folder of them, or
+            `written`: text that the model generates.
+        examples: how many to sample at random from each text set; 0 for all.
+        length: maximum number of tokens of an example, BOS included; the model's own limit holds
+            too.
+        long: what becomes of texts longer than an example: `split` makes several, `truncate` keeps
+            the first. Unless given, truncate for shipped texts and the data sets of SAE Match, else
+            split.
+        seed: of the random sample.
+        batch_tokens: number of tokens that the model reads at once.
+        site: where SAEs given by name read, as of `saematch.load`.
+        device: where to compute; `auto`: where an SAE in memory lies, else a GPU if there is one.
+        dtype: of the model's weights; as stored unless given.
+        out: the folder; None for a temporary one, which is removed when the store is no longer
+            used, at the latest when the process ends.
+        overwrite: discard other activations in the folder.
+        progress: called with a `Step` of `saematch.workflows.progress` as work proceeds; `print`
+            will do.
+
+    Raises:
+        SaematchError: an SAE, model or text that cannot be used.
+        RunError: the folder holds something else, another program is writing to it, or the disk has
+            no room.
+    """
+    tell, given = progress or silent, Saes(saes, device, site)
+    texts = [str(text)] if isinstance(text, (str, Path)) else [str(some) for some in text]
+    given.check_once()
+    if twice := next((some for some in texts if texts.count(some) > 1), None):
+        raise SaematchError(f"the text {twice} is given twice")
+    if WRITTEN in texts and not examples:
+        raise SaematchError(
+            "examples=0 (--examples 0) takes all texts that there are; say how many the model is "
+            "to generate"
+        )
+    loaded = list(given.read(tell))
+    called = dict(zip(names_of(loaded), loaded, strict=True))
+    found = [open_texts(spec, n=examples or None, seed=seed) for spec in texts if spec != WRITTEN]
+    language = opened(model, given.device, dtype)
+    # what cannot be captured is no reason to touch the folder
+    language.hooks_of(called)
+    how = {"n": examples or None, "seed": seed, "long": long}
+    limits = length, language.max_tokens
+    found = [examples_of(some, language.tokenizer, *limits, **how) for some in found]
+    ids, notes = _once(found)
+    if WRITTEN in texts:
+        ids += generated(language, examples, length, seed, tell)
+    expected = forecast(called, sum(len(e) - 1 for e in ids))
+    for note in dict.fromkeys([*notes, *notes_of(language, called)]):
+        log.warning(note)
+    log.info(f"{len(ids):,} examples, about {expected} on disk")
+    if out is not None:
+        check_room(Path(out), 0 if (Path(out) / CACHE).is_file() else expected.bytes)
+    store = written(
+        out,
+        lambda path: ActivationStore.create(
+            path,
+            model=language.name,
+            texts={
+                "from": texts,
+                "examples": examples,
+                "length": length,
+                "seed": seed,
+                **({"long": long} if long else {}),
+                "digest": digest(ids),
+            },
+            saes=called,
+            options={"dtype": dtype, "batch_tokens": batch_tokens},
+            pieces=Pieces(language.tokenizer).of_example,
+            overwrite=overwrite,
+        ),
+    )
+    if store.finished is None:
+        _fill(store, language, called, ids, tell)
+    if store.n_tokens:
+        for name in tracked(store.names, tell, "finding contexts", len(store.names)):
+            keep_features(store, name)
+    return store
+
+
+def _once(found: list[Examples]) -> tuple[list[ndarray], list[str]]:
+    """Every example once, for one that is counted twice would look like two; and all notes."""
+    notes = [note for some in found for note in some.notes]
+    every = [example for some in found for example in some.ids]
+    once = {example.tobytes(): example for example in every}
+    if len(once) < len(every):
+        notes.append(f"{len(every) - len(once):,} repeated examples are left out")
+    return list(once.values()), notes
+
+
+def _fill(
+    store: ActivationStore,
+    model: LanguageModel,
+    saes: Mapping[str, SAE],
+    examples: list[ndarray],
+    progress: Progress,
+) -> None:
+    done, batch_tokens = store.next_example, store.record.options["batch_tokens"]
+    progress(Step("reading texts", done, len(examples)))
+    for batch in capture_batches(model, saes, examples, batch_tokens=batch_tokens, start=done):
+        store.add(batch)
+        progress(Step("reading texts", store.next_example, len(examples)))
+    store.finish()
