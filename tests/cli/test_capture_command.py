@@ -63,7 +63,7 @@ def test_the_model_may_write_the_text(tmp_path):
     heads = ["".join(tokens.filter(example=place)["piece"][:12]) for place in range(6)]
     known = [json.dumps(head)[1:-1] in texts for head in heads]
     assert known == [True] * 3 + [False] * 3
-    with pytest.raises(SaematchError, match="of written text say how many"):
+    with pytest.raises(SaematchError, match="say how many the model is to generate"):
         call("capture", *given, "--examples", 0, "-o", tmp_path / "other")
 
 

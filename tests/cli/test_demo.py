@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from saematch.cli import app
 from saematch.cli.examples import choose, context_line, visible
-from saematch.matching import matching
+from saematch.workflows import matcher
 from saematch.runs.run import Run
 from saematch.sae import shipped
 from saematch.sae.contexts import Context
@@ -47,13 +47,13 @@ def demo(root, tmp_path, monkeypatch):
 def solved(monkeypatch):
     """A list that grows by one with every matching that is really made."""
     calls = []
-    real = matching.match
+    real = matcher.match_two
 
     def counted(*arguments, **options):
         calls.append(arguments[:2])
         return real(*arguments, **options)
 
-    monkeypatch.setattr(matching, "match", counted)
+    monkeypatch.setattr(matcher, "match_two", counted)
     return calls
 
 

@@ -200,24 +200,6 @@ def test_misuse_is_status_2(match):
         assert f"{value!r} is not one of {allowed}" in said
 
 
-def test_help_of_every_command_loads_nothing_heavy(tmp_path):
-    code = (
-        "import sys; from saematch.cli import app\n"
-        "try: app(sys.argv[1:])\n"
-        "except SystemExit: pass\n"
-        "print([m for m in ('torch', 'numpy', 'polars', 'scipy') if m in sys.modules])"
-    )
-    for command in ([], ["match"], ["flow"], ["demo"]):
-        done = subprocess.run(
-            [sys.executable, "-c", code, *command, "--help"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.stdout.splitlines()[-1] == "[]", done.stderr
-        assert "Usage" in done.stdout
-
-
 def summary(order: torch.Tensor, noise: float = 0.0, **options):
     a = make_sae(d_in=8, d_sae=64)
     return saematch.match(a, permuted(a, order, noise=noise), **options).summary()

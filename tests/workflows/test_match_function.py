@@ -75,18 +75,18 @@ def test_activations_in_memory_are_told_apart_in_a_run(tmp_path):
 
     from saematch.activations import FeatureActivations
 
-    a = make_sae(d_in=8, d_sae=16)
-    order = torch.randperm(16, generator=torch.Generator().manual_seed(0))
+    a = make_sae(d_in=16, d_sae=48)
+    order = torch.randperm(48, generator=torch.Generator().manual_seed(0))
     b = permuted(a, order)
     rng = np.random.default_rng(0)
-    values = (rng.random((200, 16)) * (rng.random((200, 16)) < 0.3)).astype(np.float32)
-    example = np.arange(200, dtype=np.int32) // 20
+    values = (rng.random((400, 48)) * (rng.random((400, 48)) < 0.3)).astype(np.float32)
+    example = np.arange(400, dtype=np.int32) // 20
     first = FeatureActivations(sp.csr_array(values), example)
     second = FeatureActivations(sp.csr_array(values[:, order.argsort().numpy()]), example)
     found = saematch.match(a, b, activations=(first, second), out=tmp_path / "run")
     assert found.method.name == "fused"
     known = saematch.Run.open(tmp_path / "run").record.options["activations"]
-    assert known["tokens"] == 200
+    assert known["tokens"] == 400
     other = FeatureActivations(sp.csr_array(values[::-1].copy()), example)
     with pytest.raises(RunError, match="activations: digest is"):
         saematch.match(a, b, activations=(first, other), out=tmp_path / "run")

@@ -45,7 +45,8 @@ def test_exports_that_cannot_be_are_refused(run, options, said):
 
 
 def test_an_export_has_the_edges_that_are_returned(run, tmp_path):
-    found = saematch.trace(run, "2", 0)
+    feature = int(run.pair(*run.pairs[0]).filter("matched")["feature"][0])
+    found = saematch.trace(run, "1", feature)
     near = export_trace(run, found, tmp_path / "near.parquet", depth=1)
     far = export_trace(run, found, tmp_path / "far.parquet")
     assert 0 < len(near.table) < len(far.table)
@@ -72,8 +73,8 @@ def test_a_description_reads_and_tells_programs_the_same(saes):
 
 def test_figures_are_given_and_written(run, tmp_path):
     pytest.importorskip("plotly")
-    drawn = saematch.plot(run, "lifespans")
-    assert drawn["lifespans"].data
+    drawn = saematch.plot(run, "quality")
+    assert drawn["quality"].data
     assert "<div" in drawn._repr_html_()
     drawn = saematch.plot(run.path, out=tmp_path)
     assert {file.stem for file in drawn.files} == set(drawn.figures)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -77,19 +76,18 @@ def converted(given: Any) -> SAE:
     )
 
 
-class _Parameters(Tensors):
+class _Parameters:
     """The parameters of a module, read as those of a file are."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], label: str) -> None:
-        self.path, self.label, self.extras = Path(label), label, {}
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._tensors = tensors
+        self.extras: dict[str, Any] = {}
         self.shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
         self.dtypes = {
             name: str(tensor.dtype).removeprefix("torch.") for name, tensor in tensors.items()
         }
-        self._tensors = tensors
-        self._of = dict.fromkeys(tensors, self)
 
-    def _value(self, name: str) -> Tensor:
+    def read(self, name: str) -> Tensor:
         return self._tensors[name].detach().clone()
 
 
@@ -105,9 +103,8 @@ def _read(
     if site is not None:
         check_site(site)
     device = next((tensor.device for tensor in tensors.values()), torch.device("cpu"))
-    label = f"an SAE of {family} in memory"
     checkpoint = Checkpoint(
-        tensors=_Parameters(tensors, label),
+        tensors=Tensors.in_memory(_Parameters(tensors), f"an SAE of {family} in memory"),
         # as it would be read again: tuples become lists
         configs={"cfg.json": json.loads(json.dumps(config, default=str))},
         path=path,

@@ -19,7 +19,9 @@ SUFFIXES = (".safetensors", ".npz", ".pt", ".pth", ".bin")
 FLOATING = ("float32", "bfloat16", "float16", "float64")
 
 
-class _Stored(Protocol):
+class Stored(Protocol):
+    """Named tensors, read one at a time."""
+
     shapes: dict[str, tuple[int, ...]]
     dtypes: dict[str, str]  # in torch's words
     extras: dict[str, Any]
@@ -48,7 +50,7 @@ class Tensors:
         self.path = path
         self.label = label or str(path)
         self.extras: dict[str, Any] = {}  # what a torch file holds besides tensors
-        self._of: dict[str, _Stored] = {}
+        self._of: dict[str, Stored] = {}
         if shards is None:
             file = _open(path, self.label)
             self.extras = file.extras
@@ -59,6 +61,14 @@ class Tensors:
             if name not in opened[part].shapes:
                 raise CheckpointError(f"{self.label}: its shard {part.name} has no tensor {name}")
             self._of[name] = opened[part]
+
+    @classmethod
+    def in_memory(cls, stored: Stored, label: str) -> Tensors:
+        """Those that no file holds."""
+        made = cls.__new__(cls)
+        made.path, made.label, made.extras = Path(label), label, stored.extras
+        made._of = dict.fromkeys(stored.shapes, stored)
+        return made
 
     def __contains__(self, name: str) -> bool:
         return name in self._of
@@ -113,7 +123,7 @@ class Tensors:
             return self._of[name].read(name)
 
 
-def _open(path: Path, label: str) -> _Stored:
+def _open(path: Path, label: str) -> Stored:
     if regular(path, label, CheckpointError).st_size == 0:
         raise CheckpointError(f"{label}: the file is empty (0 bytes)")
     if path.suffix == ".safetensors":

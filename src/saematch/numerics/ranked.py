@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
+import torch
 from numpy import ndarray
 from torch import Tensor
 
@@ -56,6 +57,41 @@ class Ranked(Generic[Array]):
         return Best(
             _first(self.index, -1), *(_first(v, np.nan) for v in (self.score, self.p_value))
         )
+
+    @staticmethod
+    def from_polars(
+        table: pl.DataFrame, name: str, features: int, more: Sequence[str] = ("p_value",)
+    ) -> Ranked[ndarray]:
+        """The lists that a table of `to_polars` was made of, with as many partners as it has.
+
+        Args:
+            table: with the columns `feature`, `rank`, `name` and `score`.
+            name: of the partners' column.
+            features: how many features there are.
+            more: further columns; one that the table lacks is all NaN.
+        """
+        rank = table["rank"].to_numpy() - 1
+        place = table["feature"].to_numpy(), rank
+        shape = features, int(rank.max()) + 1 if len(rank) else 0
+
+        def wide(column: str) -> ndarray:
+            array = np.full(shape, np.nan)
+            if column in table.columns:
+                array[place] = table[column].cast(float).fill_null(np.nan).to_numpy()
+            return array
+
+        index = np.full(shape, -1)
+        index[place] = table[name].to_numpy()
+        return Ranked(index, wide("score"), {column: wide(column) for column in more})
+
+    def to_torch(self, device: torch.device | str = "cpu") -> Ranked[Tensor]:
+        """The same lists as tensors."""
+
+        def tensor(values: Tensor | ndarray) -> Tensor:
+            return torch.as_tensor(values, device=device)
+
+        more = {name: tensor(values) for name, values in self.more.items()}
+        return Ranked(tensor(self.index), tensor(self.score), more)
 
     def to_polars(self, name: str, score: str = "score") -> pl.DataFrame:
         """One row per feature and partner.

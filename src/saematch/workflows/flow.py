@@ -91,15 +91,16 @@ def flow(
     )
     layers = Layers.of(run)
     matcher.match_into(run, given, planned(layers, reach or (None if pairs == "all" else 1)), tell)
-    # encoders that read at other hook points do not compare; what is written does
-    decoders = replace(
-        matcher,
-        method=feature_flow(),
-        significance=replace(matcher.significance, partial=False),
-        activations=None,
-        any_site=True,
-    )
-    decoders.match_into(run, given, planned_modules(layers), tell)
+    if modules := planned_modules(layers):
+        # encoders that read at other hook points do not compare; what is written does
+        decoders = replace(
+            matcher,
+            method=feature_flow(),
+            significance=replace(matcher.significance, partial=False),
+            activations=None,
+            any_site=True,
+        )
+        decoders.match_into(run, given, modules, tell)
     wanted = None if cutoffs is None else [cutoffs.residual, cutoffs.module]
     there = run.section("flow")
     if there is None or there.origin_cutoffs != wanted:

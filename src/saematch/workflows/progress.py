@@ -30,7 +30,7 @@ class Step:
         return f"{self.stage}{count}" + (f": {self.what}" if self.what else "")
 
 
-Progress = Callable[[Step], object]
+Progress = Callable[[Step], None]
 
 
 def silent(step: Step) -> None:
