@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from saematch.cli import app
 from saematch.cli.examples import choose, context_line, visible
-from saematch.workflows import matcher
 from saematch.runs.run import Run
 from saematch.sae import shipped
 from saematch.sae.contexts import Context
+from saematch.workflows import matcher
 from support.stand_in import WORDS, write_shipped
 
 STEPS = [
