@@ -92,6 +92,16 @@ class Trace:
         known = [rate for rate in rates if rate is not None]
         return max(0.0, 1 - sum(known)) if rates and len(known) == len(rates) else None
 
+    def __repr__(self) -> str:
+        from saematch.layers.path import sentence
+
+        return sentence(self)
+
+    def _repr_html_(self) -> str:
+        from saematch.layers.path import html
+
+        return html(self)
+
 
 def trace(
     run: Run | str | Path,

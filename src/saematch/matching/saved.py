@@ -77,6 +77,8 @@ class SavedMatching(msgspec.Struct, frozen=True):
     test: Test
     p_cut: float | None
     fold: Fold
+    candidates: tuple[str, ...]  # what is known of each beside its score
+    sources: tuple[str, ...]
     measures: tuple[str, ...]
     identity: dict[str, float | None] | None  # null: not a number
     excluded: tuple[tuple[str, ...], tuple[str, ...]]  # reasons, of A and of B
@@ -105,6 +107,8 @@ def save_matching(m: Matching, path: str | Path) -> None:
         test=m.verdict.test,
         p_cut=m.verdict.p_cut,
         fold=m.measures.fold,
+        candidates=tuple(m.candidates.more),
+        sources=tuple(m.sources.more),
         measures=tuple(m.measures),
         identity=None if identity is None else dict(identity),
         excluded=(tuple(m.excluded[0]), tuple(m.excluded[1])),
@@ -188,8 +192,8 @@ def load_matching(
             rank_in_row=read.indices("pairs.rank_in_row", (n,), m + 1),
             rank_in_column=read.indices("pairs.rank_in_column", (n,), n + 1),
         ),
-        candidates=read.ranked("candidates", n, m, ("p_value",)),
-        sources=read.ranked("sources", m, n, ("p_value", "decoder_cosine")),
+        candidates=read.ranked("candidates", n, m, record.candidates),
+        sources=read.ranked("sources", m, n, record.sources),
         verdict=verdict,
         measures=Measures(
             {name: read.numbers(f"measures.{name}", (n,)) for name in record.measures},

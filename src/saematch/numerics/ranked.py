@@ -60,16 +60,18 @@ class Ranked(Generic[Array]):
 
     @staticmethod
     def from_polars(
-        table: pl.DataFrame, name: str, features: int, more: Sequence[str] = ("p_value",)
+        table: pl.DataFrame, name: str, features: int, more: Sequence[str] | None = None
     ) -> Ranked[ndarray]:
         """The lists that a table of `to_polars` was made of, with as many partners as it has.
 
         Args:
             table: with the columns `feature`, `rank`, `name` and `score`.
-            name: of the partners' column.
-            features: how many features there are.
-            more: further columns; one that the table lacks is all NaN.
+            name: the name of the partners' column.
+            features: the number of features.
+            more: further columns, all of the others by default; one that the table lacks is NaN.
         """
+        if more is None:
+            more = [c for c in table.columns if c not in ("feature", "rank", name, "score")]
         rank = table["rank"].to_numpy() - 1
         place = table["feature"].to_numpy(), rank
         shape = features, int(rank.max()) + 1 if len(rank) else 0

@@ -58,9 +58,7 @@ def read_matching(
             rank_in_column=integers("rank_in_column", 0),
         ),
         candidates=Ranked.from_polars(run.candidates(a, b), "target", sae_a.d_sae).to_torch(device),
-        sources=Ranked.from_polars(
-            sources, "source", sae_b.d_sae, ("p_value", "decoder_cosine")
-        ).to_torch(device),
+        sources=Ranked.from_polars(sources, "source", sae_b.d_sae).to_torch(device),
         verdict=Verdict(
             significance=Significance(**asked),
             test=summary.test,  # pyright: ignore[reportArgumentType]

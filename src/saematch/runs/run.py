@@ -16,6 +16,7 @@ from saematch.matching.matching import Matching
 from saematch.runs.folder import FOLDERS, RunFolder
 from saematch.runs.manifest import MANIFEST, RUN_FILE, emptied, new_record, owned
 from saematch.runs.names import names_of
+from saematch.runs.notebook import Notebook
 from saematch.runs.records import (
     PAIR_FOLDERS,
     SECTIONS,
@@ -37,7 +38,7 @@ from saematch.sae.sae import SAE
 _MADE_BY = {"flow": "flow", "compare": "compare", "relations": "relate", "evaluation": "evaluate"}
 
 
-class Run(RunFolder):
+class Run(RunFolder, Notebook):
     """A run directory, made by `Run.create` or read by `Run.open`.
 
     `record` is the content of run.json. A run that was created may be written to by this process
