@@ -13,6 +13,7 @@ const open = async (path: string) => {
   const bytes = new Uint8Array(body).buffer;
   return {
     byteLength: bytes.byteLength,
+    transferred: bytes.byteLength,
     slice: async (a: number, b?: number) => bytes.slice(a, b),
   };
 };
