@@ -26,7 +26,7 @@ quick: $(VENV)/.test
 lint: $(VENV)/.lint web-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/pyright src
 
 web-lint:
 	@if command -v npm >/dev/null; then cd web && npm ci --silent --no-fund --no-audit && \

@@ -1,3 +1,4 @@
+# pyright: strict
 """The folder of a run: one writer at a time, whole tables, and a run.json that lists them.
 
     run.json                  what was asked, of which SAEs, and the figures of every pair
@@ -18,7 +19,7 @@ columns. One program writes to a run at a time; readers never wait.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ class RunFolder:
         self._state = RUN_FILE.changed(path)
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self) -> Generator[None, None, None]:
         """No other program writes to the run meanwhile; it is read anew first.
 
         Raises:
@@ -114,7 +115,7 @@ class RunFolder:
             self._save()
 
     @contextmanager
-    def _guard(self) -> Iterator[None]:
+    def _guard(self) -> Generator[None, None, None]:
         """Hold the run for one change, unless it is held already.
 
         Raises:

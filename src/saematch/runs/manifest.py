@@ -1,3 +1,4 @@
+# pyright: strict
 """run.json as a file: how a run begins, what tells it from another, which tables are its own."""
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def emptied(record: RunRecord) -> RunRecord:
 
 def differences(there: RunRecord, here: RunRecord) -> list[str]:
     """What makes two records those of different runs, in words; none where they are of one."""
-    found = []
+    found: list[str] = []
     if there.saematch != here.saematch:
         found.append(f"made by saematch {there.saematch}, not {here.saematch}")
     if there.command != here.command:

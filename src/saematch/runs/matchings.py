@@ -1,3 +1,4 @@
+# pyright: strict, reportUnknownMemberType=false
 """A pair of a run as a `Matching` again."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: strict
 """Short names for the SAEs of one run: unique, readable, and safe in file names."""
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def _safe(text: str) -> str:
 
 def _numbered(names: list[str]) -> list[str]:
     taken: set[str] = set()
-    out = []
+    out: list[str] = []
     for name in names:
         unique, number = name.rstrip("_"), 1
         # some file systems do not tell upper from lower case

@@ -1,3 +1,4 @@
+# pyright: strict
 """What run.json holds, as typed records.
 
 docs/reference/run-directory.md says what the fields mean. Those with a default may be missing in

@@ -1,3 +1,4 @@
+# pyright: strict
 """A run: SAEs, the pairs of them that are matched, and what else was computed of those."""
 
 from __future__ import annotations

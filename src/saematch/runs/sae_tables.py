@@ -1,10 +1,11 @@
+# pyright: strict, reportUnknownMemberType=false
 """What a run keeps of an SAE: its record in run.json and the tables of its features."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 from torch import Tensor
@@ -59,7 +60,7 @@ def features_frame(sae: SAE, sidecar: pl.DataFrame | None = None) -> pl.DataFram
     """
     reasons = [""] * sae.d_sae
     for reason, mask in sae.exclusions.items():
-        for i in mask.nonzero().flatten().tolist():
+        for i in cast("list[int]", mask.nonzero().flatten().tolist()):
             reasons[i] += f", {reason}" if reasons[i] else reason
 
     def numbers(name: str, values: Tensor | None) -> pl.Series:
@@ -70,8 +71,8 @@ def features_frame(sae: SAE, sidecar: pl.DataFrame | None = None) -> pl.DataFram
         [
             pl.Series("feature", range(sae.d_sae), dtype=pl.Int64),
             numbers("threshold", sae.threshold),
-            numbers("decoder_norm", sae.W_dec.norm(dim=1)),
-            numbers("encoder_norm", sae.W_enc.norm(dim=0)),
+            numbers("decoder_norm", cast("Tensor", sae.W_dec.norm(dim=1))),
+            numbers("encoder_norm", cast("Tensor", sae.W_enc.norm(dim=0))),
             numbers("b_enc", sae.b_enc),
             numbers("own_frequency", sae.frequency),
         ]

@@ -1,3 +1,4 @@
+# pyright: strict, reportUnnecessaryContains=false
 """What stands in each table of a run, so that no reader stumbles over a damaged or foreign one.
 
 Columns are declared where readers rely on them; there may be others.
@@ -27,9 +28,10 @@ class Schema:
     columns: Mapping[str, Kind]
     never_null: frozenset[str] = frozenset()
     # columns of feature numbers, and of which SAE: "a" or "b" of the pair, or the column naming it
-    features: Mapping[str, str] = field(default_factory=dict)
+    features: Mapping[str, str] = field(default_factory=dict[str, str])
     rows_of: str | None = None  # one row per feature of that SAE, in order
-    ranks: Mapping[str, str] = field(default_factory=dict)  # from 1, among the features of an SAE
+    # from 1, among the features of an SAE
+    ranks: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def _of(

@@ -78,7 +78,8 @@ def match(
         any_site: match even where the SAEs read at different kinds of hook point.
         site: where SAEs given by name read, as of `saematch.load`.
         device: where to compute; `auto`: where an SAE in memory lies, else a GPU if there is one.
-        out: a run directory to write the result to; nothing is written where it is None.
+        out: a run directory to write the result to, or to read it from where it is there already
+            (then without the duals of the assignment); nothing is written where it is None.
         overwrite: discard another run in that directory.
         progress: called with a `Step` of `saematch.workflows.progress` as work proceeds; `print`
             will do.
@@ -105,11 +106,10 @@ def match(
     )
     saes = Saes([a, b], device, site, patterns=False)
     first, second = saes.read(progress or silent)
-    if out is not None:
-        _, found = match_into(saes, matcher, out, overwrite, progress)
-        if found is not None:
-            return found
-    return matcher.match(first, second)
+    if out is None:
+        return matcher.match(first, second)
+    run, found = match_into(saes, matcher, out, overwrite, progress)
+    return found or run.matching(run.names[0], run.names[1], (first, second))
 
 
 def match_into(
