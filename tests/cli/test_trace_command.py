@@ -97,7 +97,9 @@ def flowing(tmp_path_factory):
     folder = write_shipped(tmp_path_factory.mktemp("data"), d_in=32) / "saes"
     names = [str(folder / f"resid_post_{layer}") for layer in range(1, 5)]
     out = tmp_path_factory.mktemp("runs") / "flow"
-    done = CliRunner().invoke(app, ["flow", *names, "--reach", "2", "-q", "-o", str(out)])
+    # by score some features have no match in the next layer, and one two layers on
+    asked = ["--reach", "2", "--test", "score"]
+    done = CliRunner().invoke(app, ["flow", *names, *asked, "-q", "-o", str(out)])
     assert done.exit_code == 0, done.output
     return Run.open(out)
 
