@@ -1,4 +1,4 @@
-"""Optimal assignments of inner products, with proof. Knows vectors and offsets, and no SAE."""
+"""Optimal assignments of inner products, with a proof; it knows vectors and offsets, not SAEs."""
 
 from saematch.assignment.neighbours import Neighbours as Neighbours
 from saematch.assignment.neighbours import neighbours as neighbours

@@ -1,4 +1,4 @@
-"""What surrounds each pair of an assignment: its ranks, and the best of each row and column.
+"""The surroundings of each pair of an assignment: ranks, and the best of each row and column.
 
 One float32 product, a block of rows at a time, with a proved bound on its error (`filtering.py`).
 Whatever the bound leaves in doubt is computed again in float64, one score at a time.

@@ -1,4 +1,4 @@
-"""What an assignment problem is answered with."""
+"""The result of an assignment problem."""
 
 from __future__ import annotations
 

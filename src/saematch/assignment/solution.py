@@ -1,4 +1,4 @@
-"""What a solver hands back: targets and duals, as arrays over rows and columns."""
+"""The output of a solver: targets and duals, as arrays over rows and columns."""
 
 from __future__ import annotations
 

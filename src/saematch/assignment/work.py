@@ -1,4 +1,4 @@
-"""How much an assignment took."""
+"""The work done by an assignment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What others wrote -> `SAE`: one file per family of checkpoints, a registry, hub access."""
+"""Checkpoint files -> `SAE`: one file per family, a registry, access to the hub."""
 
 from saematch.checkpoints.families import FAMILIES as FAMILIES
 from saematch.checkpoints.families import Family as Family

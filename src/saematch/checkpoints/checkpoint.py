@@ -31,7 +31,7 @@ class Facts:
 
 @dataclass
 class Checkpoint:
-    """What a family's reader gets to see, with the checks that every reader needs."""
+    """What a family's reader works on, with the checks that every reader needs."""
 
     tensors: Tensors
     configs: Mapping[str, dict]  # JSON files beside the weights, by file name

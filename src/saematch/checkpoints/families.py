@@ -1,4 +1,4 @@
-"""Every family of checkpoints: how it is recognised, how it is read, and who is asked first."""
+"""Every family of checkpoints: how it is recognised and read, in the order of detection."""
 
 from __future__ import annotations
 

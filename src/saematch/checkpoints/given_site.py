@@ -10,7 +10,7 @@ _LAYER = "{layer}"
 
 
 def check_site(asked: object) -> None:
-    """Refuse what is no site.
+    """Refuse an invalid hook point.
 
     Raises:
         SaematchError: it is neither text nor a `Site`, is empty, or has braces but for `{layer}`.
