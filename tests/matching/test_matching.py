@@ -380,7 +380,15 @@ def test_sources_are_the_best_features_of_a_for_each_of_b():
         rtol=0.2, atol=0.3,
     )  # fmt: skip
     frame = found.sources.to_polars("source")
-    assert frame.columns == ["feature", "rank", "source", "score", "p_value", "decoder_cosine"]
+    assert frame.columns == [
+        "feature",
+        "rank",
+        "source",
+        "score",
+        "statistic",
+        "p_value",
+        "decoder_cosine",
+    ]
     assert frame.height == 4 * 69
     assert frame["decoder_cosine"].to_list() == pytest.approx(frame["score"].to_list(), abs=1e-6)
     assert frame.filter(feature=5)["source"].to_list() == best.indices[5].tolist()
