@@ -255,7 +255,7 @@ def test_frames_hold_the_matching():
     assert candidates.height == 3 * 96
     best = candidates.filter(pl.col("rank") == 1)
     assert best["target"].to_list() == found.candidates.index[:, 0].tolist()
-    assert candidates.filter(pl.col("feature") == 4)["score"].is_sorted(descending=True)
+    assert candidates.filter(pl.col("feature") == 4)["statistic"].is_sorted(descending=True)
 
 
 def test_summary_and_reprs_tell_the_figures():
