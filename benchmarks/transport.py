@@ -6,7 +6,7 @@
 For adjacent pairs of the shipped residual SAEs: the model's loss with an estimate of the later
 hidden state spliced in, less its own, in nats per token, BOS neither replaced nor counted.
 Transports are fitted on one text set, on equal parts of all three (`mixed`), or on what the model
-writes itself (`written`), and measured on 40 other examples of each set; with `--valid` on 20
+writes itself (`generated`), and measured on 40 other examples of each set; with `--valid` on 20
 others, kept from the fit, for choosing how to fit. Beside them:
 
 - drop: the earlier state stands for the later one;
@@ -40,7 +40,7 @@ from saematch.evaluation.splice import batches, losses
 from saematch.evaluation.transports import fit_states
 from saematch.models.generate import write
 from saematch.models.language_model import LanguageModel, open_model
-from saematch.models.texts import WRITTEN, open_texts, tokenise
+from saematch.models.texts import GENERATED, open_texts, tokenise
 from saematch.sae import shipped
 from saematch.transport import Reach, Schedule, fit_transports
 from saematch.transport.reading import read
@@ -62,7 +62,7 @@ class Bench:
 
     def fitting(self, fit: str, tokens: int, seed: int) -> list[ndarray]:
         """Examples to fit on, of one kind, of all alike, or the model's own."""
-        if fit == WRITTEN:
+        if fit == GENERATED:
             return write(self.model, max(1, round(tokens / 255)), 256, seed)
         kinds = KINDS if fit == "mixed" else (fit,)
         last = VALID.start if self.test == VALID else None
@@ -258,7 +258,7 @@ def draw(rows: list[dict]):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--fit", default="mixed", choices=["mixed", WRITTEN, *KINDS])
+    parser.add_argument("--fit", default="mixed", choices=["mixed", GENERATED, *KINDS])
     parser.add_argument("--tokens", type=int, default=61_200)
     parser.add_argument("--pairs", default="1,2,3,4,5", help="0: resid_pre_0 -> resid_post_0")
     parser.add_argument("--ks", default="64,32,16,8,4")

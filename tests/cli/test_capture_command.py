@@ -53,7 +53,7 @@ def test_writes_what_the_features_do(store):
 
 
 def test_the_model_may_write_the_text(tmp_path):
-    given = (*PAIR, "--model", "saematch:model", "--text", "saematch:code", "--text", "written")
+    given = (*PAIR, "--model", "saematch:model", "--text", "saematch:code", "--text", "generated")
     shown = call("capture", *given, "--examples", 3, "--length", 40, "-o", tmp_path / "acts")
     assert "6 examples" in shown.output
     store = ActivationStore.open(tmp_path / "acts")

@@ -92,15 +92,15 @@ def test_what_the_model_writes_is_fitted_on(tmp_path):
     a, b = (saematch.load(f"saematch:resid_post_{layer}") for layer in (3, 4))
     run = Run.create(tmp_path / "run", "match", {}, [a, b])
     run.add_pair(run.names[0], run.names[1], saematch.match(a, b, "feature-flow", null="none"))
-    given = (run.path, *MODEL, "--text", "saematch:prose", "--fit", "written")
+    given = (run.path, *MODEL, "--text", "saematch:prose", "--fit", "generated")
     found = called(*given)
     assert found.exit_code == 0, found.output
-    assert "fitted on 152 tokens of written" in " ".join(found.output.split())
+    assert "fitted on 152 tokens of generated" in " ".join(found.output.split())
     assert re.search(
         r"intervals over examples: at most 0\.\d+ wide", " ".join(found.output.split())
     )
     table = Run.open(run.path).table("evaluation", "values")
-    assert set(table["fit"]) == {"written"}
+    assert set(table["fit"]) == {"generated"}
     # the same call again writes the same text, so that nothing is made anew or refused
     assert called(*given).exit_code == 0
     assert Run.open(run.path).table("evaluation", "values").equals(table)

@@ -154,8 +154,8 @@ def test_shipped_texts_are_read_by_kind_and_together():
     with pytest.raises(SaematchError, match="ships saematch:prose, saematch:code"):
         open_texts("saematch:poems")
     with pytest.raises(SaematchError, match="is text that a model makes: saematch"):
-        open_texts("written")
-    with pytest.raises(SaematchError, match=r"nor one of .*, written; a data set on the Hugging"):
+        open_texts("generated")
+    with pytest.raises(SaematchError, match=r"nor one of .*, generated; a data set on the Hugging"):
         open_texts("wrtten")
 
 

@@ -135,7 +135,7 @@ def test_saes_in_memory_are_evaluated_if_they_are_given_again(model):
     [
         ({"dtype": "int8"}, "dtype is 'int8'; it must be one of float32, bfloat16, float16"),
         ({"text": ["saematch:prose", "saematch:prose"]}, "saematch:prose is given twice"),
-        ({"text": "written", "examples": 0}, "say how many the model is to generate"),
+        ({"text": "generated", "examples": 0}, "say how many the model is to generate"),
         ({"model": "./nowhere"}, "cannot be opened as a language model"),
     ],
 )

@@ -43,7 +43,7 @@ DtypeOption = Annotated[
 ]
 TEXTS = (
     "saematch:texts (or prose, code, reference), openwebtext, wikitext, github, hub:NAME, a .txt, "
-    ".jsonl or .parquet file, a folder of them, or written: text that the model generates."
+    ".jsonl or .parquet file, a folder of them, or generated: text that the model samples itself."
 )
 
 

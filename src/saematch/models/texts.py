@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 Long = Literal["split", "truncate"]  # what to do with a text that is longer than an example
 SHIPPED = ("prose", "code", "reference")
 _KINDS = (*SHIPPED, "texts")
-WRITTEN = "written"  # by the model itself (saematch.models.generate), where texts are asked for
+GENERATED = "generated"  # by the model itself: saematch.models.write
 BUFFER = 10_000  # rows of a streamed data set that are shuffled together
 _CONVERTED = "refs/convert/parquet"  # where the hub keeps the output of former loading scripts
 _KEYS = ("config", "split", "column", "revision", "by")
@@ -295,12 +295,12 @@ def _local(spec: _Spec) -> Iterator[Text]:
         for file in files:
             yield from _rows(file, str(file.relative_to(path)), spec)
         return
-    if spec.where == WRITTEN and not path.is_file():
+    if spec.where == GENERATED and not path.is_file():
         raise SaematchError(
-            f"{WRITTEN} is text that a model makes: saematch.activations.write(model, examples)"
+            f"{GENERATED} is text that a model makes: saematch.models.write(model, examples)"
         )
     if not path.is_file():
-        named = (*_PRESETS, *(shipped.PREFIX + kind for kind in _KINDS), WRITTEN)
+        named = (*_PRESETS, *(shipped.PREFIX + kind for kind in _KINDS), GENERATED)
         raise SaematchError(
             f"{spec.where}: no such file or folder, nor one of {', '.join(named)}; a data set on "
             f"the Hugging Face hub is named hub:{spec.where}"

@@ -16,7 +16,7 @@ from saematch.activations.store import ActivationStore
 from saematch.activations.store_manifest import CACHE
 from saematch.errors import SaematchError
 from saematch.models.language_model import LanguageModel
-from saematch.models.texts import WRITTEN, Examples, Long, digest, examples_of, open_texts
+from saematch.models.texts import GENERATED, Examples, Long, digest, examples_of, open_texts
 from saematch.models.token_text import Pieces
 from saematch.runs.names import names_of
 from saematch.sae.sae import SAE, Site
@@ -55,7 +55,7 @@ def capture(
             shipped, or a model of `saematch.models.open_model`.
         text: one or several of `saematch:texts` (or `prose`, `code`, `reference`), `openwebtext`,
             `wikitext`, `github`, `hub:NAME`, a .txt, .jsonl or .parquet file, a folder of them, or
-            `written`: text that the model generates.
+            `generated`: text that the model generates itself.
         examples: how many to sample at random from each text set; 0 for all.
         length: maximum number of tokens of an example, BOS included; the model's own limit holds
             too.
@@ -83,14 +83,14 @@ def capture(
     given.check_once()
     if twice := next((some for some in texts if texts.count(some) > 1), None):
         raise SaematchError(f"the text {twice} is given twice")
-    if WRITTEN in texts and not examples:
+    if GENERATED in texts and not examples:
         raise SaematchError(
             "examples=0 (--examples 0) takes all texts that there are; say how many the model is "
             "to generate"
         )
     loaded = list(given.read(tell))
     called = dict(zip(names_of(loaded), loaded, strict=True))
-    found = [open_texts(spec, n=examples or None, seed=seed) for spec in texts if spec != WRITTEN]
+    found = [open_texts(spec, n=examples or None, seed=seed) for spec in texts if spec != GENERATED]
     language = opened(model, given.device, dtype)
     # what cannot be captured is no reason to touch the folder
     language.hooks_of(called)
@@ -98,7 +98,7 @@ def capture(
     limits = length, language.max_tokens
     found = [examples_of(some, language.tokenizer, *limits, **how) for some in found]
     ids, notes = _once(found)
-    if WRITTEN in texts:
+    if GENERATED in texts:
         ids += generated(language, examples, length, seed, tell)
     expected = forecast(called, sum(len(e) - 1 for e in ids))
     for note in dict.fromkeys([*notes, *notes_of(language, called)]):

@@ -13,7 +13,7 @@ from saematch.errors import RunError, SaematchError, names_there
 from saematch.evaluation.evaluate import EvaluationOptions, Names
 from saematch.evaluation.run_evaluation import evaluable, evaluate_run
 from saematch.models.language_model import LanguageModel
-from saematch.models.texts import WRITTEN, Long, examples_of, open_texts
+from saematch.models.texts import GENERATED, Long, examples_of, open_texts
 from saematch.runs.run import Run
 from saematch.transport.fitting import ENOUGH
 from saematch.workflows.models import GivenModel, generated, opened
@@ -166,7 +166,7 @@ def texts_of(
         )
 
     def ids(spec: str, n: int) -> list[ndarray]:
-        if spec == WRITTEN:
+        if spec == GENERATED:
             return generated(language, n, length, seed, progress)
         found = examples_of(
             open_texts(spec, n, seed),
