@@ -255,7 +255,7 @@ def test_frames_hold_the_matching():
     assert candidates.height == 3 * 96
     best = candidates.filter(pl.col("rank") == 1)
     assert best["target"].to_list() == found.candidates.index[:, 0].tolist()
-    assert candidates.filter(pl.col("feature") == 4)["score"].is_sorted(descending=True)
+    assert candidates.filter(pl.col("feature") == 4)["statistic"].is_sorted(descending=True)
 
 
 def test_summary_and_reprs_tell_the_figures():
@@ -380,7 +380,15 @@ def test_sources_are_the_best_features_of_a_for_each_of_b():
         rtol=0.2, atol=0.3,
     )  # fmt: skip
     frame = found.sources.to_polars("source")
-    assert frame.columns == ["feature", "rank", "source", "score", "p_value", "decoder_cosine"]
+    assert frame.columns == [
+        "feature",
+        "rank",
+        "source",
+        "score",
+        "statistic",
+        "p_value",
+        "decoder_cosine",
+    ]
     assert frame.height == 4 * 69
     assert frame["decoder_cosine"].to_list() == pytest.approx(frame["score"].to_list(), abs=1e-6)
     assert frame.filter(feature=5)["source"].to_list() == best.indices[5].tolist()
