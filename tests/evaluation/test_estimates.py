@@ -164,7 +164,7 @@ def test_labels_tell_estimates_apart(pair):
     labels = [estimate.label for estimate in every]
     assert len(set(labels)) == len(labels)
     assert "partial, q = 0.25" in labels
-    assert "match, beyond chance, not rescaled" in labels
+    assert "match, significant, not rescaled" in labels
 
 
 def test_shares_are_shares(pair):

@@ -86,7 +86,7 @@ def _store(folder: Path, victim: Path) -> str | None:
     (folder / "store" / "tokens").symlink_to(victim)
     (folder / "a.txt").write_text("The rivers run to the sea.\n\nAnd they come back.")
     names = ("saematch:resid_post_0", "--model", "saematch:model", "--text", "a.txt")
-    _, output = run(folder, "activations", *names, "-o", "store", "--overwrite", "-q")
+    _, output = run(folder, "capture", *names, "-o", "store", "--overwrite", "-q")
     return "a traceback" if "Traceback" in output else None
 
 
@@ -130,7 +130,7 @@ def _auto_map(folder: Path, victim: Path) -> str | None:
         (model / "config.json").write_text(json.dumps({**config, **more}))
         (folder / "a.txt").write_text("The rivers run to the sea.\n\nAnd they come back.")
         names = ("saematch:resid_post_0", "--model", "model", "--text", "a.txt", "-o", "acts")
-        _, output = run(folder, "activations", *names, "--length", "16", "-q", "--overwrite")
+        _, output = run(folder, "capture", *names, "--length", "16", "-q", "--overwrite")
         if canary.exists():
             wrong.append(f"code ran with {[*more]}")
         if "Traceback" in output or "[y/N]" in output:

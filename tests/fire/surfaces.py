@@ -106,9 +106,9 @@ def _(folder: Path) -> None:
     typed("trace", "run", "resid_post_1", "3", "--export", "a.graphml")
 
 
-@surface("new", "run", *RUN)
+@surface("changes", "run", *RUN)
 def _(folder: Path) -> None:
-    typed("new", "run", "resid_post_1", "--export", "a.csv")
+    typed("changes", "run", "resid_post_1", "--export", "a.csv")
 
 
 @surface("plot", "run", *RUN)

@@ -30,11 +30,11 @@ def run(tmp_path_factory):
         site = make_sae(d_in=32, d_sae=N, layer=layer).conventions
         saes.append(replace(permuted(saes[-1], order, noise=0.05), conventions=site))
     saes[0] = replace(saes[0], W_dec=W_dec)
-    strangers = make_sae(d_in=32, d_sae=N, seed=9)
+    unrelated = make_sae(d_in=32, d_sae=N, seed=9)
     place = ORDERS[0][LOST]
     weights = {"W_enc": saes[1].W_enc.clone(), "W_dec": saes[1].W_dec.clone()}
-    weights["W_enc"][:, place] = strangers.W_enc[:, 0]
-    weights["W_dec"][place] = strangers.W_dec[0]
+    weights["W_enc"][:, place] = unrelated.W_enc[:, 0]
+    weights["W_dec"][place] = unrelated.W_dec[0]
     saes[1] = replace(saes[1], **weights)
     run = Run.create(tmp_path_factory.mktemp("run"), "flow", {}, saes)
     for i, j in ((0, 1), (1, 2), (2, 3), (0, 2)):
@@ -117,7 +117,7 @@ def test_a_target_that_another_feature_has_is_said_to_be_taken():
         (2, "target", None),  # it is shown though it is not among the best
     ]
     assert _next(made, cuts, "a", 2, True, 1)[1][0].taken is None  # by chance
-    # and backward: the source of b's feature 2 that is beyond chance leads elsewhere
+    # and backward: the source of b's feature 2 that is significant leads elsewhere
     pair.sources.index[2, 0], pair.sources.p_value[2, 0], pair.target[1] = 0, 1e-5, -1
     assert _next(made, cuts, "b", 2, False, 1)[1][0].taken == 1
 
@@ -215,7 +215,7 @@ def test_contexts_communities_and_other_streams(run, tmp_path, monkeypatch):
     ]
     found = trace(other, "mlp_out_1", int(ORDERS[0][3]))
     assert found.modules[0].feature == 3
-    assert found.strangers == ()
+    assert found.other_streams == ()
     # without a match, what is nearest there
     apart = replace(make_sae(d_in=32, d_sae=N, seed=9), conventions=writer.conventions)
     strange = Run.create(tmp_path / "strange", "flow", {}, [residual, apart])
@@ -223,5 +223,5 @@ def test_contexts_communities_and_other_streams(run, tmp_path, monkeypatch):
     strange.add_pair("mlp_out_1", "resid_post_1", made)
     found = trace(strange, "mlp_out_1", 0, alternatives=1)
     assert found.modules == ()
-    assert found.strangers[0][0].site == "resid_post_1"
-    assert found.strangers[0][0].feature == int(made.candidates.index[0, 0])
+    assert found.other_streams[0][0].site == "resid_post_1"
+    assert found.other_streams[0][0].feature == int(made.candidates.index[0, 0])

@@ -181,7 +181,7 @@ def test_features_that_take_no_part_are_no_tests():
     together = {(f"a{i}", f"b{i}") for i in range(3)}
     assert paths(feature_flow(made)) >= together
     assert paths(gaps(made)) >= together
-    # a source beyond chance is known too: b2 splits off a0 and is not born
+    # a significant source is known too: b2 splits off a0 and is not born
     made = three({0: [(0, 0.007), (2, 0.007)], 1: (1, 0.007)}, {}, sizes=sizes)
     made.excluded["a"][2:] = made.excluded["b"][4:] = True
     assert turnover(feature_flow(made))["births"].to_list() == [None, 1, 3]

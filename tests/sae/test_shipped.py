@@ -177,7 +177,7 @@ def test_matched_features_fire_together_and_identity_does_not(saes, states):
     assert activation_correlation(a, b, found.target, states) > 0.4
     assert activation_correlation(a, b, torch.arange(a.d_sae), states) < 0.05
     assert found.identity_share < 0.02
-    # what is beyond chance by weights is so by activations, which no method has seen
+    # what is significant by weights is so by activations, which no method has seen
     beyond = activation_correlation(a, b, torch.where(found.matched, found.target, -1), states)
     rest = activation_correlation(a, b, torch.where(found.matched, -1, found.target), states)
     assert beyond > rest + 0.3

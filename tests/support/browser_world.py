@@ -28,7 +28,7 @@ def shipped_run(tmp_path_factory):
     saes = [*STREAM, *MODULES]
     called("flow", *saes, "--method", "feature-flow", "--reach", 2, "-o", run)
     model = ("--model", "saematch:model", *TEXTS)
-    called("activations", *saes, *model, "--examples", 6, "--length", 100, "-o", acts)
+    called("capture", *saes, *model, "--examples", 6, "--length", 100, "-o", acts)
     called("relate", run, "--activations", acts)
     small = ("--examples", 4, "--length", 20, "--fit-examples", 8, "--resamples", 30)
     called("evaluate", run, *model, *small, "--quantiles", "0.5", "--reach", 1)

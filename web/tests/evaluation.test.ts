@@ -40,7 +40,7 @@ it("estimates are named by what sets them apart, baselines first", () => {
   expect(estimatesOf(values, usual)).toEqual([
     "drop",
     "match",
-    "match, beyond chance",
+    "match, significant",
     "match, not rescaled",
     "mine",
   ]);

@@ -103,7 +103,7 @@ def _pairs(here: pl.DataFrame) -> Table | None:
     kept = [entry for entry in MAIN if len(_of(losses, *entry[1:]))]
     shown = new_table(
         "Delta-loss in nats, with the estimate of B's hidden state in place of the true one",
-        "drop: A's hidden state. beyond chance: the partial variant, matches beyond chance by B's "
+        "drop: A's hidden state. significant: the partial variant, significant matches by B's "
         "decoder, the other features by A's."
         + " composed: matches of neighbours, chained." * any(e == "composed" for _, e, _ in kept)
         + _widest(losses, kept),
@@ -187,7 +187,7 @@ def _scores(near: pl.DataFrame) -> Table | None:
         "identity: feature i and feature i, in Jaccard.",
     )
     shown.add_column("A → B", overflow="fold")
-    for label in ("P(j|i)", "P(i|j)", "Jaccard", "Jaccard,\nbeyond chance", "identity"):
+    for label in ("P(j|i)", "P(i|j)", "Jaccard", "Jaccard,\nsignificant", "identity"):
         shown.add_column(label, justify="right", no_wrap=True)
     for a, b in rows.select("a", "b").unique(maintain_order=True).rows():
         mine = rows.filter(a=a, b=b)

@@ -50,7 +50,7 @@ def show_flow(console: Console, run: Run, made: int) -> None:
     console.print(
         Text(
             f"{flow.splits:,} splits and {flow.merges:,} merges: groups of two or more "
-            "features with one best partner, each beyond chance."
+            "features with one best partner, each significant."
         )
     )
     neighbours = [pair for pair in summaries if _steps(pair, chain) == 1]

@@ -137,7 +137,7 @@ def _meaning(figures: Figures, options: Mapping[str, Any]) -> str:
         if options.get("cutoff") is not None:
             rule += f", both cosines at least {options['cutoff']:g}"
     if figures["null"] == "none":
-        return f"No null: matched means {rule or 'assigned'}, by chance or not."
+        return f"No null: matched means {rule or 'assigned'}, significant or not."
     fdr = figures["fdr"]
     if fdr is None:
         return "Matched: none, for want of features to compare."

@@ -143,9 +143,9 @@ def show_trace(console: Console, found: Trace) -> None:
         console.print(Text("\nmatches with other streams", style="dim"))
         for link in found.modules:
             _wrapped(console, f"{INDENT}{_name(link)}  ", _facts(link), "cyan")
-    if found.strangers:
+    if found.other_streams:
         console.print()
-    for links in found.strangers:
+    for links in found.other_streams:
         nearest = [_short(link, "goes to") for link in links]
         _wrapped(console, f"{INDENT}no match in {links[0].site}; nearest: ", nearest, "dim")
     _tracks(console, found)
@@ -231,7 +231,7 @@ def _tracks(console: Console, found: Trace) -> None:
 def _legend(found: Trace) -> list[str]:
     """What the words above mean, for those that are there."""
     steps = (*found.backward, *found.forward)
-    ends = (*found.before, *found.after, *(link for links in found.strangers for link in links))
+    ends = (*found.before, *found.after, *(link for links in found.other_streams for link in links))
     lines = []
     if steps or ends or found.modules:
         lines = [
@@ -248,7 +248,7 @@ def _legend(found: Trace) -> list[str]:
     if any(link.kind == "target" for link in ends):
         lines.append("assigned: the target by the method, not accepted as a match.")
     if any(link.taken is not None for link in ends):
-        lines.append("taken by, goes to: beyond chance, but the match of that feature.")
+        lines.append("taken by / goes to: significant, but matched to the feature named instead.")
     if found.community is not None:
         lines.append("community: features that flow into one another, by their common tokens.")
     return lines

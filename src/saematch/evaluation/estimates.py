@@ -113,7 +113,7 @@ class Estimate:
         """The name with its settings, in words."""
         parts = [
             None if self.quantile is None else f"q = {self.quantile:g}",
-            "beyond chance" if self.links == "matched" else None,
+            "significant" if self.links == "matched" else None,
             "not rescaled" if self.carry == "none" else None,
         ]
         return ", ".join([self.name, *(part for part in parts if part)])

@@ -35,11 +35,11 @@ def changes(run: Run | str | Path, site: str) -> pl.DataFrame:
     The layer before and the layer after are the nearest SAEs of the same stream that the run has
     matched with this one. All is at the run's false discovery rate.
 
-    - **new**: no feature of the layer before has it for its match, and its best source there is not
-      beyond chance either. `partners` is that source. The surest is the one whose source is most
-      like chance, of the largest p-value.
-    - **gone**: it has no match in the layer after, and its best candidate there is not beyond
-      chance either. `partners` is that candidate.
+    - **new**: no feature of the layer before has it for its match, and its best source there is
+      not significant either. `partners` is that source. The surest is the one whose source has the
+      largest p-value.
+    - **gone**: it has no match in the layer after, and its best candidate there is not
+      significant either. `partners` is that candidate.
     - **split**: the best source of two or more features of the layer after, which are `partners`.
       The surest is the one whose least sure part has the smallest p-value.
     - **merged**: the best target of two or more features of the layer before, which are `partners`.
@@ -96,7 +96,7 @@ def _alone(
     matched: ndarray,
     first: Best[ndarray],
 ) -> pl.DataFrame:
-    """Features without a match and without a partner beyond chance, least like anything first."""
+    """Features without a match and without a significant partner, the least similar to anything first."""
     cut = layers.cut(name, first.p_value)
     found = ~layers.excluded[name] & ~matched & ~beyond(first.p_value, cut)
     feature = np.flatnonzero(found)

@@ -8,7 +8,7 @@ ends too soon. Here a link may lead to any later layer that was matched directly
 in nats, where `limit` is the p-value up to which the pair's discoveries are made at the run's false
 discovery rate (Benjamini and Hochberg). So a birth and a death together cost what a link at that
 limit would gain: nothing. For a link over layers the limit is that of the features for which none
-of the layers passed over has anything beyond chance, and at least `fdr / features`; and `skip` is
+of the layers passed over has a significant partner, and at least `fdr / features`; and `skip` is
 the largest gain that its source has to any target there, or its target from any source there: the
 evidence that the layer did not miss the feature, which a gap has to outweigh.
 

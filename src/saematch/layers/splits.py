@@ -1,4 +1,4 @@
-"""Splits and merges: many-to-one groups of which every member is beyond chance."""
+"""Splits and merges: many-to-one groups whose members are all significant."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ SCHEMA = {
 def splits(layers: Layers) -> pl.DataFrame:
     """Groups of two or more features with one best partner, in every pair of a run.
 
-    A **split**: features of B whose best source, beyond chance, is the same feature of A. A
-    **merge**: features of A whose best target, beyond chance, is the same feature of B. Beyond
-    chance is at the run's false discovery rate over the features of B, or of A; a pair without
-    p-values has no groups.
+    A **split**: features of B whose best source is significant and the same feature of A. A
+    **merge**: features of A whose best target is significant and the same feature of B. The run's
+    false discovery rate holds over the features of B, or of A; a pair without p-values has no
+    groups.
 
     One row per part: `kind` (split or merge), `a`, `b`, `feature` (the one: of A in a split, of B
     in a merge), `part` (one of the many), `parts` (how many), `score` and `p_value` of the two.

@@ -31,7 +31,7 @@ class Link:
     score: float | None
     cosine: float | None  # of the decoder rows
     p_value: float | None
-    taken: int | None = None  # beyond chance all the same, but matched to this feature
+    taken: int | None = None  # significant, but matched to this feature instead
     local_fdr: float | None = None  # of a match on the way: the chance that it is false, at most
 
 
@@ -64,7 +64,7 @@ class Trace:
 
     `before` and `after` say what was there where the way ends: the best links of the next SAE, of
     which none is an accepted match; empty where no SAE follows that the run has matched.
-    `strangers` are such links of SAEs of other streams, those of each SAE together.
+    `other_streams` are such links of SAEs of other streams, those of each SAE together.
     """
 
     site: str
@@ -76,7 +76,7 @@ class Trace:
     before: tuple[Link, ...]
     after: tuple[Link, ...]
     modules: tuple[Link, ...]  # accepted matches from or to SAEs of other streams
-    strangers: tuple[tuple[Link, ...], ...] = ()
+    other_streams: tuple[tuple[Link, ...], ...] = ()
     tracks: tuple[Track, ...] | None = None  # by mode; None where the run has no tracks
 
     @property
@@ -156,7 +156,7 @@ def trace(
             modes = _modes(tracks, *ends) if step.skipped and tracks is not None else None
             steps.append(replace(step, contexts=texts(*here), tracks=modes))
         ways[ahead] = tuple(steps), best
-    modules, strangers = _modules(layers, cuts, site, feature, alternatives)
+    modules, other_streams = _modules(layers, cuts, site, feature, alternatives)
     return Trace(
         site=site,
         feature=feature,
@@ -167,7 +167,7 @@ def trace(
         before=ways[False][1],
         after=ways[True][1],
         modules=modules,
-        strangers=strangers,
+        other_streams=other_streams,
         tracks=None if tracks is None else _tracks_of(tracks, site, feature),
     )
 
@@ -347,7 +347,7 @@ def _modules(
 ) -> tuple[tuple[Link, ...], tuple[tuple[Link, ...], ...]]:
     """Accepted matches with SAEs of other streams, in order of depth; else what was nearest."""
     own = next(names for names in layers.streams.values() if site in names)
-    found, strangers = [], []
+    found, other_streams = [], []
     for other in layers.names:
         if other in own:
             continue
@@ -359,8 +359,8 @@ def _modules(
                 found.append(accepted[0])
             elif links:
                 of = layers.pairs[pair]
-                strangers.append(_nearest(of, cuts[pair], links, feature, ahead, n))
-    return tuple(found), tuple(strangers)
+                other_streams.append(_nearest(of, cuts[pair], links, feature, ahead, n))
+    return tuple(found), tuple(other_streams)
 
 
 def _tracks(run: Run) -> pl.DataFrame | None:

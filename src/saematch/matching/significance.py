@@ -133,7 +133,7 @@ class Chance:
     group_size: Float[Tensor, " G"]
     surprises: Float[Tensor, " draws"]  # of the best null scores, ascending
     best: Float[Tensor, " draws"]  # the best null scores themselves, in no order
-    mute: Bool[Tensor, " n"] | None = None  # rows that cannot be told from chance: p-value 1
+    mute: Bool[Tensor, " n"] | None = None  # rows that are never significant: p-value 1
 
     def p_value(self, scores: Tensor) -> Tensor:
         """The p-values of scores `(n,)` or `(n, k)` of the rows, float64; NaN where they are."""

@@ -87,7 +87,7 @@ def composition(run: Run) -> dict[str, go.Figure]:
     styled(
         figure,
         f"Chains and direct matchings agree on {', '.join(told)}",
-        "of the features that both give a target beyond chance; 95 % intervals: features that one "
+        "of the features that both give a significant target; 95 % intervals: features that one "
         "chain connects count together",
         height=760,
     )
@@ -110,8 +110,8 @@ def composition(run: Run) -> dict[str, go.Figure]:
 def _shares(pooled: pl.DataFrame, assigned: pl.DataFrame):
     """The curves by distance: rows, column, name, colour, dash, symbol."""
     return (
-        (pooled, "agreement", "beyond chance, of features with both", BLUE, "solid", "circle"),
-        (pooled, "kept", "beyond chance, of all features", GREEN, "dash", "diamond"),
+        (pooled, "agreement", "significant, of features with both", BLUE, "solid", "circle"),
+        (pooled, "kept", "significant, of all features", GREEN, "dash", "diamond"),
         (assigned, "agreement", "whatever is assigned", ORANGE, "dot", "square"),
     )
 

@@ -33,7 +33,7 @@ PANEL = 420  # pixels of height
 SHOWN = (
     ("SAE Match", "match", "assigned", BLUE, "solid", "circle"),
     ("SAE Match, chained", "composed", "assigned", INDIGO, "dot", "circle-open"),
-    ("beyond chance, rest as it is", "partial", "matched", GREEN, "dash", "diamond"),
+    ("significant matches, rest as it is", "partial", "matched", GREEN, "dash", "diamond"),
     ("layers dropped", "drop", None, RED, "solid", "square"),
     ("encode-decode at A", "encode-decode source", None, ORANGE, "dash", "triangle-up"),
     ("encode-decode at B", "encode-decode target", None, GREY, "dot", "triangle-down"),

@@ -49,7 +49,7 @@ def quality(run: Run) -> dict[str, go.Figure]:
     axis = axis if ordered else "A → B"
     summaries = [run.summaries[pair] for pair in pairs]
     tested = all(s["null"] != "none" for s in summaries)
-    accepted = "matched beyond chance" if tested else "matched: accepted by the method's own rule"
+    accepted = "matched: significant" if tested else "matched: accepted by the method's own rule"
     figure = make_subplots(
         2,
         3,

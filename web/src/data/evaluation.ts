@@ -62,7 +62,7 @@ export function usualCarry(values: readonly Value[]): string | null {
 export function nameOf(value: Value, usual: string | null): string {
   const parts = [value.estimate];
   if (!Number.isNaN(value.q)) parts.push("share q");
-  else if (value.links === "matched") parts.push("beyond chance");
+  else if (value.links === "matched") parts.push("significant");
   if (value.carry && value.carry !== usual) {
     parts.push(value.carry === "none" ? "not rescaled" : `by ${value.carry}`);
   }

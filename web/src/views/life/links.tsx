@@ -80,7 +80,7 @@ function LinkTable(props: {
               <th scope="col">feature</th>
               <th
                 scope="col"
-                title="match: beyond chance and accepted; target: assigned, not accepted"
+                title="match: significant and accepted; target: assigned, not accepted"
               >
                 kind
               </th>

@@ -270,7 +270,7 @@ function StepBand(props: {
           <dl class="tip-facts">
             <dt>go on</dt>
             <dd>{count(step.leaving)}</dd>
-            <dt>matched beyond chance</dt>
+            <dt>matched: significant</dt>
             <dd>{percent(share)}</dd>
             <dt>split</dt>
             <dd>
