@@ -96,7 +96,7 @@ def _alone(
     matched: ndarray,
     first: Best[ndarray],
 ) -> pl.DataFrame:
-    """Features without a match and without a significant partner, the least similar to anything first."""
+    """Features without a match and without a significant partner, the least similar first."""
     cut = layers.cut(name, first.p_value)
     found = ~layers.excluded[name] & ~matched & ~beyond(first.p_value, cut)
     feature = np.flatnonzero(found)
