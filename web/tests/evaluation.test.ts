@@ -40,8 +40,8 @@ it("estimates are named by what sets them apart, baselines first", () => {
   expect(estimatesOf(values, usual)).toEqual([
     "drop",
     "match",
-    "match, significant",
     "match, not rescaled",
+    "match, significant",
     "mine",
   ]);
   expect(nameOf(values[3], usual)).toBe("partial, share q");
