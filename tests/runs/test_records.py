@@ -73,7 +73,7 @@ def holds(more, content):
 
 
 WRONG = {
-    ("saes", 0, "d_sae"): (0, r"d_sae|\$\.saes"),
+    ("saes", 0, "d_sae"): (0, r"\$\.saes\[0\]\.d_sae"),
     ("saes", 0, "name"): ("../x", r"\$\.saes"),
     ("saes", 0, "features"): ("elsewhere.parquet", "features is 'elsewhere.parquet'"),
     ("saes", 0, "conventions", "k"): ("many", r"conventions\.k"),
