@@ -30,7 +30,7 @@ describe("the golden run", () => {
   it("says what was tested", () => {
     const pair = run.pairs[0];
     const tested = testedOf(pair.summary);
-    expect(tested.name).toBe("mean cosine");
+    expect(tested.name).toBe("similarity");
     expect(tested.median).toBeGreaterThan(tested.chance as number);
   });
 

@@ -60,7 +60,7 @@ export interface Tested {
 /** What was tested of a pair: its name, its median over the matches, and what chance reaches. */
 export function testedOf(summary: Summary): Tested {
   return {
-    name: summary.test === "direction" ? "mean cosine" : "score",
+    name: summary.test === "direction" ? "similarity" : "score",
     median: summary.median_statistic ?? summary.median_score,
     chance: summary.null_statistic ?? summary.null_score ?? null,
   };

@@ -87,7 +87,7 @@ function OfPair(props: ViewProps & { pair: RunPair }) {
       </header>
       <div class="pair-plots">
         <section aria-labelledby="pair-scores">
-          <h2 id="pair-scores">Scores beside chance</h2>
+          <h2 id="pair-scores">Matches beside chance</h2>
           <Histogram nulls={nulls} matches={matches} tested={testedOf(pair.summary)} />
           {way && (
             <>

@@ -91,7 +91,8 @@ export function Histogram(props: { nulls: Frame | null; matches: Matches; tested
               </text>
             ))}
             <text class="title" x={width - SIDE} y={HEIGHT - 3} text-anchor="end">
-              {tested.name} of each feature and its target →
+              {tested.name}
+              {tested.name === "similarity" ? ", mean cosine of the views," : ""} of each target →
             </text>
           </g>
         </svg>
