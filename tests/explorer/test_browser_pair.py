@@ -68,7 +68,7 @@ def test_figures_are_those_of_the_pair(tab, shipped_run):
     used = summary["features_a"] - summary["excluded_a"]
     for wanted in (
         f"{percent(summary['matched'] / used)} {summary['matched']:,} of {used:,}",
-        f"{figure(summary['median_score'])} by chance {figure(summary['null_score'])}",
+        f"{figure(summary['median_score'])} by chance {figure(summary['null_statistic'])}",
         f"{percent(summary['mutual_share'])} of the matches",
     ):
         expect(tab.locator(".figures")).to_contain_text(wanted)
