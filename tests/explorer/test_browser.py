@@ -50,7 +50,7 @@ def test_the_pairs_of_the_overview_are_those_of_the_run(tab, shipped_run):
         expect(row.nth(0)).to_have_text(f"{a} → {b}")
         expect(row.nth(1)).to_have_text(f"{summary['matched']:,}")
         expect(row.nth(3)).to_have_text(figure(summary["median_score"]))
-        expect(row.nth(4)).to_have_text(figure(summary["null_score"]))
+        expect(row.nth(4)).to_have_text(figure(summary["null_statistic"]))
     others = len(shipped_run.pairs) - len(chain) + 1
     tab.get_by_text(f"{others} pairs of other layers and modules").click()
     expect(tables.nth(1).locator("tbody tr")).to_have_count(others)

@@ -296,18 +296,19 @@ def test_the_command_shows_how_far_it_is(run, monkeypatch):
     seen: list[tuple[str, int, int]] = []
 
     class Bar:
-        def add_task(self, what, total):
+        def add_task(self, what, total, completed):
             self.total = total
+            seen.append((what, completed, total))
             return 0
 
         def update(self, task, description, completed):
             seen.append((description, completed, self.total))
 
-    monkeypatch.setattr("saematch.cli.console.progress", lambda: nullcontext(Bar()))
+    monkeypatch.setattr("saematch.cli.console.progress", lambda quiet: nullcontext(Bar()))
     monkeypatch.setattr(explorer.Explorer, "wait", lambda _: None)
     done = CliRunner().invoke(app, ["explore", str(run.path), "--no-browser"])
     assert done.exit_code == 0, done.output
-    assert [step[0] for step in seen if "lives" in step[0]] == ["lives of features"]
+    assert sum(step[0].endswith("lives of features") for step in seen) == 1
     assert seen[-1][1] == seen[-1][2] == len(seen) - 1 + len(run.pairs) - 1
 
 

@@ -46,9 +46,9 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
         ("trace", "run", "resid_post_1", "3", "--export", "a.json"),
         "a.json",
     ),
-    "activations": (
+    "capture": (
         "shipped",
-        ("activations", "saematch:resid_post_0", "--model", "saematch:model", "--text", "a.jsonl",
+        ("capture", "saematch:resid_post_0", "--model", "saematch:model", "--text", "a.jsonl",
          "--length", "16", "-o", "acts", "-q"),
         "acts",
     ),

@@ -222,7 +222,7 @@ def test_features_that_never_fire_are_left_out_of_pearson_alone():
 
 def test_errors():
     a, b, one, other, _ = planted()
-    with pytest.raises(MatchError, match="give activations"):
+    with pytest.raises(MatchError, match="give the activations of both SAEs"):
         match(a, b, "pearson")
     with pytest.raises(MatchError, match=r"of the same text"):
         match(a, b, "fused", activations=(one, other.take(slice(0, 500))))
