@@ -47,6 +47,9 @@ class Registry(Generic[T]):
         self._added: dict[str, T] = {}
         self._found: dict[str, EntryPoint] | None = None
 
+    def __repr__(self) -> str:
+        return f"Registry({self.kind}: {', '.join(self)})"
+
     @property
     def group(self) -> str:
         """The group of entry points that packages add to: `saematch.methods`."""
