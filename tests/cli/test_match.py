@@ -275,7 +275,7 @@ def test_the_caption_names_the_rule_of_the_method(match):
     )
     text = " ".join(done.output.split())
     rule = "the same target by decoders and by encoders, both cosines at least 0.8"
-    assert f"Matched: {rule}, and a score beyond the best" in text
+    assert f"Matched: {rule}, and scores larger than the best" in text
     done = match(
         "resid_post_3",
         "resid_post_3_seed2",
@@ -289,6 +289,6 @@ def test_the_caption_names_the_rule_of_the_method(match):
     assert "matched means the same target by decoders and by encoders" in " ".join(
         done.output.split()
     )
-    assert "Matched: scores beyond" in " ".join(
+    assert "Matched: scores larger than the best" in " ".join(
         match("resid_post_1", "resid_post_2").output.split()
     )

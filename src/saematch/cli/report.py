@@ -111,12 +111,14 @@ def overlooked(run: Run, pairs: Iterable[tuple[str, str]] | None = None) -> list
     if many < AT_LEAST:
         return []
     folded = "folded vectors" if options["fold"] != "none" else "vectors"
+    why = f"their {folded} differ in length, or in their encoders"
+    if options.get("test") == "direction":
+        why = "their encoders differ"
     most = max(found, key=found.__getitem__)
     where = f" ({found[most]:,} of them in {arrow(most)})" if len(found) > 1 else ""
     return [
         f"{many:,} features without a match have a target at decoder cosine {CLOSE} or more"
-        f"{where}: their {folded} differ in length, or in their encoders; --method cosine compares "
-        "the directions of decoders only"
+        f"{where}: {why}; --method cosine compares the directions of decoders only"
     ]
 
 
@@ -140,17 +142,19 @@ def _meaning(figures: Figures, options: Mapping[str, Any]) -> str:
         return f"No null: matched means {rule or 'assigned'}, significant or not."
     fdr = figures["fdr"]
     if fdr is None:
-        return "Matched: none, for want of features to compare."
+        return "No features could be compared."
     kinds = {
         "covariance": "directions drawn at random with the covariance of B's features",
-        "rotation": "B's features turned at random",
+        "rotation": "B's features, randomly rotated",
     }
-    beyond = f"beyond the best of as many {kinds[figures['null']]}"
-    start = f"Matched: {rule}, and a score {beyond}" if rule else f"Matched: scores {beyond}"
-    those = "such scores" if rule else "the matches"
+    directions = figures.get("test") == "direction"
+    more = "directions more similar" if directions else "scores larger"
+    start = f"Matched: {rule}, and {more}" if rule else f"Matched: {more}"
+    those = "such pairs" if rule else "the matches"
     return (
-        f"{start}; at most {100 * fdr:g} % of {those} are expected to be false. Null: the share of "
-        "features that such directions would get past the same cut."
+        f"{start} than the best of as many {kinds[figures['null']]}; at most {100 * fdr:g} % of "
+        f"{those} are expected to be false. Null: share of features that random directions would "
+        "match at the same p-value cut-off."
     )
 
 

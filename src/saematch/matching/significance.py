@@ -86,7 +86,10 @@ class Significance:
         if self.partial and self.null == "none":
             raise MatchError("partial needs a null, to tell what a feature's partner must score")
         if self.partial and kind != "one-to-one":
-            raise MatchError("partial is for one-to-one methods; in the others no feature waits")
+            raise MatchError(
+                "partial=True applies only to one-to-one methods; in many-to-one matching every "
+                "feature always gets a target"
+            )
 
     def chance(
         self,
