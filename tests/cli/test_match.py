@@ -289,6 +289,6 @@ def test_the_caption_names_the_rule_of_the_method(match):
     assert "matched means the same target by decoders and by encoders" in " ".join(
         done.output.split()
     )
-    assert "Matched: scores larger than the best" in " ".join(
+    assert "Matched: directions more similar than the best" in " ".join(
         match("resid_post_1", "resid_post_2").output.split()
     )
