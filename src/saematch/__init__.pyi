@@ -7,6 +7,7 @@ from . import layers as layers
 from . import matching as matching
 from . import models as models
 from . import plots as plots
+from . import reproduction as reproduction
 from . import runs as runs
 from . import sae as sae
 from . import transport as transport
@@ -44,6 +45,7 @@ from .workflows.match import match as match
 from .workflows.options import MatchOptions as MatchOptions
 from .workflows.plot import plot as plot
 from .workflows.relate import relate as relate
+from .workflows.reproduce import reproduce as reproduce
 from .workflows.trace import trace as trace
 
 __version__: str

@@ -79,7 +79,7 @@ def test_examples_to_fit_on_are_none_of_those_reported_on(run, done):
 
     language = open_model("saematch:model")
     texts, (name, fitted) = texts_of(
-        language, ["saematch:prose"], "saematch:prose", 100, 200, 1024, 0
+        language, {"saematch:prose": "saematch:prose"}, "saematch:prose", 100, 200, 1024, 0
     )
     assert name == "saematch:prose"
     assert len(texts[name]) == 100
@@ -272,15 +272,15 @@ def test_a_file_of_the_folder_that_is_reported_on_is_not_fitted_on(tmp_path):
     (tmp_path / "copy.jsonl").write_text("\n".join([*lines[:5], more, more]))
     language = open_model("saematch:model")
     folder, part = str(tmp_path / "sub"), str(tmp_path / "sub" / "x.jsonl")
-    texts, (_, fitted) = texts_of(language, [folder], part, 12, 20, 1024, 0)
+    texts, (_, fitted) = texts_of(language, {folder: folder}, part, 12, 20, 1024, 0)
     reported = {ids.tobytes() for ids in texts[folder]}
     assert len(reported) == 12
     assert len(fitted) == 8
     assert not reported & {ids.tobytes() for ids in fitted}
     copy = str(tmp_path / "copy.jsonl")
-    assert len(texts_of(language, [folder], copy, 20, 20, 1024, 0)[1][1]) == 1
+    assert len(texts_of(language, {folder: folder}, copy, 20, 20, 1024, 0)[1][1]) == 1
     with pytest.raises(SaematchError, match="no examples left to fit on"):
-        texts_of(language, [folder], part, 20, 20, 1024, 0)
+        texts_of(language, {folder: folder}, part, 20, 20, 1024, 0)
 
 
 def test_an_interrupt_says_what_is_kept_and_the_same_call_goes_on(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import gc
 import re
 
+import numpy as np
 import pytest
 from polars.testing import assert_frame_equal
 from typer.testing import CliRunner
@@ -145,3 +146,46 @@ def test_errors_are_one_line(options, said, tmp_path):
         saematch.capture(NAMES, **given)
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "x").exists()
+
+
+def test_massive_activations_are_left_out_of_a_store_and_it_says_so(model, tmp_path, caplog):
+    given = (NAMES, model, "saematch:prose")
+    usual = saematch.capture(*given, **FEW, massive=0, out=tmp_path / "usual")
+    assert "massive" not in usual.record.options
+    with caplog.at_level("WARNING", "saematch"):
+        store = saematch.capture(*given, **FEW, massive=1.05, out=tmp_path / "strict")
+    assert store.record.options["massive"] == 1.05
+    silent = {
+        name: np.diff(store.activations(name).matrix.indptr) == 0 for name in store.names
+    }  # no token of these SAEs is silent by itself
+    first, second = silent.values()
+    assert (first == second).all()
+    assert 0 < first.sum() < store.n_tokens == usual.n_tokens
+    assert f"{first.sum():,} of {store.n_tokens:,} tokens have massive activations" in caplog.text
+    for name in store.names:
+        ours, theirs = (s.activations(name).matrix.toarray() for s in (store, usual))
+        assert (ours[~first] == theirs[~first]).all()
+    with pytest.raises(RunError, match=r"massive is 1\.05 there, not set here"):
+        saematch.capture(*given, **FEW, massive=0, out=tmp_path / "strict")
+
+
+def test_massive_activations_do_not_count_in_an_evaluation(model, tmp_path):
+    run = saematch.flow(NAMES, "feature-flow", null="none", out=tmp_path / "run")
+    saematch.evaluate(run, model, "saematch:prose", **FEW, **SMALL, massive=0)
+    before = run.table("evaluation", "values")
+    assert run.section("evaluation").options["massive"] is None
+    with pytest.raises(RunError, match=r"massive is None there, 1\.05 here"):
+        saematch.evaluate(run, model, "saematch:prose", **FEW, **SMALL, massive=1.05)
+    saematch.evaluate(run, model, "saematch:prose", **FEW, **SMALL, massive=1.05, overwrite=True)
+    after = run.table("evaluation", "values")
+    fewer, every = (t.filter(metric="explained variance")["tokens"][0] for t in (after, before))
+    assert 0 < fewer < every
+
+
+def test_text_sets_may_have_names(model):
+    run = saematch.flow(NAMES, "feature-flow", null="none")
+    texts = {"novels": "saematch:prose", "programs": "saematch:code"}
+    saematch.evaluate(run, model, texts, **FEW, **SMALL)
+    assert set(run.table("evaluation", "values")["texts"]) == {"novels", "programs"}
+    with pytest.raises(SaematchError, match="given twice"):
+        saematch.evaluate(run, model, {"a": "saematch:code", "b": "saematch:code"}, **FEW)

@@ -4,5 +4,7 @@ from . import statistics as statistics
 from . import subsample as subsample
 from .capturing import capture as capture
 from .describe import describe_features as describe_features
+from .massive import norm_limits as norm_limits
+from .massive import without_massive as without_massive
 from .store import ActivationStore as ActivationStore
 from .table import FeatureActivations as FeatureActivations

@@ -26,6 +26,7 @@ class Batch:
     token_id: ndarray  # int32 (tokens,)
     example: ndarray  # int32 (tokens,), ascending
     position: ndarray  # int32 (tokens,): place in its example, where BOS is 0
+    massive: int = 0  # tokens with massive activations, which have no active feature
 
     def __post_init__(self) -> None:
         for name in ("example", "position"):

@@ -7,14 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import scipy.sparse as sp
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 from torch import Tensor
 
 from saematch.activations.batch import Batch
+from saematch.activations.massive import beyond, norms
 from saematch.activations.table import FeatureActivations
 from saematch.errors import SaematchError
 from saematch.models.language_model import SHIPPED, LanguageModel
+from saematch.models.padding import groups, padded
 from saematch.sae.sae import SAE
 
 _AHEAD = 8  # passes of the model per batch of results
@@ -27,6 +29,7 @@ def capture(
     examples: Sequence[ndarray],
     batch_tokens: int = 8192,
     start: int = 0,
+    limits: Mapping[str, float] | None = None,
 ) -> Iterator[Batch]:
     """Feature activations of every SAE on every example, a few examples at a time.
 
@@ -45,6 +48,8 @@ def capture(
         batch_tokens: tokens per pass of the model, padding included; a longer example has a pass of
             its own.
         start: the first example to read; the numbers of examples do not change.
+        limits: by hook, the largest norm of a token that counts, as from `norm_limits`. A token
+            beyond it at any hook point keeps its place, with no active feature in any SAE.
 
     Raises:
         SaematchError: an SAE whose hook point is unknown, not in this model or of another width; an
@@ -55,7 +60,8 @@ def capture(
     sites = model.hooks_of(saes)
     ready = {name: sae.to(model.device, torch.float32) for name, sae in saes.items()}
     # a generator runs only when iterated; the errors above must be raised at the call
-    return _batches(model, ready, sites, [np.asarray(e) for e in examples], batch_tokens, start)
+    arrays = [np.asarray(e) for e in examples]
+    return _batches(model, ready, sites, arrays, batch_tokens, start, limits or {})
 
 
 def notes(model: LanguageModel, saes: Mapping[str, SAE]) -> list[str]:
@@ -94,13 +100,14 @@ def _batches(
     examples: list[ndarray],
     batch_tokens: int,
     start: int,
+    limits: Mapping[str, float],
 ) -> Iterator[Batch]:
     while start < len(examples):
         stop, tokens = start, 0
         while stop < len(examples) and (stop == start or tokens < _AHEAD * batch_tokens):
             tokens += len(examples[stop])
             stop += 1
-        yield _gathered(model, saes, sites, examples[start:stop], start, batch_tokens)
+        yield _gathered(model, saes, sites, examples[start:stop], start, batch_tokens, limits)
         start = stop
 
 
@@ -111,20 +118,23 @@ def _gathered(
     examples: list[ndarray],
     first: int,
     batch_tokens: int,
+    limits: Mapping[str, float],
 ) -> Batch:
     """One batch: passes over examples of similar length, with rows in the original order."""
     parts: dict[str, list[sp.csr_array]] = {name: [] for name in saes}
-    order = []
-    for group in _groups([len(e) for e in examples], batch_tokens):
+    order, massive = [], 0
+    for group in groups([len(e) for e in examples], batch_tokens):
         ids, mask = padded([examples[i] for i in group])
         values = model.run(ids, sorted(set(sites.values())), mask)
         counted = mask.clone()
         counted[:, 0] = False
         counted = counted.to(model.device)
+        kept = ~beyond(norms(values, limits), limits)[counted] if limits else None
+        massive += 0 if kept is None else int((~kept).sum())
         for hook in list(values):
             x = values.pop(hook)[counted]
             for name in (name for name in saes if sites[name] == hook):
-                parts[name].append(_encoded(saes[name], x))
+                parts[name].append(_encoded(saes[name], x, kept))
         order += group
     counts = [max(len(e) - 1, 0) for e in examples]
     ends = np.cumsum([0, *(counts[i] for i in order)])
@@ -136,34 +146,23 @@ def _gathered(
         np.concatenate([e[1:] for e in examples]).astype(np.int32),
         example,
         np.concatenate([np.arange(1, n + 1, dtype=np.int32) for n in counts]),
+        massive,
     )
 
 
-def _groups(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
-    """Examples that are read together, longest first."""
-    groups: list[list[int]] = []
-    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        # the first of a group is the longest; the others are padded to its length
-        if groups and (len(groups[-1]) + 1) * lengths[groups[-1][0]] <= batch_tokens:
-            groups[-1].append(i)
-        else:
-            groups.append([i])
-    return groups
+def _encoded(
+    sae: SAE, x: Float[Tensor, "tokens d_in"], kept: Bool[Tensor, " tokens"] | None = None
+) -> sp.csr_array:
+    """The features of tokens, sparse on the CPU, computed in dense blocks of bounded size.
 
-
-def padded(examples: Sequence[ndarray]) -> tuple[Tensor, Tensor]:
-    """Token ids `(batch, longest)`, padded on the right with 0, and the mask of tokens."""
-    longest = max(len(e) for e in examples)
-    ids = torch.zeros(len(examples), longest, dtype=torch.long)
-    mask = torch.zeros(len(examples), longest, dtype=torch.bool)
-    for row, example in enumerate(examples):
-        ids[row, : len(example)] = torch.from_numpy(example)
-        mask[row, : len(example)] = True
-    return ids, mask
-
-
-def _encoded(sae: SAE, x: Float[Tensor, "tokens d_in"]) -> sp.csr_array:
-    """The features of tokens, sparse on the CPU, computed in dense blocks of bounded size."""
+    Tokens that are not `kept` have none, and a batchtopk SAE does not choose among theirs.
+    """
+    if kept is not None and not kept.all():
+        found = _encoded(sae, x[kept])
+        ends = np.zeros(len(x) + 1, dtype=found.indptr.dtype)
+        ends[1:][kept.cpu().numpy()] = np.diff(found.indptr)
+        parts = found.data, found.indices, ends.cumsum(dtype=ends.dtype)
+        return sp.csr_array(parts, shape=(len(x), sae.d_sae))
     step = max(1, len(x) if _over_batch(sae) else _DENSE // sae.d_sae)
     return _stacked([_sparse(sae.encode(part)) for part in x.split(step)])
 

@@ -20,6 +20,7 @@ from saematch.cli.inspect import inspect as describe
 from saematch.cli.match import match
 from saematch.cli.plot import plot
 from saematch.cli.relate import relate
+from saematch.cli.reproduce import reproduce
 from saematch.cli.trace import trace
 from saematch.errors import SaematchError
 
@@ -49,6 +50,7 @@ for _command in (
     capture,
     relate,
     evaluate,
+    reproduce,
     plot,
     explore,
 ):

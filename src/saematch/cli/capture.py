@@ -11,6 +11,7 @@ from saematch.cli.options import (
     Device,
     DtypeOption,
     LongOption,
+    Massive,
     Out,
     Overwrite,
     Quiet,
@@ -46,6 +47,7 @@ def capture(
     batch_tokens: Annotated[
         int, typer.Option(min=1, help="Number of tokens that the model reads at once.")
     ] = 8192,
+    massive: Massive = 4.0,
     site: SiteOption = None,
     device: Device = "auto",
     dtype: DtypeOption = None,
@@ -72,6 +74,7 @@ def capture(
             long=long,
             seed=seed,
             batch_tokens=batch_tokens,
+            massive=massive,
             site=site,
             device=device,
             dtype=dtype,

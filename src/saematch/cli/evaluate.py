@@ -12,6 +12,7 @@ from saematch.cli.options import (
     Device,
     DtypeOption,
     LongOption,
+    Massive,
     Overwrite,
     Quiet,
     comma_list,
@@ -47,6 +48,7 @@ def evaluate(
         typer.Option(help="Maximum number of tokens of an example, BOS included; at least 3."),
     ] = 1024,
     long: LongOption = None,
+    massive: Massive = 4.0,
     quantiles: Annotated[
         tuple,
         typer.Option(
@@ -127,6 +129,7 @@ def evaluate(
             fit_examples=fit_examples,
             length=length,
             long=long,
+            massive=massive,
             quantiles=quantiles,
             carry=carry,
             transport=transport,

@@ -38,6 +38,13 @@ LongOption = Annotated[
         "split."
     ),
 ]
+Massive = Annotated[
+    float,
+    typer.Option(
+        help="Tokens whose hidden state has more than this many times the median norm (massive "
+        "activations) do not count, like BOS; 0 counts all."
+    ),
+]
 DtypeOption = Annotated[
     DtypeChoice | None, typer.Option(help="Dtype of the model's weights. Default: as stored.")
 ]

@@ -1,7 +1,8 @@
 """The running model with another value at one site, and what that does to its loss.
 
 Values are replaced at the tokens that count: all but the first of each example (BOS), whose hidden
-state is unlike any other and on which no SAE here was trained. Predictions count where they are
+state is unlike any other and on which no SAE here was trained, and those with massive activations
+(`saematch.activations.massive`). Predictions count where they are
 made from such a token: from the second token on. That of the first, made from BOS, which keeps its
 own value, cannot change and would only dilute the rest.
 """
@@ -67,11 +68,12 @@ class PaddedBatch:
     ids: Int[Tensor, "batch seq"]
     mask: Bool[Tensor, "batch seq"]  # not padding
     example: Int[Tensor, " batch"]  # the number of each in its text set
+    left_out: Bool[Tensor, "batch seq"] | None = None  # further tokens that do not count
 
     @cached_property
     def counted(self) -> Bool[Tensor, "batch seq"]:
-        """The tokens that count: neither BOS nor padding."""
-        counted = self.mask.clone()
+        """The tokens that count: neither BOS nor padding, nor left out."""
+        counted = self.mask.clone() if self.left_out is None else self.mask & ~self.left_out
         counted[:, 0] = False
         return counted
 
@@ -96,7 +98,8 @@ def batches(
     """Examples of about one length together, each once.
 
     Args:
-        examples: token ids of each, BOS first.
+        examples: token ids of each, BOS first; tokens that a masked array masks do not count, as
+            those of `saematch.activations.without_massive`.
         device: where the model is.
         batch_tokens: at most so many tokens with padding, but one example at least.
 
@@ -114,12 +117,14 @@ def batches(
         longest = len(examples[order[start]])
         some = order[start : start + max(1, batch_tokens // longest)]
         ids = torch.zeros(len(some), longest, dtype=torch.int64)
-        mask = torch.zeros(len(some), longest, dtype=torch.bool)
+        mask, left_out = (torch.zeros(len(some), longest, dtype=torch.bool) for _ in range(2))
         for row, number in enumerate(some):
-            length = len(examples[number])
-            ids[row, :length] = torch.as_tensor(examples[number], dtype=torch.int64)
+            example, length = examples[number], len(examples[number])
+            ids[row, :length] = torch.as_tensor(np.ma.getdata(example), dtype=torch.int64)
             mask[row, :length] = True
-        yield PaddedBatch(ids.to(device), mask.to(device), torch.from_numpy(some).to(device))
+            left_out[row, :length] = torch.from_numpy(np.ma.getmaskarray(example))
+        numbers = torch.from_numpy(some).to(device)
+        yield PaddedBatch(ids.to(device), mask.to(device), numbers, left_out.to(device))
         start += len(some)
 
 

@@ -12,6 +12,7 @@ from saematch.activations.capturing import capture as capture_batches
 from saematch.activations.capturing import notes as notes_of
 from saematch.activations.describe import keep_features
 from saematch.activations.forecast import check_room, forecast
+from saematch.activations.massive import TIMES, norm_limits
 from saematch.activations.store import ActivationStore
 from saematch.activations.store_manifest import CACHE
 from saematch.errors import SaematchError
@@ -26,6 +27,8 @@ from saematch.workflows.options import DtypeChoice
 from saematch.workflows.progress import Progress, Step, log, silent, tracked
 from saematch.workflows.saes import Given, Saes
 
+FIRST = 32  # examples whose median norm is taken
+
 
 def capture(
     saes: Given | Sequence[Given],
@@ -37,6 +40,7 @@ def capture(
     long: Long | None = None,
     seed: int = 0,
     batch_tokens: int = 8192,
+    massive: float | None = TIMES,
     site: str | Site | None = None,
     device: str | torch.device = "auto",
     dtype: DtypeChoice | None = None,
@@ -64,6 +68,8 @@ def capture(
             split.
         seed: of the random sample.
         batch_tokens: number of tokens that the model reads at once.
+        massive: in a token whose hidden state, at any hook point of the SAEs, has more than this
+            many times the median norm no feature counts as active, as in BOS; 0 counts all.
         site: where SAEs given by name read, as of `saematch.load`.
         device: where to compute; `auto`: where an SAE in memory lies, else a GPU if there is one.
         dtype: of the model's weights; as stored unless given.
@@ -120,13 +126,17 @@ def capture(
                 "digest": digest(ids),
             },
             saes=called,
-            options={"dtype": dtype, "batch_tokens": batch_tokens},
+            options={
+                "dtype": dtype,
+                "batch_tokens": batch_tokens,
+                **({"massive": massive} if massive else {}),
+            },
             pieces=Pieces(language.tokenizer).of_example,
             overwrite=overwrite,
         ),
     )
     if store.finished is None:
-        _fill(store, language, called, ids, tell)
+        _fill(store, language, called, ids, massive, tell)
     if store.n_tokens:
         for name in tracked(store.names, tell, "finding contexts", len(store.names)):
             keep_features(store, name)
@@ -148,11 +158,23 @@ def _fill(
     model: LanguageModel,
     saes: Mapping[str, SAE],
     examples: list[ndarray],
+    massive: float | None,
     progress: Progress,
 ) -> None:
     done, batch_tokens = store.next_example, store.record.options["batch_tokens"]
     progress(Step("reading texts", done, len(examples)))
-    for batch in capture_batches(model, saes, examples, batch_tokens=batch_tokens, start=done):
+    limits = {}
+    if massive and examples:
+        hooks = list(dict.fromkeys(model.hooks_of(saes).values()))
+        limits = norm_limits(model, hooks, examples[:FIRST], massive, batch_tokens)
+    left_out = tokens = 0
+    for batch in capture_batches(model, saes, examples, batch_tokens, done, limits):
         store.add(batch)
+        left_out, tokens = left_out + batch.massive, tokens + batch.n_tokens
         progress(Step("reading texts", store.next_example, len(examples)))
+    if left_out:
+        log.warning(
+            f"{left_out:,} of {tokens:,} tokens have massive activations, more than {massive:g} "
+            "times the median norm; no feature counts as active there (--massive 0 counts them)"
+        )
     store.finish()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from numpy import ndarray
 
+from saematch.activations.massive import TIMES, norm_limits, without_massive
 from saematch.checkpoints import load
 from saematch.errors import RunError, SaematchError, names_there
 from saematch.evaluation.evaluate import EvaluationOptions, Names
@@ -28,13 +30,14 @@ Texts = dict[str, list[ndarray]]
 def evaluate(
     run: GivenRun,
     model: GivenModel,
-    text: str | Path | Sequence[str | Path],
+    text: str | Path | Sequence[str | Path] | Mapping[str, str | Path],
     *,
     fit: str | Path | None = None,
     examples: int = 50,
     fit_examples: int = 200,
     length: int = 1024,
     long: Long | None = None,
+    massive: float | None = TIMES,
     quantiles: tuple[float, ...] = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9),
     carry: tuple[str, ...] = ("auto", "none"),
     transport: tuple[int, ...] = (),
@@ -60,13 +63,16 @@ def evaluate(
     Args:
         run: a run or its directory.
         model: the model that its SAEs are of, as of `saematch.capture`.
-        text: one or several text sets to report on, as of `saematch.capture`.
+        text: one or several text sets to report on, as of `saematch.capture`; a mapping gives them
+            names.
         fit: the text set that least squares, the mean and transports are fitted on, without the
             examples that are reported on; the first of `text` unless given.
         examples: examples per text set, sampled at random.
         fit_examples: maximum number of examples used for fitting.
         length: maximum number of tokens of an example, BOS included; at least 3.
         long: as of `saematch.capture`.
+        massive: tokens whose hidden state, at any hook point of the run, has more than this many
+            times the median norm keep it and do not count, like BOS; 0 counts all.
         quantiles: fractions of the best-matched features to decode with B; the rest use A.
         carry: how mapped activations are rescaled: `auto` (as features were matched), `threshold`,
             `decoder-norm`, `activation` (means on the fit set), `none`. The first is used for all
@@ -96,8 +102,10 @@ def evaluate(
     """
     run, tell, given = opened_run(run), progress or silent, Saes(saes, device)
     warn_unfinished(run)
-    specs = [str(text)] if isinstance(text, (str, Path)) else [str(some) for some in text]
-    options = EvaluationOptions(tuple(carry), tuple(quantiles), resamples, seed, tuple(transport))
+    named = _named(text)
+    options = EvaluationOptions(
+        tuple(carry), tuple(quantiles), resamples, seed, tuple(transport), massive=massive or None
+    )
     chosen = [_pair(run, pair) for pair in pairs] if pairs else evaluable(run, reach)
     if not chosen:
         raise RunError(
@@ -105,9 +113,11 @@ def evaluate(
             "if files do not state the layer, match them again with site (--site)"
         )
     language = opened(model, given.device, dtype)
-    fitted_on = specs[0] if fit is None else str(fit)
+    fitted_on = next(iter(named.values())) if fit is None else str(fit)
     sizes = examples, fit_examples, length, seed
-    texts, fitted = texts_of(language, specs, fitted_on, *sizes, long, tell)
+    texts, fitted = texts_of(language, named, fitted_on, *sizes, long, tell)
+    if massive:
+        texts, fitted = _without_massive(run, language, texts, fitted, massive, batch_tokens)
     tokens = sum(len(ids) - 1 for ids in fitted[1])
     if transport and tokens < ENOUGH:
         log.warning(
@@ -140,7 +150,7 @@ def evaluate(
 
 def texts_of(
     language: LanguageModel,
-    specs: Sequence[str],
+    named: Mapping[str, str],
     fit: str,
     examples: int,
     fit_examples: int,
@@ -157,7 +167,7 @@ def texts_of(
         SaematchError: a text set is given twice or too short, or none of its examples is left to
             fit on.
     """
-    if len(set(specs)) < len(specs):
+    if len(set(named.values())) < len(named):
         raise SaematchError("a text set (--text) is given twice")
     if length < 3:
         raise SaematchError(
@@ -184,7 +194,7 @@ def texts_of(
             log.warning(note)
         return found.ids
 
-    texts = {spec: ids(spec, examples) for spec in specs}
+    texts = {name: ids(spec, examples) for name, spec in named.items()}
     seen = {example.tobytes() for some in texts.values() for example in some}
     apart = []
     for example in ids(fit, examples + fit_examples):
@@ -197,6 +207,46 @@ def texts_of(
             "examples (--examples), or another text set for fit (--fit)"
         )
     return texts, (fit, apart)
+
+
+def _without_massive(
+    run: Run,
+    language: LanguageModel,
+    texts: Texts,
+    fitted: tuple[str, list[ndarray]],
+    times: float,
+    batch_tokens: int,
+) -> tuple[Texts, tuple[str, list[ndarray]]]:
+    """The same examples, with tokens masked; alike for every pair of the run.
+
+    Pairs share what does not depend on them, so that it cannot be the hook points of each pair.
+    """
+    sites = [run.sae(name).site for name in run.names]
+    hooks = [str(site) for site in sites if site is not None and not site.layer_alone]
+    if not hooks:
+        return texts, fitted
+    hooks = list(dict.fromkeys(hooks))
+    limits = norm_limits(language, hooks, fitted[1], times, batch_tokens)
+    kept: Texts = {}
+    for name, examples in texts.items():
+        kept[name] = [*without_massive(language, limits, examples, batch_tokens)]
+        count = sum(int(np.ma.getmaskarray(ids).sum()) for ids in kept[name])
+        if count:
+            tokens = sum(len(ids) - 1 for ids in examples)
+            log.warning(
+                f"{name}: {count:,} of {tokens:,} tokens have massive activations, more than "
+                f"{times:g} times the median norm, and do not count (--massive 0 counts them)"
+            )
+    return kept, (fitted[0], [*without_massive(language, limits, fitted[1], batch_tokens)])
+
+
+def _named(text: str | Path | Sequence[str | Path] | Mapping[str, str | Path]) -> dict[str, str]:
+    if isinstance(text, Mapping):
+        return {name: str(spec) for name, spec in text.items()}
+    specs = [str(text)] if isinstance(text, (str, Path)) else [str(some) for some in text]
+    if len(set(specs)) < len(specs):
+        raise SaematchError("a text set (--text) is given twice")
+    return {spec: spec for spec in specs}
 
 
 def _told(

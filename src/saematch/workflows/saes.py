@@ -73,6 +73,16 @@ class Saes(Sequence[SAE]):
         return given if isinstance(given, SAE) else self._named[given]
 
     @property
+    def given(self) -> list[str | SAE]:
+        """Names and SAEs, each on its own, as another `Saes` takes them."""
+        return list(self._given)
+
+    @property
+    def in_memory(self) -> list[SAE]:
+        """Those that were not given by name."""
+        return [some for some in self._given if isinstance(some, SAE)]
+
+    @property
     def labels(self) -> list[str]:
         """What to call each before it is loaded."""
         return [given if isinstance(given, str) else given.name for given in self._given]
