@@ -317,8 +317,8 @@ def _distance(made: Reproduction) -> Found:
     for way in ("folded", "chained", "fused", "fused-generated", "best possible"):
         rows = far.filter(method=way)
         by_step = rows.group_by("skipped").agg(pl.col("mean").mean()).sort("skipped")
-        picked = [by_step.filter(skipped=k) for k in (2, 5, 10, int(far["skipped"].max()))]  # pyright: ignore[reportArgumentType]
-        values = {int(p["skipped"][0]): float(p["mean"][0]) for p in picked if len(p)}
+        steps = dict(by_step.iter_rows())
+        values = {k: steps[k] for k in dict.fromkeys((2, 5, max(steps))) if k in steps}
         ends.append((way, values))
     name = {"folded": "direct", "chained": "chained", "best possible": "best possible"} | OTHERS
     told = "; ".join(

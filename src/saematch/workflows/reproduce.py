@@ -40,6 +40,7 @@ PAPERS = ("sae-match",)
 TEXTS = ("openwebtext", "github", "wikitext")  # of SAE Match
 GENERATED = "generated"
 FUSED = {"fused": "fit", "fused-generated": GENERATED}  # runs, and the activations they are given
+DISTANCES = (2, 3, 5, 8, 12)  # layers apart, beside the longest
 Names = tuple[str, str]
 
 
@@ -191,14 +192,7 @@ class _SaeMatch:
         self._flow("many-to-one", "feature-flow")
         self.chain = Layers.of(self._run("folded")).chain
         self.steps = list(pairwise(self.chain))
-        last, middle = len(self.chain) - 1, len(self.chain) // 2
-        most = last if reach is None else reach
-        starts = [0] if middle == 0 or middle > last - 2 else [0, middle]
-        self.far: list[Names] = [
-            (self.chain[i], self.chain[j])
-            for i in starts
-            for j in range(i + 2, min(last, i + most) + 1)
-        ]
+        self.far = _far(self.chain, reach)
         if len(self.controls):
             self.made.once("matching: controls", self._match_controls)
 
@@ -415,6 +409,20 @@ def _named(text: str | Path | Sequence[str | Path] | Mapping[str, str | Path]) -
             if wrong
             else "text (--text) takes one text set at least"
         )
+    return found
+
+
+def _far(chain: Sequence[str], reach: int | None) -> list[Names]:
+    """Pairs further apart than neighbours: from the first SAE, and from the one in the middle.
+
+    At distances that grow, and the longest: each pair takes as long as two neighbours.
+    """
+    last, middle = len(chain) - 1, len(chain) // 2
+    found = []
+    for start in dict.fromkeys((0, middle)):
+        most = min(last - start, reach or last)
+        ends = dict.fromkeys(k for k in (*DISTANCES, most) if 2 <= k <= most)
+        found += [(chain[start], chain[start + k]) for k in ends]
     return found
 
 
