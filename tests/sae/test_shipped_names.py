@@ -27,7 +27,10 @@ def test_the_residual_stream_comes_first_and_in_order(root):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("resid_post_9", "ships no SAE 'resid_post_9'; it ships resid_pre_0, .*smollm2/resid_post_16$"),
+        (
+            "resid_post_9",
+            "ships no SAE 'resid_post_9'; it ships resid_pre_0, .*smollm2/resid_post_16$",
+        ),
         ("resid_post_12", "did you mean smollm2/resid_post_12"),
         ("smollm2/resid_post_3", "did you mean resid_post_3[?]"),
         ("smollm2/resid_post_17", "ships no SAE 'smollm2/resid_post_17'; it ships "),
