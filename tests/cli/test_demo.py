@@ -18,10 +18,7 @@ from saematch.sae.contexts import Context
 from saematch.workflows import matcher
 from support.stand_in import WORDS, write_shipped
 
-STEPS = [
-    ("resid_pre_0", "resid_post_0"),
-    *((f"resid_post_{i}", f"resid_post_{i + 1}") for i in range(5)),
-]
+STEPS = [(f"resid_post_{i}", f"resid_post_{i + 1}") for i in range(10, 16)]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +54,7 @@ def solved(monkeypatch):
     return calls
 
 
-def test_every_step_along_the_residual_stream_is_matched_and_shown(demo, tmp_path, solved):
+def test_every_step_from_block_to_block_is_matched_and_shown(demo, tmp_path, solved):
     status, text = demo()
     assert status == 0
     run = Run.open(tmp_path / "runs" / "demo")
@@ -78,10 +75,10 @@ def test_every_step_along_the_residual_stream_is_matched_and_shown(demo, tmp_pat
     for note in run.notes(*STEPS[0]):
         assert note[:60] in text
     assert "Written to runs/demo" in text
-    for command in ("inspect saematch:resid_post_3", "flow ", "trace runs/stream "):
+    for command in ("inspect saematch:smollm2/", "flow ", "trace runs/flow ", "explore runs/flow"):
         assert f"  saematch {command}" in text
-    assert "block 0 rewrites the embedding" in " ".join(text.split())
-    assert run.contexts("resid_post_5") is not None
+    assert "blocks 10 to 16 of SmolLM2-135M-Instruct" in " ".join(text.split())
+    assert run.contexts("resid_post_15") is not None
 
 
 def test_a_second_call_makes_nothing_again_and_shows_the_same(demo, solved):
@@ -99,7 +96,7 @@ def test_an_interrupted_call_is_taken_up_where_it_stopped(demo, tmp_path, monkey
     real = Run.add_pair
 
     def stop_at_third(run, a, b, found):
-        if a == "resid_post_1":
+        if a == "resid_post_12":
             raise KeyboardInterrupt
         real(run, a, b, found)
 
@@ -233,7 +230,7 @@ def test_a_real_process_piped_writes_plain_text(root, tmp_path, encoding):
     assert "\x1b" not in text
     lines = [line for line in text.splitlines() if not line.startswith(("Written", "  saematch"))]
     assert max(map(cell_len, lines)) == 100
-    assert ("resid_pre_0 → resid_post_0" if encoding == "utf-8" else "resid_pre_0 > ") in text
+    assert ("resid_post_10 → resid_post_11" if encoding == "utf-8" else "resid_post_10 > ") in text
     assert json.loads((Path(command[-1]) / "run.json").read_text())["command"] == "demo"
 
 
