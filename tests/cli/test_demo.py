@@ -2,10 +2,12 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 from rich.cells import cell_len
 from typer.testing import CliRunner
@@ -155,9 +157,28 @@ def test_examples_are_varied_ordered_and_the_same_each_time(demo, tmp_path):
     assert cosine["worst"][0] == every[0]
     middle = every[len(every) // 2]
     assert all(abs(c - middle) < 0.05 for c in cosine["typical"])
-    rows = {(e.a, e.row["feature"]) for examples in chosen.values() for e in examples}
-    assert len(rows) == 9
+    every = [e for examples in chosen.values() for e in examples]
+    ends = [end for e in every for end in ((e.a, e.row["feature"]), (e.b, e.row["target"]))]
+    assert len(set(ends)) == 18
     assert choose(run) == chosen
+
+
+def test_examples_are_of_features_that_fire_seldom_and_say_how_often(root, demo, tmp_path):
+    for folder in (root / "smollm2" / "saes").iterdir():
+        frame = pl.read_parquet(folder / "features.parquet")
+        often = pl.when(pl.col("feature") % 3 == 0).then(pl.lit(0.2)).otherwise("frequency")
+        (tmp_path / "smollm2" / "saes").mkdir(parents=True, exist_ok=True)
+        there = shutil.copytree(folder, tmp_path / "smollm2" / "saes" / folder.name)
+        frame.with_columns(frequency=often).write_parquet(there / "features.parquet")
+    shipped.folder = lambda: tmp_path  # the fixture puts it back
+    _, text = demo()
+    chosen = choose(Run.open(tmp_path / "runs" / "demo"))
+    for example in (e for examples in chosen.values() for e in examples):
+        assert example.row["feature"] % 3 != 0
+        assert example.row["target"] % 3 != 0
+        often = example.row["feature_frequency"]
+        assert f"{example.a} #{example.row['feature']}, on {often:.1%} of tokens" in text
+    assert "at most 5% of the tokens" in " ".join(text.split())
 
 
 def test_without_contexts_the_matches_are_shown_by_number(tmp_path, monkeypatch):
