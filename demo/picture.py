@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from saematch.cli.examples import DENSE
+from saematch.cli.examples import DENSE, visible
 from saematch.runs.run import Run
 from saematch.sae.contexts import top_contexts
 
@@ -108,9 +108,9 @@ def _cell(run: Run, name: str, feature: int, x: float, y: float) -> str:
         f'<text class="id" x="{x + 8}" y="{y + 15}" font-size="10">feature {feature}</text>',
     ]
     for i, context in enumerate(top_contexts(frame, feature, 3)):
-        before = _plain(context.before)[-BEFORE:]
-        token = _plain(context.token)
-        after = _plain(context.after)[: max(0, SHOWN - len(before) - len(token))]
+        before = visible(context.before)[-BEFORE:]
+        token = visible(context.token)
+        after = visible(context.after)[: max(0, SHOWN - len(before) - len(token))]
         lines.append(
             f'<text class="context" x="{x + 8}" y="{y + 29 + 14 * i}" xml:space="preserve">'
             f'<tspan class="text">{escape(before)}</tspan>'
@@ -118,10 +118,6 @@ def _cell(run: Run, name: str, feature: int, x: float, y: float) -> str:
             f'<tspan class="text">{escape(after)}</tspan></text>'
         )
     return "".join(lines)
-
-
-def _plain(text: str) -> str:
-    return text.replace("\n", "⏎").replace("\t", " ")
 
 
 if __name__ == "__main__":
