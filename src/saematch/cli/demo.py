@@ -16,7 +16,7 @@ ABOUT = (
 NEXT = (
     "saematch inspect saematch:smollm2/resid_post_13",
     "saematch flow saematch:smollm2/resid_post_{10-16} --method cosine -o runs/flow",
-    "saematch trace runs/flow resid_post_13 100",
+    "saematch trace runs/flow resid_post_13 1066",
     "saematch explore runs/flow",
 )
 
