@@ -124,17 +124,18 @@ def words_of(name: str) -> list[set[str]]:
 def test_matched_features_of_smollm2_fire_on_the_same_words(saes, place):
     a, b = SMOLLM2[place], SMOLLM2[place + 1]
     found = match(saes[a], saes[b], "cosine")
-    left, right = words_of(a), words_of(b)
+    left, right, target = words_of(a), words_of(b), found.target.tolist()
+
+    def sharing(features, targets) -> float:
+        pairs = zip(features, targets, strict=True)
+        return float(np.mean([bool(left[i] & right[target[j]]) for i, j in pairs]))
+
     matched = found.matched.nonzero().squeeze(1).tolist()
-    assert len(matched) > 0.4 * found.target.numel()
-    target = found.target.tolist()
-    shared = np.mean([bool(left[i] & right[target[i]]) for i in matched])
-    order = np.random.default_rng(0).permutation(matched)
-    chance = np.mean(
-        [bool(left[i] & right[target[j]]) for i, j in zip(matched, order, strict=True)]
-    )
-    assert shared > 0.6
-    assert shared > chance + 0.4
+    rest = ((found.target >= 0) & ~found.matched).nonzero().squeeze(1).tolist()
+    assert len(matched) > 0.7 * len(target)
+    assert sharing(matched, matched) > 0.5
+    assert sharing(rest, rest) < 0.25
+    assert sharing(matched, np.random.default_rng(0).permutation(matched)) < 0.05
 
 
 @pytest.mark.parametrize("name", RESIDUAL)
