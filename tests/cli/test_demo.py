@@ -91,7 +91,9 @@ def test_a_second_call_makes_nothing_again_and_shows_the_same(demo, solved):
     assert solved == []
     assert "Nothing left to do" in second
     kept = [line for line in second.splitlines() if "Nothing left" not in line]
-    assert kept == first.splitlines()
+    # on a slow machine, what is being done
+    told = re.compile(r"\d+ of \d+: ")
+    assert kept == [line for line in first.splitlines() if not told.match(line)]
 
 
 def test_an_interrupted_call_is_taken_up_where_it_stopped(demo, tmp_path, monkeypatch, solved):
