@@ -13,17 +13,16 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 
 import polars as pl
 import torch
-from demo.saes import activations
 from torch import Tensor
-from transformers import AutoTokenizer, GPT2LMHeadModel
 
 import saematch
 from saematch import SAE, Matching
+from saematch.models import open_model, open_texts, tokenise
 from saematch.sae import shipped
+from saematch.sae.shipped import PREFIX
 
 METHODS: dict[str, tuple[str, dict]] = {
     "sae-match": ("sae-match", {}),
@@ -38,24 +37,14 @@ METHODS: dict[str, tuple[str, dict]] = {
 }
 
 
-@torch.no_grad()
 def feature_activations(saes: dict[str, SAE], kinds: tuple[str, ...], device: str):
     """Yield `{name: (tokens, d_sae)}` over the evaluation texts, BOS left out."""
-    model = GPT2LMHeadModel.from_pretrained(shipped.folder() / "model", dtype=torch.float32).eval()
-    model.to(device)  # pyright: ignore[reportArgumentType]
-    tokenizer = AutoTokenizer.from_pretrained(shipped.folder() / "model")
-    hooks = {str(sae.conventions.site) for sae in saes.values()}
+    model = open_model("saematch:model", device, torch.float32)
+    hooks = model.hooks_of(saes)
     for kind in kinds:
-        for line in (shipped.folder() / "texts" / f"{kind}.jsonl").read_text().splitlines():
-            ids = [
-                tokenizer.bos_token_id,
-                *tokenizer.encode(json.loads(line)["text"], truncation=True, max_length=255),
-            ]
-            found = activations(model, torch.tensor([ids], device=device), hooks)
-            yield {
-                name: sae.encode(found[str(sae.conventions.site)][0, 1:])
-                for name, sae in saes.items()
-            }
+        for ids in tokenise(open_texts(f"{PREFIX}{kind}", n=None), model.tokenizer, 256):
+            found = model.run(torch.from_numpy(ids)[None], sorted(set(hooks.values())))
+            yield {name: sae.encode(found[hooks[name]][0, 1:]) for name, sae in saes.items()}
 
 
 class PairCorrelation:

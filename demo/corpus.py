@@ -1,5 +1,7 @@
 """Free text on a Debian machine -> documents of three kinds, split into training and held-out.
 
+    python -m demo.corpus FOLDER DEBIAN
+
 Prose, code and reference come from Debian packages and from Python packages, all in the public
 domain or under a permissive licence (see `SOURCES`). Nothing else is read.
 """
@@ -12,6 +14,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import sysconfig
 import zlib
 from collections.abc import Iterator
@@ -163,3 +166,7 @@ def _wordnet(package: Path) -> Iterator[str]:
             words = fields.split()
             names = [w.replace("_", " ") for w in words[4 : 4 + 2 * int(words[3], 16) : 2]]
             yield f"{', '.join(names)} ({part}): {gloss.strip()}"
+
+
+if __name__ == "__main__":
+    make_corpus(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,4 +1,4 @@
-"""Make the language model and the SAEs that ship with saematch, from text to package folder.
+"""Make the small language model and the SAEs that ship with saematch, from text to package folder.
 
     python -m demo.make --work FOLDER --debian FOLDER --device cpu
 
@@ -17,14 +17,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
-import saematch
 from demo.card import write_card
 from demo.corpus import make_corpus
-from demo.describe import describe_features, figures, mixed, write_texts
+from demo.describe import FIGURES, describe, described, draw, load_saes, measure, write_features
+from demo.excerpts import write_texts
 from demo.licences import write_licences
 from demo.model import (
+    CONTEXT,
     KINDS,
     bigram_loss,
     held_out_loss,
@@ -32,10 +33,34 @@ from demo.model import (
     make_windows,
     train_model,
 )
-from demo.saes import plans, save_frequency, save_sae, train_saes
+from demo.trainee import Plan, save_sae
+from demo.training import train_saes, windows
+from saematch.models import open_model
 
 MODEL_NAME = "saematch/demo-gpt2-6l"
 PACKAGE = Path(__file__).parent.parent / "src" / "saematch" / "data"
+D_MODEL = 128
+PER_KIND = 1400  # windows in which top contexts are looked for
+
+
+def plans() -> list[Plan]:
+    """Seven residual sites with a seed each; variants at layer 3; module outputs at 2 and 3."""
+    wide = 12 * D_MODEL
+    found = [Plan("resid_pre_0", "blocks.0.hook_resid_pre", wide, 16, seed=100)]
+    for layer in range(6):
+        hook = f"blocks.{layer}.hook_resid_post"
+        found.append(Plan(f"resid_post_{layer}", hook, wide, 24 if layer else 20, 101 + layer))
+    middle = "blocks.3.hook_resid_post"
+    found += [
+        Plan("resid_post_3_seed2", middle, wide, 24, seed=203),
+        Plan("resid_post_3_wide", middle, 2 * wide, 24, seed=303),
+        Plan("resid_post_3_topk", middle, wide, 24, seed=403, activation="topk"),
+    ]
+    for layer in (2, 3):
+        for kind, l0, seed in (("mlp_out", 24, 500), ("attn_out", 14, 600)):
+            hook = f"blocks.{layer}.hook_{kind}"
+            found.append(Plan(f"{kind}_{layer}", hook, 8 * D_MODEL, l0, seed + layer))
+    return found
 
 
 def main() -> None:
@@ -49,68 +74,72 @@ def main() -> None:
     train, held_out = _windows(work, tokenizer)
     if not (work / "model" / "model.safetensors").exists():
         model = train_model(
-            train, device, d_model=128, tokens=options.model_tokens, minutes=options.model_minutes
-        )
+            train, device, d_model=D_MODEL, tokens=options.model_tokens,
+            minutes=options.model_minutes,
+        )  # fmt: skip
         model.save_pretrained(work / "model")
-    model = GPT2LMHeadModel.from_pretrained(work / "model").eval()
-    model.to(device)  # pyright: ignore[reportArgumentType]
-
-    which = [p for p in plans() if not (work / "saes" / p.name / "cfg.json").exists()]
-    if options.only:
-        which = [p for p in which if p.name in options.only]
-    if which:
-        trained = train_saes(
-            model,
-            train,
-            which,
-            tokens=options.sae_tokens,
-            minutes=options.sae_minutes,
-            start_from=options.start_from,
-        )
-        for name, trainee in trained.items():
-            save_sae(trainee, work / "saes" / name, MODEL_NAME)
-    if not options.only:
-        package(work, options.package, tokenizer, train, held_out, device)
-        write_licences(options.debian, options.package / "texts" / "LICENSES.txt")
+    make_saes(work, device, options.sae_tokens, plans())
+    package(work, options.package, train, held_out, device)
+    write_licences(options.debian, options.package / "texts" / "LICENSES.txt")
 
 
-def package(work, folder, tokenizer, train, held_out, device) -> None:
+def make_saes(work: Path, device: torch.device, tokens: int, wanted: list[Plan]) -> None:
+    """Train the SAEs that `work` does not have yet, all in one pass."""
+    missing = [p for p in wanted if not (work / "saes" / p.name / "cfg.json").exists()]
+    if not missing:
+        return
+    model, state = open_model(str(work / "model"), device, torch.bfloat16), work / "training.pt"
+    specs = [str(work / "corpus" / f"{kind}.train.jsonl") for kind in KINDS]
+    rows = windows(model, specs, CONTEXT, seed=1)
+    trained = train_saes(model, rows, missing, tokens=tokens, learning_rate=2e-3, state=state)
+    for name, trainee in trained.items():
+        save_sae(trainee, work / "saes" / name, MODEL_NAME, CONTEXT)
+    state.unlink(missing_ok=True)
+
+
+def package(
+    work: Path,
+    folder: Path,
+    train: dict[str, np.ndarray],
+    held_out: dict[str, np.ndarray],
+    device: torch.device,
+) -> None:
     """Everything that ships, into `folder`: model, SAEs with their features, texts, model card."""
     _copy_model(work / "model", folder / "model")
-    model = GPT2LMHeadModel.from_pretrained(folder / "model", dtype=torch.float32).eval()
-    model.to(device)  # pyright: ignore[reportArgumentType]
-    saes = {}
-    for plan in plans():
-        shutil.copytree(work / "saes" / plan.name, folder / "saes" / plan.name, dirs_exist_ok=True)
-        saes[plan.name] = saematch.load(folder / "saes" / plan.name, device=device)
-    ids, kinds = mixed(train, per_kind=1400, seed=7)
-    frames = describe_features(model, tokenizer, saes, ids, kinds)
-    found = {}
-    for name, frame in frames.items():
-        frame.write_parquet(
-            folder / "saes" / name / "features.parquet", compression="zstd", compression_level=19
-        )
-        save_frequency(frame["frequency"].to_torch(), folder / "saes" / name)
-        saes[name] = saematch.load(folder / "saes" / name, device=device)
-        dead = (frame["frequency"] == 0).sum() / frame.height
-        found[name] = figures(model, saes[name], held_out) | {"dead": dead}
-        print(name, {k: round(v, 4) for k, v in found[name].items()}, flush=True)
-    losses = {
-        kind: {
-            "model": held_out_loss(model, held_out[kind][:400]),
-            "bigram": bigram_loss(train, held_out[kind][:400]),
-        }
-        for kind in KINDS
-    }
+    shutil.copytree(work / "saes", folder / "saes", dirs_exist_ok=True)
+    model = open_model(str(folder / "model"), device, torch.float32)
+    saes = load_saes(folder / "saes", device)
+    specs = [str(work / "corpus" / f"{kind}.train.jsonl") for kind in KINDS]
+    read = draw(model, specs, PER_KIND, CONTEXT, seed=7)
+    write_features(folder / "saes", describe(model, saes, read))
+    some = {k: torch.from_numpy(rows[:64].astype(np.int64)) for k, rows in held_out.items()}
+    own, found = measure(model, saes, some)
     seeds = [saes[n].W_dec / saes[n].W_dec.norm(dim=1, keepdim=True)
              for n in ("resid_post_3", "resid_post_3_seed2")]  # fmt: skip
-    stability = float((seeds[0] @ seeds[1].T).amax(1).median())
-    print("losses", losses, "seed stability", stability, flush=True)
+    report = {
+        "losses": {
+            kind: {
+                "model": held_out_loss(model.model, rows[:400]),
+                "bigram": bigram_loss(train, rows[:400]),
+            }
+            for kind, rows in held_out.items()
+        },
+        "described": sum(len(rows) for rows in read.values()) * (CONTEXT - 1),
+        "seed_stability": float((seeds[0] @ seeds[1].T).amax(1).median()),
+        "saes": {n: described(folder / "saes" / n, saes[n]) | found[n] for n in saes},
+    }
+    print("losses", report["losses"], "on fewer windows", own, flush=True)
     write_texts(work / "corpus", folder / "texts")
-    report = {"losses": losses, "seed_stability": stability, "saes": found}
-    (folder / "figures.json").write_text(json.dumps(report, indent=1) + "\n")
-    tokens = len(ids) * (ids.shape[1] - 1)
-    write_card(folder, report, saes, described=tokens, parameters=model.num_parameters())
+    (folder / FIGURES).write_text(json.dumps(report, indent=1) + "\n")
+    lines = [f"| {k} | {v['model']:.3f} | {v['bigram']:.3f} |" for k, v in report["losses"].items()]
+    write_card(
+        "toy",
+        folder,
+        report,
+        d_model=D_MODEL,
+        parameters=model.model.num_parameters() / 1e6,
+        loss_table="\n".join(["| text | model | bigram |", "|---|---|---|", *lines]),
+    )
 
 
 def _copy_model(source: Path, folder: Path) -> None:
@@ -153,10 +182,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--model-tokens", type=int, default=40_000_000)
     parser.add_argument("--model-minutes", type=float, help="stop training the model after this")
     parser.add_argument("--sae-tokens", type=int, default=8_000_000)
-    parser.add_argument("--sae-minutes", type=float, help="stop training the SAEs after this")
-    parser.add_argument("--start-from", type=Path, help="folder of SAEs to go on training from")
     parser.add_argument("--package", type=Path, default=PACKAGE, help="where what ships goes")
-    parser.add_argument("--only", nargs="*", help="train only these SAEs, and do not package")
     return parser.parse_args()
 
 

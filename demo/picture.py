@@ -1,4 +1,4 @@
-"""The README's picture: features followed through the shipped model, from a run of `saematch demo`.
+"""The README's picture: features followed through SmolLM2, from a run of `saematch demo`.
 
 python -m demo.picture runs/demo docs/images/features.svg
 """
@@ -12,11 +12,14 @@ from pathlib import Path
 
 import polars as pl
 
+from saematch.cli.examples import DENSE, visible
 from saematch.runs.run import Run
 from saematch.sae.contexts import top_contexts
 
-COLUMN, ROW, LEFT, TOP = 212, 78, 20, 80
-CELL = (178, 64)
+COLUMN, ROW, LEFT, TOP = 240, 78, 20, 80
+CELL = (206, 64)
+SITES = 5  # more would be too small to read
+BEFORE, SHOWN = 14, 29  # characters of a context before its token, and in all
 STYLE = """
   svg { font: 12px ui-sans-serif, system-ui, "Segoe UI", Helvetica, Arial, sans-serif; }
   .cell { fill: #ffffff; stroke: #d5d9e0; }
@@ -40,12 +43,21 @@ def chain(pairs: list[pl.DataFrame], feature: int) -> list[tuple[int, float]]:
 
 
 def choose(run: Run, names: list[str], count: int) -> list[list[tuple[int, float]]]:
-    """The chains through all of `names` whose weakest link is strongest, about different words."""
+    """The chains through all of `names` whose weakest link is strongest, about different words.
+
+    Of features that fire on at most `DENSE` of the tokens, as in the examples of `saematch demo`.
+    """
     pairs = [run.pair(a, b) for a, b in itertools.pairwise(names)]
     contexts = run.contexts(names[-1])
     assert contexts is not None
     chains = [chain(pairs, feature) for feature in range(pairs[0].height)]
-    whole = [c for c in chains if len(c) == len(names)]
+    often = [run.features(name)["frequency"] for name in names]
+    whole = [
+        c
+        for c in chains
+        if len(c) == len(names)
+        and all(some[i] <= DENSE for some, (i, _) in zip(often, c, strict=True))
+    ]
     whole.sort(key=lambda c: -min(cosine for _, cosine in c))
     kept, seen = [], set()
     for c in whole:
@@ -65,8 +77,8 @@ def draw(run: Run, names: list[str], chains: list[list[tuple[int, float]]]) -> s
         f'width="{width}" height="{height}" role="img" '
         f'aria-label="Features followed through the layers of a language model">',
         f'<style>{STYLE}</style><rect class="ground" width="{width}" height="{height}" rx="8"/>',
-        f'<text class="title" x="{LEFT}" y="32">Features matched from layer to layer by weights '
-        "alone, SAEs trained apart: where each fires most</text>",
+        f'<text class="title" x="{LEFT}" y="32">Features of SmolLM2-135M-Instruct, matched from '
+        "block to block by weights alone, SAEs trained apart: where each fires most</text>",
     ]
     for column, name in enumerate(names):
         x = LEFT + column * COLUMN
@@ -96,9 +108,9 @@ def _cell(run: Run, name: str, feature: int, x: float, y: float) -> str:
         f'<text class="id" x="{x + 8}" y="{y + 15}" font-size="10">feature {feature}</text>',
     ]
     for i, context in enumerate(top_contexts(frame, feature, 3)):
-        before = _plain(context.before)[-12:]
-        token = _plain(context.token)
-        after = _plain(context.after)[: max(0, 24 - len(before) - len(token))]
+        before = visible(context.before)[-BEFORE:]
+        token = visible(context.token)
+        after = visible(context.after)[: max(0, SHOWN - len(before) - len(token))]
         lines.append(
             f'<text class="context" x="{x + 8}" y="{y + 29 + 14 * i}" xml:space="preserve">'
             f'<tspan class="text">{escape(before)}</tspan>'
@@ -108,12 +120,7 @@ def _cell(run: Run, name: str, feature: int, x: float, y: float) -> str:
     return "".join(lines)
 
 
-def _plain(text: str) -> str:
-    return text.replace("\n", "⏎").replace("\t", " ")
-
-
 if __name__ == "__main__":
     opened = Run.open(sys.argv[1])
-    # block 0 rewrites the embedding, and no chain through it is strong
-    sites = opened.names[1:]
+    sites = opened.names[-SITES:]
     Path(sys.argv[2]).write_text(draw(opened, sites, choose(opened, sites, 7)))

@@ -29,6 +29,7 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     ROOT / "demo" / "README.md",
     ROOT / "src" / "saematch" / "data" / "README.md",
+    ROOT / "src" / "saematch" / "data" / "smollm2" / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 REGISTRIES = (METHODS, VIEWS, FAMILIES, ESTIMATES, FIGURES)

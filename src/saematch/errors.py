@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-LISTED = 20  # names in an error
+LISTED = 25  # names in an error
 
 
 class SaematchError(ValueError):

@@ -15,6 +15,7 @@ from saematch.runs.names import names_of
 from saematch.sae import shipped
 
 RESIDUAL = shipped.residual_path()
+SMOLLM2 = shipped.smollm2_path()
 METHODS = {
     "sae-match": {},
     "sae-match decoder": {"terms": "decoder"},
@@ -95,8 +96,46 @@ def test_the_model_predicts_better_than_bigrams(model, tokens):
 
 
 def test_everything_that_ships_stays_small():
-    size = sum(p.stat().st_size for p in shipped.folder().rglob("*") if p.is_file())
-    assert size < 40e6
+    every = [p for p in shipped.folder().rglob("*") if p.is_file()]
+    smollm2 = [p for p in every if p.is_relative_to(shipped.folder() / "smollm2")]
+    assert sum(p.stat().st_size for p in smollm2) < 40e6
+    assert sum(p.stat().st_size for p in every if p not in smollm2) < 25e6
+
+
+def test_the_saes_of_smollm2_are_of_seven_consecutive_blocks(saes):
+    for layer, name in enumerate(SMOLLM2, 10):
+        sae = saes[name]
+        assert str(sae.conventions.site) == f"blocks.{layer}.hook_resid_post"
+        assert sae.conventions.model == "HuggingFaceTB/SmolLM2-135M-Instruct"
+        assert (sae.d_in, sae.d_sae) == (576, 2048)
+        assert sae.threshold_kind == "per feature"
+
+
+def words_of(name: str) -> list[set[str]]:
+    """Per feature, the words on which it fires most."""
+    frame = pl.read_parquet(shipped.path(name) / "features.parquet")
+    return [
+        {context["token"].strip().casefold() for context in contexts[:5]}
+        for contexts in frame["contexts"].to_list()
+    ]
+
+
+@pytest.mark.parametrize("place", [0, 3, 5])
+def test_matched_features_of_smollm2_fire_on_the_same_words(saes, place):
+    a, b = SMOLLM2[place], SMOLLM2[place + 1]
+    found = match(saes[a], saes[b], "cosine")
+    left, right, target = words_of(a), words_of(b), found.target.tolist()
+
+    def sharing(features, targets) -> float:
+        pairs = zip(features, targets, strict=True)
+        return float(np.mean([bool(left[i] & right[target[j]]) for i, j in pairs]))
+
+    matched = found.matched.nonzero().squeeze(1).tolist()
+    rest = ((found.target >= 0) & ~found.matched).nonzero().squeeze(1).tolist()
+    assert len(matched) > 0.7 * len(target)
+    assert sharing(matched, matched) > 0.5
+    assert sharing(rest, rest) < 0.25
+    assert sharing(matched, np.random.default_rng(0).permutation(matched)) < 0.05
 
 
 @pytest.mark.parametrize("name", RESIDUAL)

@@ -1,11 +1,14 @@
 """A stand-in for the shipped SAEs, small and made on the spot: same folders, same formats."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 import torch
 from safetensors.torch import save_file
+
+from saematch.sae import shipped
 
 WORDS = (
     "river",
@@ -24,30 +27,36 @@ WORDS = (
 
 
 def write_shipped(root: Path, d_in: int = 16, d_sae: int = 48, contexts: bool = True) -> Path:
-    """Seven residual SAEs, each the one before it turned, shuffled and renewed a little; a seed."""
+    """SAEs of two models, each the one before it turned, shuffled and renewed a little; a seed."""
+    _stream(root, shipped.RESIDUAL, d_in, d_sae, contexts)
+    _stream(root, shipped.SMOLLM2, d_in, d_sae, contexts)
+    return root
+
+
+def _stream(root: Path, names: Sequence[str], d_in: int, d_sae: int, contexts: bool) -> None:
     generator = torch.Generator().manual_seed(5)
 
     def random(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=generator)
 
-    names = ["resid_pre_0", *(f"resid_post_{layer}" for layer in range(6))]
     words = torch.arange(d_sae)
     rows = torch.nn.functional.normalize(random(d_sae, d_in), dim=1)
-    for place, name in enumerate(names):
+    for full in names:
+        model, _, name = full.rpartition("/")
+        saes = root / model / "saes"
         order = torch.randperm(d_sae, generator=generator)
         # from feature to feature between a copy and a stranger
         noise = torch.linspace(0, 1.5, d_sae)[:, None] / d_in**0.5
         rows = (rows + noise * random(d_sae, d_in))[order]
         rows, words = torch.nn.functional.normalize(rows, dim=1), words[order]
-        _write(root / "saes" / name, rows, words, random, max(0, place - 1), contexts)
-        if name == "resid_post_3":
+        _write(saes / name, rows, words, random, contexts)
+        if full == "resid_post_3":
             order = torch.randperm(d_sae, generator=generator)
             near = torch.nn.functional.normalize(rows + 0.1 * random(d_sae, d_in), dim=1)
-            _write(root / "saes" / f"{name}_seed2", near[order], words[order], random, 3, contexts)
-    return root
+            _write(saes / f"{name}_seed2", near[order], words[order], random, contexts)
 
 
-def _write(folder: Path, rows, words, random, layer: int, contexts: bool) -> None:
+def _write(folder: Path, rows, words, random, contexts: bool) -> None:
     folder.mkdir(parents=True)
     d_sae, d_in = rows.shape
     save_file(
@@ -60,14 +69,14 @@ def _write(folder: Path, rows, words, random, layer: int, contexts: bool) -> Non
         },
         str(folder / "sae_weights.safetensors"),
     )
-    hook = "hook_resid_pre" if "pre" in folder.name else "hook_resid_post"
+    kind, layer = folder.name.removesuffix("_seed2").rsplit("_", 1)
     config = {
         "architecture": "jumprelu",
         "d_in": d_in,
         "d_sae": d_sae,
         "apply_b_dec_to_input": False,
         "normalize_activations": "none",
-        "metadata": {"hook_name": f"blocks.{layer}.{hook}", "model_name": "toy"},
+        "metadata": {"hook_name": f"blocks.{layer}.hook_{kind}", "model_name": "toy"},
     }
     (folder / "cfg.json").write_text(json.dumps(config))
     if contexts:

@@ -150,7 +150,10 @@ def locate(name: str, revision: str | None = None) -> Location:
             raise _missing(*local)
         raise CheckpointError(f"{name}: no such file or folder")
     if name.startswith(shipped.PREFIX):
-        return resolve(ShippedSource(), shipped.path(name.removeprefix(shipped.PREFIX)).name)
+        ships = name.removeprefix(shipped.PREFIX)
+        return resolve(ShippedSource(ships), ships.rpartition("/")[2])
+    if name in shipped.names():
+        raise _no_name(name)
     # folders in a repository may have colons in their names, releases have no slashes
     if "/" not in name.partition(":")[0] and ":" in name and parse_address(name) is None:
         entry = saelens_registry.lookup(name)

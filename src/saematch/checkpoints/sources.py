@@ -78,11 +78,12 @@ class LocalSource:
 class ShippedSource(LocalSource):
     """The SAEs that come with saematch; their names hold wherever it is installed."""
 
-    def __init__(self) -> None:
-        super().__init__(shipped.folder() / "saes")
+    def __init__(self, name: str) -> None:
+        super().__init__(shipped.path(name).parent)
+        self.before = shipped.PREFIX + name[: name.rfind("/") + 1]
 
     def name(self, inner: str = "") -> str:
-        return f"{shipped.PREFIX}{inner}"
+        return f"{self.before}{inner}"
 
 
 class HubSource:

@@ -1,4 +1,4 @@
-"""`saematch demo`: features followed through the model that comes with saematch."""
+"""`saematch demo`: features followed through SmolLM2, by the SAEs that come with saematch."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import typer
 from saematch.cli.options import Device, Out, Overwrite, Quiet
 
 ABOUT = (
-    "The SAEs along the residual stream of the small model that comes with saematch. Its block 0 "
-    "rewrites the embedding: next to nothing of resid_pre_0 is found again in resid_post_0."
+    "SAEs of blocks 10 to 16 of SmolLM2-135M-Instruct, trained apart from one another. Each "
+    "feature is matched to one of the next block by weights alone; the texts on which both fire, "
+    "shown below, had no part in it."
 )
 NEXT = (
-    "saematch inspect saematch:resid_post_3",
-    "saematch flow saematch:resid_post_{0-5} --reach 2 --method feature-flow -o runs/stream",
-    "saematch trace runs/stream resid_post_3 100",
-    "saematch match saematch:resid_post_3 saematch:resid_post_3_seed2 "
-    "--method paulo-belrose -o runs/seeds",
+    "saematch inspect saematch:smollm2/resid_post_13",
+    "saematch flow saematch:smollm2/resid_post_{10-16} --method cosine -o runs/flow",
+    "saematch trace runs/flow resid_post_13 1066",
+    "saematch explore runs/flow",
 )
 
 
@@ -27,7 +27,7 @@ def demo(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Match the shipped SAEs along the residual stream, layer by layer, by SAE Match.
+    """Match the shipped SAEs of SmolLM2, block by block, by SAE Match.
 
     Needs no download. Repeating the command shows the results that are there.
     """

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from saematch.sae.contexts import Context
 
 EACH = 3  # matches of a kind, and contexts of a feature
+DENSE = 0.05  # a feature that fires on more of the tokens has no topic that a few contexts show
 NEWLINE, SPACES, CONTROL = "↵", "␣", "�"
 HALF = "\ufffd"  # what is left of a character that was cut
 OPEN, CLOSE = "«", "»"
@@ -35,8 +36,9 @@ def choose(run: Run, n: int = EACH) -> dict[str, list[Example]]:
     """`n` matches each of the largest, the median and the least decoder cosine.
 
     Never of features that fired on no token. Only matches of which contexts are known on both
-    sides, where there are any. Of those equally good the choice takes other pairs of SAEs and other
-    tokens before it repeats one, and it is the same for the same run.
+    sides, and of features that fire on at most `DENSE` of the tokens, where there are any. Of those
+    equally good the choice takes other pairs of SAEs, other features and other tokens before it
+    repeats one, and it is the same for the same run.
     """
     import polars as pl
 
@@ -45,30 +47,34 @@ def choose(run: Run, n: int = EACH) -> dict[str, list[Example]]:
     for a, b in run.pairs:
         frame = run.pair(a, b).filter("matched", pl.col("decoder_cosine").is_not_null())
         frame = frame.with_columns(pl.lit(a).alias("a"), pl.lit(b).alias("b"))
-        frame = frame.join(_silent(run, a), on="feature", how="anti").join(
-            _silent(run, b), left_on="target", right_on="feature", how="anti"
-        )
+        for name, key in ((a, "feature"), (b, "target")):
+            often = {key: "feature", f"{key}_frequency": "frequency"}
+            frame = frame.join(run.features(name).select(**often), on=key, how="left")
+        often = [pl.col(f"{key}_frequency") for key in ("feature", "target")]
+        frame = frame.filter(*((one != 0).fill_null(True) for one in often))
+        sparse = (pl.max_horizontal(often) <= DENSE).fill_null(False)
         left, right = contexts[a], contexts[b]
         if left is not None and right is not None:
             frame = frame.join(_with_contexts(left), on="feature", how="semi").join(
                 _with_contexts(right), left_on="target", right_on="feature", how="semi"
             )
-            frame = frame.with_columns(pl.lit(True).alias("shown"))
+            frame = frame.with_columns(pl.lit(True).alias("shown"), sparse.alias("sparse"))
         else:
-            frame = frame.with_columns(pl.lit(False).alias("shown"))
+            frame = frame.with_columns(pl.lit(False).alias("shown"), sparse.alias("sparse"))
         pools.append(frame)
     pool = pl.concat(pools) if pools else pl.DataFrame()
     if not pool.height:
         return {}
-    if pool["shown"].any():
-        pool = pool.filter("shown")
+    for wanted in ("shown", "sparse"):
+        if pool[wanted].any():
+            pool = pool.filter(wanted)
     cosine = pl.col("decoder_cosine")
     orders = {
         "best": -cosine,
         "typical": (cosine - pool["decoder_cosine"].median()).abs(),
         "worst": cosine,
     }
-    taken: set[tuple[str, str, int]] = set()
+    taken: set[tuple[str, int]] = set()
     return {
         kind: _pick(pool.sort(order, "a", "b", "feature"), contexts, n, taken)
         for kind, order in orders.items()
@@ -85,7 +91,10 @@ def show_examples(console: Console, run: Run) -> None:
     if any(example.left for examples in chosen.values() for example in examples):
         legend = f"Where both features fire most: A left, B right, on the {OPEN}token{CLOSE}"
         signs = f"{NEWLINE} a line end, {SPACES} spaces"
-        console.print(Text(f"\n{legend}; {signs}.", style="dim"))
+        rare = ""
+        if all(example.row["sparse"] for examples in chosen.values() for example in examples):
+            rare = f" Of features that fire on at most {DENSE:.0%} of the tokens."
+        console.print(Text(f"\n{legend}; {signs}.{rare}", style="dim"))
     for kind, examples in chosen.items():
         console.print()
         console.rule(Text(f"{kind} matches", style="bold"), align="left", style="dim")
@@ -95,7 +104,7 @@ def show_examples(console: Console, run: Run) -> None:
             for _ in range(2):
                 grid.add_column(width=width, no_wrap=True, overflow="crop")
             sides = ((example.a, "feature", example.left), (example.b, "target", example.right))
-            cells = [_header(name, example.row[key], width) for name, key, _ in sides]
+            cells = [_header(name, example.row, key, width) for name, key, _ in sides]
             grid.add_row(*cells)
             for place in range(max(len(example.left), len(example.right))):
                 grid.add_row(
@@ -159,9 +168,12 @@ def _pick(
     ordered: pl.DataFrame,
     contexts: dict[str, pl.DataFrame | None],
     n: int,
-    taken: set[tuple[str, str, int]],
+    taken: set[tuple[str, int]],
 ) -> list[Example]:
-    """The first rows of another pair and token each; then of another token; then any."""
+    """The first rows of another pair, features and token each; then of any pair; then any.
+
+    `taken` are features shown already, and grows. No match is shown twice.
+    """
     from saematch.sae.contexts import top_contexts
 
     def texts(name: str, feature: int) -> list[Context]:
@@ -171,28 +183,23 @@ def _pick(
     found: list[Example] = []
     pairs: set[tuple[str, str]] = set()
     tokens: set[str] = set()
-    for strict_pair, strict_token in ((True, True), (False, True), (False, False)):
+    for strict_pair, strict_rest in ((True, True), (False, True), (False, False)):
         for row in ordered.iter_rows(named=True):
             if len(found) == n:
                 return found
-            a, b, key = row["a"], row["b"], (row["a"], row["b"], row["feature"])
-            if key in taken or (strict_pair and (a, b) in pairs):
+            a, b = row["a"], row["b"]
+            ends = {(a, row["feature"]), (b, row["target"])}
+            if ends <= taken or (strict_pair and (a, b) in pairs) or (strict_rest and ends & taken):
                 continue
-            left = texts(a, row["feature"])
-            token = left[0].token.strip().casefold() if left else None
-            if strict_token and token is not None and token in tokens:
+            left, right = texts(a, row["feature"]), texts(b, row["target"])
+            on = {text.token.strip().casefold() for text in (*left[:1], *right[:1])}
+            if strict_rest and on & tokens:
                 continue
-            found.append(Example(a, b, row, left, texts(b, row["target"])))
-            taken.add(key)
+            found.append(Example(a, b, row, left, right))
+            taken |= ends
             pairs.add((a, b))
-            if token is not None:
-                tokens.add(token)
+            tokens |= on
     return found
-
-
-def _silent(run: Run, name: str) -> pl.DataFrame:
-    """The features of an SAE that are known to have fired on no token."""
-    return run.features(name).filter(frequency=0).select("feature")
 
 
 def _with_contexts(frame: pl.DataFrame) -> pl.DataFrame:
@@ -216,10 +223,12 @@ def _facts(row: dict[str, Any]) -> Text:
     return Text("  ".join(parts), style="cyan")
 
 
-def _header(name: str, feature: int, width: int) -> Text:
+def _header(name: str, row: dict[str, Any], key: str, width: int) -> Text:
     from rich.text import Text
 
-    number = f" #{feature}"
+    number, often = f" #{row[key]}", row[f"{key}_frequency"]
+    if often is not None:
+        number += f", on {often:.1%} of tokens" if often >= 0.0005 else ", on < 0.1% of tokens"
     return Text(_cut(name, width - len(number), from_left=True) + number, style="bold")
 
 

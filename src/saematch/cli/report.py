@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 LABELS = ("≥ 0.9", "0.7-0.9", "0.5-0.7", "0.3-0.5", "< 0.3")  # of frames.BANDS
 SHADES = "█▓▒░·"
-BAR = 16  # cells
+BAR = 10  # cells
 AT_LEAST = 10  # features without a match until it is worth a word
 CLOSE = 0.7  # a decoder cosine at which one would expect a match
 

@@ -1,4 +1,4 @@
-"""`saematch.demo`: features followed through the model that comes with saematch."""
+"""`saematch.demo`: features followed through SmolLM2, by the SAEs that come with saematch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def demo(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Run:
-    """Match the shipped SAEs along the residual stream, layer by layer, by SAE Match.
+    """Match the shipped SAEs of SmolLM2, block by block, by SAE Match.
 
     Needs no download. Calling it again with the same directory shows what is there.
 
@@ -39,7 +39,7 @@ def demo(
         RunError: the directory holds something else, or another program is writing to it.
     """
     matcher, tell = Matcher.of(), progress or silent
-    saes = Saes([f"{shipped.PREFIX}{name}" for name in shipped.residual_path()], device)
+    saes = Saes([f"{shipped.PREFIX}{name}" for name in shipped.smollm2_path()], device)
     run = written(
         out,
         lambda path: Run.create(
