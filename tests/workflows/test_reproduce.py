@@ -138,7 +138,7 @@ def test_what_was_asked_otherwise_is_not_discarded(made, model, texts):
 
 def test_stopped_in_the_middle_it_goes_on(home, model, texts, made, monkeypatch):
     """What was done before the end came is not done again, and the results are the same."""
-    from saematch.workflows import reproduce as module
+    from saematch.workflows import reproduction_parts as module
 
     def stop(*given, **options):
         raise KeyboardInterrupt

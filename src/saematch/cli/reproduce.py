@@ -63,9 +63,11 @@ def reproduce(
         int, typer.Option(min=1, help="Number of tokens for matches by activations.")
     ] = 20_000,
     reach: Annotated[
-        int | None,
-        typer.Option(min=1, help="Match any two SAEs up to this many apart. Default: all."),
-    ] = None,
+        int,
+        typer.Option(
+            min=1, help="Match any two SAEs up to this many apart, and some that are further."
+        ),
+    ] = 5,
     massive: Massive = 4.0,
     site: SiteOption = None,
     seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
