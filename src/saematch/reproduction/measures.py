@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import reduce
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -170,11 +170,11 @@ def _along(
     best = np.zeros(a.d_sae)
     (mean_a, spread_a), (mean_b, spread_b) = a.moments(), b.moments()
     columns, right = a.matrix.tocsc(), b.matrix
-    active = (right != 0).astype(np.float64)
+    active = _active(right)
     for rows in _blocks(a.d_sae, b.d_sae):
         left = columns[:, rows].astype(np.float64)
         product = (left.T @ right).toarray()
-        together = ((left != 0).astype(np.float64).T @ active).toarray()
+        together = (_active(left).T @ active).toarray()
         scale = spread_a[rows, None] * spread_b
         r = product / n - mean_a[rows, None] * mean_b
         r = np.divide(r, scale, out=np.zeros_like(r), where=scale > 0)
@@ -189,6 +189,13 @@ def _along(
         shares = shared[name][counted] / fired[counted]
         along[name] = _Along(r, counted, float(shares.mean()) if counted.any() else None)
     return along
+
+
+def _active(matrix: Any) -> Any:
+    """A sparse matrix with 1 where there is an activation."""
+    found = matrix.astype(np.float64)
+    found.data = (found.data != 0).astype(np.float64)
+    return found
 
 
 def _blocks(height: int, width: int) -> Iterator[slice]:
