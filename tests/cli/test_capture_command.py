@@ -85,6 +85,7 @@ def test_match_is_fused_where_there_are_activations(store, tmp_path):
     assert heard == {
         "model": "saematch:model",
         "dtype": None,
+        "massive": 4.0,
         "texts": {
             "from": ["saematch:prose", "saematch:code"],
             "examples": 6,

@@ -9,6 +9,7 @@ such tokens outweighs all others in any correlation, mean or explained variance.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -59,7 +60,8 @@ def norm_limits(
     medians = {hook: torch.cat(parts) for hook, parts in found.items()}
     if not all(len(some) for some in medians.values()):
         raise SaematchError("there are no tokens besides BOS to take the median norm of")
-    return {hook: times * float(some.median()) for hook, some in medians.items()}
+    # where most values are 0 there is no usual norm to be beyond
+    return {hook: times * float(some.median()) or math.inf for hook, some in medians.items()}
 
 
 def without_massive(

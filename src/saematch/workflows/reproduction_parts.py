@@ -28,6 +28,7 @@ from saematch.workflows.progress import Progress
 from saematch.workflows.saes import Given, Saes
 
 FUSED = {"fused": "fit", "fused-generated": GENERATED}  # runs, and the activations they are given
+SPREAD = 5  # pairs of neighbours, spread over the layers, at which matches by fused are evaluated
 DISTANCES = (2, 3, 5, 8, 12)  # layers apart, beside the longest
 Names = tuple[str, str]
 
@@ -117,7 +118,9 @@ class SaeMatchParts:
         }
         less: dict[str, Any] = {"quantiles": (), "carry": ("auto",)}
         folded = self._run("folded")
-        every = [*self.steps, *self.far]
+        # every estimate is a pass of the model: from one end only, and of other matches only some
+        every = [*self.steps, *(pair for pair in self.far if pair[0] == self.chain[0])]
+        some = self.steps[:: max(1, len(self.steps) // SPREAD)]
         self.made.once(
             "evaluating: folded",
             lambda: evaluate(folded, self.language, texts, pairs=every, **how),
@@ -126,7 +129,7 @@ class SaeMatchParts:
             self.made.once(
                 f"evaluating: {name}",
                 lambda name=name: evaluate(
-                    self._run(name), self.language, texts, pairs=self.steps, **how, **less
+                    self._run(name), self.language, texts, pairs=some, **how, **less
                 ),
             )
         if len(self.controls):

@@ -48,6 +48,8 @@ class StoredTokens:
         """What the activations are of, as plain values, for a run."""
         record, total = self.store.record, self.store.n_tokens
         known = {"model": record.model, "dtype": record.options.get("dtype")}
+        if "massive" in record.options:
+            known["massive"] = record.options["massive"]
         # with these two any reader finds the same tokens, and a run knows that they are the same
         some = {} if self.tokens == total else {"of": total, "stretch": STRETCH}
         return {**known, "texts": record.texts, "tokens": self.tokens, **some}
