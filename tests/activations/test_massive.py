@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from saematch.activations import capture, norm_limits, without_massive
+from saematch.activations.massive import checked_times
 from saematch.errors import SaematchError
-from saematch.evaluation.splice import batches
+from saematch.evaluation.splice import batches, counted_tokens
 from saematch.models.hook_points import resolve
 from support.saes import make_sae
 from support.small_models import WIDTH, small
@@ -109,8 +110,17 @@ def test_masked_tokens_do_not_count_in_an_evaluation(examples):
     assert sum(plain) == sum(int(b.counted.sum()) for b in batches(given)) + len(HUGE)
 
 
-def test_what_is_no_multiple_is_refused(model, examples):
-    with pytest.raises(SaematchError, match=r"massive is 0\.5; it is how many times"):
-        norm_limits(model, [HOOK], examples, 0.5)
+def test_an_example_without_a_token_that_counts_is_left_out():
+    given = [np.ma.MaskedArray([1, 2, 3], [0, 1, 1]), np.array([1, 2]), np.array([1, 5, 6])]
+    read = [int(number) for batch in batches(given, batch_tokens=1) for number in batch.example]
+    assert sorted(read) == [1, 2]
+    assert [counted_tokens(ids) for ids in given] == [0, 1, 2]
+
+
+def test_what_is_no_multiple_is_refused(model):
+    assert checked_times(0) is checked_times(None) is None
+    for wrong in (0.5, 1, -2, float("inf"), float("nan")):
+        with pytest.raises(SaematchError, match=r"it is how many times the median norm"):
+            checked_times(wrong)
     with pytest.raises(SaematchError, match="no tokens besides BOS"):
         norm_limits(model, [HOOK], [np.array([1])])

@@ -165,6 +165,9 @@ def test_massive_activations_are_left_out_of_a_store_and_it_says_so(model, tmp_p
     for name in store.names:
         ours, theirs = (s.activations(name).matrix.toarray() for s in (store, usual))
         assert (ours[~first] == theirs[~first]).all()
+    with pytest.raises(SaematchError, match="how many times the median norm"):
+        saematch.capture(*given, **FEW, massive=0.5, out=store.path, overwrite=True)
+    assert ActivationStore.open(store.path).n_tokens == store.n_tokens
     with pytest.raises(RunError, match=r"massive is 1\.05 there, not set here"):
         saematch.capture(*given, **FEW, massive=0, out=tmp_path / "strict")
 
@@ -174,7 +177,7 @@ def test_massive_activations_do_not_count_in_an_evaluation(model, tmp_path):
     saematch.evaluate(run, model, "saematch:prose", **FEW, **SMALL, massive=0)
     before = run.table("evaluation", "values")
     assert run.section("evaluation").options["massive"] is None
-    with pytest.raises(RunError, match=r"massive is None there, 1\.05 here"):
+    with pytest.raises(RunError, match=r"massive is 0 there, 1\.05 here"):
         saematch.evaluate(run, model, "saematch:prose", **FEW, **SMALL, massive=1.05)
     saematch.evaluate(run, model, "saematch:prose", **FEW, **SMALL, massive=1.05, overwrite=True)
     after = run.table("evaluation", "values")

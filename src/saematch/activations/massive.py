@@ -35,6 +35,22 @@ class Reads(Protocol):
         ...
 
 
+def checked_times(massive: float | None) -> float | None:
+    """How many times the median norm a token may have; None for no limit.
+
+    Raises:
+        SaematchError: it is neither 0 nor above 1.
+    """
+    if not massive:
+        return None
+    if not 1 < massive < math.inf:
+        raise SaematchError(
+            f"massive (--massive) is {massive:g}; it is how many times the median norm a token may "
+            "have, such as 4, or 0 to count all"
+        )
+    return float(massive)
+
+
 def norm_limits(
     model: Reads,
     hooks: Sequence[str],
@@ -45,13 +61,8 @@ def norm_limits(
     """By hook, `times` the median norm over the tokens of some examples; first tokens left out.
 
     Raises:
-        SaematchError: `times` is not above 1, or the examples have no token besides BOS.
+        SaematchError: the examples have no token besides BOS.
     """
-    if not times > 1:
-        raise SaematchError(
-            f"massive is {times:g}; it is how many times the median norm a token may have (4), or "
-            "0 to count all"
-        )
     found: dict[str, list[Tensor]] = {hook: [] for hook in hooks}
     for _, mask, values in _read(model, hooks, examples, batch_tokens):
         mask[:, 0] = False

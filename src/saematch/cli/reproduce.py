@@ -84,10 +84,9 @@ def reproduce(
 ) -> None:
     """Make every figure of a paper that needs no judge, for any model and SAEs, as one page.
 
-    sae-match: folded errors by term and layer; whether matches fire together; hidden states mapped
-    across a layer, beside every baseline; the partial variant; chains and direct matches by
-    distance; lifespans, births and deaths; and the same for matches by weights and activations
-    together, on given and on generated text.
+    sae-match: folded errors; whether matches fire together; hidden states mapped across a layer,
+    beside every baseline; the partial variant; chains and direct matches; lifespans; and the same
+    for matches by weights and activations together.
 
     Repeating the command continues where it stopped. With Gemma Scope: --model google/gemma-2-2b
     --saes 'gemma-scope-2b-pt-res-canonical:layer_{0-25}/width_16k/canonical'.

@@ -123,7 +123,8 @@ def evaluate_matchings(
     Args:
         matchings: one or several; A's site must come before B's, or be the same.
         model: the language model that their SAEs are of (`saematch.activations.open_model`).
-        texts: token ids of each example, BOS first, by the name of the text set.
+        texts: token ids of each example, BOS first, by the name of the text set. Tokens that masked
+            arrays mask do not count (`saematch.activations.without_massive`).
         fit: what least squares and the mean are fitted on: one of `texts`, whose own figures are
             then those of a map that has seen them, or a name and examples apart from `texts`. The
             first of `texts` unless given.

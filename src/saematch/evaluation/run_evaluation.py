@@ -29,7 +29,7 @@ from saematch.evaluation.evaluate import (
 )
 from saematch.evaluation.feature_pairs import FeaturePairs
 from saematch.evaluation.per_example import Known
-from saematch.evaluation.splice import Model
+from saematch.evaluation.splice import Model, counted_tokens
 from saematch.evaluation.transports import EDGES_SCHEMA, Transports, estimate_name, named_edges
 from saematch.layers.layers import Layers, depth
 from saematch.numerics.held import Held
@@ -99,7 +99,7 @@ def evaluate_run(
         {"model": model_name, "dtype": dtype, "fit": fitted[0], **_recorded(chosen), **read},
         {name: digest(examples) for name, examples in texts.items()},
         digest(fitted[1]),
-        sum(len(ids) - 1 for ids in fitted[1]),
+        sum(map(counted_tokens, fitted[1])),
     )
     with run.writing():
         table = provenance.kept(run, overwrite)
@@ -226,7 +226,7 @@ class Provenance:
     def _differences(self, there: Evaluation, used: Collection[str]) -> list[str]:
         """How the existing evaluation differs; only the text sets `used` have values in it."""
         found = [
-            f"{key} is {there.options.get(key)} there, {value} here"
+            f"{key} is {_told(key, there.options.get(key))} there, {_told(key, value)} here"
             for key, value in _listed(self.options).items()
             if there.options.get(key) != value and not self._adds(key, there)
         ]
@@ -303,6 +303,11 @@ def _recorded(options: EvaluationOptions) -> dict[str, Any]:
 def _registered(table: pl.DataFrame) -> set[str]:
     """The estimates of other packages that a table has, as far as those are installed."""
     return {*table["estimate"].unique()} & {*ESTIMATES.added}
+
+
+def _told(key: str, value: Any) -> Any:
+    """An option's value as one would give it: no limit is 0."""
+    return 0 if key == "massive" and value is None else value
 
 
 def _listed(options: Mapping[str, Any]) -> dict[str, Any]:

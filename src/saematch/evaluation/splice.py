@@ -95,7 +95,7 @@ class PaddedBatch:
 def batches(
     examples: Sequence[ndarray], device: torch.device | str = "cpu", batch_tokens: int = 4096
 ) -> Iterator[PaddedBatch]:
-    """Examples of about one length together, each once.
+    """Examples of about one length together, each once; those without a token that counts left out.
 
     Args:
         examples: token ids of each, BOS first; tokens that a masked array masks do not count, as
@@ -112,6 +112,7 @@ def batches(
                 f"example {number} has {len(ids)} tokens; it takes BOS and one more at least"
             )
     order = np.argsort([-len(ids) for ids in examples], kind="stable")
+    order = order[[not np.ma.getmaskarray(examples[i])[1:].all() for i in order]]
     start = 0
     while start < len(order):
         longest = len(examples[order[start]])
@@ -126,6 +127,11 @@ def batches(
         numbers = torch.from_numpy(some).to(device)
         yield PaddedBatch(ids.to(device), mask.to(device), numbers, left_out.to(device))
         start += len(some)
+
+
+def counted_tokens(ids: ndarray) -> int:
+    """The tokens of an example that count: not the first, nor those that are masked."""
+    return len(ids) - 1 - int(np.ma.getmaskarray(ids)[1:].sum())
 
 
 def losses(

@@ -12,7 +12,7 @@ from saematch.activations.capturing import capture as capture_batches
 from saematch.activations.capturing import notes as notes_of
 from saematch.activations.describe import keep_features
 from saematch.activations.forecast import check_room, forecast
-from saematch.activations.massive import TIMES, norm_limits
+from saematch.activations.massive import TIMES, checked_times, norm_limits
 from saematch.activations.store import ActivationStore
 from saematch.activations.store_manifest import CACHE
 from saematch.errors import SaematchError
@@ -84,6 +84,7 @@ def capture(
         RunError: the folder holds something else, another program is writing to it, or the disk has
             no room.
     """
+    massive = checked_times(massive)
     tell, given = progress or silent, Saes(saes, device, site)
     texts = [str(text)] if isinstance(text, (str, Path)) else [str(some) for some in text]
     given.check_once()

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from numpy import ndarray
 
-from saematch.activations.massive import TIMES, norm_limits, without_massive
+from saematch.activations.massive import TIMES, checked_times, norm_limits, without_massive
 from saematch.checkpoints import load
 from saematch.errors import RunError, SaematchError, names_there
 from saematch.evaluation.evaluate import EvaluationOptions, Names
 from saematch.evaluation.run_evaluation import evaluable, evaluate_run
+from saematch.evaluation.splice import counted_tokens
 from saematch.models.language_model import LanguageModel
 from saematch.models.texts import GENERATED, Long, examples_of, open_texts
 from saematch.runs.run import Run
@@ -102,9 +103,9 @@ def evaluate(
     """
     run, tell, given = opened_run(run), progress or silent, Saes(saes, device)
     warn_unfinished(run)
-    named = _named(text)
+    named, massive = _named(text), checked_times(massive)
     options = EvaluationOptions(
-        tuple(carry), tuple(quantiles), resamples, seed, tuple(transport), massive=massive or None
+        tuple(carry), tuple(quantiles), resamples, seed, tuple(transport), massive=massive
     )
     chosen = [_pair(run, pair) for pair in pairs] if pairs else evaluable(run, reach)
     if not chosen:
@@ -118,7 +119,7 @@ def evaluate(
     texts, fitted = texts_of(language, named, fitted_on, *sizes, long, tell)
     if massive:
         texts, fitted = _without_massive(run, language, texts, fitted, massive, batch_tokens)
-    tokens = sum(len(ids) - 1 for ids in fitted[1])
+    tokens = sum(map(counted_tokens, fitted[1]))
     if transport and tokens < ENOUGH:
         log.warning(
             f"transports are fitted on {tokens:,} tokens, which are few; give {ENOUGH:,} or more "
@@ -222,10 +223,10 @@ def _without_massive(
     Pairs share what does not depend on them, so that it cannot be the hook points of each pair.
     """
     sites = [run.sae(name).site for name in run.names]
-    hooks = [str(site) for site in sites if site is not None and not site.layer_alone]
+    known = [str(site) for site in sites if site is not None and not site.layer_alone]
+    hooks = [hook for hook in dict.fromkeys(known) if _is_of(language, hook)]
     if not hooks:
         return texts, fitted
-    hooks = list(dict.fromkeys(hooks))
     limits = norm_limits(language, hooks, fitted[1], times, batch_tokens)
     kept: Texts = {}
     for name, examples in texts.items():
@@ -238,6 +239,15 @@ def _without_massive(
                 f"{times:g} times the median norm, and do not count (--massive 0 counts them)"
             )
     return kept, (fitted[0], [*without_massive(language, limits, fitted[1], batch_tokens)])
+
+
+def _is_of(language: LanguageModel, hook: str) -> bool:
+    """Whether a model has a hook point; a run may have SAEs of two models."""
+    try:
+        language.site(hook)
+    except SaematchError:
+        return False
+    return True
 
 
 def _named(text: str | Path | Sequence[str | Path] | Mapping[str, str | Path]) -> dict[str, str]:

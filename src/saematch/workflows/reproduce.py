@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from saematch.activations.massive import TIMES
+from saematch.activations.massive import TIMES, checked_times
 from saematch.errors import MatchError, SaematchError, names_there
 from saematch.files.records import outside
 from saematch.reproduction.reproduction import Reproduction
@@ -108,7 +108,7 @@ def reproduce(
         "length": length,
         "tokens": tokens,
         "reach": reach,
-        "massive": massive or None,
+        "massive": checked_times(massive),
         "seed": seed,
     }
     made = written(out, lambda path: Reproduction.create(path, paper, asked, overwrite))

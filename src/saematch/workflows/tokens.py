@@ -47,9 +47,8 @@ class StoredTokens:
     def options(self) -> dict[str, Any]:
         """What the activations are of, as plain values, for a run."""
         record, total = self.store.record, self.store.n_tokens
-        known = {"model": record.model, "dtype": record.options.get("dtype")}
-        if "massive" in record.options:
-            known["massive"] = record.options["massive"]
+        options = {key: record.options.get(key) for key in ("dtype", "massive")}
+        known = {"model": record.model, **options}
         # with these two any reader finds the same tokens, and a run knows that they are the same
         some = {} if self.tokens == total else {"of": total, "stretch": STRETCH}
         return {**known, "texts": record.texts, "tokens": self.tokens, **some}
