@@ -42,9 +42,10 @@ def estimates(made: Reproduction) -> Found:
                 f"{plain:.2f} without."
             )
     for name in ("fused", "fused-generated"):
-        other = nearest(
-            main_carry(evaluated_run(made, name).table("evaluation", "values")).filter("main")
-        )
+        if made.runs[name].section("evaluation") is None:
+            continue
+        values = made.runs[name].table("evaluation", "values")
+        other = nearest(main_carry(values).filter("main"))
         cost = cost_of(other.filter(metric="delta-loss"), "match", "assigned")
         beat = against_drop(other, "match", "assigned")
         if cost is not None:

@@ -193,7 +193,7 @@ def distance(made: Reproduction) -> Found:
         rows = far.filter(method=way)
         by_step = rows.group_by("skipped").agg(pl.col("mean").mean()).sort("skipped")
         steps = dict(by_step.iter_rows())
-        values = {k: steps[k] for k in dict.fromkeys((2, 5, max(steps))) if k in steps}
+        values = {k: steps[k] for k in dict.fromkeys((2, 5, max(steps, default=0))) if k in steps}
         ends.append((way, values))
     name = {"folded": "direct", "chained": "chained", "best possible": "best possible"} | OTHERS
     told = "; ".join(
