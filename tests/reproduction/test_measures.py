@@ -75,7 +75,7 @@ def mean_of(dense, target, a="a", b="b"):
 def test_correlations_are_those_of_numpy(world):
     dense, first, second = world
     runs = {"one": Targets({("a", "b"): first}), "two": Targets({("a", "b"): second})}
-    table = correlations([("a", "b")], runs, Store(dense))
+    table = correlations([("a", "b")], dict(reversed(runs.items())), Store(dense), against="one")
     by = {row["method"]: row for row in table.iter_rows(named=True)}
     one, two = mean_of(dense, first), mean_of(dense, second)
     assert by["one"]["mean"] == pytest.approx(one.mean(), abs=1e-6)

@@ -66,6 +66,17 @@ def test_every_part_is_there(made):
     assert all(part.resident_bytes > 0 for part in made.record.parts)
 
 
+def test_gains_are_against_sae_match(made):
+    """Whatever other runs are called, and in whatever order they are found."""
+    for name in ("correlations", "correlations_far", "controls_correlations"):
+        table = made.table(name)
+        own = table.filter(method="folded")
+        assert own["gain"].to_list() == [0.0] * len(own)
+        both = table.join(own.select("a", "b", base="mean"), on=["a", "b"])
+        assert both["gain"].to_list() == pytest.approx((both["mean"] - both["base"]).to_list())
+    assert (made.table("correlations").filter(method="cosine")["gain"] != 0).any()
+
+
 def test_texts_to_fit_on_are_none_of_those_reported_on(made):
     def read(name):
         lines = (made.path / "texts" / f"{name}.jsonl").read_text().splitlines()
@@ -166,7 +177,8 @@ def test_stopped_in_the_middle_it_goes_on(home, model, texts, made, monkeypatch)
         ({"text": {"a/b": "saematch:code"}}, "called 'a/b'", SaematchError),
         ({"text": ["saematch:code", "x/code.jsonl"]}, "one name", SaematchError),
         ({"examples": 12}, "some are left to fit on", SaematchError),
-        ({"controls": "saematch:mlp_out_2"}, "same sites", MatchError),
+        ({"controls": "saematch:mlp_out_2"}, "is no control: it reads at blocks.2", MatchError),
+        ({"controls": "saematch:mlp_out_7"}, "ships no SAE 'mlp_out_7'", SaematchError),
     ],
 )
 def test_what_cannot_be_done_is_said(model, texts, tmp_path, given, told, error):

@@ -126,7 +126,7 @@ def work(made: Reproduction) -> Found:
         schema={"part": pl.String, "minutes": pl.Float64, "memory, GiB": pl.Float64},
     )
     minutes = table["minutes"].sum()
-    says = [f"{minutes:.0f} minutes in all; memory is that of the process after each part."]
+    says = [f"{minutes:.1f} minutes in all; memory is that of the process after each part."]
     return Section("Time and memory", says, tables=[("each part", table)]), []
 
 

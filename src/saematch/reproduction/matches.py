@@ -6,10 +6,12 @@ import polars as pl
 
 from saematch.plots import FIGURES, Missing
 from saematch.reproduction import figures as draw
+from saematch.reproduction.measures import LEAST
 from saematch.reproduction.numbers import costs, evaluated_run, median_of, one, ratio, won
 from saematch.reproduction.page import Section
 from saematch.reproduction.reproduction import Reproduction
 
+WITHIN = "same layer"
 Found = tuple[Section, list[str]]  # a section, and what of it stands at the top
 # the ways of matching beside SAE Match's own, as sentences call them
 OTHERS = {
@@ -72,22 +74,27 @@ def _within(made: Reproduction, control: pl.DataFrame, steps: pl.DataFrame) -> l
     )
     if not len(rows):
         return []
-    low, high = rows["mean"].min(), rows["mean"].max()
-    across = steps["mean"].median()
     return [
-        f"Between SAEs of one layer that differ in L0, width or seed, the folded decoder MSE of "
-        f"matched features is {low:.3g} to {high:.3g}; between neighbouring layers its median is "
-        f"{across:.3g}."
+        f"Between an SAE and others of its layer (controls) the folded decoder MSE of matched "
+        f"features is {_range(rows['mean'], '.3g')}; between neighbouring layers its median is "
+        f"{steps['mean'].median():.3g}."
     ]
+
+
+def _range(values: pl.Series, form: str) -> str:
+    """The least and the largest value, or the only one."""
+    ends = dict.fromkeys(format(value, form) for value in (values.min(), values.max()))
+    return " to ".join(ends)
 
 
 def together(made: Reproduction) -> Found:
     table = made.table("correlations")
     median = {way: median_of(table, way) for way in dict.fromkeys(table["method"])}
-    folded = median["folded"]
+    folded, counted = median["folded"], table["features"]
     first = (
         f"A feature and its match by SAE Match correlate at {folded:.2f} between neighbouring "
-        f"layers (median over layers, text that no method saw); the best possible is "
+        f"layers (median over layers, text that no method saw, the {_range(counted, ',')} features "
+        f"that fire there on {LEAST} tokens or more); the best possible is "
         f"{median['best possible']:.2f}, a random permutation gives {median['random']:.2f}."
     )
     more = [
@@ -104,9 +111,9 @@ def together(made: Reproduction) -> Found:
     ).pivot("pair", index="method", values="mean")
     scores = table.select("a", "b", "method", "together").drop_nulls()
     best = max((way for way in OTHERS if way in median), key=lambda way: median[way])
-    figure = draw.correlations(
-        table, f"Matches correlate at {folded:.2f}; {best}: {median[best]:.2f}"
-    )
+    label = draw.WAYS[best][0]
+    title = f"Matches by SAE Match correlate at {folded:.2f}, {label} at {median[best]:.2f}"
+    figure = draw.correlations(table, title)
     section = Section(
         "Do matched features fire together?",
         says,
@@ -130,7 +137,7 @@ def sparsity(made: Reproduction) -> Found:
     rows = []
     for a, b in run.pairs:
         within = run.sae(a).site == run.sae(b).site
-        kind = "same layer" if within else "one layer on"
+        kind = WITHIN if within else "one layer on"
         cosine = run.summaries[a, b].more.get("median_decoder_cosine")
         row = {"a": a, "b": b, "part": f"{a}, {kind}", "l0_a": about[a]["l0"], "l0": about[b]["l0"]}
         row |= {"matched": run.summaries[a, b]["matched"], "decoder_cosine": cosine}
@@ -148,24 +155,27 @@ def sparsity(made: Reproduction) -> Found:
         if column in table.columns and table[column].count():
             some = table.filter(pl.col(column).is_not_null())
             panels[name] = some.select("l0", "part", value=column, name="b")
+    inside = table.filter(pl.col("part").str.ends_with(WITHIN))
+    across = median_of(made.table("correlations"), "folded")
     says = [
-        _by_l0(str(part), group) for (part,), group in table.group_by("part", maintain_order=True)
+        f"A feature and its match in another SAE of its own layer correlate at "
+        f"{_range(inside['correlation'], '.2f')}, in an SAE of the next layer at {across:.2f} "
+        "(median over layers): so much two SAEs agree at all."
     ]
-    says = [sentence for sentence in says if sentence]
-    drawn = []
-    if says:
+    by_part = table.group_by("part", maintain_order=True)
+    by_l0 = [said for (part,), group in by_part if (said := _by_l0(str(part), group))]
+    says, drawn = says + by_l0, []
+    if by_l0:
         reference = float(table["l0_a"].median())  # pyright: ignore[reportArgumentType]
         drawn.append(draw.by_l0(panels, reference, "Matches by the L0 of the target SAE"))
-    else:
-        says = ["The controls differ in width, seed or activation, not in L0."]
     section = Section("Other SAEs of the same layers", says, drawn, [("every control", table)])
-    return section, says[:1] if drawn else []
+    return section, says[:1]
 
 
 def _by_l0(part: str, group: pl.DataFrame) -> str | None:
     """Which L0 does best; nothing where L0s are all about the same."""
     low, high = group["l0"].min(), group["l0"].max()
-    if group.height < 2 or high < 1.2 * low:  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
+    if group.height < 2 or high < 1.5 * low:  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
         return None
     best = group.sort("correlation").row(-1, named=True)
     said = (

@@ -91,6 +91,7 @@ def correlations(
     runs: Mapping[str, Run],
     store: ActivationStore,
     *,
+    against: str = "folded",
     chained: Run | None = None,
 ) -> pl.DataFrame:
     """Whether a feature and its target fire together, on text that no method was given.
@@ -103,15 +104,16 @@ def correlations(
         pairs: names of A and B.
         runs: by what to call the way of matching; each where it has the pair.
         store: activations of all SAEs.
+        against: which of the runs the others' gains are measured against.
         chained: a run whose neighbours' matchings are chained from A to B, as `chained`.
 
     Returns:
         Columns `a`, `b`, `skipped` (steps along the chain of SAEs), `method` (a run's name,
         `chained`, `best possible`, the largest correlation of any feature of B, or `random`, a
         random permutation), `features`, the `mean` with its 95 % interval over features (`low`,
-        `high`), the same of the difference from the first of `runs`, feature by feature (`gain`,
-        ...), the share of features at 0.5 or more (`half`), and `together`: the mean share of the
-        tokens of feature i on which its target is active too.
+        `high`), the same of the difference from `against`, feature by feature (`gain`, ...; null
+        where that has not matched the pair), the share of features at 0.5 or more (`half`), and
+        `together`: the mean share of the tokens of feature i on which its target is active too.
     """
     held = Held[str, FeatureActivations](store.activations)
     rows = []
@@ -132,9 +134,10 @@ def correlations(
         targets["random"] = np.where(order[:height] < width, order[:height], -1)
         one, other = (held[_stored(store, runs, name)] for name in (a, b))
         found = _along(one, other, targets)
-        first = found[next(iter(targets))].r
+        base = found.get(against)
         for name, along in found.items():
-            values, gain = along.r[along.counted], (along.r - first)[along.counted]
+            values = along.r[along.counted]
+            gain = values[:0] if base is None else values - base.r[along.counted]
             half = float((values >= 0.5).mean()) if len(values) else None
             shares = *_interval(values), *_interval(gain), half, along.together
             rows.append((a, b, apart, name, len(values), *shares))

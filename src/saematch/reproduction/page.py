@@ -60,7 +60,7 @@ def page(
     plotly_objects()
     from plotly.offline import get_plotlyjs
 
-    links = "".join(
+    links = " ".join(
         f'<a href="#s{number}">{escape(section.title)}</a>'
         for number, section in enumerate(sections, start=1)
     )

@@ -13,6 +13,7 @@ import torch
 from saematch.activations.massive import TIMES, checked_times
 from saematch.errors import MatchError, SaematchError, names_there
 from saematch.files.records import outside
+from saematch.plots.style import plotly_objects
 from saematch.reproduction.reproduction import Reproduction
 from saematch.reproduction.sae_match import write_report
 from saematch.sae.sae import Site
@@ -92,8 +93,10 @@ def reproduce(
     """
     if paper not in PAPERS:
         raise SaematchError(f"no paper {paper!r}; {names_there(paper, PAPERS)}")
+    plotly_objects()  # for the report: that it is missing should not be found hours later
     given, others = Saes(saes, device, site), Saes(controls, device, site)
     given.check_once(MatchError)
+    others.check_once(MatchError)
     if len(given) < 3:
         raise MatchError(f"{len(given)} SAEs were given; a path through layers takes 3 at least")
     language = opened(model, given.device, dtype)
@@ -120,6 +123,7 @@ def reproduce(
     }
     work = SaeMatchParts(made, given, others, language, site, seed, reading, tell)
     with _each_once():
+        work.check_controls()
         work.read_texts(named, examples, fit_examples)
         work.match(reach)
         work.look(examples, fit_examples, length, tokens)
@@ -136,7 +140,9 @@ def _each_once() -> Iterator[None]:
     told: set[str] = set()
 
     def new(record: logging.LogRecord) -> bool:
-        message = record.getMessage()
+        # texts are cut as in the paper, and there is no such option here
+        message = record.getMessage().replace(" (--long split reads all)", "")
+        record.msg, record.args = message, ()
         return not (message in told or told.add(message))
 
     log.addFilter(new)

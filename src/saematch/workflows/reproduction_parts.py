@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,18 @@ class SaeMatchParts:
     ) -> None:
         self.made, self.saes, self.controls, self.language = made, saes, controls, language
         self.site, self.seed, self.reading, self.progress = site, seed, reading, progress
+
+    def check_controls(self) -> None:
+        """Raise where a control reads at none of the sites that are followed."""
+        if not len(self.controls) or self.made.has("matching: controls"):
+            return
+        sites = {sae.conventions.site for sae in self.saes.read(self.progress)}
+        for label, sae in zip(self.controls.labels, self.controls, strict=True):
+            if sae.conventions.site not in sites:
+                raise MatchError(
+                    f"{label} is no control: it reads at {sae.conventions.site}, where none of the "
+                    "SAEs that are followed reads; give others of their sites (--controls)"
+                )
 
     def read_texts(self, named: Mapping[str, str], examples: int, fit_examples: int) -> None:
         """Draw texts to report on, and others to fit on, and keep them."""
@@ -181,7 +194,7 @@ class SaeMatchParts:
                 site=self.site,
                 device=self.saes.device,
                 out=self._place(name),
-                progress=self.progress,
+                progress=self._telling(name),
                 **options,
             )
 
@@ -193,7 +206,7 @@ class SaeMatchParts:
             "site": self.site,
             "device": self.saes.device,
             "out": self._place("folded"),
-            "progress": self.progress,
+            "progress": self._telling("folded"),
         }
         run = flow(self.saes.given, "sae-match", reach=reach, **made)
         far = far_pairs(Layers.of(run).chain)
@@ -216,11 +229,6 @@ class SaeMatchParts:
                     pairs.append((main, other))
                     earlier = before.get(where[main])
                     pairs += [(a, b) for a in mains if where[a] == earlier for b in (main, other)]
-        if not pairs:
-            raise MatchError(
-                "controls are SAEs of the same sites as those that are followed; none of them is: "
-                + ", ".join(self.controls.labels)
-            )
         self._pairs("controls", matcher, every, list(dict.fromkeys(pairs)))
 
     def _pairs(
@@ -233,7 +241,7 @@ class SaeMatchParts:
     ) -> Run:
         """A run of chosen pairs, without what a flow adds."""
         run = Run.create(self._place(name), command, matcher.options, saes.read(self.progress))
-        matcher.match_into(run, saes, pairs, self.progress)
+        matcher.match_into(run, saes, pairs, self._telling(name))
         run.finish()
         return run
 
@@ -267,6 +275,10 @@ class SaeMatchParts:
 
     def _store(self, name: str) -> ActivationStore:
         return ActivationStore.open(self.made.path / "activations" / name)
+
+    def _telling(self, name: str) -> Progress:
+        """Progress that says of which run it is."""
+        return lambda step: self.progress(replace(step, stage=f"{name}: {step.stage}"))
 
     def _run(self, name: str) -> Run:
         return Run.open(self._place(name))
