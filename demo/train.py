@@ -8,7 +8,6 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from demo.trainee import Plan, save_sae
@@ -62,7 +61,7 @@ def train(
     if not missing:
         typer.echo(f"{out} has them all")
         return
-    read = open_model(model, pick_device(device), torch.bfloat16)
+    read = open_model(model, pick_device(device))
     rows = windows(read, texts, context, seed=1)
     state = out / f".training{suffix}_{seed}"
     trained = train_saes(

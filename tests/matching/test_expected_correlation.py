@@ -11,6 +11,7 @@ from saematch import MatchError
 from saematch.activations import FeatureActivations
 from saematch.activations.table import joined
 from saematch.matching import match
+from saematch.matching.evidence import Evidence
 from saematch.matching.expected_correlation import Expectation, _fitted, expectation
 from saematch.matching.methods import fused, resolve
 from saematch.matching.problem import SILENT
@@ -53,7 +54,7 @@ def dense_pearson(a: FeatureActivations, b: FeatureActivations) -> np.ndarray:
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_unit_activations_have_pearson_correlations_for_inner_products():
     a, b, one, other, _ = planted()
-    x, y, widths = stack(a, b, (View("activation", normalised=True),), (one, other))
+    x, y, widths = stack(a, b, (View("activation", normalised=True),), Evidence((one, other)))
     assert widths == (one.n_tokens,)
     np.testing.assert_allclose((x @ y.T).numpy(), dense_pearson(one, other), atol=1e-5)
 
@@ -98,13 +99,13 @@ def test_fused_score_is_the_expected_correlation():
     a, b, one, other, _ = planted()
     found = match(a, b, "fused", kind="many-to-one", activations=(one, other))
     views = fused().views
-    known = expectation(a, b, views, (one, other))
+    known = expectation(a, b, [views], Evidence((one, other)))
     x, y, _ = stack(a, b, views)
     alike = (x @ y.T).double().numpy()
     n = [some.counts() / (some.counts() + known.firings) for some in (one, other)]
     weight = np.sqrt(np.outer(*n))
     seen = dense_pearson(one, other)
-    expected = (1 - weight) * (known.intercept + known.slope * alike) + weight * seen
+    expected = (1 - weight) * (known.intercept + known.slopes[0] * alike) + weight * seen
     np.testing.assert_array_equal(found.target.numpy(), expected.argmax(1))
     # but for the intercept, which all pairs share
     np.testing.assert_allclose(found.score.numpy() + known.intercept, expected.max(1), atol=1e-5)
@@ -119,9 +120,9 @@ def test_moments_of_planted_noise_are_found():
     n_1, n_2 = (rng.integers(1, 100, pairs).astype(float) for _ in range(2))
     r_1, r_2 = (truth + rng.normal(0, np.sqrt(noise / n)) for n in (n_1, n_2))
     seen = (r_1 * n_1 + r_2 * n_2) / (n_1 + n_2)
-    found = _fitted(alike, seen, n_1 + n_2, (r_1, r_2), (n_1, n_2))
+    found = _fitted(alike[:, None], seen, n_1 + n_2, (r_1, r_2), (n_1, n_2))
     assert found.intercept == pytest.approx(line[0], abs=0.03)
-    assert found.slope == pytest.approx(line[1], abs=0.05)
+    assert found.slopes[0] == pytest.approx(line[1], abs=0.05)
     assert found.firings == pytest.approx(noise / spread, rel=0.1)
 
 
@@ -130,14 +131,14 @@ def test_weights_that_foretell_nothing_are_left_out():
     alike = rng.uniform(0, 1, 500)
     seen = 0.5 - 0.3 * alike + rng.normal(0, 0.01, 500)
     many = np.full(500, 50.0)
-    found = _fitted(alike, seen, 2 * many, (seen, seen), (many, many))
-    assert (found.intercept, found.slope) == (0.0, 0.0)
-    views = found.method(fused()).views
+    found = _fitted(alike[:, None], seen, 2 * many, (seen, seen), (many, many))
+    assert (found.intercept, found.slopes) == (0.0, (0.0,))
+    views = found.method(fused(), [fused().views]).views
     assert [view.vectors for view in views] == ["activation"]
 
 
 def test_the_more_activations_the_less_weights_count():
-    method = Expectation(intercept=-0.2, slope=1.5, firings=10.0).method(fused())
+    method = Expectation(-0.2, (1.5,), firings=10.0).method(fused(), [fused().views])
     assert not method.expects
     assert [str(view) for view in method.views] == [
         "unit-decoder:0.75",
@@ -262,6 +263,6 @@ def test_the_numbers_of_examples_change_nothing():
         dataclasses.replace(x, example=2 * x.example + 1),
         dataclasses.replace(y, example=2 * y.example + 1),
     )
-    expected = expectation(a, b, views, (x, y))
+    expected = expectation(a, b, [views], Evidence((x, y)))
     assert 1 < expected.firings < 1000  # within the limits, so that halves count
-    assert expectation(a, b, views, apart) == expected
+    assert expectation(a, b, [views], Evidence(apart)) == expected

@@ -102,9 +102,8 @@ def takes_match_options(command: Callable[..., None]) -> Callable[..., None]:
 @functools.cache
 def _types() -> dict[str, Any]:
     # a store is given by its folder
-    return get_type_hints(MatchOptions, localns={"ActivationStore": Path}) | {
-        "activations": Path | None
-    }
+    given = {"ActivationStore": Path, "GivenModel": str}
+    return get_type_hints(MatchOptions, localns=given) | {"activations": Path | None}
 
 
 def _parameter(field: dataclasses.Field[Any]) -> inspect.Parameter:

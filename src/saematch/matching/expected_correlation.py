@@ -9,7 +9,8 @@ features write and read (the mean of decoder and encoder cosine),
 
     rho_ij ~ N(intercept + slope c_ij, spread),
 
-and so does the correlation `r_ij` seen on some tokens, the better the more often both fired,
+(where the model's Jacobian is known there are two similarities, with a slope each: plain, and after
+the Jacobian has carried what is compared), and so does the correlation `r_ij` seen on some tokens, the better the more often both fired,
 
     r_ij ~ N(rho_ij, noise / n_ij),      n_ij = sqrt(n_i n_j) firings.
 
@@ -22,24 +23,28 @@ weights. With `w_ij = w_i w_j` and `w_i = sqrt(n_i / (n_i + k))`, which is the s
 this is a sum of inner products, and so a method like any other (`View.shrinkage` multiplies rows by
 `w_i`).
 
-The four numbers are found for each pair of SAEs from the tokens that are at hand, on the pairs of
+These numbers are found for each pair of SAEs from the tokens that are at hand, on the pairs of
 features that weights think most alike: the noise from how far two halves of the text disagree, the
 spread from how far both halves agree in departing from what weights foretell (James and Stein's
 shrinkage, its moments estimated as in empirical Bayes: Efron and Morris, 1973). Where weights
-foretell nothing, as across the embedding, the slope tends to 0 and activations decide alone.
+foretell nothing, as across the embedding, their slope tends to 0; carried ones foretell something
+even there, and activations decide the rest.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy import ndarray
+from scipy.optimize import lsq_linear
 
 from saematch.activations.table import FeatureActivations
 from saematch.errors import MatchError
+from saematch.matching.evidence import Evidence
 from saematch.matching.methods import Method
 from saematch.matching.views import View, stack
 from saematch.sae.sae import SAE
@@ -48,23 +53,28 @@ PAIRS = 4096  # of features that the numbers are found on, at most
 LEAST = 20  # at least
 FIRINGS = (1.0, 1000.0)  # between which k is kept
 ROUNDS = 20
+SLIGHT = 1e-6  # slopes below it are 0
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """`intercept + slope c_ij` is what weights foretell; `firings` is k."""
+    """`intercept + sum_g slopes[g] c_ij^g` is what weights foretell; `firings` is k."""
 
     intercept: float
-    slope: float
+    slopes: tuple[float, ...]  # of each similarity by weights: plain, and carried by the model
     firings: float
 
-    def method(self, fused: Method) -> Method:
+    def method(self, fused: Method, similarities: Sequence[tuple[View, ...]]) -> Method:
         """The method whose score is the expected correlation, less the intercept.
 
-        (1 - w_ij)(intercept + slope c_ij) + w_ij r_ij, term by term; a constant that all scores
-        share changes nothing.
+        (1 - w_ij)(intercept + sum_g slope_g c_ij^g) + w_ij r_ij, term by term; a constant that all
+        scores share changes nothing.
         """
-        alike = [dataclasses.replace(v, weight=self.slope * v.weight) for v in fused.views]
+        alike = [
+            dataclasses.replace(view, weight=slope * view.weight)
+            for slope, views in zip(self.slopes, similarities, strict=True)
+            for view in views
+        ]
         views = [
             *alike,
             *(dataclasses.replace(v, weight=-v.weight, shrinkage=self.firings) for v in alike),
@@ -75,30 +85,43 @@ class Expectation:
         return dataclasses.replace(fused, views=kept, expects=False)
 
     def __str__(self) -> str:
+        what = ("similarity by weights", "that of weights carried by the model")
+        terms = [f"{slope:.2f} x {name}" for slope, name in zip(self.slopes, what, strict=False)]
         return (
-            f"expected correlation: {self.intercept:.2f} + {self.slope:.2f} x similarity by "
-            f"weights; activations count for as much after {self.firings:.1f} firings"
+            f"expected correlation: {' + '.join([f'{self.intercept:.2f}', *terms])}; activations "
+            f"count for as much after {self.firings:.1f} firings"
         )
 
 
+def similarities(views: tuple[View, ...], evidence: Evidence) -> list[tuple[View, ...]]:
+    """The similarities by weights: plain, and with a Jacobian also carried.
+
+    Args:
+        views: of weights, plain.
+        evidence: with a Jacobian or without.
+    """
+    if evidence.jacobian is None:
+        return [views]
+    carried = [dataclasses.replace(view, vectors=f"carried-{view.vectors}") for view in views]
+    return [views, tuple(carried)]
+
+
 def expectation(
-    a: SAE,
-    b: SAE,
-    views: tuple[View, ...],
-    activations: tuple[FeatureActivations, FeatureActivations],
+    a: SAE, b: SAE, similar: Sequence[tuple[View, ...]], evidence: Evidence
 ) -> Expectation:
     """What the activations at hand say of how far to trust weights, and how far themselves.
 
     Args:
         a: the SAE whose features are followed.
         b: the SAE they are followed into.
-        views: of weights; their weighted inner products are the similarity `c_ij`.
-        activations: of both, on the same tokens.
+        similar: for each similarity by weights its views, whose weighted inner products it is.
+        evidence: activations of both on the same tokens, and a Jacobian for carried views.
 
     Raises:
         MatchError: so few features fire that nothing can be found out.
     """
-    i, j, similarity = _most_alike(a, b, views, activations)
+    activations = _both(evidence)
+    i, j, similarity = _most_alike(a, b, similar, evidence)
     halves = _halves(activations[0].example)
     seen, fired = [], []
     for half in halves:
@@ -123,6 +146,13 @@ def expectation(
     )
 
 
+def _both(evidence: Evidence) -> tuple[FeatureActivations, FeatureActivations]:
+    one, other = evidence.activations
+    assert one is not None
+    assert other is not None
+    return one, other
+
+
 def _fitted(
     similarity: ndarray,
     seen: ndarray,
@@ -130,52 +160,54 @@ def _fitted(
     halves: tuple[ndarray, ndarray],
     half_fired: tuple[ndarray, ndarray],
 ) -> Expectation:
+    """The numbers, given `similarity` (pairs, similarities) and others (pairs,)."""
     # r_1 - r_2 has the variance noise (1 / n_1 + 1 / n_2)
     spreads = 1 / half_fired[0] + 1 / half_fired[1]
     noise = float(((halves[0] - halves[1]) ** 2 / spreads).mean())
-    known = np.stack([np.ones_like(similarity), similarity], axis=1)
-    firings, line = 10.0, np.zeros(2)
+    known = np.column_stack([np.ones(len(similarity)), similarity])
+    # weights that foretell the reverse foretell nothing
+    least = np.r_[-np.inf, np.zeros(similarity.shape[1])]
+    firings, line = 10.0, np.zeros(known.shape[1])
     for _ in range(ROUNDS):
         weight = fired / (fired + firings)
-        line = np.linalg.lstsq(
-            known * np.sqrt(weight)[:, None], seen * np.sqrt(weight), rcond=None
-        )[0]
+        root = np.sqrt(weight)
+        line = lsq_linear(known * root[:, None], seen * root, (least, np.inf)).x
         departures = [half - known @ line for half in halves]
         # noise of two halves is independent: what they share is a real departure
         trust = 1 / (1 + spreads * firings)
         spread = float((trust * departures[0] * departures[1]).sum() / trust.sum())
         firings = float(np.clip(noise / max(spread, 1e-9), *FIRINGS))
-    # weights that foretell the reverse foretell nothing
-    intercept, slope = (float(line[0]), float(line[1])) if line[1] > 0 else (0.0, 0.0)
-    return Expectation(intercept, slope, firings)
+    slopes = tuple(float(slope) if slope > SLIGHT else 0.0 for slope in line[1:])
+    return Expectation(float(line[0]) if any(slopes) else 0.0, slopes, firings)
 
 
 def _most_alike(
-    a: SAE,
-    b: SAE,
-    views: tuple[View, ...],
-    activations: tuple[FeatureActivations, FeatureActivations],
+    a: SAE, b: SAE, similar: Sequence[tuple[View, ...]], evidence: Evidence
 ) -> tuple[ndarray, ndarray, ndarray]:
-    """Features of A that fire, the feature of B most like each of them by weights, and how like."""
-    x, y, _ = stack(a, b, views)
-    usable = torch.from_numpy(activations[0].counts() > 0).to(a.device) & ~a.excluded
+    """Features of A that fire, with the feature of B most like them by any of the similarities.
+
+    Returns features of A and of B `(pairs,)`, and how similar they are `(pairs, similarities)`.
+    """
+    heard = _both(evidence)[0].counts() > 0
+    usable = torch.from_numpy(heard).to(a.device) & ~a.excluded
     rows = usable.nonzero()[:, 0]
     # every so many-th: no less random than features are
     rows = rows[:: max(1, -(-len(rows) // PAIRS))]
-    best, found = [], []
-    for some in rows.split(1024):
-        scores = x[some] @ y.T
-        scores[:, b.excluded] = -torch.inf
-        most = scores.max(dim=1)
-        best.append(most.indices)
-        found.append(most.values)
+    stacked = [stack(a, b, views, evidence)[:2] for views in similar]
+    best = []
+    for x, y in stacked:
+        found = []
+        for some in rows.split(1024):
+            scores = x[some] @ y.T
+            scores[:, b.excluded] = -torch.inf
+            found.append(scores.argmax(dim=1))
+        if found:
+            best.append(torch.stack([rows, torch.cat(found)]))
     if not best:
-        return np.zeros(0, int), np.zeros(0, int), np.zeros(0)
-    return (
-        rows.cpu().numpy(),
-        torch.cat(best).cpu().numpy(),
-        torch.cat(found).double().cpu().numpy(),
-    )
+        return np.zeros(0, int), np.zeros(0, int), np.zeros((0, len(similar)))
+    i, j = torch.cat(best, 1).unique(dim=1)
+    alike = [(x[i] * y[j]).sum(1, dtype=torch.float64) for x, y in stacked]
+    return i.cpu().numpy(), j.cpu().numpy(), torch.stack(alike, 1).cpu().numpy()
 
 
 def _halves(example: ndarray) -> tuple[ndarray, ndarray]:

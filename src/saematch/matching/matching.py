@@ -16,16 +16,17 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from saematch.activations.table import FeatureActivations
 from saematch.assignment import Assignment
 from saematch.errors import MatchError
 from saematch.files.pandas import as_pandas
+from saematch.matching.evidence import NONE, Activations, Evidence
 from saematch.matching.feature_map import FeatureMap, PairKind
 from saematch.matching.measures import Measures
 from saematch.matching.methods import Method
 from saematch.matching.pairs import Pairs
-from saematch.matching.problem import BOTH_ABSENT, check_tokens
+from saematch.matching.problem import BOTH_ABSENT, check_evidence
 from saematch.matching.verdict import Verdict
+from saematch.models.jacobian import Jacobian
 from saematch.numerics.ranked import Ranked
 from saematch.sae.folding import Fold
 from saematch.sae.sae import SAE
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-Activations = tuple[FeatureActivations | None, FeatureActivations | None]
 Exclusions = Mapping[str, Tensor]  # bool (d_sae,) by reason
 
 
@@ -60,7 +60,7 @@ class Matching:
     assignment: Assignment | None  # with duals, over features in use; None: targets were given
     notes: tuple[str, ...]
     seconds: float
-    activations: Activations = BOTH_ABSENT  # of A and B on the same tokens, where they were given
+    evidence: Evidence = NONE  # besides weights, where it was given
     # gap and relative gap, where the assignment that they are of is not kept
     known_gaps: tuple[float, float] | None = None
 
@@ -83,6 +83,11 @@ class Matching:
     def p_value(self) -> Float[Tensor, " d_sae_a"]:
         """The p-value of each score."""
         return self.pairs.p_value
+
+    @property
+    def activations(self) -> Activations:
+        """Those of A and B on the same tokens, where they were given."""
+        return self.evidence.activations
 
     @property
     def statistic(self) -> Float[Tensor, " d_sae_a"]:
@@ -164,8 +169,7 @@ class Matching:
         """
         one_to_one = self.method.kind == "one-to-one"
         back = self.pairs.map("assigned" if one_to_one else "matched", self.b.d_sae).inverse()
-        activations = self.activations[1], self.activations[0]
-        inverted = self._given(self.b, self.a, back.targets, activations)
+        inverted = self._given(self.b, self.a, back.targets, self.evidence.turned())
         matched = torch.zeros_like(inverted.matched)
         matched[back.source] = back.matched
         proof = None
@@ -192,18 +196,16 @@ class Matching:
                 f"{other.a.name}"
             )
         first, second = (m.pairs.map("matched", m.b.d_sae) for m in (self, other))
-        activations = self.activations[0], other.activations[1]
-        return self._given(self.a, other.b, first.then(second).targets, activations)
+        evidence = self.evidence.then(other.evidence)
+        return self._given(self.a, other.b, first.then(second).targets, evidence)
 
-    def _given(self, a: SAE, b: SAE, target: Tensor, activations: Activations) -> Matching:
+    def _given(self, a: SAE, b: SAE, target: Tensor, evidence: Evidence) -> Matching:
         """Another matching by the same method, with its target given instead of solved for."""
         from saematch.matching.solving import make_matching
 
-        check_tokens(a, b, activations, self.method)
+        check_evidence(a, b, evidence, self.method)
         kept = max(1, self.candidates.shape[1])
-        return make_matching(
-            a, b, self.method, kept, self.verdict.significance, target, activations
-        )
+        return make_matching(a, b, self.method, kept, self.verdict.significance, target, evidence)
 
     def save(self, path: str | Path) -> None:
         """Write the matching to one safetensors file, whole or not at all.
@@ -220,6 +222,7 @@ class Matching:
         a: SAE | None = None,
         b: SAE | None = None,
         activations: Activations = BOTH_ABSENT,
+        jacobian: Jacobian | None = None,
     ) -> Matching:
         """Read a matching that was saved.
 
@@ -229,6 +232,7 @@ class Matching:
             b: the SAE that it was matched to; likewise.
             activations: of both on the same tokens, for `inverse` and `compose` of methods that
                 compare them.
+            jacobian: between their hook points, for those of methods that carry directions.
 
         Raises:
             MatchError: the file does not hold a matching, or an SAE has other weights than the
@@ -237,7 +241,7 @@ class Matching:
         """
         from saematch.matching.saved import load_matching
 
-        return load_matching(path, a, b, activations)
+        return load_matching(path, a, b, activations, jacobian)
 
     def to_polars(self) -> pl.DataFrame:
         """One row per feature of A: target, scores, ranks, measures.

@@ -62,6 +62,16 @@ class Method:
         return self.expects or any(view.needs_activations for view in (*self.views, *self.confirm))
 
     @property
+    def carried(self) -> bool:
+        """Whether it compares directions that the model carries, and cannot do without."""
+        return any(view.carried for view in (*self.views, *self.confirm))
+
+    @property
+    def learns(self) -> bool:
+        """Whether a Jacobian is of use to it."""
+        return self.carried or self.expects
+
+    @property
     def scores_lengths(self) -> bool:
         """Whether scores depend on the lengths of vectors, and not on their directions alone."""
         directed = [view for view in self.views if not VIEWS[view.vectors].single]
@@ -156,11 +166,23 @@ def pearson(kind: Kind = "one-to-one", top_k: int = 1) -> Method:
     return Method("pearson", (View("activation", normalised=True),), kind=kind, top_k=top_k)
 
 
+def carried(kind: Kind = "one-to-one", top_k: int = 1) -> Method:
+    """Weights compared across the model: its mean Jacobian carries what features write and read.
+
+    The mean of two cosines: the earlier SAE's decoder carried forward with the later one's, the
+    later SAE's encoder pulled back with the earlier one's. See `saematch.models.jacobian`.
+    """
+    parts = ("carried-decoder", "carried-encoder")
+    views = tuple(View(part, normalised=True, weight=0.5) for part in parts)
+    return Method("carried", views, kind=kind, top_k=top_k)
+
+
 def fused(kind: Kind = "one-to-one", top_k: int = 1) -> Method:
     """Weights and activations together: the largest expected correlation.
 
-    What decoder and encoder cosine foretell and what the tokens at hand show, the more of the
-    latter the oftener two features fired: see `saematch.matching.expected_correlation`.
+    What decoder and encoder cosine foretell, plain and where the model's Jacobian is at hand
+    carried by it, and what the tokens at hand show, the more of the latter the oftener two features
+    fired: see `saematch.matching.expected_correlation`.
     """
     views = tuple(View(part, normalised=True, weight=0.5) for part in ("decoder", "encoder"))
     return Method("fused", views, kind=kind, top_k=top_k, expects=True)
@@ -183,6 +205,7 @@ METHODS: Registry[Callable[..., Method]] = Registry(
         "cosine": cosine,
         "feature-flow": feature_flow,
         "paulo-belrose": paulo_belrose,
+        "carried": carried,
         "pearson": pearson,
         "fused": fused,
         "weighted": weighted,

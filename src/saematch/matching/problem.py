@@ -15,6 +15,7 @@ from torch import Tensor
 
 from saematch.activations.table import FeatureActivations
 from saematch.errors import MatchError
+from saematch.matching.evidence import NONE, Activations, Evidence
 from saematch.matching.methods import Method, resolve_fold
 from saematch.matching.views import View, stack
 from saematch.numerics.hardware import available_memory
@@ -125,7 +126,7 @@ def pose(
     method: Method,
     typical: tuple[Tensor | None, Tensor | None] = BOTH_ABSENT,
     views: tuple[View, ...] | None = None,
-    activations: tuple[FeatureActivations | None, FeatureActivations | None] = BOTH_ABSENT,
+    evidence: Evidence = NONE,
 ) -> Posed:
     """Fold, stack the views (the method's unless others are given) and leave out the excluded.
 
@@ -135,9 +136,9 @@ def pose(
         method: with views of its own, not one that `expects`.
         typical: activations `(d_sae,)` of each, for folding by activation.
         views: instead of the method's.
-        activations: of each over the same tokens, for views made of them.
+        evidence: activations and Jacobian, for views made of them.
     """
-    views = views or method.views
+    views, activations = views or method.views, evidence.activations
     how = resolve_fold(method.fold, a, b)
     precision = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
     a, b = (sae if sae.dtype == precision else sae.to(dtype=precision) for sae in (a, b))
@@ -148,7 +149,7 @@ def pose(
     rows, columns = ((~sae.excluded).nonzero().squeeze(1) for sae in (a, b))
     if any(view.over_tokens for view in views):
         _check_memory(a, b, activations)
-    x, y, widths = stack(a, b, views, activations)
+    x, y, widths = stack(a, b, views, evidence)
     x, y = _chosen(x, rows), _chosen(y, columns)
     if method.distance:
         # -|x - y|^2 = 2 x.y - |x|^2 - |y|^2
@@ -202,9 +203,7 @@ def _unit(rows: Tensor) -> Tensor:
     return rows / rows.norm(dim=1, keepdim=True).clamp(min=torch.finfo(rows.dtype).tiny)
 
 
-def _check_memory(
-    a: SAE, b: SAE, activations: tuple[FeatureActivations | None, FeatureActivations | None]
-) -> None:
+def _check_memory(a: SAE, b: SAE, activations: Activations) -> None:
     """Raise MatchError where rows over all tokens, and a null of them, do not fit in memory."""
     if activations[0] is None or a.device.type != "cpu":
         return
@@ -228,13 +227,14 @@ def _rare(activations: FeatureActivations | None, places: Tensor) -> Tensor | No
     return torch.from_numpy(activations.counts() < RARE).to(places.device)[places]
 
 
-def check_tokens(
-    a: SAE,
-    b: SAE,
-    activations: tuple[FeatureActivations | None, FeatureActivations | None],
-    method: Method,
-) -> None:
-    """Raise MatchError where a method lacks activations, or those given do not fit."""
+def check_evidence(a: SAE, b: SAE, evidence: Evidence, method: Method) -> None:
+    """Raise MatchError where a method lacks evidence, or activations do not fit the SAEs."""
+    activations = evidence.activations
+    if method.carried and evidence.jacobian is None and not _same_place(a, b):
+        raise MatchError(
+            f"method {method.name!r} carries directions through the model: give the model "
+            "(--model) or a Jacobian"
+        )
     if activations[0] is None or activations[1] is None:
         if method.needs_activations:
             raise MatchError(
@@ -254,6 +254,12 @@ def check_tokens(
             f"the activations of {a.name} are on {activations[0].n_tokens:,} tokens, those of "
             f"{b.name} on {activations[1].n_tokens:,} others: both must be of the same text"
         )
+
+
+def _same_place(a: SAE, b: SAE) -> bool:
+    """Whether nothing stands between the hook points, so that nothing needs to be carried."""
+    here, there = a.conventions.site, b.conventions.site
+    return here is not None and there is not None and here.hook == there.hook
 
 
 def _heard(sae: SAE, activations: FeatureActivations | None) -> SAE:

@@ -24,12 +24,14 @@ from saematch.assignment.work import Work
 from saematch.errors import MatchError, SaematchError
 from saematch.files.atomic import whole
 from saematch.files.foreign import parsing, regular
+from saematch.matching.evidence import Activations, Evidence
 from saematch.matching.measures import Measures
 from saematch.matching.methods import Method
 from saematch.matching.pairs import Pairs
-from saematch.matching.problem import BOTH_ABSENT, check_tokens
+from saematch.matching.problem import BOTH_ABSENT, check_evidence
 from saematch.matching.significance import Significance, Test
 from saematch.matching.verdict import Verdict
+from saematch.models.jacobian import Jacobian
 from saematch.numerics.ranked import Ranked
 from saematch.sae.checksum import checksum
 from saematch.sae.contexts import with_frequency
@@ -37,7 +39,7 @@ from saematch.sae.folding import Fold
 from saematch.sae.sae import SAE, Site
 
 if TYPE_CHECKING:
-    from saematch.matching.matching import Activations, Matching
+    from saematch.matching.matching import Matching
 
 KEY, FORMAT = "saematch.matching", 1
 Dtype = Literal["float64", "float32", "float16", "bfloat16"]
@@ -131,6 +133,7 @@ def load_matching(
     a: SAE | None = None,
     b: SAE | None = None,
     activations: Activations = BOTH_ABSENT,
+    jacobian: Jacobian | None = None,
 ) -> Matching:
     """Read a matching from a file of `save_matching`.
 
@@ -140,6 +143,7 @@ def load_matching(
         b: the SAE that it was matched to; likewise.
         activations: of both on the same tokens, which are not in the file, for `inverse` and
             `compose` of methods that compare them.
+        jacobian: between their hook points, for those of methods that carry directions.
 
     Raises:
         MatchError: the file does not hold a matching, or an SAE has other weights than the one
@@ -170,8 +174,9 @@ def load_matching(
         for its, given in ((record.a, a), (record.b, b))
     )
     read = _Reader(path, tensors, a.device)
+    evidence = Evidence.of(a, b, activations, jacobian)
     if activations != BOTH_ABSENT:
-        check_tokens(a, b, activations, record.method)
+        check_evidence(a, b, evidence, record.method)
     n, m = a.d_sae, b.d_sae
     verdict = Verdict(
         significance=record.significance,
@@ -207,7 +212,7 @@ def load_matching(
         assignment=read.assignment(record.assignment),
         notes=record.notes,
         seconds=record.seconds,
-        activations=activations,
+        evidence=evidence,
         known_gaps=record.gaps,
     )
 

@@ -13,9 +13,10 @@ from torch import Tensor
 from saematch.activations.table import FeatureActivations
 from saematch.assignment import Assignment, Neighbours, assign, neighbours
 from saematch.errors import MatchError
-from saematch.matching.expected_correlation import expectation
+from saematch.matching.evidence import NONE, Evidence
+from saematch.matching.expected_correlation import expectation, similarities
 from saematch.matching.fdr import cut
-from saematch.matching.matching import Activations, Matching, same_weights
+from saematch.matching.matching import Matching, same_weights
 from saematch.matching.measures import Measures, cosines
 from saematch.matching.methods import Method, resolve, resolve_fold
 from saematch.matching.notes import notes_on, shared_seed
@@ -24,12 +25,13 @@ from saematch.matching.pairs import Pairs
 from saematch.matching.problem import (
     BOTH_ABSENT,
     Posed,
-    check_tokens,
+    check_evidence,
     directed,
     pose,
 )
 from saematch.matching.significance import Chance, Significance, Test
 from saematch.matching.verdict import Verdict
+from saematch.models.jacobian import Jacobian
 from saematch.numerics.ranked import Ranked
 from saematch.sae.contexts import with_frequency
 from saematch.sae.sae import SAE
@@ -49,6 +51,7 @@ def match(
     test: Test = "direction",
     candidates: int | None = None,
     activations: tuple[FeatureActivations, FeatureActivations] | None = None,
+    jacobian: Jacobian | None = None,
     typical_activation: tuple[Tensor, Tensor] | None = None,
     any_site: bool = False,
     **options: Any,
@@ -72,6 +75,8 @@ def match(
             by default the method's `top_k` where that is more than 1, else 5.
         activations: the activations of both SAEs on the same tokens, for methods that compare
             them: see `saematch.activations`.
+        jacobian: the model's mean Jacobian from the earlier of their hook points to the later, for
+            methods that carry directions: see `saematch.models.jacobian`.
         typical_activation: `(d_sae_a,)`, `(d_sae_b,)`, for `fold="activation"`.
         any_site: match even where the SAEs read different kinds of hook point.
         **options: the method's own, such as `fold`, `terms`, `top_k`, `cutoff`.
@@ -86,10 +91,10 @@ def match(
     check_comparable(a, b, any_site=any_site)
     a, b = with_frequency(a), with_frequency(b)
     kept = resolved.kept(candidates)
-    given = activations or BOTH_ABSENT
-    check_tokens(a, b, given, resolved)
+    evidence = Evidence.of(a, b, activations or BOTH_ABSENT, jacobian)
+    check_evidence(a, b, evidence, resolved)
     scales = typical_activation or BOTH_ABSENT
-    return make_matching(a, b, resolved, kept, significance, activations=given, scales=scales)
+    return make_matching(a, b, resolved, kept, significance, evidence=evidence, scales=scales)
 
 
 def check_comparable(a: SAE, b: SAE, any_site: bool = False) -> None:
@@ -121,13 +126,13 @@ def make_matching(
     candidates: int,
     significance: Significance,
     target: Tensor | None = None,
-    activations: Activations = BOTH_ABSENT,
+    evidence: Evidence = NONE,
     scales: tuple[Tensor | None, Tensor | None] = BOTH_ABSENT,
 ) -> Matching:
     """Solve for the pairs unless their target is given; score, measure and test them."""
     start = time.monotonic()
-    method, learned = _learned(a, b, method, activations)
-    posed = pose(a, b, method, scales, activations=activations)
+    method, learned = _learned(a, b, method, evidence)
+    posed = pose(a, b, method, scales, evidence=evidence)
     assignment, given = None, target is not None
     if target is None:
         assignment = _solved(posed, method, significance)
@@ -139,7 +144,7 @@ def make_matching(
     chances = _chances(tested, significance)
     pairs, verdict = _judged(posed, tested, near, target, significance, test, chances[0], given)
     if method.confirm:
-        confirmed = _confirmed(a, b, method, target, measures)
+        confirmed = _confirmed(a, b, method, target, measures, evidence)
         pairs = dataclasses.replace(pairs, matched=pairs.matched & confirmed)
     found = Matching(
         a,
@@ -153,7 +158,7 @@ def make_matching(
         assignment,
         (*learned, *notes_on(a, b, method, posed)),
         time.monotonic() - start,
-        activations,
+        evidence,
     )
     warning = shared_seed(found.n_matched, found.identity_share, b.d_sae, same_weights(a, b))
     if warning is None:
@@ -261,22 +266,20 @@ def _p_value(chance: Chance | None, statistic: Tensor) -> Tensor:
     return torch.full_like(statistic, torch.nan) if chance is None else chance.p_value(statistic)
 
 
-def _learned(
-    a: SAE, b: SAE, method: Method, activations: Activations
-) -> tuple[Method, tuple[str, ...]]:
+def _learned(a: SAE, b: SAE, method: Method, evidence: Evidence) -> tuple[Method, tuple[str, ...]]:
     """The method, with views weighted by the activations if it `expects`; and a note on that."""
     if not method.expects:
         return method, ()
-    one, other = activations
-    assert one is not None
-    assert other is not None
-    found = expectation(a, b, method.views, (one, other))
-    return found.method(method), (f"{a.name} → {b.name}: {found}",)
+    similar = similarities(method.views, evidence)
+    found = expectation(a, b, similar, evidence)
+    return found.method(method, similar), (f"{a.name} → {b.name}: {found}",)
 
 
-def _confirmed(a: SAE, b: SAE, method: Method, target: Tensor, measures: Measures) -> Tensor:
+def _confirmed(
+    a: SAE, b: SAE, method: Method, target: Tensor, measures: Measures, evidence: Evidence
+) -> Tensor:
     """Where a second assignment on the method's `confirm` views gives the same partner."""
-    posed = pose(a, b, method, views=method.confirm)
+    posed = pose(a, b, method, views=method.confirm, evidence=evidence)
     again = assign(posed.x, posed.y, posed.row_offset, posed.column_offset, kind=method.kind)
     same = posed.outer_target(again.target) == target
     if method.cutoff is None:

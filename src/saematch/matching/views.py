@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from saematch.activations.table import FeatureActivations
 from saematch.errors import MatchError
+from saematch.matching.evidence import NONE, Carry, Evidence
 from saematch.registry import Registry
 from saematch.sae.sae import SAE
 
@@ -35,6 +36,8 @@ class Vectors:
     needs_activations: bool = False
     single: bool = False  # of one dimension, and so without a direction
     over_tokens: bool = False  # a dimension per token, on which a feature that never fires is 0
+    # what the model carries between two hook points: directions that are written, or read
+    carried: Literal["written", "read"] | None = None
 
 
 def _encoder_bias(sae: SAE) -> Float[Tensor, "d_sae 1"]:
@@ -53,6 +56,16 @@ VIEWS: Registry[Vectors] = Registry(
     {
         "decoder": Vectors("rows of W_dec: what a feature writes", lambda sae, _: sae.W_dec),
         "encoder": Vectors("columns of W_enc: what a feature reads", lambda sae, _: sae.W_enc.T),
+        "carried-decoder": Vectors(
+            "rows of W_dec, the earlier SAE's carried to the later by the model's mean Jacobian",
+            lambda sae, _: sae.W_dec,
+            carried="written",
+        ),
+        "carried-encoder": Vectors(
+            "columns of W_enc, the later SAE's pulled back to the earlier by the same Jacobian",
+            lambda sae, _: sae.W_enc.T,
+            carried="read",
+        ),
         "encoder-bias": Vectors(
             "the bias of the pre-activation, with the input's centring folded in",
             lambda sae, _: _encoder_bias(sae),
@@ -96,6 +109,11 @@ class View:
         return VIEWS[self.vectors].needs_activations or self.shrinkage is not None
 
     @property
+    def carried(self) -> bool:
+        """Whether the model carries its vectors from one hook point to the other."""
+        return VIEWS[self.vectors].carried is not None
+
+    @property
     def over_tokens(self) -> bool:
         """Whether its dimensions are tokens."""
         return VIEWS[self.vectors].over_tokens
@@ -134,9 +152,14 @@ def _number(text: str, view: str) -> float | None:
 
 
 def feature_vectors(
-    sae: SAE, view: View, activations: FeatureActivations | None = None
+    sae: SAE,
+    view: View,
+    activations: FeatureActivations | None = None,
+    carry: Carry | None = None,
 ) -> Float[Tensor, "d_sae D"]:
     """The vectors of one view, without its weight. Zero rows stay zero when normalised.
+
+    Those of a carried view are as the SAE has them unless `carry` says how they are carried.
 
     Raises:
         MatchError: the view needs `activations`, and there are none.
@@ -151,6 +174,7 @@ def feature_vectors(
     else:
         rows = VIEWS[view.vectors].make(sae, activations)
         _check_rows(rows, sae, view)
+        rows = rows if carry is None else carry(rows)
         if view.normalised:
             norm = cast("Tensor", rows.norm(dim=1, keepdim=True))
             rows = rows / norm.clamp(min=torch.finfo(rows.dtype).tiny)
@@ -174,22 +198,24 @@ def stack(
     a: SAE,
     b: SAE,
     views: tuple[View, ...],
-    activations: tuple[FeatureActivations | None, FeatureActivations | None] = (None, None),
+    evidence: Evidence = NONE,
 ) -> tuple[Float[Tensor, "d_sae_a D"], Float[Tensor, "d_sae_b D"], tuple[int, ...]]:
     """All views side by side, weighted, such that `x_i . y_j` is the weighted sum; their widths."""
-    x, widths = _stacked(a, views, activations[0], signed=False)
-    y, _ = _stacked(b, views, activations[1], signed=True)
+    x, widths = _stacked(a, views, evidence, target=False)
+    y, _ = _stacked(b, views, evidence, target=True)
     return x, y, widths
 
 
 def _stacked(
-    sae: SAE, views: tuple[View, ...], activations: FeatureActivations | None, signed: bool
+    sae: SAE, views: tuple[View, ...], evidence: Evidence, target: bool
 ) -> tuple[Tensor, tuple[int, ...]]:
-    """All views side by side, each times the root of its weight, with its sign if `signed`."""
+    """All views side by side, each times the root of its weight, with its sign if a `target`."""
     parts: list[Tensor] = []
     for view in views:
-        rows, factor = feature_vectors(sae, view, activations), abs(view.weight) ** 0.5
-        factor *= -1 if signed and view.weight < 0 else 1
+        carry = evidence.carry(VIEWS[view.vectors].carried, source=not target)
+        rows = feature_vectors(sae, view, evidence.activations[int(target)], carry)
+        factor = abs(view.weight) ** 0.5
+        factor *= -1 if target and view.weight < 0 else 1
         # rows over many tokens are not copied for nothing
         parts.append(rows if factor == 1 else rows * factor)
     widths = tuple(part.shape[1] for part in parts)

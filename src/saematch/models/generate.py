@@ -72,6 +72,27 @@ def write(
     return written
 
 
+def random_tokens(
+    model: LanguageModel, examples: int = 2, length: int = 200, seed: int = 0
+) -> list[ndarray]:
+    """Token ids (int64) drawn uniformly from the vocabulary, after BOS: the least of texts.
+
+    Args:
+        model: any language model.
+        examples: how many.
+        length: tokens of each, BOS included; at most the number of the model's positions.
+        seed: of the draws.
+    """
+    head = head_of(model.tokenizer)
+    usable = np.setdiff1d(np.arange(len(model.tokenizer)), model.tokenizer.all_special_ids)
+    length = min(length, model.max_tokens or length)
+    random = np.random.default_rng(seed)
+    return [
+        np.array([*head, *random.choice(usable, length - len(head))], dtype=np.int64)
+        for _ in range(examples)
+    ]
+
+
 def _written(model: LanguageModel, ids: Tensor, length: int, random: torch.Generator) -> Tensor:
     new, cache = ids, None
     while ids.shape[1] < length:

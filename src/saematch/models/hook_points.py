@@ -20,7 +20,7 @@ from torch.utils.hooks import RemovableHandle
 from saematch.checkpoints.sites import parse_hook
 from saematch.errors import SaematchError
 from saematch.models.families import BLOCK, FAMILIES, Family, Form, Side
-from saematch.sae.sae import Site
+from saematch.sae.sae import SAE, Site
 
 Visit = Callable[[Tensor], Tensor | None]  # a value -> its replacement
 
@@ -70,6 +70,21 @@ class Place:
             return args, {**kwargs, key: new}
 
         return self.module.register_forward_pre_hook(before, with_kwargs=True)
+
+
+def site_of(sae: SAE, name: str = "") -> Site:
+    """Where an SAE reads.
+
+    Raises:
+        SaematchError: it is not known.
+    """
+    site = sae.conventions.site
+    if site is None or site.layer_alone:
+        raise SaematchError(
+            f"{name or sae.name}: where it reads is not known; say it with --site "
+            "'blocks.{layer}.hook_resid_post' on the command line, site= in saematch.load"
+        )
+    return site
 
 
 def trunk_of(model: nn.Module) -> nn.Module:

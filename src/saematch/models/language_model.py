@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from saematch.errors import SaematchError, install
 from saematch.files.foreign import parsing
-from saematch.models.hook_points import Place, family_of, resolve, trunk_of
+from saematch.models.hook_points import Place, family_of, resolve, site_of, trunk_of
 from saematch.models.resuming import resuming
 from saematch.models.untrusted import (
     check_folder,
@@ -92,15 +92,7 @@ class LanguageModel:
             SaematchError: an SAE whose hook point is unknown, not in the model, or of another width
                 than the SAE.
         """
-        hooks = {}
-        for name, sae in saes.items():
-            site = sae.conventions.site
-            if site is None or site.layer_alone:
-                raise SaematchError(
-                    f"{name}: where it reads is not known; say it with --site "
-                    "'blocks.{layer}.hook_resid_post' on the command line, site= in saematch.load"
-                )
-            hooks[name] = site.hook
+        hooks = {name: site_of(sae, name).hook for name, sae in saes.items()}
         values = self.run(_ONE_TOKEN, sorted(set(hooks.values()))) if hooks else {}
         for name, sae in saes.items():
             width = values[hooks[name]].shape[-1]
@@ -229,6 +221,46 @@ class LanguageModel:
         return far.detach(), slope
 
     @contextlib.contextmanager
+    def derivatives(
+        self, ids: Int[Tensor, "batch seq"], source: Site | str, targets: Sequence[str]
+    ) -> Iterator[tuple[Float[Tensor, "batch seq d"], dict[str, Float[Tensor, "batch seq d"]]]]:
+        """The value at `source` and those at `targets`, by hook, differentiable with respect to it.
+
+        Within the block the model's weights have no gradients; nothing after the last target is
+        computed.
+
+        Raises:
+            SaematchError: a hook point that the model does not have, or that does not depend on the
+                source.
+        """
+        starts: list[Tensor] = []
+        values: dict[str, Tensor] = {}
+
+        def begin(value: Tensor) -> Tensor:
+            starts.append(value.detach().clone().requires_grad_())
+            return starts[-1]
+
+        def seen(hook: str, value: Tensor) -> None:
+            values[hook] = value
+            if len(values) == len(targets):
+                raise _AllSeen
+
+        with _constant(self.model), torch.enable_grad(), contextlib.ExitStack() as hooks:
+            hooks.callback(self.site(source).attach(begin).remove)
+            for hook in targets:
+                hooks.callback(self.site(hook).attach(lambda value, h=hook: seen(h, value)).remove)
+            with contextlib.suppress(_AllSeen):
+                trunk_of(self.model)(**self._inputs(ids, None))
+            after = [hook for hook in targets if hook in values and values[hook].requires_grad]
+            if not starts or len(after) < len(targets):
+                missing = ", ".join(hook for hook in targets if hook not in after)
+                raise SaematchError(
+                    f"{missing or source}: nothing at {source} of {self.name} changes what arrives "
+                    "there; a Jacobian goes from an earlier hook point to a later one"
+                )
+            yield starts[0], values
+
+    @contextlib.contextmanager
     def _changed(self, replace: Mapping[str, Replacement], read: Sequence[str]) -> Iterator[None]:
         before: dict[str, Tensor] = {}
 
@@ -283,7 +315,8 @@ def open_model(
         name: a name on the Hugging Face hub, with `@REVISION` appended if needed; a local folder;
             or `saematch:model`, the shipped one.
         device: where it runs.
-        dtype: of its weights; by default as its configuration says.
+        dtype: of its weights; by default as its configuration says, or float32 where that is of 16
+            bits and the processor has no instructions for it.
 
     Raises:
         SaematchError: it cannot be read, or is neither a decoder nor an encoder alone.
@@ -318,8 +351,19 @@ def open_model(
         check_whole(told, config, name)
         tokenizer = transformers.AutoTokenizer.from_pretrained(where, **own)
     model = prepared(model)
+    if dtype is None and _emulated(model.dtype, torch.device(device)):
+        model.float()
     model.to(torch.device(device))  # pyright: ignore[reportArgumentType]
     return LanguageModel(model, tokenizer, name)
+
+
+def _emulated(dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether a processor only emulates arithmetic in a dtype, some fifty times slower."""
+    supported = {
+        torch.bfloat16: torch.ops.mkldnn._is_mkldnn_bf16_supported,
+        torch.float16: torch.ops.mkldnn._is_mkldnn_fp16_supported,
+    }
+    return device.type == "cpu" and dtype in supported and not supported[dtype]()
 
 
 def prepared(model: PreTrainedModel) -> PreTrainedModel:

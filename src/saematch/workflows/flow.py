@@ -62,7 +62,8 @@ def flow(
         progress: called with a `Step` of `saematch.workflows.progress` as work proceeds; `print`
             will do.
         **options: other options of `saematch.match`: `null`, `fdr`, `partial`, `seed`,
-            `test`, `candidates`, `activations` (a store), `tokens`, and the method's own.
+            `test`, `candidates`, `activations` (a store), `tokens`, `model`, `text`, and the
+            method's own.
 
     Raises:
         MatchError: the SAEs do not form a flow, or an option is not allowed.
@@ -97,7 +98,7 @@ def flow(
             matcher,
             method=feature_flow(),
             significance=replace(matcher.significance, partial=False),
-            activations=None,
+            evidence=None,
             any_site=True,
         )
         decoders.match_into(run, given, modules, tell)

@@ -17,8 +17,9 @@ from saematch.matching.nulls import Null
 from saematch.matching.significance import Test
 from saematch.matching.solving import check_comparable
 from saematch.runs.run import Run
-from saematch.sae.sae import SAE, Site
+from saematch.sae.sae import Site
 from saematch.workflows.matcher import Matcher
+from saematch.workflows.models import GivenModel
 from saematch.workflows.options import MatchOptions
 from saematch.workflows.progress import Progress, silent
 from saematch.workflows.saes import Given, Saes
@@ -41,6 +42,8 @@ def match(
     | tuple[FeatureActivations, FeatureActivations]
     | None = None,
     tokens: int | None = None,
+    model: GivenModel | None = None,
+    text: str | Path | Sequence[str | Path] | None = None,
     typical_activation: tuple[Tensor, Tensor] | None = None,
     any_site: bool = False,
     site: str | Site | None = None,
@@ -57,7 +60,7 @@ def match(
             sparsify.
         b: target SAE.
         method: a name from `saematch.METHODS`, a `Method`, or `MatchOptions`, which hold the
-            options too. Unless given `sae-match`, or `fused` where there are activations.
+            options too. Unless given `sae-match`, or `fused` where there is a model or activations.
         null: what scores are tested against: `covariance`, random directions with about the mean
             and covariance of the target's; `rotation`, the target under a random rotation; `none`.
         fdr: false discovery rate of the matches (Benjamini-Hochberg).
@@ -73,6 +76,11 @@ def match(
             `saematch.capture` made, its folder, or the activations of `a` and `b` on the same
             tokens.
         tokens: how many tokens of a store to use, spread evenly over its texts; all unless given.
+            With a model and no store: about how many of each text, 16,384 unless given.
+        model: the language model of both SAEs, as of `saematch.capture`, for methods that gain by
+            it: its mean Jacobians carry directions from one hook point to the other, and it
+            generates the text on which features are compared.
+        text: texts to read besides, as of `saematch.capture`.
         typical_activation: `(d_sae_a,)`, `(d_sae_b,)`, for `fold="activation"`; unless given the
             mean activations in `features.parquet` beside the weights.
         any_site: match even where the SAEs read at different kinds of hook point.
@@ -100,20 +108,26 @@ def match(
         candidates=candidates,
         activations=activations,
         tokens=tokens,
+        model=model,
+        text=text,
         typical_activation=typical_activation,
         any_site=any_site,
         **options,
     )
     saes = Saes([a, b], device, site, patterns=False)
-    first, second = saes.read(progress or silent)
+    tell = progress or silent
+    first, second = saes.read(tell)
     if out is None:
+        check_comparable(first, second, any_site=any_site)
+        if matcher.evidence is not None:
+            matcher.evidence.prepare(None, saes, [(0, 1)], tell)
         return matcher.match(first, second)
     run, found = match_into(saes, matcher, out, overwrite, progress)
     return found or run.matching(run.names[0], run.names[1], (first, second))
 
 
 def match_into(
-    saes: Sequence[SAE],
+    saes: Saes,
     matcher: Matcher,
     out: str | Path,
     overwrite: bool = False,

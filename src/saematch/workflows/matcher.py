@@ -20,8 +20,11 @@ from saematch.matching.solving import match as match_two
 from saematch.runs.run import Run
 from saematch.sae.contexts import FILE, features_of
 from saematch.sae.sae import SAE
+from saematch.workflows.from_model import FromModel
+from saematch.workflows.models import GivenModel
 from saematch.workflows.options import MatchOptions
 from saematch.workflows.progress import Progress, tracked
+from saematch.workflows.saes import Saes
 from saematch.workflows.tokens import Both, StoredTokens, TokensInMemory
 
 
@@ -32,7 +35,7 @@ class Matcher:
     method: Method
     significance: Significance
     candidates: int
-    activations: StoredTokens | TokensInMemory | None = None  # what features do on text
+    evidence: StoredTokens | TokensInMemory | FromModel | None = None  # besides weights
     typical_activation: tuple[Tensor, Tensor] | None = None  # instead of what lies beside the SAEs
     any_site: bool = False
 
@@ -49,6 +52,8 @@ class Matcher:
         candidates: int | None = None,
         activations: ActivationStore | str | Path | Both | None = None,
         tokens: int | None = None,
+        model: GivenModel | None = None,
+        text: str | Path | Sequence[str | Path] | None = None,
         typical_activation: tuple[Tensor, Tensor] | None = None,
         any_site: bool = False,
         **options: Any,
@@ -57,7 +62,7 @@ class Matcher:
 
         Raises:
             MatchError: no such method, an option that it does not have, a value that is not
-                allowed, or activations that the method does not use.
+                allowed, or activations or a model that the method does not use.
             RunError: the store of activations cannot be used.
         """
         if isinstance(method, MatchOptions):
@@ -72,24 +77,28 @@ class Matcher:
                 candidates=method.candidates,
                 activations=method.activations,
                 tokens=method.tokens,
+                model=method.model,
+                text=method.text,
                 typical_activation=typical_activation,
                 any_site=any_site,
                 **method.own,
             )
-        chosen = method or ("sae-match" if activations is None else "fused")
+        chosen = method or ("sae-match" if activations is None and model is None else "fused")
         resolved = resolve(chosen, **options)
         significance = Significance(null, fdr, partial, seed, test)
         significance.check(resolved.kind)
-        stored = _stored(resolved, activations, tokens)
+        evidence = _evidence(resolved, activations, tokens, model, text)
         kept = resolved.kept(candidates)
-        return cls(resolved, significance, kept, stored, typical_activation, any_site)
+        return cls(resolved, significance, kept, evidence, typical_activation, any_site)
 
     @property
     def options(self) -> dict[str, Any]:
         """All that results depend on, as plain values, for a run."""
-        # a run that looks at weights alone does not depend on activations
-        text = {} if self.activations is None else {"activations": self.activations.options}
-        others = {"candidates": self.candidates, **asdict(self.significance), **text}
+        # a run that looks at weights alone does not depend on anything else
+        known = {} if self.evidence is None else self.evidence.options
+        if known and not isinstance(self.evidence, FromModel):
+            known = {"activations": known}
+        others = {"candidates": self.candidates, **asdict(self.significance), **known}
         return self.method.options(**others)
 
     def match(self, a: SAE, b: SAE) -> Matching:
@@ -97,14 +106,15 @@ class Matcher:
         typical = self.typical_activation
         if self.method.fold == "activation" and typical is None:
             typical = _mean_activation(a), _mean_activation(b)
-        activations = None if self.activations is None else self.activations.both(a, b)
+        known = self.evidence
         return match_two(
             a,
             b,
             self.method,
             **asdict(self.significance),
             candidates=self.candidates,
-            activations=activations,
+            activations=None if known is None else known.both(a, b),
+            jacobian=None if known is None else known.jacobian(a, b),
             typical_activation=typical,
             any_site=self.any_site,
         )
@@ -112,7 +122,7 @@ class Matcher:
     def match_into(
         self,
         run: Run,
-        saes: Sequence[SAE],
+        saes: Saes,
         pairs: Sequence[tuple[str, str]],
         progress: Progress,
     ) -> Matching | None:
@@ -126,8 +136,8 @@ class Matcher:
         """
         missing = [pair for pair in pairs if not run.has_pair(*pair)]
         place = {name: k for k, name in enumerate(run.names)}
-        if self.activations is not None:
-            self.activations.prepare(run, {name for pair in missing for name in pair})
+        if self.evidence is not None:
+            self.evidence.prepare(run, saes, [(place[a], place[b]) for a, b in missing], progress)
         there, found = len(pairs) - len(missing), None
         for a, b in tracked(missing, progress, "matching", len(pairs), there, " → ".join):
             # the last one holds both SAEs, and the next may need the room
@@ -137,19 +147,37 @@ class Matcher:
         return found
 
 
-def _stored(
-    method: Method, activations: ActivationStore | str | Path | Both | None, tokens: int | None
-) -> StoredTokens | TokensInMemory | None:
+def _evidence(
+    method: Method,
+    activations: ActivationStore | str | Path | Both | None,
+    tokens: int | None,
+    model: GivenModel | None,
+    text: str | Path | Sequence[str | Path] | None,
+) -> StoredTokens | TokensInMemory | FromModel | None:
+    if model is not None:
+        texts = [text] if isinstance(text, (str, Path)) else [*(text or ())]
+        if isinstance(activations, tuple):
+            raise MatchError("a model goes with a store of activations, not with those in memory")
+        if activations is None:
+            return FromModel(model, method, texts, tokens)
+        return FromModel(model, method, texts, stored=StoredTokens(activations, tokens))
+    if text:
+        raise MatchError("text (--text) is read by a model: give the model (--model) too")
     if activations is None:
         if tokens is not None:
             raise MatchError(
                 "tokens (--tokens) limits the activations that are used: give activations "
-                "(--activations) too"
+                "(--activations), or a model (--model), too"
             )
         if method.needs_activations:
             raise MatchError(
                 f"method {method.name!r} compares what features do on text: give the activations "
-                "of both SAEs (activations, --activations), such as saematch capture writes"
+                "of both SAEs (activations, --activations), such as saematch capture writes, or "
+                "the model (--model), which then generates text"
+            )
+        if method.carried:
+            raise MatchError(
+                f"method {method.name!r} carries directions through the model: give it (--model)"
             )
         return None
     if not method.needs_activations:

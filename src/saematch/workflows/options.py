@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from saematch.activations.store import ActivationStore
+    from saematch.workflows.models import GivenModel
 
 FoldChoice = Literal["auto", "threshold", "decoder-norm", "activation", "none"]
 Terms = Literal["encoder", "decoder", "both"]
@@ -24,6 +25,7 @@ TestChoice = Literal["direction", "score"]
 SAE_MATCH = "Options of method sae-match"
 OTHERS = "Options of other methods"
 SIGNIFICANCE = "Significance"
+MODEL = "The model"
 ACTIVATIONS = "Activations"
 
 
@@ -39,8 +41,8 @@ class MatchOptions:
     method: str | None = field(
         default=None,
         metadata=told(
-            "sae-match, cosine, feature-flow, paulo-belrose, pearson, fused or weighted. Default: "
-            "sae-match, or fused with --activations.",
+            "sae-match, cosine, feature-flow, paulo-belrose, carried, pearson, fused or weighted. "
+            "Default: sae-match, or fused with --model or --activations.",
         ),
     )
     fold: FoldChoice | None = field(
@@ -62,7 +64,7 @@ class MatchOptions:
     )
     top_k: int | None = field(
         default=None,
-        metadata=told("Targets kept per feature (feature-flow, pearson, fused).", OTHERS),
+        metadata=told("Targets kept per feature (feature-flow, carried, pearson, fused).", OTHERS),
     )
     cutoff: float | None = field(
         default=None,
@@ -77,7 +79,9 @@ class MatchOptions:
     )
     kind: KindChoice | None = field(
         default=None,
-        metadata=told("Whether features may share a target (weighted, pearson, fused).", OTHERS),
+        metadata=told(
+            "Whether features may share a target (weighted, carried, pearson, fused).", OTHERS
+        ),
     )
     view: CosineView | None = field(
         default=None, metadata=told("Which cosine is compared (cosine).", OTHERS)
@@ -110,6 +114,23 @@ class MatchOptions:
             min=1,
         ),
     )
+    model: GivenModel | None = field(
+        default=None,
+        metadata=told(
+            "The SAEs' language model, as for saematch capture: it says how directions go from "
+            "layer to layer, and generates text on which features fire (carried, pearson, fused).",
+            MODEL,
+            metavar="NAME",
+        ),
+    )
+    text: list[str] | None = field(
+        default=None,
+        metadata=told(
+            "Text to read besides what the model generates, as for saematch capture; repeatable.",
+            MODEL,
+            metavar="TEXT",
+        ),
+    )
     activations: str | Path | ActivationStore | None = field(
         default=None,
         metadata=told(
@@ -119,7 +140,8 @@ class MatchOptions:
     tokens: int | None = field(
         default=None,
         metadata=told(
-            "Number of tokens to use, spread evenly over all texts. Default: all.",
+            "Number of tokens to use, spread evenly over all texts. Default: all; with --model "
+            "16,384 of each text.",
             ACTIVATIONS,
             min=1,
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from saematch.runs.records import SaeRecord
 from saematch.runs.run import Run
 from saematch.sae.checksum import checksum
 from saematch.sae.sae import SAE
+from saematch.workflows.progress import Progress
+from saematch.workflows.saes import Saes
 
 Both = tuple[FeatureActivations, FeatureActivations]
 
@@ -73,14 +75,18 @@ class StoredTokens:
                 continue
             run.add_contexts(sae.name, features_table(self.store, name))
 
-    def prepare(self, run: Run, names: Iterable[str]) -> None:
-        """Check that those SAEs of a run are in the store, and describe the run's features.
+    def prepare(
+        self, run: Run | None, saes: Saes, pairs: Sequence[tuple[int, int]], progress: Progress
+    ) -> None:
+        """Check that the SAEs of those pairs are in the store, and describe a run's features.
 
         Raises:
             RunError: one is not.
         """
-        for name in names:
-            self.name_of(run.sae(name))
+        if run is None:
+            return
+        for place in sorted({place for pair in pairs for place in pair}):
+            self.name_of(run.record.saes[place])
         self.describe(run)
 
     def both(self, a: SAE, b: SAE) -> Both:
@@ -90,6 +96,9 @@ class StoredTokens:
             RunError: the store lacks one of them.
         """
         return self._of(a), self._of(b)
+
+    def jacobian(self, a: SAE, b: SAE) -> None:
+        """None: activations say nothing of what the model does between two hook points."""
 
     def _of(self, sae: SAE) -> FeatureActivations:
         site = sae.conventions.site
@@ -112,8 +121,13 @@ class TokensInMemory:
             found.update(table.example.tobytes())
         return {"tokens": self._both[0].n_tokens, "digest": f"sha256:{found.hexdigest()}"}
 
-    def prepare(self, run: Run, names: Iterable[str]) -> None:
+    def prepare(
+        self, run: Run | None, saes: Saes, pairs: Sequence[tuple[int, int]], progress: Progress
+    ) -> None:
         """Nothing: they tell no contexts."""
+
+    def jacobian(self, a: SAE, b: SAE) -> None:
+        """None, as of a store."""
 
     def both(self, a: SAE, b: SAE) -> Both:
         return self._both
