@@ -27,6 +27,7 @@ import saematch
 from saematch import SAE
 from saematch.activations import FeatureActivations
 from saematch.activations.capturing import capture
+from saematch.activations.massive import norm_limits
 from saematch.activations.table import joined
 from saematch.matching.methods import Method
 from saematch.matching.views import View
@@ -148,7 +149,8 @@ def main() -> None:
 def activations(
     model: LanguageModel, saes: dict[str, SAE], examples: Sequence[ndarray]
 ) -> dict[str, FeatureActivations]:
-    batches = list(capture(model, saes, examples))
+    hooks = list(dict.fromkeys(model.hooks_of(saes).values()))
+    batches = list(capture(model, saes, examples, limits=norm_limits(model, hooks, examples[:32])))
     return {name: _whole([batch.saes[name] for batch in batches]) for name in saes}
 
 

@@ -9,8 +9,8 @@ features write and read (the mean of decoder and encoder cosine),
 
     rho_ij ~ N(intercept + slope c_ij, spread),
 
-(where the model's Jacobian is known there are two similarities, with a slope each: plain, and after
-the Jacobian has carried what is compared), and so does the correlation `r_ij` seen on some tokens, the better the more often both fired,
+with, where the model's Jacobian is known, a second similarity of what it carries, and a slope for
+that; and so does the correlation `r_ij` seen on some tokens, the better the more often both fired,
 
     r_ij ~ N(rho_ij, noise / n_ij),      n_ij = sqrt(n_i n_j) firings.
 

@@ -9,8 +9,8 @@ and no text: a few hundred random tokens are enough.
 One backward pass gives one row of J for all positions at once. Its cotangent is one-hot in the
 row's dimension, at each position with a random sign `s_p`. What arrives at position q of the
 source, `sum_p s_p d h_target[p] / d h_source[q]`, times `s_q` is the derivative wanted, plus terms
-in `s_p s_q` whose mean is zero (Hutchinson's estimator, over positions). Without signs it is the sum
-over the same and all later positions, as in the Jacobian lens (Gurnee et al., "Verbalizable
+in `s_p s_q` whose mean is zero (Hutchinson's estimator, over positions). Without signs it is the
+sum over the same and all later positions, as in the Jacobian lens (Gurnee et al., "Verbalizable
 Representations Form a Global Workspace in Language Models", 2026).
 """
 
