@@ -40,10 +40,11 @@ from saematch.models.jacobian import Jacobian, mean_jacobians
 from saematch.models.language_model import LanguageModel, open_model
 from saematch.models.texts import open_texts, tokenise
 
-PATH = "saematch:resid_{pre_0,post_{0-5}}"
+PATH = ("saematch:resid_pre_0", "saematch:resid_post_{0-5}")
 LENGTH = 256
 HELD_OUT, TO_MATCH_ON = 110, 64  # examples
 TOKENS = (1_000, 4_000, 16_000)
+KINDS_OF_TEXT = ("saematch:prose", "saematch:code", "saematch:reference")
 KINDS = ("one-to-one", "many-to-one")
 PLAIN = "unit-decoder:0.5,unit-encoder:0.5"
 CARRIED = "unit-carried-decoder:0.5,unit-carried-encoder:0.5"
@@ -57,9 +58,13 @@ BY_WEIGHTS = {
 class World:
     """A model, its SAEs in order of depth, and what their features do on several texts."""
 
-    def __init__(self, model: str, saes: str, texts: Sequence[str]) -> None:
+    def __init__(self, model: str, saes: Sequence[str], texts: Sequence[str]) -> None:
         self.model = open_model(model)
-        self.saes = {name.split("/")[-1]: saematch.load(name) for name in saematch.expand(saes)}
+        self.saes = {
+            name.split("/")[-1].removeprefix("saematch:"): saematch.load(name)
+            for pattern in saes
+            for name in saematch.expand(pattern)
+        }
         self.names = list(self.saes)
         kinds = {}
         for spec in texts:
@@ -258,8 +263,8 @@ def draw(frame: pl.DataFrame):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="saematch:model")
-    parser.add_argument("--saes", default=PATH)
-    parser.add_argument("--texts", nargs="*", default=["prose", "code", "reference"])
+    parser.add_argument("--saes", nargs="*", default=PATH)
+    parser.add_argument("--texts", nargs="*", default=KINDS_OF_TEXT)
     parser.add_argument("--jacobians", action="store_true")
     parser.add_argument("--cost", action="store_true")
     parser.add_argument("--out", help="a Parquet file for every pair's figures")

@@ -40,7 +40,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy import ndarray
-from scipy.optimize import lsq_linear
 
 from saematch.activations.table import FeatureActivations
 from saematch.errors import MatchError
@@ -53,7 +52,6 @@ PAIRS = 4096  # of features that the numbers are found on, at most
 LEAST = 20  # at least
 FIRINGS = (1.0, 1000.0)  # between which k is kept
 ROUNDS = 20
-SLIGHT = 1e-6  # slopes below it are 0
 
 
 @dataclass(frozen=True)
@@ -165,20 +163,35 @@ def _fitted(
     spreads = 1 / half_fired[0] + 1 / half_fired[1]
     noise = float(((halves[0] - halves[1]) ** 2 / spreads).mean())
     known = np.column_stack([np.ones(len(similarity)), similarity])
-    # weights that foretell the reverse foretell nothing
-    least = np.r_[-np.inf, np.zeros(similarity.shape[1])]
     firings, line = 10.0, np.zeros(known.shape[1])
     for _ in range(ROUNDS):
         weight = fired / (fired + firings)
         root = np.sqrt(weight)
-        line = lsq_linear(known * root[:, None], seen * root, (least, np.inf)).x
+        line = _line(known * root[:, None], seen * root)
         departures = [half - known @ line for half in halves]
         # noise of two halves is independent: what they share is a real departure
         trust = 1 / (1 + spreads * firings)
         spread = float((trust * departures[0] * departures[1]).sum() / trust.sum())
         firings = float(np.clip(noise / max(spread, 1e-9), *FIRINGS))
-    slopes = tuple(float(slope) if slope > SLIGHT else 0.0 for slope in line[1:])
+    slopes = tuple(map(float, line[1:]))
     return Expectation(float(line[0]) if any(slopes) else 0.0, slopes, firings)
+
+
+def _line(known: ndarray, seen: ndarray) -> ndarray:
+    """Intercept and slopes of least squares, of which no slope is negative.
+
+    Weights that foretell the reverse foretell nothing; and where similarities cannot be told apart,
+    the smallest slopes will do.
+    """
+    kept = [*range(known.shape[1])]
+    line = np.zeros(known.shape[1])
+    while True:
+        line[kept] = np.linalg.lstsq(known[:, kept], seen, rcond=None)[0]
+        worst = int(line[1:].argmin()) + 1
+        if line[worst] >= 0:
+            return line
+        line[worst] = 0.0
+        kept.remove(worst)
 
 
 def _most_alike(
