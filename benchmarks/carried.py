@@ -97,7 +97,7 @@ class World:
         return found
 
 
-def curve(world: World) -> Iterator[dict]:
+def curve(world: World, distances: Sequence[int]) -> Iterator[dict]:
     """The held-out correlation of every pair by every method."""
     jacobians = world.jacobians(random_tokens(world.model))
     seen = {
@@ -107,6 +107,8 @@ def curve(world: World) -> Iterator[dict]:
     }
     chains = _chains(world)
     for (i, a), (j, b) in itertools.combinations(enumerate(world.names), 2):
+        if distances and j - i not in distances:
+            continue
         judge = HeldOut(world.held_out[a], world.held_out[b])
         where = {"a": a, "b": b, "distance": j - i}
         one, other = world.saes[a], world.saes[b]
@@ -142,7 +144,8 @@ def _ways(
         method = resolve("weighted", views=parse_views(views), kind=kind)
         yield "", 0, name, matched(method, jacobian=jacobian)
     for text, both in seen.items():
-        for tokens in TOKENS:
+        # random tokens are no text, however many
+        for tokens in TOKENS[-1:] if text == "random" else TOKENS:
             few = (both[0].take(slice(tokens)), both[1].take(slice(tokens)))
             for name, carried in (("fused", None), ("fused, carried", jacobian)):
                 method = resolve("fused", kind=kind)
@@ -265,6 +268,7 @@ def main() -> None:
     parser.add_argument("--model", default="saematch:model")
     parser.add_argument("--saes", nargs="*", default=PATH)
     parser.add_argument("--texts", nargs="*", default=KINDS_OF_TEXT)
+    parser.add_argument("--distances", type=int, nargs="*", help="places apart; all unless given")
     parser.add_argument("--jacobians", action="store_true")
     parser.add_argument("--cost", action="store_true")
     parser.add_argument("--out", help="a Parquet file for every pair's figures")
@@ -280,7 +284,7 @@ def main() -> None:
     if options.jacobians:
         print(kinds_of_jacobian(world))
         return
-    frame = pl.DataFrame(list(curve(world)))
+    frame = pl.DataFrame(list(curve(world, options.distances)))
     if options.out:
         frame.write_parquet(options.out)
     report(frame)

@@ -25,6 +25,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from saematch.numerics.hardware import emulated
+
 BANDWIDTH = 0.5  # of the rectangle kernel, in units of the scaled inputs
 PATIENCE = 60_000  # tokens without firing after which a feature is taken for dead
 AUXILIARY = 16  # dead features per token that are taught to explain its error
@@ -111,20 +113,22 @@ class Trainee(torch.nn.Module):
         """Set every gradient for scaled inputs `x`; returns the error per token and the L0.
 
         Written out rather than left to autograd: half the memory traffic, and bfloat16 for all
-        that has the size of the batch times the features, at which a processor spends its time.
+        that has the size of the batch times the features, at which a processor spends its time
+        (float32 on one that has no bfloat16).
         """
-        half = x.to(torch.bfloat16)
-        W_enc, W_dec = self.W_enc.to(torch.bfloat16), self.W_dec.to(torch.bfloat16)
-        pre = torch.addmm(self.b_enc.to(torch.bfloat16), half, W_enc)
-        threshold = self.threshold.to(torch.bfloat16)
+        dtype = torch.float32 if emulated(torch.bfloat16, x.device) else torch.bfloat16
+        half = x.to(dtype)
+        W_enc, W_dec = self.W_enc.to(dtype), self.W_dec.to(dtype)
+        pre = torch.addmm(self.b_enc.to(dtype), half, W_enc)
+        threshold = self.threshold.to(dtype)
         if self.plan.activation == "topk":
             top = pre.relu().topk(int(self.plan.l0), dim=1)
             gate = torch.zeros_like(pre).scatter(1, top.indices, (top.values > 0).to(pre))
         else:
             gate = (pre > threshold).to(pre)
         f = pre * gate
-        error = (torch.addmm(self.b_dec.to(torch.bfloat16), f, W_dec).float() - x) / len(x)
-        slope = (2 * error).to(torch.bfloat16)
+        error = (torch.addmm(self.b_dec.to(dtype), f, W_dec).float() - x) / len(x)
+        slope = (2 * error).to(dtype)
         ones = half.new_ones(1, len(x))
         fired = (ones @ gate)[0].float()
 
@@ -163,12 +167,12 @@ class Trainee(torch.nn.Module):
         dead = (self.since_fired > PATIENCE).nonzero().squeeze(1)
         if len(dead) < 2:
             return
-        W_dec = self.W_dec[dead].to(torch.bfloat16)
+        W_dec = self.W_dec[dead].to(x)
         pre = pre[:, dead].relu()
         top = pre.topk(min(AUXILIARY, len(dead)), dim=1)
         f = torch.zeros_like(pre).scatter(1, top.indices, top.values)
         slope = (2 / len(x)) * ((f @ W_dec).float() - error)
-        slope = slope.to(torch.bfloat16)
+        slope = slope.to(x)
         pre_slope = (slope @ W_dec.T) * (f > 0)
         assert self.W_dec.grad is not None
         assert self.W_enc.grad is not None

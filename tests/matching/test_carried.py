@@ -157,7 +157,8 @@ def _together(features: int, order: np.ndarray) -> tuple[FeatureActivations, Fea
     there[:, order] = fires * (rng.random(fires.shape) < 0.2)
     example = np.arange(600, dtype=np.int32) // 50
     return tuple(
-        FeatureActivations(sp.csr_array(some.astype(np.float32)), example) for some in (fires, there)
+        FeatureActivations(sp.csr_array(some.astype(np.float32)), example)
+        for some in (fires, there)
     )  # pyright: ignore[reportReturnType]
 
 

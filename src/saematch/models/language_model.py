@@ -23,6 +23,7 @@ from saematch.models.untrusted import (
     quiet,
     without_kernels,
 )
+from saematch.numerics.hardware import emulated
 from saematch.sae import shipped
 from saematch.sae.sae import SAE, Site
 
@@ -351,19 +352,10 @@ def open_model(
         check_whole(told, config, name)
         tokenizer = transformers.AutoTokenizer.from_pretrained(where, **own)
     model = prepared(model)
-    if dtype is None and _emulated(model.dtype, torch.device(device)):
+    if dtype is None and emulated(model.dtype, torch.device(device)):
         model.float()
     model.to(torch.device(device))  # pyright: ignore[reportArgumentType]
     return LanguageModel(model, tokenizer, name)
-
-
-def _emulated(dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether a processor only emulates arithmetic in a dtype, some fifty times slower."""
-    supported = {
-        torch.bfloat16: torch.ops.mkldnn._is_mkldnn_bf16_supported,
-        torch.float16: torch.ops.mkldnn._is_mkldnn_fp16_supported,
-    }
-    return device.type == "cpu" and dtype in supported and not supported[dtype]()
 
 
 def prepared(model: PreTrainedModel) -> PreTrainedModel:

@@ -43,3 +43,12 @@ def _time(factor: torch.Tensor) -> float:
             torch.cuda.synchronize(factor.device)
         best = min(best, time.perf_counter() - start)
     return best
+
+
+def emulated(dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether a processor only emulates arithmetic in a dtype, some fifty times slower."""
+    supported = {
+        torch.bfloat16: torch.ops.mkldnn._is_mkldnn_bf16_supported,
+        torch.float16: torch.ops.mkldnn._is_mkldnn_fp16_supported,
+    }
+    return device.type == "cpu" and dtype in supported and not supported[dtype]()
