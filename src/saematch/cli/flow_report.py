@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from saematch.cli.report import arrow, new_table, overlooked, show_notes
+from saematch.cli.report import arrow, evidence, new_table, overlooked, show_notes
 from saematch.files.records import plain
 from saematch.runs.records import Flow
 
@@ -36,6 +36,7 @@ def show_flow(console: Console, run: Run, made: int) -> None:
         f"at a false discovery rate of {method['fdr'] or 0:.2g} (null: {method['null']})"
     )
     console.print(Text(head, style="bold"))
+    console.print(Text(evidence(run.record.options), style="dim"))
     if made < len(summaries):
         console.print(Text(f"{made} made now; the others were there already."))
     console.print()

@@ -32,6 +32,7 @@ def show_run(console: Console, run: Run, made: int) -> None:
     many = f"{len(summaries)} pairs" if len(summaries) > 1 else "one pair"
     head = f"{many} of SAEs matched by {method['method']}{folded}"
     console.print(Text(head, style="bold"))
+    console.print(Text(evidence(run.record.options), style="dim"))
     if made == 0:
         console.print(Text(f"Nothing left to do: all of it was there since {_time(run)}."))
     elif made < len(summaries):
@@ -88,6 +89,28 @@ def _once(notes: Iterable[str], names: Iterable[str]) -> list[str]:
         same[0] if len(same) == 1 else f"{same[0]} {more.format(len(same) - 1)}"
         for same in found.values()
     ]
+
+
+def evidence(options: Mapping[str, Any]) -> str:
+    """What a run was made of, given its options, and what would add to it."""
+    model, stored, texts = (options.get(key) for key in ("model", "activations", "text"))
+    used = []
+    if any("activation" not in view for view in options["views"]):
+        used.append("weights")
+    if "jacobians" in options:
+        used.append(f"how {model} carries their directions from layer to layer")
+    if stored is not None:
+        used.append(f"activations on {stored['tokens']:,} tokens")
+    elif texts:
+        given = ", ".join([f"text that {model} generated", *texts[1:]])
+        each = " each" * (len(texts) > 1)
+        used.append(f"activations on about {options['tokens']:,} tokens{each} of {given}")
+    more = "."
+    if model is None:
+        more = ". Their language model would add to it (--model)."
+    elif texts and len(texts) == 1:
+        more = ". Text of the kind that you study would add to it (--text)."
+    return f"Evidence: {'; '.join(used)}{more}"
 
 
 def overlooked(run: Run, pairs: Iterable[tuple[str, str]] | None = None) -> list[str]:

@@ -75,7 +75,8 @@ class Evidence:
 
     def turned(self) -> Evidence:
         """The same with A and B exchanged."""
-        return Evidence(self.activations[::-1], self.jacobian, not self.back)
+        one, other = self.activations
+        return Evidence((other, one), self.jacobian, not self.back)
 
     def then(self, other: Evidence) -> Evidence:
         """Of A and C, given this on A and B and the other on B and C."""

@@ -61,6 +61,7 @@ class Expectation:
     intercept: float
     slopes: tuple[float, ...]  # of each similarity by weights: plain, and carried by the model
     firings: float
+    shares: tuple[float, float] = (0.0, 0.0)  # of activations in it: here, with four times the text
 
     def method(self, fused: Method, similarities: Sequence[tuple[View, ...]]) -> Method:
         """The method whose score is the expected correlation, less the intercept.
@@ -87,7 +88,8 @@ class Expectation:
         terms = [f"{slope:.2f} x {name}" for slope, name in zip(self.slopes, what, strict=False)]
         return (
             f"expected correlation: {' + '.join([f'{self.intercept:.2f}', *terms])}; activations "
-            f"count for as much after {self.firings:.1f} firings"
+            f"count for as much after {self.firings:.1f} firings, for {self.shares[0]:.0%} here, "
+            f"with four times the text for {self.shares[1]:.0%}"
         )
 
 
@@ -174,7 +176,9 @@ def _fitted(
         spread = float((trust * departures[0] * departures[1]).sum() / trust.sum())
         firings = float(np.clip(noise / max(spread, 1e-9), *FIRINGS))
     slopes = tuple(map(float, line[1:]))
-    return Expectation(float(line[0]) if any(slopes) else 0.0, slopes, firings)
+    shares = [float((n / (n + firings)).mean()) for n in (fired, 4 * fired)]
+    intercept = float(line[0]) if any(slopes) else 0.0
+    return Expectation(intercept, slopes, firings, (shares[0], shares[1]))
 
 
 def _line(known: ndarray, seen: ndarray) -> ndarray:

@@ -35,7 +35,7 @@ from saematch.files.atomic import whole
 from saematch.files.foreign import parsing
 from saematch.models.language_model import LanguageModel
 
-KEY = "saematch.jacobian"
+KEY, TENSORS = "saematch.jacobian", ("matrix", "source_mean", "target_mean")
 SKIPPED = 16  # first positions of an example, which have little to attend to
 MASSIVE = 4.0  # times the median norm: positions beyond it do not count
 BATCH_TOKENS = 2048
@@ -81,8 +81,7 @@ class Jacobian:
     def save(self, path: Path) -> None:
         """Write it to one safetensors file, whole or not at all."""
         header = {"source": self.source, "target": self.target, "made_of": dict(self.made_of)}
-        names = ("matrix", "source_mean", "target_mean")
-        tensors = {name: getattr(self, name).cpu().contiguous() for name in names}
+        tensors = {name: getattr(self, name).cpu().contiguous() for name in TENSORS}
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole(path) as partial:
             save_file(tensors, partial, {KEY: json.dumps(header)})
@@ -97,13 +96,12 @@ class Jacobian:
         say = "not a Jacobian that saematch saved"
         with parsing(path, say=say), safe_open(path, framework="pt", device=str(device)) as file:
             header = json.loads((file.metadata() or {})[KEY])
-            matrix, *means = (
-                file.get_tensor(name) for name in ("matrix", "source_mean", "target_mean")
-            )
-            ends = header["source"], header["target"], header["made_of"]
-        if matrix.shape != (len(means[1]), len(means[0])):
+            matrix, before, after = (file.get_tensor(name) for name in TENSORS)
+            source, target = header["source"], header["target"]
+            made_of = header["made_of"]
+        if matrix.shape != (len(after), len(before)):
             raise SaematchError(f"{path}: {say}")
-        return Jacobian(matrix, *ends[:2], *means, ends[2])
+        return Jacobian(matrix, source, target, before, after, made_of)
 
 
 def mean_jacobians(

@@ -69,7 +69,8 @@ class FromModel:
         if text and (stored is not None or not method.needs_activations):
             what = "activations are given" if stored is not None else f"{method.name} reads no text"
             raise MatchError(f"text (--text) says what is to be read, but {what}")
-        self._model, self._dtype = model, dtype
+        self._model: GivenModel = model
+        self._dtype: DtypeChoice | None = dtype
         self._text = [GENERATED, *map(str, text)] if method.needs_activations else []
         self._tokens, self._given = tokens or TOKENS, stored
         self._carries = method.learns
@@ -156,8 +157,8 @@ class FromModel:
         return folder
 
     def _opened(self, saes: Saes) -> LanguageModel:
-        self._model = opened(self._model, saes.device, self._dtype)
-        return self._model
+        model = self._model = opened(self._model, saes.device, self._dtype)
+        return model
 
 
 def _finished(path: Path) -> ActivationStore | None:
