@@ -3,6 +3,7 @@
     python -m benchmarks.significance calibration   # P(p <= q) / q where nothing is related
     python -m benchmarks.significance planted       # false discoveries and power, plain and partial
     python -m benchmarks.significance shipped       # the shipped SAEs, and rotated copies of them
+    python -m benchmarks.significance carried       # with a linear map in between
     python -m benchmarks.significance time --features 16384 --width 2304
 
 Planted dictionaries: decoder rows with an anisotropic covariance (a power law of variances in a
@@ -25,11 +26,13 @@ import torch
 from torch import Tensor
 
 import saematch
-from saematch import SAE, Conventions, match
+from saematch import SAE, Conventions, Site
 from saematch.assignment import neighbours
+from saematch.matching import match
 from saematch.matching.methods import resolve
 from saematch.matching.problem import pose
 from saematch.matching.significance import Significance, Test
+from saematch.models import Jacobian, mean_jacobians, open_model, random_tokens
 from saematch.sae import shipped
 
 # a method and what is tested of its pairs; the others score directions alone
@@ -39,6 +42,7 @@ METHODS: tuple[tuple[str, Test], ...] = (
     ("cosine", "score"),
     ("feature-flow", "score"),
 )
+PLAIN = resolve("weighted", views="unit-decoder:0.5,unit-encoder:0.5")
 KINDS = ("isotropic", "anisotropic", "clusters", "siblings")
 
 
@@ -179,6 +183,76 @@ def shipped_shares() -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
+def carried(n: int, width: int, repetitions: int) -> pl.DataFrame:
+    """False discoveries of `carried` where a linear map stands between planted dictionaries.
+
+    B's vectors are A's behind a map whose singular values span a factor of ten, so that all that is
+    carried leans the same way.
+    """
+    rows = []
+    for kind in KINDS:
+        for persists in (0.0, 0.6):
+            found = []
+            for seed in range(repetitions):
+                a, b, truth = planted(kind, n, width, persists, 300 + seed)
+                a, b, jacobian = _apart(a, b, seed)
+                m = match(a, b, "carried", jacobian=jacobian)
+                true = (m.target == truth) & (truth >= 0)
+                number = max(1, m.n_matched)
+                found.append(
+                    {
+                        "matched": m.n_matched,
+                        "unrelated": int((m.matched & (truth < 0)).sum()) / number,
+                        "power": int((m.matched & true).sum()) / max(1, int((truth >= 0).sum())),
+                    }
+                )
+            frame = pl.DataFrame(found)
+            row: dict[str, object] = {"dictionaries": kind, "persists": persists}
+            row |= {k: round(v, 4) for k, v in frame.mean().row(0, named=True).items()}
+            rows.append(row | {"worst": round(float(frame["unrelated"].max()), 4)})
+    return pl.DataFrame(rows)
+
+
+def _apart(a: SAE, b: SAE, seed: int) -> tuple[SAE, SAE, Jacobian]:
+    """Two SAEs of one space with a random linear map put between them."""
+    g = torch.Generator().manual_seed(seed)
+    width = a.d_in
+    left, right = (torch.linalg.qr(torch.randn(width, width, generator=g))[0] for _ in range(2))
+    matrix = left * torch.logspace(-0.5, 0.5, width) @ right
+    inverse = torch.linalg.inv(matrix)
+
+    def at(sae: SAE, layer: int, **weights: Tensor) -> SAE:
+        site = Site(f"blocks.{layer}.hook_resid_post", "resid_post", layer)
+        conventions = dataclasses.replace(sae.conventions, site=site)
+        return dataclasses.replace(sae, conventions=conventions, **weights)
+
+    there = at(b, 1, W_dec=b.W_dec @ matrix.T, W_enc=inverse.T @ b.W_enc)
+    ends = (f"blocks.{layer}.hook_resid_post" for layer in (0, 1))
+    return at(a, 0), there, Jacobian(matrix, *ends, torch.zeros(width), torch.zeros(width))
+
+
+def carried_shipped() -> pl.DataFrame:
+    """Matches by `carried` between shipped SAEs, and with a randomly rotated copy of the target."""
+    model = open_model("saematch:model")
+    rows = []
+    for a, b in (
+        ("pre_0", "post_0"),
+        ("pre_0", "post_4"),
+        ("post_2", "post_3"),
+        ("post_0", "post_5"),
+    ):
+        one, other = (saematch.load(f"saematch:resid_{name}") for name in (a, b))
+        source, target = (str(sae.conventions.site) for sae in (one, other))
+        jacobian = mean_jacobians(model, source, [target], random_tokens(model))[target]
+        row: dict[str, object] = {"pair": f"{a} -> {b}"}
+        row["plain"] = match(one, other, PLAIN).n_matched / one.d_sae
+        row["carried"] = match(one, other, "carried", jacobian=jacobian).n_matched / one.d_sae
+        turned = [match(one, rotated(other, k), "carried", jacobian=jacobian) for k in range(3)]
+        row["carried, rotated"] = sum(m.n_matched for m in turned)
+        rows.append(row)
+    return pl.DataFrame(rows)
+
+
 def rotated(sae: SAE, seed: int) -> SAE:
     """`sae` with everything it reads and writes under one random rotation."""
     g = torch.Generator().manual_seed(seed)
@@ -214,7 +288,7 @@ def times(n: int, width: int) -> pl.DataFrame:
 def main() -> None:
     """Read the command line and print tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # pyright: ignore[reportOptionalMemberAccess]
-    parser.add_argument("what", choices=("calibration", "planted", "shipped", "time"))
+    parser.add_argument("what", choices=("calibration", "planted", "shipped", "carried", "time"))
     parser.add_argument("--features", type=int, default=1024)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--persists", type=float, default=0.5)
@@ -237,6 +311,9 @@ def main() -> None:
             print(discoveries(*size, given.persists, given.repetitions))
         case "shipped":
             print(shipped_shares())
+        case "carried":
+            print(carried(*size, given.repetitions))
+            print(carried_shipped())
         case "time":
             print(times(*size))
 

@@ -292,3 +292,35 @@ def test_the_caption_names_the_rule_of_the_method(match):
     assert "Matched: directions more similar than the best" in " ".join(
         match("resid_post_1", "resid_post_2").output.split()
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "Evidence: weights. Their language model would add to it (--model)."),
+        (
+            {"model": "M", "jacobians": {}},
+            "Evidence: weights; how M carries their directions from layer to layer.",
+        ),
+        (
+            {"model": "M", "jacobians": {}, "text": ["generated"], "tokens": 16384},
+            "Evidence: weights; how M carries their directions from layer to layer; activations on "
+            "about 16,384 tokens of text that M generated. Text of the kind that you study would "
+            "add to it (--text).",
+        ),
+        (
+            {"model": "M", "views": ["unit-activation:1.0"], "text": ["generated", "wikitext"],
+             "tokens": 500},
+            "Evidence: activations on about 500 tokens each of text that M generated, wikitext.",
+        ),
+        (
+            {"activations": {"tokens": 4000}},
+            "Evidence: weights; activations on 4,000 tokens. Their language model would add to it "
+            "(--model).",
+        ),
+    ],
+)  # fmt: skip
+def test_a_run_says_what_it_was_made_of(options, said):
+    from saematch.cli.report import evidence
+
+    assert evidence({"views": ["unit-decoder:0.5", "unit-encoder:0.5"], **options}) == said

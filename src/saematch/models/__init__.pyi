@@ -1,5 +1,8 @@
 from . import texts as texts
+from .generate import random_tokens as random_tokens
 from .generate import write as write
+from .jacobian import Jacobian as Jacobian
+from .jacobian import mean_jacobians as mean_jacobians
 from .language_model import LanguageModel as LanguageModel
 from .language_model import open_model as open_model
 from .texts import open_texts as open_texts
