@@ -7,9 +7,10 @@ import torch
 
 from saematch import MatchError, SaematchError, fold, match, rescale
 from saematch.evaluation import FeaturePairs, HiddenStates, baselines, carried, partial
-from saematch.evaluation.estimates import of_pairs, transported
+from saematch.evaluation.estimates import by_jacobian, of_pairs, transported
 from saematch.evaluation.fits import Fit
 from saematch.matching.feature_map import FeatureMap
+from saematch.models.jacobian import Jacobian
 from saematch.sae.folding import Fold
 from support.saes import make_sae, permuted
 from support.small_model import CYCLE
@@ -44,6 +45,18 @@ def test_baselines_are_what_they_are_called(pair, states):
     assert torch.equal(found["encode-decode source"], a.reconstruct(states.x_a))
     assert torch.equal(found["mean"], torch.arange(32.0).expand(64, 32))
     torch.testing.assert_close(found["least squares"], states.x_a @ weight + bias)
+
+
+def test_a_jacobian_carries_what_departs_from_the_mean(pair, states):
+    J, before, after = torch.randn(32, 32), torch.randn(32), torch.randn(32)
+    found = {e.name: e.make(states) for e in by_jacobian(Jacobian(J, "a", "b", before, after))}
+    torch.testing.assert_close(found["jacobian"], after + (states.x_a - before) @ J.T)
+    # that is A's activations decoded by rows that J has carried
+    carried = dataclasses.replace(pair[0], W_dec=pair[0].W_dec @ J.T)
+    rest = after + (pair[0].b_dec - before) @ J.T - pair[0].b_dec
+    torch.testing.assert_close(
+        found["carried decoder"], carried.decode(states.f_a) + rest, atol=1e-3, rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("activation", ["jumprelu", "relu", "topk", "batchtopk"])

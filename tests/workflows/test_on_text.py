@@ -192,3 +192,25 @@ def test_text_sets_may_have_names(model):
     assert set(run.table("evaluation", "values")["texts"]) == {"novels", "programs"}
     with pytest.raises(SaematchError, match="given twice"):
         saematch.evaluate(run, model, {"a": "saematch:code", "b": "saematch:code"}, **FEW)
+
+
+def test_the_jacobian_is_added_to_an_evaluation_and_then_kept_up(model, tmp_path):
+    names = ("saematch:resid_pre_0", "saematch:resid_post_0")
+    saematch.match(*names, "cosine", null="none", out=tmp_path / "run")
+    run = Run.open(tmp_path / "run")
+    few = {"examples": 6, "length": 120, "fit_examples": 4, "resamples": 20, "quantiles": ()}
+    saematch.evaluate(run, model, "saematch:prose", **few)
+    before = run.table("evaluation", "values")
+    assert "jacobian" not in before["estimate"]
+    saematch.evaluate(run, model, "saematch:prose", jacobian=True, **few)
+    after = run.table("evaluation", "values")
+    added = {"jacobian", "carried decoder"}
+    assert_frame_equal(after.filter(~after["estimate"].is_in(added)), before)
+    # the embedding is not the stream after block 0, and the model says what becomes of it
+    loss = after.filter(metric="delta-loss")
+    cost = dict(loss.select("estimate", "value").iter_rows())
+    assert cost["jacobian"] < 0.5 * cost["drop"]
+    assert cost["carried decoder"] < 0.5 * cost["match"]
+    saematch.evaluate(run, model, ["saematch:prose", "saematch:code"], **few)
+    code = run.table("evaluation", "values").filter(texts="saematch:code")
+    assert added <= {*code["estimate"]}

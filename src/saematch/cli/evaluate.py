@@ -76,6 +76,14 @@ def evaluate(
             "8,32. Takes many minutes a pair on a CPU.",
         ),
     ] = (),
+    jacobian: Annotated[
+        bool,
+        typer.Option(
+            "--jacobian",
+            help="Estimate later hidden states by the model's mean Jacobian too: with nothing "
+            "fitted, over text that the model generates.",
+        ),
+    ] = False,
     pairs: Annotated[
         list[str] | None,
         typer.Option(help="Evaluate only this pair, A--B by the run's names; can be repeated."),
@@ -113,8 +121,8 @@ def evaluate(
     and a least-squares map.
 
     Results are delta-loss, explained variance and matching scores, with 95 % intervals over
-    examples. Repeating the command continues where it stopped; with more texts, more pairs or a
-    first --transport it adds those.
+    examples. Repeating the command continues where it stopped; with more texts, more pairs,
+    --jacobian or a first --transport it adds those.
     """
     from saematch.cli.console import output, reporting
     from saematch.workflows.evaluate import evaluate as evaluate_run
@@ -133,6 +141,7 @@ def evaluate(
             quantiles=quantiles,
             carry=carry,
             transport=transport,
+            jacobian=jacobian,
             pairs=pairs,
             reach=reach,
             resamples=resamples,

@@ -21,6 +21,8 @@ Entry = tuple[str, str, str | None]
 MAIN: tuple[Entry, ...] = (
     ("drop", "drop", None),
     ("least\nsquares", "least squares", None),
+    ("jaco-\nbian", "jacobian", None),
+    ("carried\ndecoder", "carried decoder", None),
     ("encode-\ndecode B", "encode-decode target", None),
     ("encode-\ndecode A", "encode-decode source", None),
     ("match", "match", "assigned"),
@@ -85,6 +87,7 @@ def compared(near: pl.DataFrame) -> list[str]:
         ("Carrying along the matches", "match", "assigned"),
         ("Encoding and decoding with A's SAE", "encode-decode source", None),
         ("The least-squares map", "least squares", None),
+        *[("The mean Jacobian", "jacobian", None)] * ("jacobian" in rows["estimate"]),
         *((name.capitalize(), name, None) for name in fitted.unique(maintain_order=True)),
     ):
         some = _of(rows, estimate, links)

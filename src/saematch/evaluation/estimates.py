@@ -21,6 +21,7 @@ from saematch.errors import SaematchError
 from saematch.evaluation.feature_pairs import FeaturePairs
 from saematch.evaluation.fits import Fit
 from saematch.matching.feature_map import PairKind
+from saematch.models.jacobian import Jacobian
 from saematch.registry import Registry
 from saematch.sae.folding import Fold
 from saematch.sae.sae import SAE
@@ -37,6 +38,8 @@ ABOUT: dict[str, str] = {
     "encode-decode target": "SAE_b(x_b): what the SAE at the target alone costs; sees the true x_b",
     "encode-decode source": "SAE_a(x_a), taken for x_b",
     "least squares": "the affine map of x_a that is nearest to x_b on the fit set",
+    "jacobian": "the mean of x_b + J (x_a - its mean): the model's mean Jacobian; fits no text",
+    "carried decoder": "the same of SAE_a(x_a): A's features written by J times A's decoder",
     "match": "encode with A, send features to their targets, decode with B (SAE Match)",
     "match + error": "match, and what A's own reconstruction leaves over: x_a - SAE_a(x_a)",
     "partial": "some features by B's decoder, the others by A's; B's bias (SAE Match, App. B)",
@@ -130,6 +133,23 @@ def baselines(fit: Fit) -> list[Estimate]:
         ),
         Estimate("encode-decode source", lambda states: states.reconstruction),
         Estimate("least squares", lambda states: ahead(states.x_a)),
+    ]
+
+
+def by_jacobian(jacobian: Jacobian) -> list[Estimate]:
+    """Estimates by the mean Jacobian between the two hook points, which need no matching.
+
+    `carried decoder` is SAE Match's estimate with A's decoder, carried by J, in place of the rows
+    of B's that it sends A's features to.
+    """
+
+    def ahead(x: Tokens) -> Tokens:
+        before, after = (mean.to(x) for mean in (jacobian.source_mean, jacobian.target_mean))
+        return after + jacobian.carried(x - before)
+
+    return [
+        Estimate("jacobian", lambda states: ahead(states.x_a)),
+        Estimate("carried decoder", lambda states: ahead(states.reconstruction)),
     ]
 
 

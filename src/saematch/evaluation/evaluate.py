@@ -61,6 +61,7 @@ class EvaluationOptions:
     transports: tuple[int, ...] = ()  # edges per feature of sparse transports, fitted if any
     estimates: tuple[str, ...] = ()  # of other packages, by their names in `ESTIMATES`
     massive: float | None = None  # times the median norm, beyond which a token was left out
+    jacobian: bool = False  # estimates by the model's mean Jacobian
 
     def __post_init__(self) -> None:
         if least := [k for k in self.transports if k < 1]:

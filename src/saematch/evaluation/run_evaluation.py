@@ -12,7 +12,7 @@ import msgspec
 import polars as pl
 
 from saematch.errors import RunError
-from saematch.evaluation.estimates import ESTIMATES
+from saematch.evaluation.estimates import ESTIMATES, Estimate, by_jacobian
 from saematch.evaluation.evaluate import (
     PAIR_SCHEMA,
     Case,
@@ -28,10 +28,12 @@ from saematch.evaluation.evaluate import (
     skipped,
 )
 from saematch.evaluation.feature_pairs import FeaturePairs
+from saematch.evaluation.fits import Fit
 from saematch.evaluation.per_example import Known
 from saematch.evaluation.splice import Model, counted_tokens
 from saematch.evaluation.transports import EDGES_SCHEMA, Transports, estimate_name, named_edges
 from saematch.layers.layers import Layers, depth
+from saematch.models.jacobian import Jacobian
 from saematch.numerics.held import Held
 from saematch.runs.records import Evaluation
 from saematch.runs.run import Run
@@ -54,6 +56,7 @@ def evaluate_run(
     reach: float | None = None,
     model_name: str = "",
     dtype: str | None = None,
+    jacobian: Callable[[SAE, SAE], Jacobian] | None = None,
     load: Callable[[str], SAE] | None = None,
     given: Iterable[SAE] = (),
     batch_tokens: int = 4096,
@@ -66,8 +69,8 @@ def evaluate_run(
 
     Results that exist already are not computed again, pair by pair and text set by text set. For
     SAEs two layers or more apart, the chain of neighbours' matchings is evaluated beside the direct
-    matching, or alone. A pair is evaluated again if its chain, its own matching, a transport or a
-    registered estimate was added since.
+    matching, or alone. A pair is evaluated again if its chain, its own matching, a transport, the
+    Jacobian's estimates or a registered one was added since.
 
     Args:
         run: its SAEs are loaded again from where they came from, two at a time.
@@ -80,6 +83,8 @@ def evaluate_run(
             of that length too.
         model_name: what the model is called.
         dtype: what its weights are in; none: as they are stored.
+        jacobian: the model's mean Jacobian between the hook points of two SAEs, for estimates by
+            it; asked for pair by pair.
         load: how an SAE is loaded by its name; `saematch.load` unless given.
         given: SAEs of the run that are in memory, and are not loaded.
         batch_tokens: tokens that the model reads at a time; does not change figures but for
@@ -107,14 +112,20 @@ def evaluate_run(
         others = _registered(table) - {*chosen.estimates}
         chosen = replace(chosen, estimates=(*chosen.estimates, *sorted(others)))
         ks = chosen.transports
-        more = Transports(model, fitted[1], ks, chosen.seed) if ks else None
+        transports = Transports(model, fitted[1], ks, chosen.seed) if ks else None
         fits = [estimate_name(k, with_error) for k in ks for with_error in (False, True)]
+        # what was asked for once is made of what is added, too
+        if not chosen.jacobian and "jacobian" not in table["estimate"]:
+            jacobian = None
+        more = partial(_more, transports, jacobian)
         there = set(table.select("a", "b", "texts", "estimate").unique().iter_rows())
         layers = Layers.of(run)
         held = Held(partial(_again, run, load, {checksum(sae): sae for sae in given}))
         known: dict[str, Known] = {name: {} for name in texts}
         for names in evaluable(run, reach) if pairs is None else pairs:
             ways = [*_ways(run, layers, names), *fits, *chosen.estimates]
+            if jacobian is not None and _apart(layers, names):
+                ways.append("jacobian")
             missing = [
                 name for name in texts if any((*names, name, way) not in there for way in ways)
             ]
@@ -125,9 +136,9 @@ def evaluate_run(
                 case, model, texts, missing, fitted, chosen, known, more, batch_tokens, begun
             ):
                 table = pl.concat([_without(table, *names, name), frame])
-                if more is not None:
+                if transports is not None:
                     others = edges.filter(~((pl.col("a") == names[0]) & (pl.col("b") == names[1])))
-                    edges = pl.concat([others, named_edges(more.edges, *names)])
+                    edges = pl.concat([others, named_edges(transports.edges, *names)])
                 # edges first: a pair counts as done by its values
                 provenance.write(run, {EDGES: edges, TABLE: table}, name)
         return table
@@ -280,6 +291,27 @@ def _ways(run: Run, layers: Layers, names: Names) -> list[str]:
     return ["match"] * direct + ["composed"] * chained
 
 
+def _apart(layers: Layers, names: Names) -> bool:
+    """Whether two SAEs read different hook points."""
+    one, other = (layers.sites[name] for name in names)
+    return one is not None and other is not None and one.hook != other.hook
+
+
+def _more(
+    transports: Transports | None,
+    jacobian: Callable[[SAE, SAE], Jacobian] | None,
+    a: SAE,
+    b: SAE,
+    fit: Fit,
+) -> list[Estimate]:
+    """The estimates of a pair that take more than its SAEs and its matching."""
+    found = [] if transports is None else transports(a, b, fit)
+    here, there = (sae.conventions.site for sae in (a, b))
+    if jacobian is None or here is None or there is None or here.hook == there.hook:
+        return found
+    return [*found, *by_jacobian(jacobian(a, b))]
+
+
 def _without(table: pl.DataFrame, a: str, b: str, texts: str) -> pl.DataFrame:
     """The table without the rows of a pair on a text set."""
     return table.filter((pl.col("a") != a) | (pl.col("b") != b) | (pl.col("texts") != texts))
@@ -296,8 +328,9 @@ def _case(run: Run, layers: Layers, names: Names, held: Held[str, SAE]) -> Case:
 
 
 def _recorded(options: EvaluationOptions) -> dict[str, Any]:
-    """Options as a run keeps them; which estimates of other packages it has is in its table."""
-    return {key: value for key, value in asdict(options).items() if key != "estimates"}
+    """Options as a run keeps them; what may be added to an evaluation is in its table."""
+    added = ("estimates", "jacobian")
+    return {key: value for key, value in asdict(options).items() if key not in added}
 
 
 def _registered(table: pl.DataFrame) -> set[str]:

@@ -38,6 +38,7 @@ SHOWN = (
     ("encode-decode at A", "encode-decode source", None, ORANGE, "dash", "triangle-up"),
     ("encode-decode at B", "encode-decode target", None, GREY, "dot", "triangle-down"),
     ("least squares", "least squares", None, "#000000", "solid", "x"),
+    ("mean Jacobian", "jacobian", None, INDIGO, "solid", "star"),
 )
 METRICS = {"delta-loss": "delta-loss, nats", "explained variance": "explained variance"}
 

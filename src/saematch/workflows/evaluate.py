@@ -15,9 +15,12 @@ from saematch.errors import RunError, SaematchError, names_there
 from saematch.evaluation.evaluate import EvaluationOptions, Names
 from saematch.evaluation.run_evaluation import evaluable, evaluate_run
 from saematch.evaluation.splice import counted_tokens
+from saematch.models.hook_points import site_of
+from saematch.models.jacobian import Jacobian, mean_jacobians
 from saematch.models.language_model import LanguageModel
 from saematch.models.texts import GENERATED, Long, examples_of, open_texts
 from saematch.runs.run import Run
+from saematch.sae.sae import SAE
 from saematch.transport.fitting import ENOUGH
 from saematch.workflows.models import GivenModel, generated, opened
 from saematch.workflows.options import DtypeChoice
@@ -26,6 +29,7 @@ from saematch.workflows.runs import GivenRun, opened_run, warn_unfinished
 from saematch.workflows.saes import Given, Saes
 
 Texts = dict[str, list[ndarray]]
+FOR_JACOBIANS = 4, 200, 0  # examples that the model generates, tokens of each, and a seed
 
 
 def evaluate(
@@ -42,6 +46,7 @@ def evaluate(
     quantiles: tuple[float, ...] = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9),
     carry: tuple[str, ...] = ("auto", "none"),
     transport: tuple[int, ...] = (),
+    jacobian: bool = False,
     pairs: Collection[str | Names] | None = None,
     reach: float | None = None,
     resamples: int = 1000,
@@ -59,7 +64,7 @@ def evaluate(
     true one; so do, for comparison, the earlier hidden state itself, an SAE's own reconstruction,
     and a least-squares map. Results are delta-loss, explained variance and matching scores, with
     95 % intervals over examples, written to the run. Calling it again continues where it stopped;
-    with more texts, more pairs or a first `transport` it adds those.
+    with more texts, more pairs, `jacobian` or a first `transport` it adds those.
 
     Args:
         run: a run or its directory.
@@ -80,6 +85,8 @@ def evaluate(
             variants.
         transport: fit sparse feature maps too, with at most this many edges per feature, such as
             `(8, 32)`. Takes many minutes a pair on a CPU.
+        jacobian: estimate later hidden states by the model's mean Jacobian too, over text that it
+            generates: of the earlier hidden state, and of what the earlier SAE makes of it.
         pairs: only these, as two names of the run or `A--B`.
         reach: only pairs up to this many blocks apart, and chains of matches of that length too.
         resamples: of the bootstrap over examples.
@@ -105,7 +112,13 @@ def evaluate(
     warn_unfinished(run)
     named, massive = _named(text), checked_times(massive)
     options = EvaluationOptions(
-        tuple(carry), tuple(quantiles), resamples, seed, tuple(transport), massive=massive
+        tuple(carry),
+        tuple(quantiles),
+        resamples,
+        seed,
+        tuple(transport),
+        massive=massive,
+        jacobian=jacobian,
     )
     chosen = [_pair(run, pair) for pair in pairs] if pairs else evaluable(run, reach)
     if not chosen:
@@ -135,6 +148,7 @@ def evaluate(
             pairs=chosen,
             model_name=language.name,
             dtype=dtype,
+            jacobian=_Jacobians(language, tell),
             load=lambda name: load(name, device=given.device),
             given=given,
             batch_tokens=batch_tokens,
@@ -147,6 +161,20 @@ def evaluate(
     every = len(chosen) * len(texts)
     tell(Step("evaluating", every, every))
     return run
+
+
+class _Jacobians:
+    """The mean Jacobian between the hook points of two SAEs, over text that the model generates."""
+
+    def __init__(self, language: LanguageModel, progress: Progress) -> None:
+        self._language, self._progress = language, progress
+        self._examples: list[ndarray] = []
+
+    def __call__(self, a: SAE, b: SAE) -> Jacobian:
+        if not self._examples:
+            self._examples = generated(self._language, *FOR_JACOBIANS, self._progress)
+        source, target = site_of(a).hook, site_of(b).hook
+        return mean_jacobians(self._language, source, [target], self._examples)[target]
 
 
 def texts_of(
