@@ -5,7 +5,7 @@
         --saes 'saematch:smollm2/resid_post_{10-16}'
     python -m benchmarks.carried --jacobians                    # which Jacobian, from which tokens
     python -m benchmarks.carried --cost --model NAME            # time and memory of a block's
-    python -m benchmarks.carried --draw curve.parquet docs/images/carried-distance.svg
+    python -m benchmarks.carried --draw docs/images/carried-distance.svg NAME=curve.parquet ...
 
 Every pair of SAEs is matched, and each match scored by the Pearson correlation (zeros included) of
 its two features on held-out tokens of prose, code and reference. `best possible` chooses each
@@ -84,6 +84,13 @@ class World:
         assert site is not None
         return site.hook
 
+    def layer(self, name: str) -> int:
+        """The block it reads after; -1 for the embedding."""
+        site = self.saes[name].conventions.site
+        assert site is not None
+        assert site.layer is not None
+        return site.layer - (site.kind == "resid_pre")
+
     def jacobians(self, examples: Sequence[ndarray], **how) -> dict[tuple[str, str], Jacobian]:
         """Of every pair, by products of neighbours."""
         steps = {}
@@ -97,7 +104,7 @@ class World:
         return found
 
 
-def curve(world: World, distances: Sequence[int]) -> Iterator[dict]:
+def curve(world: World, distances: Sequence[int], counts: Sequence[int]) -> Iterator[dict]:
     """The held-out correlation of every pair by every method."""
     jacobians = world.jacobians(random_tokens(world.model))
     seen = {
@@ -106,15 +113,21 @@ def curve(world: World, distances: Sequence[int]) -> Iterator[dict]:
         "given": world.read(world.given),
     }
     chains = _chains(world)
-    for (i, a), (j, b) in itertools.combinations(enumerate(world.names), 2):
-        if distances and j - i not in distances:
+    for a, b in itertools.combinations(world.names, 2):
+        distance = world.layer(b) - world.layer(a)
+        if distances and distance not in distances:
             continue
         judge = HeldOut(world.held_out[a], world.held_out[b])
-        where = {"a": a, "b": b, "distance": j - i}
+        where = {"a": a, "b": b, "distance": distance}
         one, other = world.saes[a], world.saes[b]
         for kind in KINDS:
             for text, tokens, name, target in _ways(
-                one, other, kind, jacobians[a, b], {t: (s[a], s[b]) for t, s in seen.items()}
+                one,
+                other,
+                kind,
+                jacobians[a, b],
+                {t: (s[a], s[b]) for t, s in seen.items()},
+                counts,
             ):
                 row = {"kind": kind, "text": text, "tokens": tokens, "method": name}
                 yield {**where, **row, "r": judge.score(target)}
@@ -131,6 +144,7 @@ def _ways(
     kind: str,
     jacobian: Jacobian,
     seen: dict[str, tuple[FeatureActivations, FeatureActivations]],
+    counts: Sequence[int],
 ) -> Iterator[tuple[str, int, str, ndarray]]:
     """Text, tokens, method, target."""
 
@@ -145,7 +159,7 @@ def _ways(
         yield "", 0, name, matched(method, jacobian=jacobian)
     for text, both in seen.items():
         # random tokens are no text, however many
-        for tokens in TOKENS[-1:] if text == "random" else TOKENS:
+        for tokens in counts[-1:] if text == "random" else counts:
             few = (both[0].take(slice(tokens)), both[1].take(slice(tokens)))
             for name, carried in (("fused", None), ("fused, carried", jacobian)):
                 method = resolve("fused", kind=kind)
@@ -237,13 +251,12 @@ def report(frame: pl.DataFrame) -> None:
             print(mean.pivot("apart", index=("text", "tokens", "method"), values="r"))
 
 
-def draw(frame: pl.DataFrame):
-    """Held-out correlation against distance: chained, direct, carried, fused, best possible."""
-    import plotly.graph_objects as go
+def draw(frames: dict[str, pl.DataFrame]):
+    """Held-out correlation against distance, a panel per model, matched one to one."""
+    from plotly.subplots import make_subplots
 
     from saematch.plots.style import BLUE, GREEN, GREY, LEGEND_ABOVE, ORANGE, styled
 
-    frame = frame.filter(~pl.col("a").str.contains("pre_0") & (pl.col("kind") == "one-to-one"))
     lines = (
         ("best possible", "", 0, GREY, "dot"),
         ("fused, carried", "generated", TOKENS[-1], BLUE, "solid"),
@@ -251,15 +264,27 @@ def draw(frame: pl.DataFrame):
         ("SAE Match", "", 0, ORANGE, "solid"),
         ("SAE Match, chained", "", 0, ORANGE, "dash"),
     )
-    figure = go.Figure()
-    for method, text, tokens, colour, dash in lines:
-        line = frame.filter(method=method, text=text, tokens=tokens)
-        line = line.group_by("distance").agg(pl.col("r").mean()).sort("distance")
-        figure.add_scatter(x=line["distance"].to_list(), y=line["r"].to_list(), name=method,
-                           mode="lines+markers", line={"color": colour, "dash": dash})  # fmt: skip
+    figure = make_subplots(1, len(frames), subplot_titles=[*frames], shared_yaxes=True)
+    for column, frame in enumerate(frames.values(), 1):
+        shown = frame.filter(~pl.col("a").str.contains("pre_0") & (pl.col("kind") == "one-to-one"))
+        for method, text, tokens, colour, dash in lines:
+            line = shown.filter(method=method, text=text, tokens=tokens)
+            line = line.group_by("distance").agg(pl.col("r").mean()).sort("distance")
+            figure.add_scatter(
+                x=line["distance"].to_list(),
+                y=line["r"].to_list(),
+                name="fused, from the model alone" if text else method,
+                legendgroup=method,
+                showlegend=column == 1,
+                mode="lines+markers",
+                line={"color": colour, "dash": dash},
+                row=1,
+                col=column,
+            )
     figure.update_xaxes(title_text="layers apart", dtick=1)
-    figure.update_yaxes(title_text="held-out correlation", rangemode="tozero")
-    styled(figure, "", "", 420)
+    figure.update_yaxes(title_text="held-out correlation", rangemode="tozero", col=1)
+    title = "With the model at hand, direct matches hold over distance"
+    styled(figure, title, "mean correlation of matched features on tokens kept apart", 460)
     return figure.update_layout(legend=LEGEND_ABOVE)
 
 
@@ -268,14 +293,18 @@ def main() -> None:
     parser.add_argument("--model", default="saematch:model")
     parser.add_argument("--saes", nargs="*", default=PATH)
     parser.add_argument("--texts", nargs="*", default=KINDS_OF_TEXT)
-    parser.add_argument("--distances", type=int, nargs="*", help="places apart; all unless given")
+    parser.add_argument("--distances", type=int, nargs="*", help="blocks apart; all unless given")
+    parser.add_argument("--tokens", type=int, nargs="*", default=TOKENS)
     parser.add_argument("--jacobians", action="store_true")
     parser.add_argument("--cost", action="store_true")
     parser.add_argument("--out", help="a Parquet file for every pair's figures")
-    parser.add_argument("--draw", nargs=2, help="such a file, and the figure to draw of it")
+    parser.add_argument("--draw", nargs="+", help="a figure, and such files with a NAME= for each")
     options = parser.parse_args()
     if options.draw:
-        draw(pl.read_parquet(options.draw[0])).write_image(options.draw[1])
+        named = dict(one.split("=", 1) for one in options.draw[1:])
+        draw({name: pl.read_parquet(path) for name, path in named.items()}).write_image(
+            options.draw[0]
+        )
         return
     if options.cost:
         print(cost(open_model(options.model)))
@@ -284,7 +313,7 @@ def main() -> None:
     if options.jacobians:
         print(kinds_of_jacobian(world))
         return
-    frame = pl.DataFrame(list(curve(world, options.distances)))
+    frame = pl.DataFrame(list(curve(world, options.distances, options.tokens)))
     if options.out:
         frame.write_parquet(options.out)
     report(frame)
