@@ -285,7 +285,7 @@ def draw(frames: dict[str, pl.DataFrame]):
     figure.update_yaxes(title_text="held-out correlation", rangemode="tozero", col=1)
     title = "With the model at hand, direct matches hold over distance"
     styled(figure, title, "mean correlation of matched features on tokens kept apart", 460)
-    return figure.update_layout(legend=LEGEND_ABOVE)
+    return figure.update_layout(legend={**LEGEND_ABOVE, "y": 1.1})
 
 
 def main() -> None:

@@ -153,7 +153,7 @@ def mean_jacobians(
         with model.derivatives(ids.expand(copies, -1), source, hooks) as (start, values):
             once = {source: start[0], **{hook: value[0] for hook, value in values.items()}}
             once = {hook: value.detach().float() for hook, value in once.items()}
-            used = _used(once.values(), skip, massive)
+            used = _used([*once.values()], skip, massive)
             counted += int(used.sum())
             for hook, value in once.items():
                 mean = value[used].sum(0, dtype=torch.float64).cpu()
@@ -181,7 +181,7 @@ def mean_jacobians(
 
 
 def _used(
-    values: Sequence[Float[Tensor, "seq d"]] | Any, skip: int, massive: float | None
+    values: Sequence[Float[Tensor, "seq _"]], skip: int, massive: float | None
 ) -> Bool[Tensor, " seq"]:
     """The positions that count."""
     norms = torch.stack([value.norm(dim=-1) for value in values])
