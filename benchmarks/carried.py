@@ -259,7 +259,8 @@ def draw(frames: dict[str, pl.DataFrame]):
 
     lines = (
         ("best possible", "", 0, GREY, "dot"),
-        ("fused, carried", "generated", TOKENS[-1], BLUE, "solid"),
+        ("fused, carried", "given", TOKENS[-1], BLUE, "solid"),
+        ("fused, carried", "generated", TOKENS[-1], BLUE, "dash"),
         ("plain + carried", "", 0, GREEN, "solid"),
         ("SAE Match", "", 0, ORANGE, "solid"),
         ("SAE Match, chained", "", 0, ORANGE, "dash"),
@@ -273,8 +274,8 @@ def draw(frames: dict[str, pl.DataFrame]):
             figure.add_scatter(
                 x=line["distance"].to_list(),
                 y=line["r"].to_list(),
-                name="fused, from the model alone" if text else method,
-                legendgroup=method,
+                name=f"fused, {text} text" if text else method,
+                legendgroup=f"{method}, {text}",
                 showlegend=column == 1,
                 mode="lines+markers",
                 line={"color": colour, "dash": dash},
@@ -283,7 +284,7 @@ def draw(frames: dict[str, pl.DataFrame]):
             )
     figure.update_xaxes(title_text="layers apart", dtick=1)
     figure.update_yaxes(title_text="held-out correlation", rangemode="tozero", col=1)
-    title = "With the model at hand, direct matches hold over distance"
+    title = "Direct matches hold over distance, chains do not"
     styled(figure, title, "mean correlation of matched features on tokens kept apart", 460)
     return figure.update_layout(legend={**LEGEND_ABOVE, "y": 1.1})
 

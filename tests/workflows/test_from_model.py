@@ -112,11 +112,12 @@ def test_a_store_in_place_of_generated_text(model, monkeypatch):
     assert not any("carried" in note for note in plain.notes)
 
 
-def test_given_text_comes_beside_what_the_model_generates(model, tmp_path):
+def test_given_text_comes_in_place_of_what_the_model_generates(model, tmp_path):
     out = tmp_path / "run"
-    saematch.match(*PAIR, model=model, text="saematch:code", tokens=600, out=out)
+    texts = ["saematch:code", "saematch:prose"]
+    saematch.match(*PAIR, model=model, text=texts, tokens=600, out=out)
     store = ActivationStore.open(out / "evidence" / "activations")
-    assert store.record.texts["from"] == ["generated", "saematch:code"]
+    assert store.record.texts["from"] == texts
     assert store.n_tokens > 900
 
 

@@ -102,13 +102,14 @@ def evidence(options: Mapping[str, Any]) -> str:
     if stored is not None:
         used.append(f"activations on {stored['tokens']:,} tokens")
     elif texts:
-        given = ", ".join([f"text that {model} generated", *texts[1:]])
+        named = {"generated": f"text that {model} generated"}
+        given = ", ".join(named.get(some, some) for some in texts)
         each = " each" * (len(texts) > 1)
         used.append(f"activations on about {options['tokens']:,} tokens{each} of {given}")
     more = "."
     if model is None:
         more = ". Their language model would add to it (--model)."
-    elif texts and len(texts) == 1:
+    elif texts == ["generated"]:
         more = ". Text of the kind that you study would add to it (--text)."
     return f"Evidence: {'; '.join(used)}{more}"
 

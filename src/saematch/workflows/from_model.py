@@ -42,7 +42,7 @@ class FromModel:
     Args:
         model: the model, or its name or folder.
         method: what the evidence is for: only what is of use to it is gathered.
-        text: texts to read besides what the model generates, as of `saematch.capture`.
+        text: texts to read, as of `saematch.capture`; text that the model generates unless given.
         tokens: about how many of each text.
         stored: activations that were captured before, in place of text.
         dtype: of the model's weights; as stored unless given.
@@ -71,7 +71,7 @@ class FromModel:
             raise MatchError(f"text (--text) says what is to be read, but {what}")
         self._model: GivenModel = model
         self._dtype: DtypeChoice | None = dtype
-        self._text = [GENERATED, *map(str, text)] if method.needs_activations else []
+        self._text = ([*map(str, text)] or [GENERATED]) if method.needs_activations else []
         self._tokens, self._given = tokens or TOKENS, stored
         self._carries = method.learns
         self._stored = stored

@@ -78,9 +78,10 @@ def match(
         tokens: how many tokens of a store to use, spread evenly over its texts; all unless given.
             With a model and no store: about how many of each text, 16,384 unless given.
         model: the language model of both SAEs, as of `saematch.capture`, for methods that gain by
-            it: its mean Jacobians carry directions from one hook point to the other, and it
-            generates the text on which features are compared.
-        text: texts to read besides, as of `saematch.capture`.
+            it: its mean Jacobians carry directions from one hook point to the other, and it reads
+            the text on which features are compared.
+        text: with a model, one or several texts to compare features on, as of `saematch.capture`;
+            unless given, text that the model generates.
         typical_activation: `(d_sae_a,)`, `(d_sae_b,)`, for `fold="activation"`; unless given the
             mean activations in `features.parquet` beside the weights.
         any_site: match even where the SAEs read at different kinds of hook point.

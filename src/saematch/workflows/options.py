@@ -118,7 +118,7 @@ class MatchOptions:
         default=None,
         metadata=told(
             "The SAEs' language model, as for saematch capture: it says how directions go from "
-            "layer to layer, and generates text on which features fire (carried, pearson, fused).",
+            "layer to layer, and reads text on which features fire (carried, pearson, fused).",
             MODEL,
             metavar="NAME",
         ),
@@ -126,7 +126,8 @@ class MatchOptions:
     text: list[str] | None = field(
         default=None,
         metadata=told(
-            "Text to read besides what the model generates, as for saematch capture; repeatable.",
+            "With --model: text to compare features on, as for saematch capture; repeatable. "
+            "Default: text that the model generates.",
             MODEL,
             metavar="TEXT",
         ),
