@@ -297,7 +297,7 @@ def test_the_caption_names_the_rule_of_the_method(match):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({}, "Evidence: weights. Their language model would add to it (--model)."),
+        ({}, "Evidence: weights. Their language model would add to it (--model, by fused)."),
         (
             {"model": "M", "jacobians": {}},
             "Evidence: weights; how M carries their directions from layer to layer.",
@@ -316,7 +316,7 @@ def test_the_caption_names_the_rule_of_the_method(match):
         (
             {"activations": {"tokens": 4000}},
             "Evidence: weights; activations on 4,000 tokens. Their language model would add to it "
-            "(--model).",
+            "(--model, by fused).",
         ),
     ],
 )  # fmt: skip

@@ -167,3 +167,20 @@ def test_the_way_goes_block_by_block(one, other, expected):
     found = steps(site(*one), site(*other))
     stops = [short(first) for first, _ in found] + [short(last) for _, last in found[-1:]]
     assert stops == expected
+
+
+def test_what_an_interrupted_call_for_other_text_left_is_no_obstacle(model, tmp_path):
+    saematch.match(*PAIR, "carried", model=model, out=tmp_path / "run")
+    left = tmp_path / "run" / "evidence" / "activations"
+    names = [saematch.load(name) for name in PAIR]
+
+    def stop(step):
+        if step.stage == "reading texts" and step.done:
+            raise KeyboardInterrupt
+
+    few = {"examples": 3, "length": 50, "batch_tokens": 50}
+    with pytest.raises(KeyboardInterrupt):
+        saematch.capture(names, model, "saematch:prose", **few, out=left, progress=stop)
+    assert ActivationStore.open(left).finished is None
+    saematch.match(*PAIR, model=model, tokens=600, out=tmp_path / "run", overwrite=True)
+    assert ActivationStore.open(left).record.texts["from"] == ["generated"]

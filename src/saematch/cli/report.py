@@ -93,7 +93,8 @@ def _once(notes: Iterable[str], names: Iterable[str]) -> list[str]:
 
 def evidence(options: Mapping[str, Any]) -> str:
     """What a run was made of, given its options, and what would add to it."""
-    model, stored, texts = (options.get(key) for key in ("model", "activations", "text"))
+    model, stored = options.get("model"), options.get("activations")
+    texts: list[str] = options.get("text") or []
     used = []
     if any("activation" not in view for view in options["views"]):
         used.append("weights")
@@ -108,7 +109,7 @@ def evidence(options: Mapping[str, Any]) -> str:
         used.append(f"activations on about {options['tokens']:,} tokens{each} of {given}")
     more = "."
     if model is None:
-        more = ". Their language model would add to it (--model)."
+        more = ". Their language model would add to it (--model, by fused)."
     elif texts == ["generated"]:
         more = ". Text of the kind that you study would add to it (--text)."
     return f"Evidence: {'; '.join(used)}{more}"

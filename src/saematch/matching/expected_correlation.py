@@ -9,8 +9,7 @@ features write and read (the mean of decoder and encoder cosine),
 
     rho_ij ~ N(intercept + slope c_ij, spread),
 
-with, where the model's Jacobian is known, a second similarity of what it carries, and a slope for
-that; and so does the correlation `r_ij` seen on some tokens, the better the more often both fired,
+and so does the correlation `r_ij` seen on some tokens, the better the more often both fired,
 
     r_ij ~ N(rho_ij, noise / n_ij),      n_ij = sqrt(n_i n_j) firings.
 
@@ -22,6 +21,9 @@ with `k = noise / spread` the number of firings after which activations count fo
 weights. With `w_ij = w_i w_j` and `w_i = sqrt(n_i / (n_i + k))`, which is the same where n_i = n_j,
 this is a sum of inner products, and so a method like any other (`View.shrinkage` multiplies rows by
 `w_i`).
+
+Where the model's Jacobian is known there is a second similarity, of what it carries, with a slope
+of its own, and the two add up.
 
 These numbers are found for each pair of SAEs from the tokens that are at hand, on the pairs of
 features that weights think most alike: the noise from how far two halves of the text disagree, the

@@ -26,7 +26,6 @@ from saematch.sae.sae import SAE
 from saematch.workflows.capture import capture
 from saematch.workflows.jacobians import OF, Jacobians
 from saematch.workflows.models import GivenModel, opened
-from saematch.workflows.options import DtypeChoice
 from saematch.workflows.progress import Progress
 from saematch.workflows.saes import Saes
 from saematch.workflows.tokens import Both, StoredTokens
@@ -45,7 +44,6 @@ class FromModel:
         text: texts to read, as of `saematch.capture`; text that the model generates unless given.
         tokens: about how many of each text.
         stored: activations that were captured before, in place of text.
-        dtype: of the model's weights; as stored unless given.
 
     Raises:
         MatchError: the method uses weights as they are, so that a model is of no use to it; or
@@ -59,7 +57,6 @@ class FromModel:
         text: Sequence[str | Path] = (),
         tokens: int | None = None,
         stored: StoredTokens | None = None,
-        dtype: DtypeChoice | None = None,
     ) -> None:
         if not method.learns and not method.needs_activations:
             raise MatchError(
@@ -70,7 +67,6 @@ class FromModel:
             what = "activations are given" if stored is not None else f"{method.name} reads no text"
             raise MatchError(f"text (--text) says what is to be read, but {what}")
         self._model: GivenModel = model
-        self._dtype: DtypeChoice | None = dtype
         self._text = ([*map(str, text)] or [GENERATED]) if method.needs_activations else []
         self._tokens, self._given = tokens or TOKENS, stored
         self._carries = method.learns
@@ -85,7 +81,7 @@ class FromModel:
     @property
     def options(self) -> dict[str, Any]:
         """What the evidence is made of, as plain values, for a run."""
-        found: dict[str, Any] = {"model": self.name, "dtype": self._dtype}
+        found: dict[str, Any] = {"model": self.name}
         if self._given is not None:
             found["activations"] = self._given.options
         elif self._text:
@@ -145,7 +141,7 @@ class FromModel:
             length=LENGTH,
             device=saes.device,
             out=path,
-            overwrite=kept is not None,
+            overwrite=True,  # in a folder of its own; what was made alike is continued
             progress=progress,
         )
 
@@ -157,7 +153,7 @@ class FromModel:
         return folder
 
     def _opened(self, saes: Saes) -> LanguageModel:
-        model = self._model = opened(self._model, saes.device, self._dtype)
+        model = self._model = opened(self._model, saes.device)
         return model
 
 
