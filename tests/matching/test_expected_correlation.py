@@ -12,7 +12,13 @@ from saematch.activations import FeatureActivations
 from saematch.activations.table import joined
 from saematch.matching import match
 from saematch.matching.evidence import Evidence
-from saematch.matching.expected_correlation import Expectation, _fitted, expectation
+from saematch.matching.expected_correlation import (
+    Expectation,
+    _fitted,
+    _kinds,
+    _Split,
+    expectation,
+)
 from saematch.matching.methods import fused, resolve
 from saematch.matching.problem import SILENT
 from saematch.matching.views import View, feature_vectors, parse_views, stack
@@ -103,7 +109,7 @@ def test_fused_score_is_the_expected_correlation():
     x, y, _ = stack(a, b, views)
     alike = (x @ y.T).double().numpy()
     n = [some.counts() / (some.counts() + known.firings) for some in (one, other)]
-    weight = np.sqrt(np.outer(*n))
+    weight = known.trust * np.sqrt(np.outer(*n))
     seen = dense_pearson(one, other)
     expected = (1 - weight) * (known.intercept + known.slopes[0] * alike) + weight * seen
     np.testing.assert_array_equal(found.target.numpy(), expected.argmax(1))
@@ -120,18 +126,53 @@ def test_moments_of_planted_noise_are_found():
     n_1, n_2 = (rng.integers(1, 100, pairs).astype(float) for _ in range(2))
     r_1, r_2 = (truth + rng.normal(0, np.sqrt(noise / n)) for n in (n_1, n_2))
     seen = (r_1 * n_1 + r_2 * n_2) / (n_1 + n_2)
-    found = _fitted(alike[:, None], seen, n_1 + n_2, (r_1, r_2), (n_1, n_2))
+    halves = _Split(np.stack([r_1, r_2]), np.stack([n_1, n_2]))
+    found = _fitted(alike[:, None], _Split(seen[None], (n_1 + n_2)[None]), halves, halves)
     assert found.intercept == pytest.approx(line[0], abs=0.03)
     assert found.slopes[0] == pytest.approx(line[1], abs=0.05)
     assert found.firings == pytest.approx(noise / spread, rel=0.1)
+    assert found.trust == pytest.approx(1, abs=0.01)
+
+
+def test_trust_is_the_share_of_departures_that_kinds_of_text_share():
+    rng = np.random.default_rng(5)
+    pairs, noise, spread, kindred = 20_000, 0.4, 0.04, 0.02
+    truth = 0.4 + rng.normal(0, spread**0.5, pairs)
+    kinds = truth + rng.normal(0, kindred**0.5, (2, pairs))
+    fired = rng.integers(1, 100, (2, pairs)).astype(float)
+    seen = [level + rng.normal(0, np.sqrt(noise / fired)) for level in (kinds, kinds.mean(0))]
+    parts = [_Split(some, fired) for some in seen]
+    whole = _Split(seen[1].mean(axis=0)[None], fired.sum(axis=0)[None])
+    found = _fitted(rng.uniform(0, 1, (pairs, 1)), whole, parts[1], parts[0])
+    assert found.trust == pytest.approx(spread / (spread + kindred / 2), abs=0.05)
+    shares = found.trust * whole.fired / (whole.fired + found.firings)
+    assert found.shares[0] == pytest.approx(shares.mean())
+
+
+def test_kinds_of_text_are_told_apart_by_what_fires():
+    rng = np.random.default_rng(6)
+    kind = rng.random(EXAMPLES) < 0.4
+    rates = np.where(np.arange(20) % 2, 0.2, 0.02)
+    rates = np.stack([rates, rates[::-1]])[kind.astype(int)].repeat(LENGTH, axis=0)
+    some = sparse_activations((rng.random(rates.shape) < rates) * 1.0)
+    one, other = _kinds((some, some))
+    np.testing.assert_array_equal(one, ~other)
+    assert (one[::LENGTH] == kind).all() or (other[::LENGTH] == kind).all()
+
+
+@pytest.mark.parametrize("examples", [1, 2, 3])
+def test_kinds_of_few_and_equal_examples(examples: int):
+    some = sparse_activations(np.tile([[1.0, 0.0], [0.0, 1.0]], (LENGTH * examples // 2, 1)))
+    one, other = _kinds((some, some))
+    np.testing.assert_array_equal(one, ~other)
 
 
 def test_weights_that_foretell_nothing_are_left_out():
     rng = np.random.default_rng(4)
     alike = rng.uniform(0, 1, 500)
     seen = 0.5 - 0.3 * alike + rng.normal(0, 0.01, 500)
-    many = np.full(500, 50.0)
-    found = _fitted(alike[:, None], seen, 2 * many, (seen, seen), (many, many))
+    halves = _Split(np.stack([seen, seen]), np.full((2, 500), 50.0))
+    found = _fitted(alike[:, None], _Split(seen[None], np.full((1, 500), 100.0)), halves, halves)
     assert (found.intercept, found.slopes) == (0.0, (0.0,))
     views = found.method(fused(), [fused().views]).views
     assert [view.vectors for view in views] == ["activation"]
@@ -147,6 +188,16 @@ def test_the_more_activations_the_less_weights_count():
         "unit-encoder~10:-0.75",
         "constant~10:0.2",
         "unit-activation~10",
+    ]
+
+
+def test_what_is_not_trusted_counts_less():
+    method = Expectation(-0.2, (1.5,), 10.0, trust=0.5).method(fused(), [fused().views])
+    assert [str(view) for view in method.views][2:] == [
+        "unit-decoder~10:-0.375",
+        "unit-encoder~10:-0.375",
+        "constant~10:0.1",
+        "unit-activation~10:0.5",
     ]
 
 

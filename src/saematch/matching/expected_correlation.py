@@ -22,13 +22,18 @@ weights. With `w_ij = w_i w_j` and `w_i = sqrt(n_i / (n_i + k))`, which is the s
 this is a sum of inner products, and so a method like any other (`View.shrinkage` multiplies rows by
 `w_i`).
 
+Text of one kind is not all text: what features show on prose alone is partly a matter of prose. So
+the examples are also split in two by what fires on them, and `trust` is the share of what the text
+shows beyond weights that both kinds of it show: `w_ij = trust n_ij / (n_ij + k)`.
+
 Where the model's Jacobian is known there is a second similarity, of what it carries, with a slope
 of its own, and the two add up.
 
 These numbers are found for each pair of SAEs from the tokens that are at hand, on the pairs of
-features that weights think most alike: the noise from how far two halves of the text disagree, the
-spread from how far both halves agree in departing from what weights foretell (James and Stein's
-shrinkage, its moments estimated as in empirical Bayes: Efron and Morris, 1973). Where weights
+features that weights think most alike: the noise from how far two random halves of the text
+disagree, the spread from how far both agree in departing from what weights foretell (James and
+Stein's shrinkage, its moments estimated as in empirical Bayes: Efron and Morris, 1973), the trust
+from how far two kinds of text agree in it, beside random halves. Where weights
 foretell nothing, as across the embedding, their slope tends to 0; carried ones foretell something
 even there, and activations decide the rest.
 """
@@ -40,8 +45,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from numpy import ndarray
+from scipy.sparse.linalg import LinearOperator, eigsh
 
 from saematch.activations.table import FeatureActivations
 from saematch.errors import MatchError
@@ -63,6 +70,7 @@ class Expectation:
     intercept: float
     slopes: tuple[float, ...]  # of each similarity by weights: plain, and carried by the model
     firings: float
+    trust: float = 1.0  # in the text: 1 where all kinds of text show the same
     shares: tuple[float, float] = (0.0, 0.0)  # of activations in it: here, with four times the text
 
     def method(self, fused: Method, similarities: Sequence[tuple[View, ...]]) -> Method:
@@ -71,6 +79,7 @@ class Expectation:
         (1 - w_ij)(intercept + sum_g slope_g c_ij^g) + w_ij r_ij, term by term; a constant that all
         scores share changes nothing.
         """
+        firings, trust = self.firings, self.trust
         alike = [
             dataclasses.replace(view, weight=slope * view.weight)
             for slope, views in zip(self.slopes, similarities, strict=True)
@@ -78,9 +87,9 @@ class Expectation:
         ]
         views = [
             *alike,
-            *(dataclasses.replace(v, weight=-v.weight, shrinkage=self.firings) for v in alike),
-            View("constant", weight=-self.intercept, shrinkage=self.firings),
-            View("activation", normalised=True, shrinkage=self.firings),
+            *(dataclasses.replace(v, weight=-trust * v.weight, shrinkage=firings) for v in alike),
+            View("constant", weight=-trust * self.intercept, shrinkage=firings),
+            View("activation", weight=trust, normalised=True, shrinkage=firings),
         ]
         kept = tuple(view for view in views if view.weight)
         return dataclasses.replace(fused, views=kept, expects=False)
@@ -91,7 +100,8 @@ class Expectation:
         return (
             f"expected correlation: {' + '.join([f'{self.intercept:.2f}', *terms])}; activations "
             f"count for as much after {self.firings:.1f} firings, for {self.shares[0]:.0%} here, "
-            f"with four times the text for {self.shares[1]:.0%}"
+            f"with four times the text for {self.shares[1]:.0%}; kinds of text share "
+            f"{self.trust:.0%} of what they show"
         )
 
 
@@ -124,28 +134,55 @@ def expectation(
     """
     activations = _both(evidence)
     i, j, similarity = _most_alike(a, b, similar, evidence)
-    halves = _halves(activations[0].example)
-    seen, fired = [], []
-    for half in halves:
-        one, other = (some.take(half) for some in activations)
-        seen.append(_correlations(one, other, i, j))
-        fired.append(np.sqrt(one.counts()[i] * other.counts()[j].astype(float)))
-    both = (fired[0] > 0) & (fired[1] > 0)
-    if both.sum() < LEAST:
+    halves = _Split.of(activations, _halves(activations[0].example), i, j)
+    usable = int(halves.both.sum())
+    if usable < LEAST:
         raise MatchError(
-            f"{int(both.sum())} features fire in both halves of {activations[0].n_tokens:,} tokens "
+            f"{usable} features fire in both halves of {activations[0].n_tokens:,} tokens "
             f"together with the feature of {b.name} most like them; to weigh weights against "
             f"activations it takes {LEAST}: give more tokens (1,000 often do)"
         )
-    counts = np.sqrt(activations[0].counts()[i] * activations[1].counts()[j].astype(float))
-    whole = _correlations(*activations, i, j)
-    return _fitted(
-        similarity[both],
-        whole[both],
-        counts[both],
-        (seen[0][both], seen[1][both]),
-        (fired[0][both], fired[1][both]),
-    )
+    whole = _Split.of(activations, (slice(None),), i, j)
+    kinds = _Split.of(activations, _kinds(activations), i, j)
+    return _fitted(similarity, whole, halves, kinds)
+
+
+@dataclass(frozen=True, eq=False)
+class _Split:
+    """Pairs of features on parts of the text: their correlations and how often both fire."""
+
+    seen: ndarray  # (parts, pairs)
+    fired: ndarray  # (parts, pairs)
+
+    @classmethod
+    def of(
+        cls,
+        activations: tuple[FeatureActivations, FeatureActivations],
+        parts: Sequence[slice | ndarray],
+        i: ndarray,
+        j: ndarray,
+    ) -> _Split:
+        seen, fired = [], []
+        for part in parts:
+            one, other = (some.take(part) for some in activations)
+            seen.append(_correlations(one, other, i, j))
+            fired.append(np.sqrt(one.counts()[i] * other.counts()[j].astype(float)))
+        return cls(np.stack(seen), np.stack(fired))
+
+    @property
+    def both(self) -> ndarray:
+        """Which pairs `(pairs,)` fire in every part."""
+        return (self.fired > 0).all(axis=0)
+
+    def shared(self, foretold: ndarray, firings: float) -> float:
+        """The mean product of how far two parts depart from what is foretold `(pairs,)`.
+
+        Their noise is independent, so that this is the variance of departures that they share.
+        """
+        some = self.both
+        one, other = (self.seen - foretold)[:, some]
+        weight = 1 / (1 + (1 / self.fired[:, some]).sum(axis=0) * firings)
+        return float((weight * one * other).sum() / weight.sum())
 
 
 def _both(evidence: Evidence) -> tuple[FeatureActivations, FeatureActivations]:
@@ -155,32 +192,27 @@ def _both(evidence: Evidence) -> tuple[FeatureActivations, FeatureActivations]:
     return one, other
 
 
-def _fitted(
-    similarity: ndarray,
-    seen: ndarray,
-    fired: ndarray,
-    halves: tuple[ndarray, ndarray],
-    half_fired: tuple[ndarray, ndarray],
-) -> Expectation:
-    """The numbers, given `similarity` (pairs, similarities) and others (pairs,)."""
-    # r_1 - r_2 has the variance noise (1 / n_1 + 1 / n_2)
-    spreads = 1 / half_fired[0] + 1 / half_fired[1]
-    noise = float(((halves[0] - halves[1]) ** 2 / spreads).mean())
+def _fitted(similarity: ndarray, whole: _Split, halves: _Split, kinds: _Split) -> Expectation:
+    """The numbers, given `similarity` (pairs, similarities) and what text and its parts show."""
+    some = halves.both
+    seen, fired = whole.seen[0][some], whole.fired[0][some]
     known = np.column_stack([np.ones(len(similarity)), similarity])
-    firings, line = 10.0, np.zeros(known.shape[1])
+    # r_1 - r_2 has the variance noise (1 / n_1 + 1 / n_2)
+    spreads = (1 / halves.fired[:, some]).sum(axis=0)
+    noise = float((np.diff(halves.seen[:, some], axis=0)[0] ** 2 / spreads).mean())
+    firings, spread, line = 10.0, 0.0, np.zeros(known.shape[1])
     for _ in range(ROUNDS):
-        weight = fired / (fired + firings)
-        root = np.sqrt(weight)
-        line = _line(known * root[:, None], seen * root)
-        departures = [half - known @ line for half in halves]
-        # noise of two halves is independent: what they share is a real departure
-        trust = 1 / (1 + spreads * firings)
-        spread = float((trust * departures[0] * departures[1]).sum() / trust.sum())
+        root = np.sqrt(fired / (fired + firings))
+        line = _line(known[some] * root[:, None], seen * root)
+        spread = halves.shared(known @ line, firings)
         firings = float(np.clip(noise / max(spread, 1e-9), *FIRINGS))
+    trust = 1.0
+    if spread > 0 and kinds.both.sum() >= LEAST:
+        trust = float(np.clip(kinds.shared(known @ line, firings) / spread, 0, 1))
     slopes = tuple(map(float, line[1:]))
-    shares = [float((n / (n + firings)).mean()) for n in (fired, 4 * fired)]
+    shares = [float((trust * n / (n + firings)).mean()) for n in (fired, 4 * fired)]
     intercept = float(line[0]) if any(slopes) else 0.0
-    return Expectation(intercept, slopes, firings, (shares[0], shares[1]))
+    return Expectation(intercept, slopes, firings, trust, (shares[0], shares[1]))
 
 
 def _line(known: ndarray, seen: ndarray) -> ndarray:
@@ -235,6 +267,31 @@ def _halves(example: ndarray) -> tuple[ndarray, ndarray]:
     if not odd.any():
         odd = np.arange(len(example)) >= len(example) // 2
     return ~odd, odd
+
+
+def _kinds(activations: tuple[FeatureActivations, FeatureActivations]) -> list[ndarray]:
+    """Masks of the tokens of two kinds of examples, which differ most in what fires on them.
+
+    The sign of the first principal component of the roots of how often each feature fires.
+    """
+    number = np.unique(activations[0].example, return_inverse=True)[1]
+    examples, tokens = int(number[-1]) + 1, len(number)
+    if examples < 3:
+        return [*_halves(activations[0].example)]
+    of = sp.csr_array((np.ones(tokens), (number, np.arange(tokens))), (examples, tokens))
+    fires = sp.hstack([some.matrix != 0 for some in activations], format="csr")
+    rates = sp.csr_array((of @ fires).multiply(1 / np.bincount(number)[:, None]))
+    rates.data = np.sqrt(rates.data)
+
+    def product(vector: ndarray) -> ndarray:
+        seen = rates @ (rates.T @ (vector - vector.mean()))
+        return seen - seen.mean() + vector  # the last keeps it from being 0 of examples all alike
+
+    of_examples = (examples, examples)
+    gram = LinearOperator(of_examples, product, dtype=np.float64)  # pyright: ignore
+    component = eigsh(gram, 1, v0=np.linspace(-1, 1, examples))[1][:, 0]
+    kind = (component > 0)[number]
+    return [kind, ~kind]
 
 
 def _correlations(a: FeatureActivations, b: FeatureActivations, i: ndarray, j: ndarray) -> ndarray:
