@@ -172,7 +172,7 @@ class _Split:
     @property
     def both(self) -> ndarray:
         """Which pairs `(pairs,)` fire in every part."""
-        return (self.fired > 0).all(axis=0)
+        return np.all(self.fired > 0, axis=0)
 
     def shared(self, foretold: ndarray, firings: float) -> float:
         """The mean product of how far two parts depart from what is foretold `(pairs,)`.
@@ -278,9 +278,10 @@ def _kinds(activations: tuple[FeatureActivations, FeatureActivations]) -> list[n
     examples, tokens = int(number[-1]) + 1, len(number)
     if examples < 3:
         return [*_halves(activations[0].example)]
-    of = sp.csr_array((np.ones(tokens), (number, np.arange(tokens))), (examples, tokens))
+    share = 1 / np.bincount(number)[number]
+    of = sp.csr_array((share, (number, np.arange(tokens))), (examples, tokens))
     fires = sp.hstack([some.matrix != 0 for some in activations], format="csr")
-    rates = sp.csr_array((of @ fires).multiply(1 / np.bincount(number)[:, None]))
+    rates = sp.csr_array(of @ fires)
     rates.data = np.sqrt(rates.data)
 
     def product(vector: ndarray) -> ndarray:
