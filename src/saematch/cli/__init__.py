@@ -17,6 +17,7 @@ from saematch.cli.evaluate import evaluate
 from saematch.cli.explore import explore
 from saematch.cli.flow import flow
 from saematch.cli.inspect import inspect as describe
+from saematch.cli.label import label
 from saematch.cli.match import match
 from saematch.cli.plot import plot
 from saematch.cli.relate import relate
@@ -49,6 +50,7 @@ for _command in (
     compare,
     capture,
     relate,
+    label,
     evaluate,
     reproduce,
     plot,

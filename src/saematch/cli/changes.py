@@ -42,13 +42,13 @@ def changes(
     """List the features of a layer that are new in it, gone after it, split or merged.
 
     The layer is compared with the nearest layers before and after that the run has matched with
-    it. Features are listed with the token that each fires on most and its top context, the surest
-    first.
+    it. Features are listed with the label of each, else the tokens that it fires on most, and its
+    top context, the surest first.
     """
     from rich.text import Text
 
     from saematch.cli.console import output
-    from saematch.layers.labels import feature_labels, top_tokens
+    from saematch.labels.of_run import labels_of
     from saematch.layers.layers import Layers
     from saematch.layers.tracing import neighbours_of, site_of
     from saematch.runs.run import Run
@@ -56,7 +56,7 @@ def changes(
 
     opened = Run.open(run)
     found = changes_of(opened, site, export=export)
-    layers, labels = Layers.of(opened), feature_labels(top_tokens(opened))
+    layers, labels = Layers.of(opened), labels_of(opened)
     name = site_of(layers, site)
     console = output()
     console.print(Text(name, style="bold"))

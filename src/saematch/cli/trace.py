@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from saematch.layers.tracing import Link, Step, Trace
-    from saematch.sae.contexts import Context
 
 INDENT = "  "
 DEPTH = 3
@@ -39,6 +38,14 @@ def trace(
     alternatives: Annotated[
         int, typer.Option(min=0, help="Number of alternatives shown of each step.")
     ] = 3,
+    labels: Annotated[
+        bool,
+        typer.Option(
+            "--labels",
+            help="Ask Neuronpedia for the labels of features that the run has none of. All of an "
+            "SAE at once, and kept: saematch label.",
+        ),
+    ] = False,
     export: Annotated[
         Path | None,
         typer.Option(
@@ -96,7 +103,7 @@ def trace(
             raise SaematchError(f"{option} is about an export: give --export NAME.json too")
     else:
         check_export(export, node_link, max_p, transport)
-    found = follow(run, site, feature, contexts=contexts, alternatives=alternatives)
+    found = follow(run, site, feature, contexts=contexts, alternatives=alternatives, labels=labels)
     console = output()
     show_trace(console, found)
     if export is not None:
@@ -130,12 +137,12 @@ def show_trace(console: Console, found: Trace) -> None:
     _end(console, found.before, "before")
     # a link is printed between its two features, so backward steps show theirs after themselves
     for step in reversed(found.backward):
-        _feature(console, step.link.site, step.link.feature, step.contexts)
+        _feature(console, step.link.site, step.link.feature, step)
         _link(console, step)
-    _feature(console, found.site, found.feature, found.contexts, asked=True)
+    _feature(console, found.site, found.feature, found, asked=True)
     for step in found.forward:
         _link(console, step)
-        _feature(console, step.link.site, step.link.feature, step.contexts)
+        _feature(console, step.link.site, step.link.feature, step)
     _end(console, found.after, "after")
     if found.confidence is not None:
         console.print(Text(f"\n{_sure(found)}", style="bold"))
@@ -155,15 +162,21 @@ def show_trace(console: Console, found: Trace) -> None:
 
 
 def _feature(
-    console: Console, site: str, feature: int, contexts: tuple[Context, ...], asked: bool = False
+    console: Console, site: str, feature: int, known: Step | Trace, asked: bool = False
 ) -> None:
     from rich.text import Text
 
-    from saematch.cli.examples import context_line
+    from saematch.cli.examples import context_line, visible
+    from saematch.labels.of_run import TOP_TOKENS
 
     mark = Text("▶ " if asked else INDENT, style="bold yellow")
     console.print(mark + Text(f"{site} #{feature}", style="bold yellow" if asked else "bold"))
-    for context in contexts:
+    if known.label is not None and known.label.source != TOP_TOKENS:  # contexts show the tokens
+        said = Text(visible(known.label.text), style="green")
+        said.append(f"  ({visible(known.label.source)})", style="dim")
+        for line in said.wrap(console, max(1, console.width - len(INDENT))):
+            console.print(Text(INDENT) + line)
+    for context in known.contexts:
         console.print(Text(INDENT) + context_line(context, console.width - len(INDENT)))
 
 

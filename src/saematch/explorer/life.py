@@ -62,6 +62,7 @@ def life(run: Run, nodes: Nodes, pearson: pl.DataFrame) -> pl.DataFrame:
         "site",
         "feature",
         "label",
+        "label_source",
         "frequency",
         "threshold",
         "max_activation",

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from saematch.layers.labels import feature_labels, top_tokens
+from saematch.labels.of_run import TOP_TOKENS, labels_of
+from saematch.labels.top_tokens import top_tokens
+from saematch.labels.words import label_words
 from saematch.layers.layers import STREAM, Layers
 from saematch.layers.origins import CLASSES as ORIGINS
 from saematch.runs.run import Run
@@ -84,13 +86,26 @@ class Nodes:
 
     @cached_property
     def tokens(self) -> pl.DataFrame:
-        """`node`, `token`, `weight`: see `saematch.layers.labels.top_tokens`."""
-        found = top_tokens(self.run)
-        return found.select(self.number("site", "feature").alias("node"), "token", "weight")
+        """`node`, `token`, `weight`: what features fire on, and the words of given labels."""
+        given = self._labels.filter(pl.col("source") != TOP_TOKENS)
+        return (
+            pl.concat([self._top_tokens, label_words(given)])
+            .select(self.number("site", "feature").alias("node"), "token", "weight")
+            .group_by("node", "token")
+            .agg(pl.col("weight").max())
+        )
+
+    @cached_property
+    def _top_tokens(self) -> pl.DataFrame:
+        return top_tokens(self.run)
+
+    @cached_property
+    def _labels(self) -> pl.DataFrame:
+        return labels_of(self.run, self._top_tokens)
 
     @cached_property
     def features(self) -> pl.DataFrame:
-        """`site` (code), `feature`, `label` and the other properties of each node."""
+        """`site` (code), `feature`, `label`, `label_source` and what else there is of each node."""
         parts = []
         for code, name in enumerate(self.layers.names):
             frame = self.run.features(name).select(
@@ -107,8 +122,9 @@ class Nodes:
                     pl.int_range(pl.len(), dtype=pl.Int32).alias("context"),
                 )
             parts.append(frame.join(rows, on="feature", how="left", maintain_order="left"))
-        tokens = self.tokens.rename({"node": "feature"}).with_columns(pl.lit("").alias("site"))
-        labels = feature_labels(tokens).select("label", node="feature")
+        given = pl.when(pl.col("source") != TOP_TOKENS).then("source")
+        node = self.number("site", "feature").alias("node")
+        labels = self._labels.select(node, "label", given.alias("label_source"))
         return (
             pl.concat(parts)
             .with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("node"))

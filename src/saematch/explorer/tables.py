@@ -7,8 +7,8 @@ They are made when a run is first explored or exported, and looked up by row num
     nodes.parquet              one row per feature of every SAE, for search and lists
     labels.parquet             the label of each
     life/NUMBER.parquet        one row per feature, in the order of tracks, with its edges
-    vocabulary.parquet         the tokens of top contexts
-    postings.parquet           which features fire on each
+    vocabulary.parquet         the tokens of top contexts, and words of labels that were given
+    postings.parquet           which features fire on each, or are said to mean it
     relations.parquet          which rows of the co-activation tables belong to a pair
     correlation/A--B.parquet   the correlation of each feature of A with its target
 
@@ -23,7 +23,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 import time
 import uuid
@@ -42,6 +41,7 @@ from saematch.explorer.overview import overview
 from saematch.explorer.places import MADE, PIECES
 from saematch.explorer.vocabulary import postings_of
 from saematch.files.atomic import SUFFIX
+from saematch.files.cache import user_cache
 from saematch.files.foreign import read_json, reason
 from saematch.layers.graph import KINDS
 from saematch.layers.origins import CLASSES as ORIGINS
@@ -49,7 +49,7 @@ from saematch.runs.manifest import MANIFEST
 from saematch.runs.run import Run
 
 INDEX = "index.json"
-FORMAT, VERSION = "saematch explorer", 2
+FORMAT, VERSION = "saematch explorer", 3
 # rows that are read and decoded together: a track is in one or two groups of life/
 ROWS = {"nodes": 4096, "labels": 1024, "life": 128, "vocabulary": 65536, "postings": 8192}
 # rows per file of life/: the list of its groups is at the end of the file, of which the page reads
@@ -232,15 +232,7 @@ def _cached(run: Run, digest: str) -> Path:
 
 def cache() -> Path:
     """Where the tables are kept: the user's cache folder."""
-    if given := os.environ.get("XDG_CACHE_HOME"):
-        root = Path(given)
-    elif sys.platform == "win32":
-        root = Path(os.environ.get("LOCALAPPDATA") or Path.home())
-    elif sys.platform == "darwin":
-        root = Path.home() / "Library" / "Caches"
-    else:
-        root = Path.home() / ".cache"
-    return root / "saematch" / "explorer"
+    return user_cache() / "explorer"
 
 
 def _sweep(folder: Path) -> None:

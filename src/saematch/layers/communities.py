@@ -9,8 +9,8 @@ from scipy.sparse import coo_array, csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 from saematch.errors import RunError
+from saematch.labels.top_tokens import SHOWN, joined, top_tokens
 from saematch.layers.graph import FlowGraph
-from saematch.layers.labels import SHOWN, joined, top_tokens
 from saematch.layers.layers import Layers
 from saematch.runs.run import Run
 

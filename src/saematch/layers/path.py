@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from saematch.files.html import table
 
 if TYPE_CHECKING:
-    from saematch.layers.tracing import Link, Trace
+    from saematch.layers.tracing import Step, Trace
     from saematch.sae.contexts import Context
 
+HEAD = ("feature", "label", "decoder cosine", "p-value", "passes over", "fires on")
 AROUND = 40  # characters of context on either side
 
 
@@ -27,25 +28,26 @@ def sentence(trace: Trace) -> str:
 
 
 def html(trace: Trace) -> str:
-    """One row per step: the feature, its link to the step nearer to the start, a context."""
-    rows = [_row(step.link, step.contexts, step.skipped) for step in reversed(trace.backward)]
+    """One row per step: the feature, its label, its link towards the start, a context."""
+    rows = [_row(step) for step in reversed(trace.backward)]
     start = trace.contexts[0] if trace.contexts else None
-    rows.append((f"{trace.site} #{trace.feature}", "start", "", "", _context(start)))
-    rows += [_row(step.link, step.contexts, step.skipped) for step in trace.forward]
+    means = trace.label.text if trace.label is not None else ""
+    rows.append((f"{trace.site} #{trace.feature}", means, "start", "", "", _context(start)))
+    rows += [_row(step) for step in trace.forward]
     label = trace.community[1] if trace.community is not None else None
     caption = f"{trace.site} #{trace.feature}: {_sure(trace)}" + (f"; {label}" if label else "")
-    return table(caption, rows, ("feature", "decoder cosine", "p-value", "passes over", "fires on"))
+    return table(caption, rows, HEAD)
 
 
-def _row(
-    link: Link, contexts: tuple[Context, ...], skipped: tuple[str, ...]
-) -> tuple[str, str, str, str, str]:
+def _row(step: Step) -> tuple[str, ...]:
+    link = step.link
     return (
         f"{link.site} #{link.feature}",
+        step.label.text if step.label is not None else "",
         "" if link.cosine is None else f"{link.cosine:.2f}",
         "" if link.p_value is None else f"{link.p_value:.1g}",
-        ", ".join(skipped),
-        _context(contexts[0] if contexts else None),
+        ", ".join(step.skipped),
+        _context(step.contexts[0] if step.contexts else None),
     )
 
 

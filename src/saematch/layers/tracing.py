@@ -6,11 +6,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from saematch.errors import RunError, names_there
+from saematch.labels.neuronpedia import Label
+from saematch.labels.of_run import SingleLabels
 from saematch.layers.layers import STREAM, Layers, Pair
 from saematch.matching.fdr import local_rate
 from saematch.runs.run import Run
@@ -44,6 +47,7 @@ class Step:
     skipped: tuple[str, ...]  # SAEs in between that have no match
     contexts: tuple[Context, ...]
     tracks: tuple[str, ...] | None = None  # if over `skipped`: modes whose tracks do so too
+    label: Label | None = None  # what it is said to mean, else its top tokens
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ class Trace:
     modules: tuple[Link, ...]  # accepted matches from or to SAEs of other streams
     other_streams: tuple[tuple[Link, ...], ...] = ()
     tracks: tuple[Track, ...] | None = None  # by mode; None where the run has no tracks
+    label: Label | None = None  # as of a step
 
     @property
     def confidence(self) -> float | None:
@@ -134,14 +139,16 @@ def trace(
         reason = run.features(site)["excluded"][feature]
         raise RunError(f"feature {feature} of {site} takes part in no matching: it is {reason}")
     known: dict[str, pl.DataFrame | None] = {}
+    labels = SingleLabels(run)
     cuts = {pair: figures["p_cut"] for pair, figures in run.summaries.items()}
     tracks = _tracks(run)
 
-    def texts(name: str, index: int) -> tuple[Context, ...]:
+    def told(name: str, index: int) -> dict[str, Any]:
         if name not in known:
             known[name] = run.contexts(name)
         frame = known[name]
-        return () if frame is None else tuple(top_contexts(frame, index, contexts))
+        texts = () if frame is None else tuple(top_contexts(frame, index, contexts))
+        return {"contexts": texts, "label": labels.of(name, index, frame)}
 
     ways = {}
     for ahead in (False, True):
@@ -154,13 +161,13 @@ def trace(
             last, here = here, (step.link.site, step.link.feature)
             ends = (last, here) if ahead else (here, last)
             modes = _modes(tracks, *ends) if step.skipped and tracks is not None else None
-            steps.append(replace(step, contexts=texts(*here), tracks=modes))
+            steps.append(replace(step, tracks=modes, **told(*here)))
         ways[ahead] = tuple(steps), best
     modules, other_streams = _modules(layers, cuts, site, feature, alternatives)
     return Trace(
         site=site,
         feature=feature,
-        contexts=texts(site, feature),
+        **told(site, feature),
         community=_community(run, site, feature),
         backward=ways[False][0],
         forward=ways[True][0],

@@ -12,6 +12,7 @@
     compare/*.parquet         which features all SAEs share: see saematch.layers.shared
     relations/*.parquet       what features do on the same text: see saematch.layers.coactivation
     evaluation/*.parquet      what hidden states carried along matches cost: see saematch.evaluation
+    labels/NAME.parquet       what its features are said to mean: see saematch.labels
 
 Tables are listed in `run.json` only once they are complete. docs/reference/run-directory.md has the
 columns. One program writes to a run at a time; readers never wait.
@@ -49,6 +50,7 @@ GROUPS = {
     "flow/edges.parquet": 16384,
     "flow/communities.parquet": 512,
     "relations": 8192,
+    "labels": 2048,
 }
 GROUP = 8192  # of other tables
 

@@ -82,7 +82,7 @@ def owned(record: RunRecord) -> Iterator[str]:
     yield from listed(record)
     yield from (f"{place}.parquet" for place in SCHEMAS if "/" in place)
     for name in names:
-        yield from (f"{kind}/{name}.parquet" for kind in ("features", "contexts"))
+        yield from (f"{kind}/{name}.parquet" for kind in ("features", "contexts", "labels"))
     for a in names:
         for b in names:
             yield from (pair_place(kind, a, b) for kind in PAIR_FOLDERS)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import polars as pl
 
 from saematch.files.html import table
+from saematch.runs.records import SECTIONS
 
 if TYPE_CHECKING:
     from saematch.explorer import Explorer
@@ -45,6 +46,12 @@ class Notebook:
 
         return changes(cast("Run", self), site)
 
+    def labels(self) -> pl.DataFrame:
+        """`saematch.labels.labels_of` this run: what each feature means, and who says so."""
+        from saematch.labels import labels_of
+
+        return labels_of(cast("Run", self))
+
     def plot(self, *only: str, **options: Any) -> Drawn:
         """`saematch.plot` of this run: the figures of these names; all unless given."""
         from saematch import plot
@@ -60,7 +67,7 @@ class Notebook:
     def _repr_html_(self) -> str:
         run = cast("Run", self)
         saes = ", ".join(f"{sae.name} ({sae.d_sae:,})" for sae in run.record.saes)
-        made = [name for name in ("flow", "compare", "relations", "evaluation") if _has(run, name)]
+        made = [name for name in SECTIONS if _has(run, name)]
         facts = [
             ("command", f"saematch {run.record.command}"),
             ("SAEs (features)", saes),

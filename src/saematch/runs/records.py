@@ -225,12 +225,31 @@ class Evaluation(Section, frozen=True, kw_only=True):
     fit_tokens: Count | None = None  # not known of older runs
 
 
-SectionName = Literal["flow", "compare", "relations", "evaluation"]
+class LabelFigures(Record, frozen=True, kw_only=True):
+    """The labels that a source has of an SAE."""
+
+    site: Name
+    asked: str  # the source, as it was asked for
+    neuronpedia: str | None = None  # what the SAE is called there, where they come from there
+    checksum: str = ""
+    features: Count = 0
+    labels: Count = 0
+
+
+class Labels(Section, frozen=True, kw_only=True):
+    """`saematch.label`: what features are said to mean, a table for each SAE by its name."""
+
+    folder = "labels"
+    sources: list[LabelFigures] = []
+
+
+SectionName = Literal["flow", "compare", "relations", "evaluation", "labels"]
 SECTIONS: Mapping[SectionName, type[Section]] = {
     "flow": Flow,
     "compare": Comparison,
     "relations": Relations,
     "evaluation": Evaluation,
+    "labels": Labels,
 }
 
 
@@ -248,6 +267,7 @@ class RunRecord(Manifest, frozen=True, kw_only=True):
     relations: Relations | UnsetType = UNSET
     relating: UnfinishedRelations | UnsetType = UNSET
     evaluation: Evaluation | UnsetType = UNSET
+    labels: Labels | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         known = {sae.name for sae in self.saes}
@@ -257,6 +277,9 @@ class RunRecord(Manifest, frozen=True, kw_only=True):
             for name in pair.names:
                 if name not in known:
                     raise ValueError(f"$.pairs[{number}] is of {name[:99]!r}, none of $.saes")
+        for name in self.labels.tables if self.labels else ():
+            if name not in known:
+                raise ValueError(f"$.labels.tables has {name[:99]!r}, none of $.saes")
 
     @property
     def sections(self) -> Iterator[Section]:

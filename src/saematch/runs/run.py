@@ -24,6 +24,7 @@ from saematch.runs.records import (
     Comparison,
     Evaluation,
     Flow,
+    Labels,
     PairRecord,
     PairSummary,
     Relations,
@@ -36,7 +37,13 @@ from saematch.runs.sae_tables import SaeTables, check_distinct
 from saematch.sae.contexts import STATISTICS
 from saematch.sae.sae import SAE
 
-_MADE_BY = {"flow": "flow", "compare": "compare", "relations": "relate", "evaluation": "evaluate"}
+_MADE_BY = {
+    "flow": "flow",
+    "compare": "compare",
+    "relations": "relate",
+    "evaluation": "evaluate",
+    "labels": "label",
+}
 
 
 class Run(RunFolder, Notebook):
@@ -198,7 +205,7 @@ class Run(RunFolder, Notebook):
         """Write `SECTION/NAME.parquet` for each table, then list them in run.json with a summary.
 
         A pair that is added later takes `flow` and `compare` from run.json, which are made of all
-        pairs; `relations` and `evaluation` stay, for what they say of the others remains true.
+        pairs; `relations`, `evaluation` and `labels` stay: what they say of others remains true.
 
         Args:
             section: which section of run.json.
@@ -228,6 +235,8 @@ class Run(RunFolder, Notebook):
     @overload
     def section(self, name: Literal["evaluation"]) -> Evaluation | None: ...
     @overload
+    def section(self, name: Literal["labels"]) -> Labels | None: ...
+    @overload
     def section(self, name: SectionName) -> Section | None: ...
     def section(self, name: SectionName) -> Section | None:
         """A section of run.json; None where it is absent or one of its tables is gone."""
@@ -251,7 +260,8 @@ class Run(RunFolder, Notebook):
         if name not in tables:
             there = ", ".join(tables) or f"none: saematch {_MADE_BY[section]} makes them"
             raise RunError(f"{self.path} has no {section} table {name!r}; it has {there}")
-        return self._read(f"{section}/{name}.parquet")
+        of = name if section == "labels" else None  # whose tables are each of one SAE
+        return self._read(f"{section}/{name}.parquet", of)
 
     def finish(self) -> None:
         """Record that all that was asked for is there; other programs may write to it again."""

@@ -92,6 +92,11 @@ SCHEMAS: dict[str, Schema] = {
         ranks={"rank": "a"},
     ),
     "nulls": Schema(_of(integer="observed", number="low high null")),
+    "labels": Schema(
+        _of(integer="feature", text="label source"),
+        frozenset({"feature", "label", "source"}),
+        {"feature": "a"},
+    ),
     "flow/tracks": Schema(
         _of(text="mode site", integer="track position feature", number="score p_value"),
         frozenset({"mode", "site", "track", "position", "feature"}),

@@ -8,8 +8,8 @@ import polars as pl
 
 from saematch.errors import SaematchError
 from saematch.files.atomic import whole
+from saematch.labels.of_run import labels_of
 from saematch.layers.changes import changes as changes_of
-from saematch.layers.labels import feature_labels, top_tokens
 from saematch.layers.layers import Layers
 from saematch.layers.tracing import site_of
 from saematch.workflows.runs import GivenRun, opened_run
@@ -30,7 +30,8 @@ def changes(run: GivenRun, site: str | int, *, export: str | Path | None = None)
 
     Returns:
         One row per feature and kind: the columns of `saematch.layers.changes.changes`, and `label`,
-        the token that the feature fires on most; null without contexts.
+        what the feature is said to mean, else the tokens it fires on most; null where
+        neither is known.
 
     Raises:
         RunError: there is no such run or SAE, the run has matched no neighbour of it, or it was
@@ -41,7 +42,7 @@ def changes(run: GivenRun, site: str | int, *, export: str | Path | None = None)
         raise SaematchError(f"{export}: the name must end in {', '.join(ENDINGS)}")
     opened = opened_run(run)
     name = site_of(Layers.of(opened), str(site))
-    labels = feature_labels(top_tokens(opened)).filter(site=name).select("feature", "label")
+    labels = labels_of(opened).filter(site=name).select("feature", "label")
     found = changes_of(opened, name).join(labels, on="feature", how="left", maintain_order="left")
     if export is not None:
         _write(found, Path(export))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from saematch.errors import SaematchError
+from saematch.errors import RunError, SaematchError
+from saematch.labels.neuronpedia import Label, NeuronpediaId, labels_of_feature
+from saematch.labels.of_run import TOP_TOKENS, labels_of
 from saematch.layers.exports import export as write_graph
 from saematch.layers.graph import FlowGraph
-from saematch.layers.labels import feature_labels, top_tokens
-from saematch.layers.tracing import Trace
+from saematch.layers.tracing import Step, Trace
 from saematch.layers.tracing import trace as follow
+from saematch.runs.run import Run
 from saematch.workflows.runs import GivenRun, opened_run
 
 ENDINGS = {".json": "attribution", ".graphml": "graphml", ".parquet": "parquet"}
@@ -23,6 +26,7 @@ def trace(
     *,
     contexts: int = 2,
     alternatives: int = 3,
+    labels: bool = False,
 ) -> Trace:
     """Follow a feature backward and forward, with scores, alternatives and top contexts.
 
@@ -33,12 +37,45 @@ def trace(
         feature: its index.
         contexts: how many to give of each feature.
         alternatives: how many to give of each step.
+        labels: ask Neuronpedia for the labels of features on the way that the run has none of; for
+            all of an SAE's `saematch.label` is faster, and keeps them.
 
     Raises:
-        RunError: there is no such run, SAE or feature, or the feature takes no part in matchings.
+        RunError: there is no such run, SAE or feature, the feature takes no part in matchings, or
+            with `labels` it is not known what any of the SAEs is called on Neuronpedia.
+        SaematchError: with `labels`, Neuronpedia cannot be reached.
     """
     opened = opened_run(run)
-    return follow(opened, str(site), feature, contexts=contexts, alternatives=alternatives)
+    found = follow(opened, str(site), feature, contexts=contexts, alternatives=alternatives)
+    return _labelled(opened, found) if labels else found
+
+
+def _labelled(run: Run, found: Trace) -> Trace:
+    """A trace with labels of Neuronpedia where nobody gave one."""
+    names = {sae.name: sae.conventions.neuronpedia_id for sae in run.record.saes}
+    steps = (*found.backward, *found.forward)
+    sites = [found.site, *(step.link.site for step in steps)]
+    if not any(names[site] for site in sites):
+        raise RunError(
+            f"it is not known what {', '.join(dict.fromkeys(sites))} is called on Neuronpedia: "
+            "state it with saematch label RUN neuronpedia:MODEL/SOURCE --sae NAME"
+        )
+
+    def label(site: str, feature: int, known: Label | None) -> Label | None:
+        name = names[site]
+        if name is None or (known is not None and known.source != TOP_TOKENS):
+            return known
+        return next(iter(labels_of_feature(NeuronpediaId.parse(name), feature)), known)
+
+    def labelled(step: Step) -> Step:
+        return replace(step, label=label(step.link.site, step.link.feature, step.label))
+
+    return replace(
+        found,
+        label=label(found.site, found.feature, found.label),
+        backward=tuple(map(labelled, found.backward)),
+        forward=tuple(map(labelled, found.forward)),
+    )
 
 
 def export_trace(
@@ -85,7 +122,7 @@ def export_trace(
         around,
         place,
         "node-link" if node_link and kind == "attribution" else kind,
-        labels=feature_labels(top_tokens(opened)),
+        labels=labels_of(opened),
         title=f"{found.site} #{found.feature}",
     )
     return around

@@ -25,7 +25,7 @@ def top_tokens(run: Run) -> pl.DataFrame:
     for name in run.names:
         contexts = run.contexts(name)
         if contexts is not None:
-            tables.append(_tokens(contexts).with_columns(pl.lit(name).alias("site")))
+            tables.append(feature_tokens(contexts).with_columns(pl.lit(name).alias("site")))
     if not tables:
         return pl.DataFrame(schema=_SCHEMA)
     return pl.concat(tables).select(*_SCHEMA)
@@ -46,7 +46,8 @@ def joined(column: str) -> pl.Expr:
     return pl.col(column).list.join(", ")
 
 
-def _tokens(contexts: pl.DataFrame) -> pl.DataFrame:
+def feature_tokens(contexts: pl.DataFrame) -> pl.DataFrame:
+    """`feature`, `token`, `weight` of an SAE's contexts; see `top_tokens`."""
     plain = pl.col("token").str.strip_chars().str.to_lowercase()
     blank = pl.col("token").str.replace_many([*_SIGNS], [*_SIGNS.values()])
     blank = blank.str.replace_all(r"␣{2,}", "␣")
