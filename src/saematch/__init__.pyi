@@ -3,6 +3,7 @@ from . import assignment as assignment
 from . import checkpoints as checkpoints
 from . import evaluation as evaluation
 from . import explorer as explorer
+from . import judging as judging
 from . import labels as labels
 from . import layers as layers
 from . import matching as matching
@@ -42,6 +43,7 @@ from .workflows.evaluate import evaluate as evaluate
 from .workflows.explore import explore as explore
 from .workflows.flow import flow as flow
 from .workflows.inspect import inspect as inspect
+from .workflows.judge import judge as judge
 from .workflows.label import label as label
 from .workflows.match import match as match
 from .workflows.options import MatchOptions as MatchOptions

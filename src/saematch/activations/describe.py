@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
+import scipy.sparse as sp
 from numpy import ndarray
 
 from saematch.activations.sharded import shards_of
@@ -14,11 +16,12 @@ from saematch.activations.store import ActivationStore
 from saematch.errors import SaematchError
 from saematch.files.directory import writing
 from saematch.numerics.compiled import compiled
-from saematch.sae.contexts import FILE, read_features
+from saematch.sae.contexts import FILE, Context, read_features
 
 CONTEXTS = 10
 BEFORE, AFTER = 12, 6  # tokens shown around the active one
 NEAR = 5  # contexts with the same last tokens count as one
+STRETCH = 8  # examples that are in one half together
 SPARE = 4  # how many more places than contexts are kept, because some are duplicates
 _CONTEXT = {
     "before": pl.String,
@@ -93,6 +96,53 @@ def describe_features(
     )
 
 
+def contexts_apart(
+    store: ActivationStore, name: str, features: Sequence[int], *, contexts: int = CONTEXTS
+) -> list[tuple[list[Context], list[Context]]]:
+    """Where features fire most in each of two halves of the text that share no example.
+
+    Halves are of alternate stretches of examples, so that each kind of text is in both. It makes
+    two passes over the store.
+
+    Args:
+        store: a store with activations of the SAE, and the text of its tokens.
+        name: the name of the SAE in the store.
+        features: whose contexts.
+        contexts: how many to find in each half, at most.
+
+    Returns:
+        For each of the features its strongest contexts in the one half and in the other.
+
+    Raises:
+        RunError: the store cannot be read.
+    """
+    stream, kept = store.stream(name), SPARE * max(1, contexts)
+    place, signed = (np.full((2, len(features), kept), fill) for fill in (-1, 0.0))
+    stretch, begun = max(1, min(STRETCH, store.next_example // 16)), 0
+    for part in shards_of(stream):
+        some = part.matrix.tocsc()[:, [*features]]
+        for half in (0, 1):
+            here = part.example // stretch % 2 == half
+            of = sp.csc_array(some.multiply(here[:, None]))
+            of.eliminate_zeros()
+            _peaks(of.indptr, of.indices, of.data, part.example, begun, place[half], signed[half])
+        begun += part.n_tokens
+    chosen, row = np.unique(place[place >= 0], return_inverse=True)
+    rows = np.full(place.shape, -1)
+    rows[place >= 0] = row
+    windows, example, words = _windows(store, chosen)
+    source = _source_of(store, None)
+    found = []
+    for k in range(len(features)):
+        halves = (
+            _contexts(None, windows, words, example, source, rows[h, k], signed[h, k], contexts)
+            for h in (0, 1)
+        )
+        first, second = ([Context(**context) for context in half] for half in halves)
+        found.append((first, second))
+    return found
+
+
 def features_table(store: ActivationStore, name: str) -> pl.DataFrame:
     """The table of `describe_features` that a finished store has, or a new one.
 
@@ -151,8 +201,8 @@ def _contexts(
     rows: ndarray,
     values: ndarray,
     contexts: int,
-) -> list[dict[str, object]]:
-    kept: list[dict[str, object]] = []
+) -> list[dict[str, Any]]:
+    kept: list[dict[str, Any]] = []
     seen: set[tuple[int, ...]] = set()
     for row, value in zip(rows.tolist(), values.tolist(), strict=True):
         if row < 0 or len(kept) == contexts:

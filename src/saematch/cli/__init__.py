@@ -17,6 +17,7 @@ from saematch.cli.evaluate import evaluate
 from saematch.cli.explore import explore
 from saematch.cli.flow import flow
 from saematch.cli.inspect import inspect as describe
+from saematch.cli.judge import judge
 from saematch.cli.label import label
 from saematch.cli.match import match
 from saematch.cli.plot import plot
@@ -51,6 +52,7 @@ for _command in (
     capture,
     relate,
     label,
+    judge,
     evaluate,
     reproduce,
     plot,

@@ -21,7 +21,7 @@ from saematch.errors import SaematchError
 from saematch.files.foreign import parse_json
 from saematch.files.records import Count, Record
 
-BRIEF = 64  # tokens that an answer may take
+TOKEN, OBJECT = 4, 16  # tokens that an answer may take besides the option's letters
 ROOMY = 4096  # the same where the model reasons before it answers
 TOP, FEWER = 20, 5  # tokens whose log-probabilities are asked for; some endpoints give fewer
 # white space, quotes and emphasis around an answer, and how tokenizers write a space
@@ -43,7 +43,7 @@ class Way(Record, frozen=True):
 
     how: Literal["logprobs", "schema", "text"] = "logprobs"
     top: Count = TOP
-    room: Count = BRIEF
+    roomy: bool = False
     limit: Literal["max_tokens", "max_completion_tokens"] | None = "max_tokens"
     temperature: bool = True
     system: bool = True  # whether there are system messages
@@ -134,10 +134,11 @@ def body(model: str, question: Question, way: Way, wrong: Sequence[str] = ()) ->
 
 
 def longest_reply(question: Question, way: Way) -> int:
-    """Tokens that a reply may take: where only the first one is read, few."""
-    if way.how == "logprobs" and way.room == BRIEF:
-        return 4 + max(len(option) for option in question.options)
-    return way.room
+    """Tokens that a reply may take: few, as a slow engine writes on whether it is heard or not."""
+    if way.roomy:
+        return ROOMY
+    around = TOKEN if way.how == "logprobs" else OBJECT
+    return around + max(len(option) for option in question.options)
 
 
 def simpler(way: Way, refusal: str, settled: bool) -> Way | None:
@@ -176,7 +177,7 @@ def amended(way: Way, reply: Any, settled: bool) -> Way | None:
     text = choice.message.content or ""
     unfinished = not text.strip() or ("<think>" in text and _THOUGHT not in text)
     if choice.finish_reason == "length" and unfinished:
-        return replace(way, room=ROOMY) if way.room < ROOMY else None
+        return None if way.roomy else replace(way, roomy=True)
     if way.how == "logprobs" and not settled and not _tokens(choice):
         return replace(way, how="schema")
     return None

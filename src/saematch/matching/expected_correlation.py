@@ -50,6 +50,7 @@ import torch
 from numpy import ndarray
 from scipy.sparse.linalg import LinearOperator, eigsh
 
+from saematch.activations.correlations import correlations
 from saematch.activations.table import FeatureActivations
 from saematch.errors import MatchError
 from saematch.matching.evidence import Evidence
@@ -165,7 +166,7 @@ class _Split:
         seen, fired = [], []
         for part in parts:
             one, other = (some.take(part) for some in activations)
-            seen.append(_correlations(one, other, i, j))
+            seen.append(correlations(one, other, i, j))
             fired.append(np.sqrt(one.counts()[i] * other.counts()[j].astype(float)))
         return cls(np.stack(seen), np.stack(fired))
 
@@ -293,16 +294,3 @@ def _kinds(activations: tuple[FeatureActivations, FeatureActivations]) -> list[n
     component = eigsh(gram, 1, v0=np.linspace(-1, 1, examples))[1][:, 0]
     kind = (component > 0)[number]
     return [kind, ~kind]
-
-
-def _correlations(a: FeatureActivations, b: FeatureActivations, i: ndarray, j: ndarray) -> ndarray:
-    """Pearson correlation of feature `i[p]` of A and `j[p]` of B, zeros included, for each p."""
-    tokens = max(1, a.n_tokens)
-    x, y = a.matrix.tocsc()[:, i], b.matrix.tocsc()[:, j]
-    means = [np.asarray(z.sum(0, dtype=np.float64)).ravel() / tokens for z in (x, y)]
-    squares = [np.asarray(z.multiply(z).sum(0, dtype=np.float64)).ravel() / tokens for z in (x, y)]
-    product = np.asarray(x.multiply(y).sum(0, dtype=np.float64)).ravel() / tokens
-    deviations = [np.sqrt(np.maximum(s - m * m, 0)) for s, m in zip(squares, means, strict=True)]
-    scale = deviations[0] * deviations[1]
-    covariance = product - means[0] * means[1]
-    return np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 0)

@@ -12,6 +12,7 @@
     compare/*.parquet         which features all SAEs share: see saematch.layers.shared
     relations/*.parquet       what features do on the same text: see saematch.layers.coactivation
     evaluation/*.parquet      what hidden states carried along matches cost: see saematch.evaluation
+    judging/*.parquet         whether matched features mean the same: see saematch.judging
     labels/NAME.parquet       what its features are said to mean: see saematch.labels
 
 Tables are listed in `run.json` only once they are complete. docs/reference/run-directory.md has the

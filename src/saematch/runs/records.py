@@ -243,13 +243,37 @@ class Labels(Section, frozen=True, kw_only=True):
     sources: list[LabelFigures] = []
 
 
-SectionName = Literal["flow", "compare", "relations", "evaluation", "labels"]
+class JudgeFigures(Record, frozen=True, kw_only=True):
+    """What a judge was, and what asking it took."""
+
+    name: Name
+    model: str | None = None  # the language model that it asks
+    votes: Count | None = None
+    questions: Count = 0
+    input_tokens: Count = 0
+    output_tokens: Count = 0
+
+
+class Judging(Section, frozen=True, kw_only=True):
+    """`saematch.judge`: whether matched features mean the same."""
+
+    folder = "judging"
+    options: dict[str, Any] = {}
+    texts: dict[str, Any] = {}
+    tokens: Count = 0
+    labels: Count = 0  # descriptions that were given
+    judges: list[JudgeFigures] = []
+    notes: list[str] = []
+
+
+SectionName = Literal["flow", "compare", "relations", "evaluation", "labels", "judging"]
 SECTIONS: Mapping[SectionName, type[Section]] = {
     "flow": Flow,
     "compare": Comparison,
     "relations": Relations,
     "evaluation": Evaluation,
     "labels": Labels,
+    "judging": Judging,
 }
 
 
@@ -268,6 +292,7 @@ class RunRecord(Manifest, frozen=True, kw_only=True):
     relating: UnfinishedRelations | UnsetType = UNSET
     evaluation: Evaluation | UnsetType = UNSET
     labels: Labels | UnsetType = UNSET
+    judging: Judging | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         known = {sae.name for sae in self.saes}

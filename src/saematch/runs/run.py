@@ -24,6 +24,7 @@ from saematch.runs.records import (
     Comparison,
     Evaluation,
     Flow,
+    Judging,
     Labels,
     PairRecord,
     PairSummary,
@@ -43,6 +44,7 @@ _MADE_BY = {
     "relations": "relate",
     "evaluation": "evaluate",
     "labels": "label",
+    "judging": "judge",
 }
 
 
@@ -236,6 +238,8 @@ class Run(RunFolder, Notebook):
     def section(self, name: Literal["evaluation"]) -> Evaluation | None: ...
     @overload
     def section(self, name: Literal["labels"]) -> Labels | None: ...
+    @overload
+    def section(self, name: Literal["judging"]) -> Judging | None: ...
     @overload
     def section(self, name: SectionName) -> Section | None: ...
     def section(self, name: SectionName) -> Section | None:

@@ -199,6 +199,20 @@ SCHEMAS: dict[str, Schema] = {
         frozenset({"a", "b", "k", "carried", "source", "target"}),
         {"source": "a", "target": "b"},
     ),
+    "judging/cases": Schema(
+        _of(
+            text="kind a b near",
+            integer="case path step steps feature_a feature_b feature_near",
+            number="score score_quantile p_value margin decoder_cosine",
+            flag="matched mutual",
+        ),
+        frozenset({"case", "kind", "path", "step", "steps", "a", "feature_a", "b", "feature_b"}),
+        {"feature_a": "a", "feature_b": "b", "feature_near": "near"},
+    ),
+    "judging/verdicts": Schema(
+        _of(text="judge problem", integer="case grade", number="probability value", lists="votes"),
+        frozenset({"case", "judge", "votes"}),
+    ),
 }
 
 

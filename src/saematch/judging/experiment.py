@@ -1,0 +1,114 @@
+# pyright: strict
+"""The cases and verdicts of a run, in `judging/cases.parquet` and `judging/verdicts.parquet`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+from msgspec.structs import asdict
+
+from saematch.errors import RunError
+from saematch.files.differences import option_differences
+from saematch.judging.cases import FRAME, Case, Feature
+from saematch.judging.verdict import Verdict
+from saematch.runs.records import JudgeFigures
+from saematch.runs.run import Run
+
+VERDICTS = {
+    "case": pl.Int64,
+    "judge": pl.String,
+    "grade": pl.Int64,
+    "probability": pl.Float64,
+    "votes": pl.List(pl.Int64),
+    "value": pl.Float64,
+    "problem": pl.String,
+}
+
+
+class Experiment:
+    """What was drawn and judged of a run so far, to which judges are added one by one.
+
+    Args:
+        run: the run, which is being written to.
+        asked: options, texts, ...: all that the cases depend on, as plain values.
+        overwrite: discard cases that were drawn otherwise.
+
+    Raises:
+        RunError: the run holds cases that were drawn otherwise.
+    """
+
+    def __init__(self, run: Run, asked: Mapping[str, Any], overwrite: bool = False) -> None:
+        self._run, self._asked = run, dict(asked)
+        self.cases: pl.DataFrame | None = None
+        self._verdicts = pl.DataFrame(schema=VERDICTS)
+        self._judges: dict[str, JudgeFigures] = {}
+        there = run.section("judging")
+        if there is None:
+            return
+        options = self._asked["options"]
+        different = option_differences(there.options, options)
+        different += option_differences({"texts": there.texts}, {"texts": self._asked["texts"]})
+        if different and not overwrite:
+            raise RunError(
+                f"{run.path} holds judgements of other cases: {'; '.join(different)}; ask for the "
+                "same, or discard them with --overwrite (overwrite=True)"
+            )
+        if not different:
+            self.cases = run.table("judging", "cases")
+            self._verdicts = run.table("judging", "verdicts")
+            self._judges = {judge.name: judge for judge in there.judges}
+
+    def has(self, name: str, model: str | None, votes: int | None) -> bool:
+        """Whether a judge that asks that model, with so many votes, has judged all cases.
+
+        Cases without a valid answer, where there could be one, are judged again.
+        """
+        there = self._judges.get(name)
+        if there is None or (there.model, there.votes) != (model, votes):
+            return False
+        open_ = pl.col("problem").fill_null("").str.contains("no valid answer|no reply")
+        return not len(self._verdicts.filter((pl.col("judge") == name) & open_))
+
+    def add(self, cases: pl.DataFrame, figures: JudgeFigures, verdicts: Sequence[Verdict]) -> None:
+        """Write a judge's verdicts on all cases; they replace those of a judge of that name."""
+        self.cases = cases
+        rows = [
+            (k, figures.name, v.grade, v.probability, [*v.votes], v.value, v.problem)
+            for k, v in enumerate(verdicts)
+        ]
+        others = self._verdicts.filter(pl.col("judge") != figures.name)
+        new = pl.DataFrame(rows, VERDICTS, orient="row")
+        self._verdicts = pl.concat([others.select(*VERDICTS), new])
+        self._judges = {**self._judges, figures.name: figures}
+        judges = [asdict(judge) for judge in self._judges.values()]
+        tables = {"cases": cases.select(*FRAME), "verdicts": self._verdicts}
+        self._run.add("judging", tables, {**self._asked, "judges": judges})
+
+
+def cases_of(frame: pl.DataFrame) -> list[Case]:
+    """The cases that a table of them was made of."""
+    return [
+        Case(
+            Feature(row["a"], row["feature_a"]),
+            Feature(row["b"], row["feature_b"]),
+            row["kind"],
+            row["path"],
+            row["step"],
+            row["steps"],
+            None if row["near"] is None else Feature(row["near"], row["feature_near"]),
+        )
+        for row in frame.iter_rows(named=True)
+    ]
+
+
+def judged(run: Run) -> pl.DataFrame:
+    """One row per case and judge: the columns of both tables of a run.
+
+    Raises:
+        RunError: the run was not judged yet, or its tables cannot be read.
+    """
+    verdicts = run.table("judging", "verdicts")
+    cases = run.table("judging", "cases")
+    return verdicts.join(cases, on="case", how="left", maintain_order="left")
