@@ -439,7 +439,7 @@ def test_what_could_be_understood_in_two_ways_is_refused_with_its_headers(port, 
 
 
 def test_a_request_that_comes_in_drops_is_closed(world, monkeypatch):
-    monkeypatch.setattr("saematch.explorer.server.HEAD", 0.5)
+    monkeypatch.setattr("saematch.explorer.local.HEAD", 0.5)
     server = Server(world.places)
     try:
         with socket.create_connection(("127.0.0.1", server.port), timeout=20) as link:
@@ -462,7 +462,7 @@ def test_a_request_that_comes_in_drops_is_closed(world, monkeypatch):
 
 
 def test_no_more_connections_than_there_is_room_for(world, monkeypatch):
-    monkeypatch.setattr("saematch.explorer.server.MOST", 5)
+    monkeypatch.setattr("saematch.explorer.local.MOST", 5)
     server = Server(world.places)
     links = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(12)]
     try:

@@ -10,8 +10,9 @@ import webbrowser
 from pathlib import Path
 
 from saematch.explorer.export import Exported, export
+from saematch.explorer.local import HOST
 from saematch.explorer.places import PAGE, Places
-from saematch.explorer.server import HOST, Server
+from saematch.explorer.server import Server
 from saematch.explorer.tables import PageTables, Progress, prepare
 from saematch.runs.run import Run
 

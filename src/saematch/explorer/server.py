@@ -1,38 +1,17 @@
-"""A small server for one run: local, read-only, with byte ranges.
-
-It listens on 127.0.0.1. Three rules keep a page of another site from reading the run through the
-browser: requests must name this server as their host (a foreign name that was made to point here,
-DNS rebinding, does not), they must not come from another origin, and answers must not be embedded
-elsewhere.
-"""
+"""The files of one run and its page, given out read-only, with byte ranges."""
 
 from __future__ import annotations
 
-import errno
-import io
-import logging
 import os
-import socket
-import sys
-import threading
-import time
 from email.utils import formatdate, parsedate_to_datetime
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import BinaryIO
 
-import saematch
-from saematch.errors import SaematchError
 from saematch.explorer.byte_ranges import RangeError, byte_range
+from saematch.explorer.local import LocalHandler, LocalServer
 from saematch.explorer.places import Places
 
-HOST = "127.0.0.1"
-PORT = 8237  # tried first, so that bookmarks keep working
-NAMES = (HOST, "localhost")
-IDLE = 60.0  # seconds after which a silent connection is closed
-HEAD = 20.0  # seconds from the first byte of a request to the last of its head
-MOST = 512  # connections at once; programs are commonly limited to 1,024 open files
 PIECE = 1 << 18  # bytes sent at once
 KINDS = {
     ".css": "text/css; charset=utf-8",
@@ -49,226 +28,36 @@ KINDS = {
     ".wasm": "application/wasm",
     ".woff2": "font/woff2",
 }
-# what may show the page inside itself: notebooks on this machine
-_FRAMES = "'self' http://127.0.0.1:* http://localhost:* vscode-webview: vscode-file:"
-POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self' 'wasm-unsafe-eval'",
-        "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data: blob:",
-        "font-src 'self'",
-        "connect-src 'self'",
-        "worker-src 'self' blob:",
-        "frame-src https://www.neuronpedia.org",
-        f"frame-ancestors {_FRAMES}",
-        "base-uri 'none'",
-        "form-action 'none'",
-    )
-)
-ALWAYS = {
-    "Cache-Control": "no-cache",
-    "Content-Security-Policy": POLICY,
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
-_GONE = (ConnectionError, TimeoutError)  # the browser went away, which is no error
-
-log = logging.getLogger(__name__)
 
 
-class Server(ThreadingHTTPServer):
+class Server(LocalServer):
     """Serves `places` until `stop`."""
-
-    daemon_threads = True
-    request_queue_size = 128
-    # on Windows the option would let two servers have one port
-    allow_reuse_address = os.name == "posix"
 
     def __init__(self, places: Places, port: int | None = None) -> None:
         """Bind the port and start serving.
 
         Args:
             places: what to serve.
-            port: of 127.0.0.1; by default `PORT` or, if that is taken, any free one.
+            port: of 127.0.0.1; by default 8237 or, if that is taken, any free one.
 
         Raises:
             SaematchError: the port is taken, not allowed, or not a port number.
         """
         self.places = places
-        self._connections: set[socket.socket] = set()
-        self._lock = threading.Lock()
-        self._bind(port)
-        self._thread = threading.Thread(
-            target=self.serve_forever, args=(0.1,), name="saematch explorer", daemon=True
-        )
-        self._thread.start()
-
-    @property
-    def port(self) -> int:
-        """The port the server listens on."""
-        return self.server_address[1]
-
-    def stop(self) -> None:
-        """Free the port and end all connections; a second call does nothing."""
-        self.shutdown()
-        self.server_close()
-        self._thread.join()
-        with self._lock:
-            connections = list(self._connections)
-        for connection in connections:
-            try:
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
-
-    def server_bind(self) -> None:
-        """As the parent class, without asking a name server for this machine's name."""
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = HOST, self.server_address[1]
-
-    def get_request(self) -> tuple[socket.socket, object]:
-        """Accept a connection, and remember it so that `stop` can end it."""
-        connection, address = super().get_request()
-        with self._lock:
-            self._connections.add(connection)
-        return connection, address
-
-    def shutdown_request(self, request) -> None:
-        """End a connection."""
-        with self._lock:
-            self._connections.discard(request)
-        super().shutdown_request(request)
-
-    def verify_request(self, request, client_address) -> bool:
-        """Whether another connection is allowed; if not, it is closed."""
-        with self._lock:
-            return len(self._connections) <= MOST
-
-    def handle_error(self, request, client_address) -> None:
-        """Log the error, unless the browser only went away."""
-        if not isinstance(sys.exception(), _GONE):
-            log.exception("a request of %s failed", client_address)
-
-    def _bind(self, port: int | None) -> None:
-        if port is not None and not 0 < port < 65536:
-            raise SaematchError(f"port is {port}; it must be between 1 and 65535")
-        for wished in (PORT, 0) if port is None else (port,):
-            try:
-                super().__init__((HOST, wished), Handler)
-                return
-            except OSError as error:
-                if port is not None:
-                    taken = error.errno == errno.EADDRINUSE
-                    why = "in use by another program" if taken else error.strerror
-                    raise SaematchError(
-                        f"port {port} of {HOST} is {why}: give another, or none for a free one"
-                    ) from error
-        raise SaematchError(f"no port of {HOST} is free")
+        super().__init__(Handler, port)
 
 
-class _Incoming(io.RawIOBase):
-    """The data of a connection: each piece within `IDLE`, a request's headers within `HEAD`."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._until: float | None = None
-
-    def readable(self) -> bool:
-        return True
-
-    def begin(self) -> None:
-        """Start the clock of a request, which begins with the next byte."""
-        self._until = None
-
-    def readinto(self, buffer) -> int:
-        left = IDLE if self._until is None else min(IDLE, self._until - time.monotonic())
-        if left <= 0:
-            raise TimeoutError("the head of a request took too long")
-        self._connection.settimeout(left)
-        try:
-            count = self._connection.recv_into(buffer)
-        finally:
-            self._connection.settimeout(IDLE)
-        if self._until is None:
-            self._until = time.monotonic() + HEAD
-        return count
-
-
-class Handler(BaseHTTPRequestHandler):
+class Handler(LocalHandler):
     """Answers GET and HEAD."""
 
-    protocol_version = "HTTP/1.1"
-    timeout = IDLE
-    # headers and body are two writes, and the second must not wait for a receipt of the first
-    disable_nagle_algorithm = True
-    raw_requestline: bytes
     server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    def setup(self) -> None:
-        """As the parent class, with a limit on how long a request may take to arrive."""
-        super().setup()
-        self._incoming = _Incoming(self.connection)
-        self.rfile = io.BufferedReader(self._incoming)
-
-    def handle_one_request(self) -> None:
-        """As the parent class."""
-        self._incoming.begin()
-        super().handle_one_request()
-
-    def parse_request(self) -> bool:
-        """As the parent class, but refuse requests that two readers could read differently."""
-        self.command, self.requestline = "", ""
-        words = self.raw_requestline.split()
-        if len(words) == 2 or words[-1:] == [b"HTTP/0.9"]:  # answers would have no heads
-            self.request_version = "HTTP/1.0"
-            self.send_error(HTTPStatus.BAD_REQUEST, "expected HTTP/1.1")
-            return False
-        if not super().parse_request():
-            return False
-        if self.request_version == "HTTP/0.9":  # by name, as if it had none
-            self.request_version = "HTTP/1.0"
-            self.send_error(HTTPStatus.BAD_REQUEST, "a request needs version HTTP/1.0 or 1.1")
-            return False
-        if self.headers.defects or any(name != name.strip() for name in self.headers):
-            self.send_error(HTTPStatus.BAD_REQUEST, "its headers are malformed")
-            return False
-        if len(set(self.headers.get_all("Content-Length", []))) > 1:
-            self.send_error(HTTPStatus.BAD_REQUEST, "it has two lengths")
-            return False
-        return True
-
-    def do_GET(self) -> None:
+    def answer(self, body: bool) -> None:
         """Send a file, or part of it."""
-        self._answer(body=True)
-
-    def do_HEAD(self) -> None:
-        """Send the headers of a GET."""
-        self._answer(body=False)
-
-    def version_string(self) -> str:
-        """What the server calls itself."""
-        return f"saematch/{saematch.__version__}"
-
-    def log_message(self, format: str, *args) -> None:
-        """Write to the log, not to the terminal."""
-        log.debug(format, *args)
-
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Send a plain sentence; the parent class calls this for malformed requests."""
-        status = HTTPStatus(code)
-        if status == HTTPStatus.NOT_IMPLEMENTED:  # what its parent says of other methods
-            status, message = HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD"
-        self.close_connection = True  # whatever else was sent is not read
-        self._refuse(status, message or status.phrase)
-
-    def _answer(self, body: bool) -> None:
         if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
             self.close_connection = True  # a body is not read, and must not pass for a request
-        if reason := self._foreign():
-            self._refuse(HTTPStatus.FORBIDDEN, reason)
+        if reason := self.foreign():
+            self.refuse(HTTPStatus.FORBIDDEN, reason)
             return
         path = self.server.places.find(self.path)
         try:
@@ -276,28 +65,10 @@ class Handler(BaseHTTPRequestHandler):
         except OSError:
             file = None
         if path is None or file is None:
-            self._refuse(HTTPStatus.NOT_FOUND, "no such file")
+            self.refuse(HTTPStatus.NOT_FOUND, "no such file")
             return
         with file:
             self._send(path, file, body)
-
-    def _foreign(self) -> str | None:
-        """Why the request does not come from a page of this server; empty if it does."""
-        here = {f"{name}:{self.server.port}" for name in NAMES}
-        if self.server.port == 80:
-            here |= {*NAMES}
-        hosts = self.headers.get_all("Host", [])
-        if len(hosts) != 1 or hosts[0].strip().lower() not in here:
-            return f"ask for http://{HOST}:{self.server.port}/ (a tunnel must keep the port)"
-        origins = [origin.strip().lower() for origin in self.headers.get_all("Origin", [])]
-        if any(origin.removeprefix("http://") not in here for origin in origins) or any(
-            not origin.startswith("http://") for origin in origins
-        ):
-            return "pages of other sites may not read this"
-        site, mode = self.headers.get("Sec-Fetch-Site"), self.headers.get("Sec-Fetch-Mode")
-        if site == "cross-site" and mode != "navigate":
-            return "pages of other sites may not read this"
-        return None
 
     def _send(self, path: Path, file: BinaryIO, body: bool) -> None:
         status = os.fstat(file.fileno())
@@ -305,10 +76,10 @@ class Handler(BaseHTTPRequestHandler):
         modified = formatdate(status.st_mtime, usegmt=True)
         headers = {"ETag": tag, "Last-Modified": modified, "Accept-Ranges": "bytes"}
         if not _wanted(self.headers.get("If-Match"), tag):
-            self._head(HTTPStatus.PRECONDITION_FAILED, {**headers, "Content-Length": "0"})
+            self.head(HTTPStatus.PRECONDITION_FAILED, {**headers, "Content-Length": "0"})
             return
         if self._has_it(tag, int(status.st_mtime)):
-            self._head(HTTPStatus.NOT_MODIFIED, headers)
+            self.head(HTTPStatus.NOT_MODIFIED, headers)
             return
         code, start, end = HTTPStatus.OK, 0, size
         asked = self.headers.get("Range") if body else None  # of GET alone
@@ -320,10 +91,10 @@ class Handler(BaseHTTPRequestHandler):
                 headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
         except RangeError:
             more = {"Content-Range": f"bytes */{size}", "Content-Length": "0"}
-            self._head(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, {**headers, **more})
+            self.head(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, {**headers, **more})
             return
         headers["Content-Type"] = KINDS.get(path.suffix, "application/octet-stream")
-        self._head(code, {**headers, "Content-Length": str(end - start)})
+        self.head(code, {**headers, "Content-Length": str(end - start)})
         if body:
             self._copy(file, start, end)
 
@@ -346,23 +117,6 @@ class Handler(BaseHTTPRequestHandler):
             left -= len(piece)
         if left:  # it was cut while it was read: the browser must see that its answer is not whole
             self.close_connection = True
-
-    def _refuse(self, status: HTTPStatus, reason: str) -> None:
-        text = f"{status.value} {status.phrase}: {reason}\n".encode()
-        headers = {"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(text))}
-        if status == HTTPStatus.METHOD_NOT_ALLOWED:
-            headers["Allow"] = "GET, HEAD"
-        self._head(status, headers)
-        if self.command != "HEAD":
-            self.wfile.write(text)
-
-    def _head(self, status: HTTPStatus, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in {**headers, **ALWAYS}.items():
-            self.send_header(name, value)
-        if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()
 
 
 def etag(status: os.stat_result) -> str:
