@@ -94,7 +94,7 @@ def build_apart(name: str, seeds: Path) -> Path:
     """The folder of a valid input, made in a process of its own: this one must start no threads."""
     folder = seeds / name
     if not folder.is_dir():
-        for other in {"graph": ["run"], "export": ["run"]}.get(name, []):
+        for other in {"graph": ["run"], "export": ["run"], "labelled": ["run"]}.get(name, []):
             build_apart(other, seeds)
         long = Limits(space=16 << 30, grown=16 << 30, cpu=900, wall=900, idle=120)
         seeds.mkdir(parents=True, exist_ok=True)

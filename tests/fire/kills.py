@@ -22,7 +22,7 @@ from typing import Any
 from fire.engine import FINDING, FINE, Verdict, build_apart
 from fire.forked import Ended, Limits, forked
 from fire.registry import SEPARATOR
-from fire.seeds import command, seed
+from fire.seeds import build, command, must, seed
 
 LIMITS = Limits(space=16 << 30, grown=4 << 30, cpu=300, wall=300, idle=60)
 _SAES = [f"saes/resid_post_{layer}" for layer in range(3)]
@@ -40,6 +40,12 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     ),
     "export --overwrite": ("export", ("explore", "run", "--export", "site", "--overwrite"), "site"),
     "export": ("run", ("explore", "run", "--export", "site"), "site"),
+    "label": ("labelled", ("label", "run", "a.jsonl", "b.jsonl", "-q"), "run"),
+    "label --overwrite": (
+        "labelled",
+        ("label", "labelled", "b.jsonl", "--overwrite", "-q"),
+        "labelled",
+    ),
     "plot": ("run", ("plot", "run", "-o", "figures"), "figures"),
     "trace --export": (
         "run",
@@ -95,6 +101,20 @@ def _evaluated(folder: Path) -> None:
     names = ("saematch:resid_post_2", "saematch:resid_post_3")
     if command("match", *names, "-o", "run", "-q"):
         raise RuntimeError("the run to evaluate was not made")
+
+
+@seed("labelled")
+def _labelled(folder: Path) -> None:
+    shutil.copytree(build("run", folder.parent) / "run", folder / "run")
+    os.chdir(folder)
+    for name, said in (("a", "rivers"), ("b", "roads")):
+        rows = [
+            json.dumps({"site": f"resid_post_{n % 3}", "feature": n, "label": f"{said} {n}"})
+            for n in range(12)
+        ]
+        Path(f"{name}.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    shutil.copytree("run", "labelled")
+    must("label", "labelled", "a.jsonl", "-q")
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 
 from saematch import RunError
+from saematch.labels.top_tokens import feature_labels, top_tokens
 from saematch.layers.communities import distinctive_tokens, find_communities
 from saematch.layers.graph import FlowGraph
-from saematch.labels.top_tokens import feature_labels, top_tokens
 from support.by_hand import layers, pair
 
 LAYERS, GROUPS, EACH = 6, 8, 3

@@ -25,6 +25,8 @@ export interface Life {
   site: string;
   feature: number;
   label: string | null;
+  /** Who says what it means; null where the label is the tokens it fires on. */
+  labelSource: string | null;
   frequency: number;
   threshold: number;
   maxActivation: number;
@@ -68,6 +70,7 @@ export function lifeOf(frame: Frame, i: number, index: Index): Life {
     site,
     feature: number("feature"),
     label: shown(frame.texts("label")[i]),
+    labelSource: shown(frame.texts("label_source")[i]),
     frequency: number("frequency"),
     threshold: number("threshold"),
     maxActivation: number("max_activation"),

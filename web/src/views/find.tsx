@@ -90,7 +90,7 @@ function Nothing({ run, text }: { run: Run; text: string }) {
   return (
     <Empty title="No feature is like that">
       {text
-        ? "Search looks at the tokens that features fire on most. Try a shorter part of a word, loosen the filters, or give a number such as "
+        ? "Search looks at the tokens that features fire on most, and at labels they were given. Try a shorter part of a word, loosen the filters, or give a number such as "
         : "Loosen the filters, or give a number such as "}
       <code>{layer}_100</code>.
     </Empty>
@@ -111,9 +111,9 @@ function columnsOf(explorer: Explorer, state: State, go: Go): ColumnOf<number>[]
     },
     {
       key: "relevance",
-      title: "fires on",
+      title: "label",
       sorts: Boolean(state.more.q),
-      hint: "the commonest tokens of its top contexts",
+      hint: "what it is said to mean, else the commonest tokens of its top contexts",
       show: (node) => (
         <Cell
           explorer={explorer}

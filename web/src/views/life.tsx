@@ -207,6 +207,11 @@ function Header(props: {
       <h1>
         <bdi>{life.label ?? "No contexts known"}</bdi>
       </h1>
+      {life.labelSource !== null && (
+        <p class="said-by" data-testid="label-source">
+          label: <bdi>{life.labelSource}</bdi>
+        </p>
+      )}
       <dl class="facts">
         {facts.map(([name, value]) => (
           <div key={name}>
