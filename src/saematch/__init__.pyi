@@ -1,4 +1,5 @@
 from . import activations as activations
+from . import asking as asking
 from . import assignment as assignment
 from . import checkpoints as checkpoints
 from . import evaluation as evaluation
@@ -51,5 +52,6 @@ from .workflows.plot import plot as plot
 from .workflows.relate import relate as relate
 from .workflows.reproduce import reproduce as reproduce
 from .workflows.trace import trace as trace
+from .workflows.vote import vote as vote
 
 __version__: str

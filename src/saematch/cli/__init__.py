@@ -24,6 +24,7 @@ from saematch.cli.plot import plot
 from saematch.cli.relate import relate
 from saematch.cli.reproduce import reproduce
 from saematch.cli.trace import trace
+from saematch.cli.vote import vote
 from saematch.errors import SaematchError
 
 app = typer.Typer(
@@ -53,6 +54,7 @@ for _command in (
     relate,
     label,
     judge,
+    vote,
     evaluate,
     reproduce,
     plot,

@@ -11,7 +11,7 @@ import typer
 from saematch.cli.options import Overwrite, Quiet, comma_list
 
 if TYPE_CHECKING:
-    from saematch.judging import Forecast
+    from saematch.asking import Forecast
 
 
 class DrawChoice(StrEnum):
@@ -42,8 +42,8 @@ def judge(
         typer.Option(
             parser=comma_list(str, "names of judges with commas, such as firing,contexts"),
             metavar="JUDGE,...",
-            help="firing, contexts, contexts-intruder, and of a language model describe and "
-            "intruder. Default: all that can judge with what is given.",
+            help="firing, contexts, contexts-choice, and of a language model describe and "
+            "choice. Default: all that can judge with what is given.",
         ),
     ] = (),
     paths: Annotated[
@@ -72,13 +72,13 @@ def judge(
         typer.Option(
             min=1,
             help="Votes of judges that take several. Default: 2 orders for describe, 3 for "
-            "intruder, 9 for contexts-intruder.",
+            "choice, 9 for contexts-choice.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of all draws.")] = 0,
     judge_model: Annotated[
         str | None,
-        typer.Option(help="Language model that describe and intruder ask, as its endpoint has it."),
+        typer.Option(help="Language model that describe and choice ask, as its endpoint has it."),
     ] = None,
     base_url: Annotated[
         str | None,
@@ -115,16 +115,17 @@ def judge(
 
     Paths of matches are drawn at random, as in SAE Match's experiment, and every step of them is
     judged: by how features fire together, by embeddings of what they fire on, and by a language
-    model that compares descriptions or looks for the odd context out. Controls: a feature with
-    itself on other text, a random partner, the nearest feature that is none, feature i with
-    feature i.
+    model that compares descriptions or chooses which passage belongs to which.
+
+    Controls: a feature with itself on other text, a random partner, the nearest feature that is
+    none, feature i with feature i.
 
     Verdicts are written to the run. Repeating the command continues where it stopped, and asks a
     language model nothing twice; with other --judges it adds those.
     """
+    from saematch.asking import Endpoint
     from saematch.cli.console import output, reporting
     from saematch.cli.judge_report import show_comparison, show_judging
-    from saematch.judging import Endpoint
     from saematch.workflows.judge import ANSWERS
     from saematch.workflows.judge import judge as judge_run
 

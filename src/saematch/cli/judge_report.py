@@ -66,7 +66,7 @@ def show_judging(console: Console, run: Run) -> None:
         console.print()
     for heading, frame in (
         ("Judges among each other", between_judges(table)),
-        ("The same question in another order", between_orders(table)),
+        ("Each judge and itself, asked once more", between_orders(table)),
     ):
         if len(frame):
             console.print(_agreement(heading, frame))

@@ -8,12 +8,9 @@ from .calibration import reliability as reliability
 from .cases import Case as Case
 from .cases import Draws as Draws
 from .cases import Feature as Feature
-from .endpoint import Answer as Answer
-from .endpoint import Endpoint as Endpoint
-from .endpoint import Forecast as Forecast
-from .endpoint import Question as Question
 from .experiment import judged as judged
 from .judges import JUDGES as JUDGES
 from .verdict import Judge as Judge
 from .verdict import Setting as Setting
 from .verdict import Verdict as Verdict
+from .votes import people as people

@@ -98,7 +98,7 @@ def between_judges(verdicts: pl.DataFrame, resamples: int = RESAMPLES) -> pl.Dat
 
 
 def between_orders(verdicts: pl.DataFrame, resamples: int = RESAMPLES) -> pl.DataFrame:
-    """Agreement of each judge's first vote with its second, which saw the same in another order.
+    """Agreement of each judge's first vote with its second: another order, or other contexts.
 
     Args:
         verdicts: `case`, `path`, `judge`, `votes`.

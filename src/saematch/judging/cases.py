@@ -10,8 +10,9 @@ known, or that a match must beat:
     near      a feature and the hard negative: the nearest of B's that is no partner
     identity  feature i of A and feature i of B
 
-The hard negative of a case is the best candidate of its first feature that is not the second and
-fires apart from the first (`APART`): the second-best candidate is often the same thing once more.
+The hard negatives of a case are the best candidates of its first feature that are not the second
+and fire apart from the first (`APART`): the second-best candidate is often the same thing once
+more. Where there are fewer than three, features that fire about as often make up for them.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ CONTROLS: tuple[Kind, ...] = ("self", "random", "near", "identity")
 Draw = Literal["paths", "score", "p-value", "cosine"]
 DRAWS: tuple[Draw, ...] = ("paths", "score", "p-value", "cosine")
 BINS = 5  # of a stratified draw
-APART = 0.1  # correlation below which a candidate is no partner
+NEGATIVES = 3
+APART = 0.3  # correlation below which a candidate is no partner, as in firing.py
 ALIKE = 20  # features that fire most nearly as often, of which a random partner is one
 
 
@@ -55,6 +57,12 @@ class Case:
     step: int  # along the path, from 0
     steps: int = 1  # that a composed or direct match leads over
     near: Feature | None = None  # the hard negative: as like `a` as can be, but no partner
+    others: tuple[Feature, ...] = ()  # more of them, in the SAE of `near`
+
+    @property
+    def negatives(self) -> tuple[Feature, ...]:
+        """`near` and `others`."""
+        return () if self.near is None else (self.near, *self.others)
 
     @property
     def pair(self) -> str:
@@ -73,6 +81,7 @@ FRAME = {
     "feature_b": pl.Int64,
     "near": pl.String,
     "feature_near": pl.Int64,
+    "features_others": pl.List(pl.Int64),
     "matched": pl.Boolean,
     "score": pl.Float64,
     "score_quantile": pl.Float64,
@@ -163,11 +172,11 @@ class Draws:
 
     def _controls(self, case: Case) -> Iterator[Case]:
         path, step = case.path, case.step
-        yield Case(case.a, case.a, "self", path, step, near=case.near)
+        yield replace(case, b=case.a, kind="self")
         there = self._random_like(case.a, case.b)
         if there is not None:
-            yield Case(case.a, there, "random", path, step, near=case.near)
-        if case.near is not None:
+            yield replace(case, b=there, kind="random")
+        if case.near is not None and self._is_candidate(case.a, case.near):
             yield Case(case.a, case.near, "near", path, step)
         same = Feature(case.b.site, case.a.number)
         wide = self.layers.features[case.b.site]
@@ -186,14 +195,27 @@ class Draws:
         together = np.zeros(len(asked)) if self._correlate is None else self._correlate(asked)
         found: list[Case] = []
         for case, some in zip(cases, of_case, strict=True):
-            r = together[some]
-            if not len(r):
-                found.append(case)
-                continue
-            apart = np.flatnonzero(r < APART)
-            chosen = int(apart[0]) if len(apart) else int(r.argmin())
-            found.append(replace(case, near=asked[some][chosen].b))
+            near = [one.b for one, r in zip(asked[some], together[some], strict=True) if r < APART]
+            if case.near is None:
+                others = self._filled(case, near[:NEGATIVES])
+                case = replace(case, near=others[0] if others else None, others=tuple(others[1:]))
+            found.append(case)
         return found
+
+    def _filled(self, case: Case, near: list[Feature]) -> list[Feature]:
+        """Hard negatives, and features that fire about as often where they are too few."""
+        found = [*near]
+        for _ in range(ALIKE):
+            if len(found) == NEGATIVES:
+                break
+            other = self._random_like(case.a, near[0] if near else case.b)
+            if other is not None and other not in (*found, case.a, case.b):
+                found.append(other)
+        return found
+
+    def _is_candidate(self, a: Feature, b: Feature) -> bool:
+        pair = self.layers.pairs.get((a.site, b.site))
+        return pair is not None and b.number in pair.candidates.index[a.number]
 
     def _candidates(self, case: Case) -> Iterator[Feature]:
         """The best candidates of the first feature but the second, that can be judged.
@@ -272,7 +294,7 @@ def cases_frame(cases: Sequence[Case], layers: Layers) -> pl.DataFrame:
 
 def _row(number: int, case: Case, layers: Layers) -> tuple[object, ...]:
     at = (number, case.kind, case.path, case.step, case.steps, *case.a, *case.b)
-    near = case.near or (None, None)
+    near = (*(case.near or (None, None)), [other.number for other in case.others])
     pair = layers.pairs.get((case.a.site, case.b.site))
     i, j = case.a.number, case.b.number
     if pair is None or pair.target[i] != j or case.kind in CONTROLS:

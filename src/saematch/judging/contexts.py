@@ -1,4 +1,4 @@
-"""`contexts` and `contexts-intruder`: the same questions, put to static embeddings of contexts.
+"""`contexts` and `contexts-choice`: the same questions, put to static embeddings of contexts.
 
 No network and no descriptions. What a feature fires on is embedded twice, the token with the word
 before it, and the passage around it; the first counts for more, because features of language models
@@ -15,8 +15,8 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from saematch.judging.cases import Case, Feature
+from saematch.judging.choice import choices, verdict
 from saematch.judging.embeddings import embed
-from saematch.judging.intruder import line_ups, verdict
 from saematch.judging.verdict import Setting, Verdict, grade
 from saematch.sae.contexts import Context
 
@@ -52,29 +52,23 @@ def by_contexts(cases: Sequence[Case], setting: Setting) -> list[Verdict]:
     ]
 
 
-def by_contexts_intruder(cases: Sequence[Case], setting: Setting) -> list[Verdict]:
-    """By whether the context that is least like the others is the intruder.
-
-    The votes are over different contexts: order means nothing here.
-    """
-    found = []
-    asked = line_ups(cases, setting, setting.votes or VOTES)
-    shown = [
-        c for lines in asked if not isinstance(lines, str) for line in lines for c in line.contexts
-    ]
-    contexts = [*dict.fromkeys(shown)]
+def by_contexts_choice(cases: Sequence[Case], setting: Setting) -> list[Verdict]:
+    """By whether the partner's passage is the one of four that is most like the group."""
+    asked = choices(cases, setting, setting.votes or VOTES)
+    made = [one for some in asked if not isinstance(some, str) for one in some]
+    contexts = [*dict.fromkeys(context for one in made for context in (*one.group, *one.choices))]
     vector = dict(zip(contexts, _vectors(contexts), strict=True))
-    for lines in asked:
-        if isinstance(lines, str):
-            found.append(Verdict(problem=lines))
+    found = []
+    for some in asked:
+        if isinstance(some, str):
+            found.append(Verdict(problem=some))
             continue
         right = []
-        for line in lines:
-            vectors = np.stack([vector[context] for context in line.contexts])
-            alike = vectors @ vectors.T
-            odd = int((alike.sum(axis=1) - alike.diagonal()).argmin())
-            right.append(float(odd == line.odd))
-        found.append(verdict(lines, right))
+        for one in some:
+            group = np.mean([vector[context] for context in one.group], axis=0)
+            alike = [float(vector[context] @ group) for context in one.choices]
+            right.append(float(int(np.argmax(alike)) == one.right))
+        found.append(verdict(some, right))
     return found
 
 

@@ -17,7 +17,7 @@ from saematch.judging.cases import Case
 from saematch.judging.verdict import DIFFERENT, MAYBE, SAME, Setting, Verdict
 
 if TYPE_CHECKING:
-    from saematch.judging.endpoint import Answer, Question
+    from saematch.asking.endpoint import Answer, Question
 
 INSTRUCTIONS = """\
 You compare descriptions of features inside language models. A feature responds to one thing in \
@@ -75,7 +75,7 @@ def _described(case: Case, setting: Setting) -> tuple[str, str] | str:
 
 
 def _question(both: tuple[str, str], turned: bool) -> Question:
-    from saematch.judging.endpoint import Question
+    from saematch.asking.endpoint import Question
 
     first, second = both[::-1] if turned else both
     asked = json.dumps({"first": first, "second": second}, ensure_ascii=False)

@@ -15,9 +15,14 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from saematch.errors import SaematchError
+from saematch.errors import SaematchError, install
 
 FILES = "weights/l2_supercat_256.safetensors", "tokenizers/l2_supercat_tokenizer_config.json"
+
+
+def available() -> bool:
+    """Whether the package is installed."""
+    return find_spec("wordllama") is not None
 
 
 def embed(texts: Sequence[str]) -> ndarray:
@@ -39,7 +44,7 @@ def embed(texts: Sequence[str]) -> ndarray:
 def _table() -> tuple[ndarray, Any]:
     from safetensors.numpy import load_file
 
-    say = "install it: pip install 'saematch[judge]'"
+    say = f"install it: {install('judge')}"
     package = find_spec("wordllama")
     if package is None or package.origin is None:
         raise SaematchError(f"embeddings of contexts come with the package wordllama; {say}")

@@ -97,18 +97,28 @@ def cases_of(frame: pl.DataFrame) -> list[Case]:
             row["path"],
             row["step"],
             row["steps"],
-            None if row["near"] is None else Feature(row["near"], row["feature_near"]),
+            *_negatives(row["near"], row["feature_near"], row["features_others"]),
         )
         for row in frame.iter_rows(named=True)
     ]
 
 
+def _negatives(
+    site: str | None, near: int, others: Sequence[int]
+) -> tuple[Feature | None, tuple[Feature, ...]]:
+    if site is None:
+        return None, ()
+    return Feature(site, near), tuple(Feature(site, other) for other in others)
+
+
 def judged(run: Run) -> pl.DataFrame:
-    """One row per case and judge: the columns of both tables of a run.
+    """One row per case and judge, people who voted among them: the columns of both tables of a run.
 
     Raises:
-        RunError: the run was not judged yet, or its tables cannot be read.
+        RunError: the run was not judged yet, or its tables or votes cannot be read.
     """
-    verdicts = run.table("judging", "verdicts")
+    from saematch.judging.votes import people  # which takes the columns from here
+
+    verdicts = pl.concat([run.table("judging", "verdicts").select(*VERDICTS), people(run)])
     cases = run.table("judging", "cases")
     return verdicts.join(cases, on="case", how="left", maintain_order="left")

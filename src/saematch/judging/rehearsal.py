@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from saematch.asking.endpoint import Answer, Forecast, Question
 from saematch.judging.cases import Case
-from saematch.judging.endpoint import Answer, Forecast, Question
 from saematch.judging.verdict import Asked, Judge, Setting
 from saematch.workflows.progress import Progress
 

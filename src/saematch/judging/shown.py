@@ -88,8 +88,8 @@ class Shown:
             return
         wanted: dict[str, set[int]] = {}
         for case in cases:
-            for feature in (case.a, case.b, case.near):
-                if feature is not None and feature not in self._contexts:
+            for feature in (case.a, case.b, *case.negatives):
+                if feature not in self._contexts:
                     wanted.setdefault(feature.site, set()).add(feature.number)
         for site, some in wanted.items():
             features = sorted(some)

@@ -13,7 +13,7 @@ from saematch.judging.shown import CONTEXTS, Shown
 from saematch.workflows.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from saematch.judging.endpoint import Answer, Forecast, Question
+    from saematch.asking.endpoint import Answer, Forecast, Question
 
 DIFFERENT, MAYBE, SAME = 1, 2, 3  # as in SAE Match
 GRADES = {DIFFERENT: "different", MAYBE: "maybe", SAME: "same"}

@@ -205,6 +205,7 @@ SCHEMAS: dict[str, Schema] = {
             integer="case path step steps feature_a feature_b feature_near",
             number="score score_quantile p_value margin decoder_cosine",
             flag="matched mutual",
+            lists="features_others",
         ),
         frozenset({"case", "kind", "path", "step", "steps", "a", "feature_a", "b", "feature_b"}),
         {"feature_a": "a", "feature_b": "b", "feature_near": "near"},

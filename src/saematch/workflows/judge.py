@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saematch.activations.store import ActivationStore
-from saematch.errors import MatchError, SaematchError
+from saematch.errors import MatchError, SaematchError, install
 from saematch.files.records import plain
 from saematch.judging.cases import DRAWS, Case, Draw, Draws, cases_frame
+from saematch.judging.embeddings import available
 from saematch.judging.experiment import Experiment, cases_of
-from saematch.judging.judges import ASK, BY_DEFAULT, JUDGES
+from saematch.judging.judges import ASK, BY_DEFAULT, BY_EMBEDDINGS, JUDGES
 from saematch.judging.shown import CONTEXTS, Shown
 from saematch.judging.verdict import Asked, Setting
 from saematch.labels import given_labels
@@ -24,7 +25,7 @@ from saematch.workflows.runs import GivenRun, opened_run, warn_unfinished
 from saematch.workflows.tokens import StoredTokens
 
 if TYPE_CHECKING:
-    from saematch.judging.endpoint import Forecast
+    from saematch.asking.endpoint import Forecast
 
 ANSWERS = "judging-answers"  # a folder of a run, where answers of language models are kept
 CONFIRM = 200_000  # tokens from which on a forecast has to be confirmed
@@ -170,6 +171,9 @@ def _chosen(
             JUDGES[name]  # raises where there is none of that name
         return [*dict.fromkeys(judges)]
     found = [*BY_DEFAULT] if text else []
+    if text and not available():
+        found = [name for name in found if name not in BY_EMBEDDINGS]
+        log.warning(f"contexts are not compared without wordllama: {install('judge')}")
     if endpoint is not None:
         found += [name for name in ASK if text or (labels and name == "describe")]
     if not found:

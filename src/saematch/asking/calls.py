@@ -13,10 +13,10 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
+from saematch.asking.limits import Budget, Pace, Stopped, pause
+from saematch.asking.ways import error_of, parse_reply, usage
 from saematch.errors import SaematchError, install
 from saematch.files.foreign import one_line, plain_text, reason
-from saematch.judging.limits import Budget, Pace, Stopped, pause
-from saematch.judging.ways import error_of, parse_reply, usage
 
 if TYPE_CHECKING:
     from openai import OpenAI

@@ -11,9 +11,9 @@ from itertools import count
 
 import pytest
 
+from saematch.asking import calls, endpoint, limits
+from saematch.asking.endpoint import BudgetError, Endpoint, Question
 from saematch.errors import SaematchError
-from saematch.judging import calls, endpoint, limits
-from saematch.judging.endpoint import BudgetError, Endpoint, Question
 from support import chat_server
 from support.chat_server import ChatServer, completion, right, says, status, tokens
 
@@ -528,7 +528,7 @@ def test_an_interrupted_run_keeps_what_was_under_way_and_pays_nothing_twice(make
 PROGRAM = """
 import sys
 from pathlib import Path
-from saematch.judging.endpoint import Endpoint, Question
+from saematch.asking.endpoint import Endpoint, Question
 judge = Endpoint("judge", base_url=sys.argv[1], answers=Path(sys.argv[2]), concurrency=1)
 judge.ask([Question("Answer with a number.", f"Question {i}: {i % 3 + 1}", ("1", "2", "3"))
            for i in range(20)])
@@ -735,7 +735,7 @@ def test_openai_is_needed_only_to_ask(make, monkeypatch):
         make(chat).ask(questions[:1])
         monkeypatch.setattr(builtins, "__import__", missing)
         assert make(chat).ask(questions[:1])[0].cached
-        with pytest.raises(SaematchError, match=r"pip install openai, .*\[judge\]"):
+        with pytest.raises(SaematchError, match=r"pip install openai wordllama, .*\[judge\]"):
             make(chat).ask(questions)
 
 

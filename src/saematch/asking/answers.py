@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
+from saematch.asking.ways import Question, Way, read, usage
 from saematch.errors import SaematchError
 from saematch.files.atomic import sweep, whole
 from saematch.files.foreign import read_json, reason
 from saematch.files.records import Record, now, plain, read_record
-from saematch.judging.ways import Question, Way, read, usage
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from urllib.request import ProxyHandler, build_opener
 import pytest
 import torch
 
-from saematch.judging.endpoint import Endpoint, Question
+from saematch.asking.endpoint import Endpoint, Question
 from saematch.models.language_model import open_model
 
 MODEL = Path(__file__).parents[2] / "src" / "saematch" / "data" / "model"

@@ -14,12 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from saematch.errors import SaematchError
-from saematch.files.foreign import plain_text
-from saematch.judging.answers import Answer, Answers, Request
-from saematch.judging.calls import Address, Caller, Key, Result, address, connect, tokens_of
-from saematch.judging.limits import Budget, BudgetError, Pace, Stopped
-from saematch.judging.ways import (
+from saematch.asking.answers import Answer, Answers, Request
+from saematch.asking.calls import Address, Caller, Key, Result, address, connect, tokens_of
+from saematch.asking.limits import Budget, BudgetError, Pace, Stopped
+from saematch.asking.ways import (
     Question,
     Way,
     amended,
@@ -31,6 +29,8 @@ from saematch.judging.ways import (
     read,
     simpler,
 )
+from saematch.errors import SaematchError
+from saematch.files.foreign import plain_text
 from saematch.workflows.progress import Progress, Step, silent, tracked
 
 __all__ = ["Answer", "BudgetError", "Endpoint", "Forecast", "Question"]
