@@ -12,6 +12,7 @@ import { useTheme } from "./theme";
 import { Evaluation } from "./views/evaluation";
 import { Find } from "./views/find";
 import { Graph } from "./views/graph";
+import { Judging } from "./views/judging";
 import { Life } from "./views/life";
 import { Overview } from "./views/overview";
 import { Pair } from "./views/pair";
@@ -24,6 +25,7 @@ const PAGES: Record<ViewName, { title: string; view: View }> = {
   pair: { title: "Pair", view: Pair },
   graph: { title: "Graph", view: Graph },
   evaluation: { title: "Evaluation", view: Evaluation },
+  judging: { title: "Judgements", view: Judging },
 };
 
 interface Opened {
@@ -109,7 +111,9 @@ export function App() {
 
 function pagesOf(run: Run | null): ViewName[] {
   const pages: ViewName[] = ["overview", "find", "life", "pair", "graph"];
-  return run?.manifest.evaluation ? [...pages, "evaluation"] : pages;
+  if (run?.manifest.evaluation) pages.push("evaluation");
+  if (run?.manifest.judging) pages.push("judging");
+  return pages;
 }
 
 function skip(event: Event) {

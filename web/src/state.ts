@@ -1,6 +1,14 @@
 /** The whole state of the page, as its URL says it: #/life/SITE/FEATURE?more=... */
 
-export const VIEWS = ["overview", "find", "life", "pair", "graph", "evaluation"] as const;
+export const VIEWS = [
+  "overview",
+  "find",
+  "life",
+  "pair",
+  "graph",
+  "evaluation",
+  "judging",
+] as const;
 export type ViewName = (typeof VIEWS)[number];
 
 /** What is shown. `more` holds what a view adds: filters, sorting, modes. */

@@ -10,6 +10,7 @@ import webbrowser
 from pathlib import Path
 
 from saematch.explorer.export import Exported, export
+from saematch.explorer.judgements import keep_judgements
 from saematch.explorer.local import HOST
 from saematch.explorer.places import PAGE, Places
 from saematch.explorer.server import Server
@@ -103,6 +104,7 @@ def explore(
     places = Places(PAGE, run.path, run.path)
     places.check()
     made = prepare(run, progress)
+    keep_judgements(run, made.folder)
     explorer = Explorer(run, made, port, height)
     if open_browser or (open_browser is None and not _in_notebook()):
         show(explorer.url)

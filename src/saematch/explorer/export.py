@@ -17,6 +17,7 @@ from typing import Any
 
 import saematch
 from saematch.errors import RunError, SaematchError
+from saematch.explorer.judgements import keep_judgements
 from saematch.explorer.places import MADE, PAGE, RUN, Places
 from saematch.explorer.tables import Progress, cache, digest_of, prepare
 from saematch.files.atomic import SUFFIX, is_stale
@@ -76,6 +77,7 @@ def export(
     places.check()
     digest = digest_of(run)
     made = prepare(run, progress)
+    keep_judgements(run, made.folder)
     partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}{SUFFIX}")
     lock = _lock(folder)
     try:

@@ -119,6 +119,7 @@ export interface Manifest {
   compare?: Section;
   relations?: Section;
   evaluation?: Section;
+  judging?: Section;
   /** Tables made for this page alone, where the run has them. */
   explorer?: Section;
 }
