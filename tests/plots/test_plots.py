@@ -38,8 +38,10 @@ def run(tmp_path_factory, saes):
 @pytest.fixture(scope="module")
 def made(run):
     found, missing = figures(run)
-    assert set(missing) == {"carried", "quantiles", "distance"}  # it is not evaluated
+    # it is neither evaluated nor judged
+    assert set(missing) == {"carried", "quantiles", "distance", "judging", "coverage"}
     assert "`saematch evaluate` does it" in missing["carried"]
+    assert "`saematch judge` does it" in missing["judging"]
     return found
 
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from saematch.errors import RunError
 from saematch.plots.composition import composition
+from saematch.plots.coverage import coverage
 from saematch.plots.evaluation import carried, distance, quantiles
+from saematch.plots.judging import judging
 from saematch.plots.lifespans import lifespans
 from saematch.plots.p_values import p_values
 from saematch.plots.quality import quality
@@ -34,6 +36,8 @@ FIGURES: Registry[Callable[[Run], dict[str, go.Figure]]] = Registry(
         "carried": carried,
         "quantiles": quantiles,
         "distance": distance,
+        "judging": judging,
+        "coverage": coverage,
     },
     RunError,
 )

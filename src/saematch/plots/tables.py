@@ -42,6 +42,18 @@ def flow_table(run: Run, name: str) -> pl.DataFrame:
     return run.table("flow", name)
 
 
+def judgements(run: Run) -> pl.DataFrame:
+    """The grades that judges gave, people among them, in the order of layers."""
+    if run.section("judging") is None:
+        raise Missing("the run is not judged: `saematch judge` does it")
+    from saematch.judging import judged
+
+    table = judged(run).drop_nulls("grade").sort("step", maintain_order=True)
+    if not len(table.filter(kind="match")):
+        raise Missing("no judge gave a grade to a match of this run")
+    return table
+
+
 def by_mode(table: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """A table of tracks, split by mode, in the order of the table."""
     if "mode" not in table.columns:
