@@ -21,6 +21,7 @@ from saematch.checkpoints import FAMILIES
 from saematch.cli import app
 from saematch.evaluation import ESTIMATES
 from saematch.explorer import Explorer
+from saematch.judging import JUDGES
 from saematch.plots import FIGURES
 
 ROOT = Path(__file__).parents[1]
@@ -32,7 +33,7 @@ PAGES = [
     ROOT / "src" / "saematch" / "data" / "smollm2" / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
-REGISTRIES = (METHODS, VIEWS, FAMILIES, ESTIMATES, FIGURES)
+REGISTRIES = (METHODS, VIEWS, FAMILIES, ESTIMATES, JUDGES, FIGURES)
 RUN = ROOT / "docs" / "start.md"  # whose commands are run, not only parsed
 _BLOCK = re.compile(
     r"(<!-- not run: (?P<why>.+?) -->\n)?```(?P<kind>\w*)\n(?P<code>.*?)^```$", re.M | re.S

@@ -15,12 +15,13 @@ import saematch
 from saematch import METHODS, VIEWS, MatchError, Method, Run, SaematchError, View
 from saematch.checkpoints import FAMILIES
 from saematch.evaluation import ESTIMATES, EvaluationOptions, evaluate_matchings, evaluate_run
+from saematch.judging import JUDGES, Case, Feature, Setting
 from saematch.plots import FIGURES, figures
 from support.saes import make_sae, permuted
 from support.small_model import CYCLE, SmallModel, at, examples
 
 PLUGINS = Path(__file__).parent / "plugins"
-EVERY = (METHODS, VIEWS, FAMILIES, ESTIMATES, FIGURES)
+EVERY = (METHODS, VIEWS, FAMILIES, ESTIMATES, JUDGES, FIGURES)
 
 
 @pytest.fixture(autouse=True)
@@ -48,13 +49,21 @@ def test_a_plug_in_is_found_by_its_entry_points(installed):
         ["both-biases"],
         ["example"],
         ["halfway"],
+        ["same-number"],
         ["targets"],
     ]
     assert [*METHODS][-1] == "reads-alike"
 
 
 def test_without_it_there_is_nothing_of_it():
-    assert [registry.added for registry in EVERY] == [[], [], [], [], []]
+    assert [registry.added for registry in EVERY] == [[], [], [], [], [], []]
+
+
+def test_a_judge_of_a_plug_in_judges(installed):
+    one, other = Feature("x", 3), Feature("y", 4)
+    cases = [Case(one, Feature("y", 3), "match", 0, 0), Case(one, other, "match", 0, 0)]
+    judge = JUDGES["same-number"]
+    assert [verdict.grade for verdict in judge(cases, Setting(None))] == [3, 1]  # pyright: ignore
 
 
 def test_a_method_of_a_plug_in_matches(installed, pair):

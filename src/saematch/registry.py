@@ -1,5 +1,6 @@
 # pyright: strict
-"""What other packages can add: methods, views, checkpoint families, estimates, figures.
+"""What other packages can add: methods, views, checkpoint families, estimates, judges,
+figures.
 
 A package adds one by an entry point in its pyproject.toml, found wherever the package is installed:
 
@@ -8,8 +9,9 @@ A package adds one by an entry point in its pyproject.toml, found wherever the p
 
 A script or notebook adds one by `saematch.METHODS.register("nearest-bias", nearest_bias)`. The
 other registries are `saematch.VIEWS`, `saematch.checkpoints.FAMILIES`,
-`saematch.evaluation.ESTIMATES` and `saematch.plots.FIGURES`, their groups of entry points
-`saematch.views`, `saematch.families`, `saematch.estimates` and `saematch.figures`.
+`saematch.evaluation.ESTIMATES`, `saematch.judging.JUDGES` and `saematch.plots.FIGURES`, their
+groups of entry points `saematch.views`, `saematch.families`, `saematch.estimates`,
+`saematch.judges` and `saematch.figures`.
 """
 
 from __future__ import annotations

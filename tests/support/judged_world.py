@@ -18,7 +18,7 @@ from saematch.activations import FeatureActivations
 from saematch.activations.batch import Batch
 from saematch.activations.store import ActivationStore
 from saematch.asking import Answer, Forecast, Question
-from saematch.workflows.progress import Progress
+from saematch.progress import Progress
 from support.saes import make_sae, permuted
 
 # fmt: off

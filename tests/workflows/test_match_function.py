@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import saematch
 from saematch.cli import app
 from saematch.errors import MatchError, RunError, SaematchError
-from saematch.workflows.progress import Step
+from saematch.progress import Step
 from support.saes import make_sae, permuted
 from support.stand_in import write_shipped
 

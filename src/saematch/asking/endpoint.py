@@ -31,7 +31,7 @@ from saematch.asking.ways import (
 )
 from saematch.errors import SaematchError
 from saematch.files.foreign import plain_text
-from saematch.workflows.progress import Progress, Step, silent, tracked
+from saematch.progress import Progress, Step, silent, tracked
 
 __all__ = ["Answer", "BudgetError", "Endpoint", "Forecast", "Question"]
 

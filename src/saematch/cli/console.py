@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from saematch.workflows.progress import Step, log
+from saematch.progress import Step, log
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from saematch.workflows.progress import Progress, Step
+    from saematch.progress import Progress, Step
 
 
 def explore(

@@ -60,6 +60,7 @@ log = logging.getLogger(__name__)
 class LocalServer(ThreadingHTTPServer):
     """Answers by a handler until `stop`."""
 
+    called = "saematch server"  # the thread that serves
     daemon_threads = True
     request_queue_size = 128
     # on Windows the option would let two servers have one port
@@ -79,7 +80,7 @@ class LocalServer(ThreadingHTTPServer):
         self._lock = threading.Lock()
         self._bind(handler, port)
         self._thread = threading.Thread(
-            target=self.serve_forever, args=(0.1,), name="saematch server", daemon=True
+            target=self.serve_forever, args=(0.1,), name=self.called, daemon=True
         )
         self._thread.start()
 

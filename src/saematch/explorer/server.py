@@ -33,6 +33,8 @@ KINDS = {
 class Server(LocalServer):
     """Serves `places` until `stop`."""
 
+    called = "saematch explorer"
+
     def __init__(self, places: Places, port: int | None = None) -> None:
         """Bind the port and start serving.
 

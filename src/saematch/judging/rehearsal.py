@@ -9,7 +9,7 @@ from dataclasses import replace
 from saematch.asking.endpoint import Answer, Forecast, Question
 from saematch.judging.cases import Case
 from saematch.judging.verdict import Asked, Judge, Setting
-from saematch.workflows.progress import Progress
+from saematch.progress import Progress
 
 _NONE = Answer(None, "", "not asked", 0, 0, cached=False)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from saematch.errors import MatchError
 from saematch.judging.cases import Case
 from saematch.judging.shown import CONTEXTS, Shown
-from saematch.workflows.progress import Progress, silent
+from saematch.progress import Progress, silent
 
 if TYPE_CHECKING:
     from saematch.asking.endpoint import Answer, Forecast, Question

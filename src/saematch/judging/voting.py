@@ -144,6 +144,8 @@ class Voting:
 
 
 class _Server(LocalServer):
+    called = "saematch vote"
+
     def __init__(self, voting: Voting, port: int | None) -> None:
         self.voting = voting
         super().__init__(_Handler, port)

@@ -19,12 +19,12 @@ from saematch.errors import SaematchError
 from saematch.models.language_model import LanguageModel
 from saematch.models.texts import GENERATED, Examples, Long, digest, examples_of, open_texts
 from saematch.models.token_text import Pieces
+from saematch.progress import Progress, Step, log, silent, tracked
 from saematch.runs.names import names_of
 from saematch.sae.sae import SAE, Site
 from saematch.workflows.folders import written
 from saematch.workflows.models import GivenModel, generated, opened
 from saematch.workflows.options import DtypeChoice
-from saematch.workflows.progress import Progress, Step, log, silent, tracked
 from saematch.workflows.saes import Given, Saes
 
 FIRST = 32  # examples whose median norm is taken
@@ -76,7 +76,7 @@ def capture(
         out: the folder; None for a temporary one, which is removed when the store is no longer
             used, at the latest when the process ends.
         overwrite: discard other activations in the folder.
-        progress: called with a `Step` of `saematch.workflows.progress` as work proceeds; `print`
+        progress: called with a `Step` of `saematch.progress` as work proceeds; `print`
             will do.
 
     Raises:

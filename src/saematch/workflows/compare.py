@@ -11,11 +11,11 @@ import torch
 from saematch.errors import MatchError
 from saematch.layers.shared import Comparison
 from saematch.matching.solving import check_comparable
+from saematch.progress import Progress, silent
 from saematch.runs.run import Run
 from saematch.sae.sae import SAE, Site
 from saematch.workflows.folders import written
 from saematch.workflows.matcher import Matcher
-from saematch.workflows.progress import Progress, silent
 from saematch.workflows.saes import Given, Saes
 
 
@@ -44,7 +44,7 @@ def compare(
         out: the run directory; None for a temporary one, which is removed when the run is no longer
             used, at the latest when the process ends.
         overwrite: discard another run in the directory.
-        progress: called with a `Step` of `saematch.workflows.progress` as work proceeds; `print`
+        progress: called with a `Step` of `saematch.progress` as work proceeds; `print`
             will do.
 
     Returns:

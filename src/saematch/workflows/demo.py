@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 
 from saematch.assignment import assign, neighbours
+from saematch.progress import Progress, Step, silent
 from saematch.runs.run import Run
 from saematch.sae import shipped
 from saematch.workflows.folders import written
 from saematch.workflows.matcher import Matcher
-from saematch.workflows.progress import Progress, Step, silent
 from saematch.workflows.saes import Saes
 
 
@@ -32,7 +32,7 @@ def demo(
         out: the run directory; None for a temporary one, which is removed when the run is no longer
             used, at the latest when the process ends.
         overwrite: discard another run in the directory.
-        progress: called with a `Step` of `saematch.workflows.progress` as work proceeds; `print`
+        progress: called with a `Step` of `saematch.progress` as work proceeds; `print`
             will do.
 
     Raises:

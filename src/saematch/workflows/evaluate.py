@@ -19,12 +19,12 @@ from saematch.models.hook_points import site_of
 from saematch.models.jacobian import Jacobian, mean_jacobians
 from saematch.models.language_model import LanguageModel
 from saematch.models.texts import GENERATED, Long, examples_of, open_texts
+from saematch.progress import Progress, Step, log, silent
 from saematch.runs.run import Run
 from saematch.sae.sae import SAE
 from saematch.transport.fitting import ENOUGH
 from saematch.workflows.models import GivenModel, generated, opened
 from saematch.workflows.options import DtypeChoice
-from saematch.workflows.progress import Progress, Step, log, silent
 from saematch.workflows.runs import GivenRun, opened_run, warn_unfinished
 from saematch.workflows.saes import Given, Saes
 
@@ -97,7 +97,7 @@ def evaluate(
         device: where to compute; `auto`: where an SAE in memory lies, else a GPU if there is one.
         dtype: of the model's weights; as stored unless given.
         overwrite: discard an evaluation that was made with other options.
-        progress: called with a `Step` of `saematch.workflows.progress` as work proceeds; `print`
+        progress: called with a `Step` of `saematch.progress` as work proceeds; `print`
             will do.
 
     Returns:

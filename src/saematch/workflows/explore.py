@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from saematch import explorer
 from saematch.explorer import HEIGHT, Explorer
-from saematch.workflows.progress import Progress, Step
+from saematch.progress import Progress, Step
 from saematch.workflows.runs import GivenRun, opened_run
 
 
@@ -26,7 +26,7 @@ def explore(
         port: unless given, a free one.
         open_browser: unless given, outside of a notebook, where the page is shown inline.
         height: of the page in a notebook, in pixels.
-        progress: called with a `Step` of `saematch.workflows.progress` as tables are made; `print`
+        progress: called with a `Step` of `saematch.progress` as tables are made; `print`
             will do.
 
     Raises:

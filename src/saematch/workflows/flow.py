@@ -15,12 +15,12 @@ from saematch.layers.layers import Layers
 from saematch.layers.origins import Cutoffs
 from saematch.layers.plan import checked, planned, planned_modules
 from saematch.matching.methods import Method, feature_flow
+from saematch.progress import Progress, silent
 from saematch.runs.run import Run
 from saematch.sae.sae import Site
 from saematch.workflows.folders import written
 from saematch.workflows.matcher import Matcher
 from saematch.workflows.options import MatchOptions
-from saematch.workflows.progress import Progress, silent
 from saematch.workflows.saes import Given, Saes
 
 
@@ -59,7 +59,7 @@ def flow(
         out: the run directory; None for a temporary one, which is removed when the run is no longer
             used, at the latest when the process ends.
         overwrite: discard another run in the directory.
-        progress: called with a `Step` of `saematch.workflows.progress` as work proceeds; `print`
+        progress: called with a `Step` of `saematch.progress` as work proceeds; `print`
             will do.
         **options: other options of `saematch.match`: `null`, `fdr`, `partial`, `seed`,
             `test`, `candidates`, `activations` (a store), `tokens`, `model`, `text`, and the

@@ -21,12 +21,12 @@ from saematch.models.hook_points import site_of
 from saematch.models.jacobian import Jacobian
 from saematch.models.language_model import LanguageModel
 from saematch.models.texts import GENERATED
+from saematch.progress import Progress
 from saematch.runs.run import Run
 from saematch.sae.sae import SAE
 from saematch.workflows.capture import capture
 from saematch.workflows.jacobians import OF, Jacobians
 from saematch.workflows.models import GivenModel, opened
-from saematch.workflows.progress import Progress
 from saematch.workflows.saes import Saes
 from saematch.workflows.tokens import Both, StoredTokens
 

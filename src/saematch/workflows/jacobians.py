@@ -17,8 +17,8 @@ from saematch.models.generate import random_tokens
 from saematch.models.hook_points import site_of
 from saematch.models.jacobian import Jacobian, mean_jacobians
 from saematch.models.language_model import LanguageModel
+from saematch.progress import Progress, Step
 from saematch.sae.sae import SAE, Site
-from saematch.workflows.progress import Progress, Step
 
 SEQUENCES, LENGTH = 2, 200  # of random tokens, and the tokens of each
 OF = {"of": "random tokens", "sequences": SEQUENCES, "length": LENGTH}

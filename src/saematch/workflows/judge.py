@@ -18,9 +18,9 @@ from saematch.judging.shown import CONTEXTS, Shown
 from saematch.judging.verdict import Asked, Setting
 from saematch.labels import given_labels
 from saematch.layers.layers import Layers
+from saematch.progress import Progress, Step, log, silent, tracked
 from saematch.runs.records import JudgeFigures
 from saematch.runs.run import Run
-from saematch.workflows.progress import Progress, Step, log, silent, tracked
 from saematch.workflows.runs import GivenRun, opened_run, warn_unfinished
 from saematch.workflows.tokens import StoredTokens
 
@@ -75,7 +75,7 @@ def judge(
         confirm: is given the forecast of what will be asked, where that is more than 200,000
             tokens; false ends it. Without it nothing is asked that would cost more.
         overwrite: discard judgements of other cases.
-        progress: called with a `Step` of `saematch.workflows.progress` as work proceeds; `print`
+        progress: called with a `Step` of `saematch.progress` as work proceeds; `print`
             will do.
 
     Returns:

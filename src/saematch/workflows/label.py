@@ -11,8 +11,8 @@ from saematch.labels.bulk import bulk_labels
 from saematch.labels.local_files import file_labels
 from saematch.labels.neuronpedia import NeuronpediaId
 from saematch.labels.saved import Found, keep_labels, kept_labels
+from saematch.progress import Progress, Step, log, silent
 from saematch.runs.run import Run
-from saematch.workflows.progress import Progress, Step, log, silent
 from saematch.workflows.runs import GivenRun, opened_run
 
 NEURONPEDIA = "neuronpedia"
@@ -41,7 +41,7 @@ def label(
             `description`), and perhaps `site` (an SAE of the run) and `source`.
         sae: the only SAE of the run that gets labels.
         overwrite: discard all labels that are in the run.
-        progress: called with a `Step` of `saematch.workflows.progress` as files come; `print` will
+        progress: called with a `Step` of `saematch.progress` as files come; `print` will
             do.
 
     Returns:

@@ -16,12 +16,12 @@ from saematch.matching.methods import Method
 from saematch.matching.nulls import Null
 from saematch.matching.significance import Test
 from saematch.matching.solving import check_comparable
+from saematch.progress import Progress, silent
 from saematch.runs.run import Run
 from saematch.sae.sae import Site
 from saematch.workflows.matcher import Matcher
 from saematch.workflows.models import GivenModel
 from saematch.workflows.options import MatchOptions
-from saematch.workflows.progress import Progress, silent
 from saematch.workflows.saes import Given, Saes
 
 
@@ -90,7 +90,7 @@ def match(
         out: a run directory to write the result to, or to read it from where it is there already
             (then without the duals of the assignment); nothing is written where it is None.
         overwrite: discard another run in that directory.
-        progress: called with a `Step` of `saematch.workflows.progress` as work proceeds; `print`
+        progress: called with a `Step` of `saematch.progress` as work proceeds; `print`
             will do.
         **options: the method's own, such as `fold`, `terms`, `top_k`, `cutoff`.
 

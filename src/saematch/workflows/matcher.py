@@ -17,13 +17,13 @@ from saematch.matching.methods import Method, resolve
 from saematch.matching.nulls import Null
 from saematch.matching.significance import Significance, Test
 from saematch.matching.solving import match as match_two
+from saematch.progress import Progress, tracked
 from saematch.runs.run import Run
 from saematch.sae.contexts import FILE, features_of
 from saematch.sae.sae import SAE
 from saematch.workflows.from_model import FromModel
 from saematch.workflows.models import GivenModel
 from saematch.workflows.options import MatchOptions
-from saematch.workflows.progress import Progress, tracked
 from saematch.workflows.saes import Saes
 from saematch.workflows.tokens import Both, StoredTokens, TokensInMemory
 

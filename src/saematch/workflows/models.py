@@ -10,8 +10,8 @@ from numpy import ndarray
 from saematch.errors import SaematchError
 from saematch.models.generate import write
 from saematch.models.language_model import LanguageModel, open_model
+from saematch.progress import Progress, Step
 from saematch.workflows.options import DtypeChoice
-from saematch.workflows.progress import Progress, Step
 
 DTYPES: dict[str, torch.dtype] = {
     "float32": torch.float32,

@@ -11,8 +11,8 @@ from saematch.layers.analysis import analyse
 from saematch.layers.coactivation import relate as relate_pair
 from saematch.layers.origins import Cutoffs
 from saematch.layers.saved_coactivation import Relating
+from saematch.progress import Progress, silent, tracked
 from saematch.runs.run import Run
-from saematch.workflows.progress import Progress, silent, tracked
 from saematch.workflows.runs import GivenRun, opened_run, warn_unfinished
 from saematch.workflows.tokens import StoredTokens
 
@@ -40,7 +40,7 @@ def relate(
             Gates always take 0.2, as published.
         top_k: partners kept per feature and statistic.
         overwrite: discard the co-activation that is there.
-        progress: called with a `Step` of `saematch.workflows.progress` as work proceeds; `print`
+        progress: called with a `Step` of `saematch.progress` as work proceeds; `print`
             will do.
 
     Returns:

@@ -14,13 +14,13 @@ from saematch.activations.massive import TIMES, checked_times
 from saematch.errors import MatchError, SaematchError, names_there
 from saematch.files.records import outside
 from saematch.plots.style import plotly_objects
+from saematch.progress import Progress, Step, log, silent
 from saematch.reproduction.reproduction import Reproduction
 from saematch.reproduction.sae_match import write_report
 from saematch.sae.sae import Site
 from saematch.workflows.folders import written
 from saematch.workflows.models import GivenModel, opened
 from saematch.workflows.options import DtypeChoice
-from saematch.workflows.progress import Progress, Step, log, silent
 from saematch.workflows.reproduction_parts import SaeMatchParts
 from saematch.workflows.saes import Given, Saes
 
@@ -84,7 +84,7 @@ def reproduce(
         out: the directory; None for a temporary one, which is removed when the reproduction is no
             longer used, at the latest when the process ends.
         overwrite: discard another reproduction in the directory.
-        progress: called with a `Step` of `saematch.workflows.progress` as work proceeds; `print`
+        progress: called with a `Step` of `saematch.progress` as work proceeds; `print`
             will do.
 
     Raises:

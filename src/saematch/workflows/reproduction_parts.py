@@ -17,6 +17,7 @@ from saematch.files.atomic import whole
 from saematch.layers.layers import Layers
 from saematch.models.language_model import LanguageModel
 from saematch.models.texts import GENERATED, Text, open_texts
+from saematch.progress import Progress
 from saematch.reproduction.measures import correlations, folded_errors, sae_table
 from saematch.reproduction.reproduction import Reproduction
 from saematch.runs.run import Run
@@ -25,7 +26,6 @@ from saematch.workflows.capture import capture
 from saematch.workflows.evaluate import evaluate
 from saematch.workflows.flow import flow
 from saematch.workflows.matcher import Matcher
-from saematch.workflows.progress import Progress
 from saematch.workflows.saes import Given, Saes
 
 FUSED = {"fused": "fit", "fused-generated": GENERATED}  # runs, and the activations they are given

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from saematch.progress import log
 from saematch.runs.run import Run
-from saematch.workflows.progress import log
 
 GivenRun = Run | str | Path
 

@@ -15,8 +15,8 @@ from saematch.checkpoints.locate import locate
 from saematch.checkpoints.names import expand_braces
 from saematch.errors import SaematchError
 from saematch.numerics.held import Held
+from saematch.progress import Progress, tracked
 from saematch.sae.sae import SAE, Site
-from saematch.workflows.progress import Progress, tracked
 
 # a name or pattern, an SAE, or an SAE object of SAELens or sparsify
 Given = str | Path | SAE | Any

@@ -13,11 +13,11 @@ from saematch.activations.subsample import STRETCH
 from saematch.activations.table import FeatureActivations
 from saematch.errors import RunError
 from saematch.numerics.held import Held
+from saematch.progress import Progress
 from saematch.runs.records import SaeRecord
 from saematch.runs.run import Run
 from saematch.sae.checksum import checksum
 from saematch.sae.sae import SAE
-from saematch.workflows.progress import Progress
 from saematch.workflows.saes import Saes
 
 Both = tuple[FeatureActivations, FeatureActivations]

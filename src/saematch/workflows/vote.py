@@ -11,7 +11,7 @@ from saematch.judging.ballot import CASES, ballot
 from saematch.judging.shown import Shown
 from saematch.judging.votes import VotesFile
 from saematch.judging.voting import Voting
-from saematch.workflows.progress import Progress, Step, silent
+from saematch.progress import Progress, Step, silent
 from saematch.workflows.runs import GivenRun, opened_run
 from saematch.workflows.tokens import StoredTokens
 
@@ -41,7 +41,7 @@ def vote(
         cases: how many pairs, a quarter of them controls.
         port: unless given, a free one.
         open_browser: open the page in one.
-        progress: called with a `Step` of `saematch.workflows.progress` as work proceeds; `print`
+        progress: called with a `Step` of `saematch.progress` as work proceeds; `print`
             will do.
 
     Returns:

@@ -1,10 +1,11 @@
-"""A package of somebody else: a method, a view, a checkpoint family, an estimate and a figure."""
+"""A package of somebody else: one of each thing that can be added."""
 
 import torch
 
 from saematch import Method, View
 from saematch.checkpoints import Family
 from saematch.checkpoints.canonical import Weights
+from saematch.judging import Verdict
 from saematch.matching import Vectors
 
 
@@ -43,6 +44,11 @@ FAMILY = Family(lambda checkpoint: checkpoint.has("example.up", "example.down"),
 def halfway(a, b, fit, pairs):
     """Half of x_a, half of the mean of x_b."""
     return lambda states: (states.x_a + fit.mean.to(states.x_a)) / 2
+
+
+def same_number(cases, setting):
+    """Features of one index are the same: always wrong, but for SAEs of one seed."""
+    return [Verdict(3, 1.0) if c.a.number == c.b.number else Verdict(1, 0.0) for c in cases]
 
 
 def targets(run):
