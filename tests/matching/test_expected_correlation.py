@@ -160,6 +160,22 @@ def test_kinds_of_text_are_told_apart_by_what_fires():
     assert (one[::LENGTH] == kind).all() or (other[::LENGTH] == kind).all()
 
 
+def test_only_generated_text_is_trusted_less():
+    a, b, one, other, _ = planted()
+    given = expectation(a, b, [fused().views], Evidence((one, other)))
+    assert given.trust == 1
+    assert "kinds" not in str(given)
+    # the second half of the text is of another kind, in which features of B are others
+    away = other.matrix.toarray()
+    away[len(away) // 2 :] = np.roll(away[len(away) // 2 :], 1, axis=1)
+    made = [dataclasses.replace(some, generated=True) for some in (one, sparse_activations(away))]
+    found = expectation(a, b, [fused().views], Evidence((made[0], made[1])))
+    assert found.trust < 1
+    assert f"share {found.trust:.0%} of what they show" in str(found)
+    assert made[0].take(slice(100)).generated
+    assert joined([made[0], one]).generated
+
+
 @pytest.mark.parametrize("examples", [1, 2, 3])
 def test_kinds_of_few_and_equal_examples(examples: int):
     some = sparse_activations(np.tile([[1.0, 0.0], [0.0, 1.0]], (LENGTH * examples // 2, 1)))

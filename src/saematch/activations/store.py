@@ -48,6 +48,7 @@ from saematch.files.directory import refuse_links, remove, sweep_folder, writing
 from saematch.files.foreign import read_parquet
 from saematch.files.lock import WriterLock
 from saematch.files.records import now
+from saematch.models.texts import GENERATED
 from saematch.sae.contexts import FILE
 from saematch.sae.sae import SAE
 
@@ -278,7 +279,8 @@ class ActivationStore:
             return FeatureActivations(empty, np.zeros(0, np.int32))
         # not `joined`: examples have their numbers in the whole text
         matrix = sp.csr_array(sp.vstack([part.matrix for part in parts], format="csr"))
-        return FeatureActivations(matrix, np.concatenate([part.example for part in parts]))
+        example = np.concatenate([part.example for part in parts])
+        return FeatureActivations(matrix, example, GENERATED in self.record.texts.get("from", ()))
 
     def counts(self, name: str) -> ndarray:
         """`(d_sae,)` int64: the number of tokens on which each feature of an SAE fired."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -28,6 +28,7 @@ class FeatureActivations:
 
     matrix: sp.csr_array  # float32 (tokens, d_sae), in the SAE's own activation units
     example: ndarray  # int32 (tokens,): which example each token is of, ascending
+    generated: bool = False  # the model wrote the text itself: it stands in for text that matters
 
     def __post_init__(self) -> None:
         if self.example.shape != (self.n_tokens,) or (np.diff(self.example) < 0).any():
@@ -52,7 +53,7 @@ class FeatureActivations:
 
     def take(self, tokens: slice | ndarray) -> FeatureActivations:
         """The activations on some tokens, given by place or by mask."""
-        return FeatureActivations(self.matrix[tokens].tocsr(), self.example[tokens])
+        return replace(self, matrix=self.matrix[tokens].tocsr(), example=self.example[tokens])
 
     def counts(self) -> ndarray:
         """`(d_sae,)` int64: the number of tokens on which each feature fired."""
@@ -94,4 +95,5 @@ def joined(parts: Sequence[FeatureActivations]) -> FeatureActivations:
         examples.append(part.example + after)
         after += int(part.example[-1]) + 1 if part.n_tokens else 0
     matrix = sp.csr_array(sp.vstack([part.matrix for part in parts]))
-    return FeatureActivations(matrix, np.concatenate(examples).astype(np.int32))
+    generated = any(part.generated for part in parts)
+    return FeatureActivations(matrix, np.concatenate(examples).astype(np.int32), generated)

@@ -22,9 +22,10 @@ weights. With `w_ij = w_i w_j` and `w_i = sqrt(n_i / (n_i + k))`, which is the s
 this is a sum of inner products, and so a method like any other (`View.shrinkage` multiplies rows by
 `w_i`).
 
-Text of one kind is not all text: what features show on prose alone is partly a matter of prose. So
-the examples are also split in two by what fires on them, and `trust` is the share of what the text
-shows beyond weights that both kinds of it show: `w_ij = trust n_ij / (n_ij + k)`.
+Text that is given is of the kinds that matter. Text that the model generated only stands in for
+them, and what features show on prose alone is partly a matter of prose. So its examples are also
+split in two by what fires on them, and `trust` is the share of what the text shows beyond weights
+that both kinds of it show: `w_ij = trust n_ij / (n_ij + k)`.
 
 Where the model's Jacobian is known there is a second similarity, of what it carries, with a slope
 of its own, and the two add up.
@@ -71,7 +72,7 @@ class Expectation:
     intercept: float
     slopes: tuple[float, ...]  # of each similarity by weights: plain, and carried by the model
     firings: float
-    trust: float = 1.0  # in the text: 1 where all kinds of text show the same
+    trust: float = 1.0  # in generated text: 1 where all kinds of it show the same
     shares: tuple[float, float] = (0.0, 0.0)  # of activations in it: here, with four times the text
 
     def method(self, fused: Method, similarities: Sequence[tuple[View, ...]]) -> Method:
@@ -97,12 +98,12 @@ class Expectation:
 
     def __str__(self) -> str:
         what = ("similarity by weights", "that of weights carried by the model")
+        trusted = f"; its kinds share {self.trust:.0%} of what they show" if self.trust < 1 else ""
         terms = [f"{slope:.2f} x {name}" for slope, name in zip(self.slopes, what, strict=False)]
         return (
             f"expected correlation: {' + '.join([f'{self.intercept:.2f}', *terms])}; activations "
             f"count for as much after {self.firings:.1f} firings, for {self.shares[0]:.0%} here, "
-            f"with four times the text for {self.shares[1]:.0%}; kinds of text share "
-            f"{self.trust:.0%} of what they show"
+            f"with four times the text for {self.shares[1]:.0%}{trusted}"
         )
 
 
@@ -144,7 +145,9 @@ def expectation(
             f"activations it takes {LEAST}: give more tokens (1,000 often do)"
         )
     whole = _Split.of(activations, (slice(None),), i, j)
-    kinds = _Split.of(activations, _kinds(activations), i, j)
+    kinds = None
+    if activations[0].generated:
+        kinds = _Split.of(activations, _kinds(activations), i, j)
     return _fitted(similarity, whole, halves, kinds)
 
 
@@ -193,7 +196,9 @@ def _both(evidence: Evidence) -> tuple[FeatureActivations, FeatureActivations]:
     return one, other
 
 
-def _fitted(similarity: ndarray, whole: _Split, halves: _Split, kinds: _Split) -> Expectation:
+def _fitted(
+    similarity: ndarray, whole: _Split, halves: _Split, kinds: _Split | None = None
+) -> Expectation:
     """The numbers, given `similarity` (pairs, similarities) and what text and its parts show."""
     some = halves.both
     seen, fired = whole.seen[0][some], whole.fired[0][some]
@@ -208,7 +213,7 @@ def _fitted(similarity: ndarray, whole: _Split, halves: _Split, kinds: _Split) -
         spread = halves.shared(known @ line, firings)
         firings = float(np.clip(noise / max(spread, 1e-9), *FIRINGS))
     trust = 1.0
-    if spread > 0 and kinds.both.sum() >= LEAST:
+    if kinds is not None and spread > 0 and kinds.both.sum() >= LEAST:
         trust = float(np.clip(kinds.shared(known @ line, firings) / spread, 0, 1))
     slopes = tuple(map(float, line[1:]))
     shares = [float((trust * n / (n + firings)).mean()) for n in (fired, 4 * fired)]
