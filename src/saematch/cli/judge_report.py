@@ -50,7 +50,8 @@ def show_judging(console: Console, run: Run) -> None:
     console.print(Text(head, style="bold"))
     console.print()
     judges = table["judge"].unique(maintain_order=True).to_list()
-    console.print(_by(shares(table, ["kind", "steps", "judge"]), judges))
+    significant = shares(table.filter(kind="match"), ["matched", "judge"])
+    console.print(_by(shares(table, ["kind", "steps", "judge"]), significant, judges))
     console.print(
         Text(
             "Share judged SAME, with its 95 % interval over paths. A judge is worth what separates "
@@ -108,7 +109,7 @@ def show_comparison(console: Console, runs: Sequence[Run]) -> None:
     console.print(table)
 
 
-def _by(found: pl.DataFrame, judges: Sequence[str]) -> Table:
+def _by(found: pl.DataFrame, significant: pl.DataFrame, judges: Sequence[str]) -> Table:
     table = _table("Judged SAME", "pairs", "how many", *judges)
     for kind, name in KINDS.items():
         here = found.filter(kind=kind)
@@ -118,6 +119,13 @@ def _by(found: pl.DataFrame, judges: Sequence[str]) -> Table:
             told = name if steps == 1 else f"{name}, {steps} steps"
             cells = [_share(some.filter(judge=judge)) for judge in judges]
             table.add_row(told, f"{most:,}", *cells)
+        if kind == "match":
+            for yes, name in ((True, "  significant"), (False, "  not")):
+                some = significant.filter(matched=yes)
+                if len(some):
+                    most = max((some["cases"] + some["ungraded"]).to_list())
+                    cells = [_share(some.filter(judge=judge)) for judge in judges]
+                    table.add_row(name, f"{most:,}", *cells)
     return table
 
 
