@@ -117,15 +117,18 @@ def test_an_endpoint_that_dies_in_the_middle_is_asked_nothing_twice(run, nouns, 
         answered: set[str] = set()
         server.script = script(12, answered)
         asks = {"judges": ["describe"], "paths": 10}
-        make = {"base_url": server.url, "answers": tmp_path / "answers"}
-        tries = {"retries": 0, "concurrency": 2}
+
+        def endpoint() -> Endpoint:
+            kept = tmp_path / "answers"
+            return Endpoint("m", base_url=server.url, answers=kept, retries=0, concurrency=2)
+
         with pytest.raises(SaematchError, match="no reply"):
-            saematch.judge(run, nouns.store, **asks, endpoint=Endpoint("m", **make, **tries))
+            saematch.judge(run, nouns.store, **asks, endpoint=endpoint())
         assert Run.open(run.path).section("judging") is None
         first, before = {*answered}, server.asked.copy()
         assert len(first) == 12
         server.script = script(10_000, answered)
-        done = saematch.judge(run, nouns.store, **asks, endpoint=Endpoint("m", **make, **tries))
+        done = saematch.judge(run, nouns.store, **asks, endpoint=endpoint())
         assert all(server.asked[prompt] == before[prompt] for prompt in first)
     assert {*judged(done).filter(kind="match")["grade"]} == {3}
 

@@ -114,7 +114,7 @@ def judge(
         "texts": {} if stored is None else stored.options,
         "tokens": 0 if stored is None else stored.tokens,
         "labels": 0 if labels is None else len(labels),
-        "notes": _notes(run, stored, labels is not None),
+        "notes": _notes(run, stored, labels is not None, chosen),
     }
     with run.writing():
         experiment = Experiment(run, asked, overwrite)
@@ -194,7 +194,9 @@ def _named(run: Run, stored: StoredTokens | None) -> dict[str, str]:
     return {} if stored is None else {name: stored.name_of(run.sae(name)) for name in run.names}
 
 
-def _notes(run: Run, stored: StoredTokens | None, labelled: bool) -> list[str]:
+def _notes(
+    run: Run, stored: StoredTokens | None, labelled: bool, chosen: Sequence[str]
+) -> list[str]:
     """What to keep in mind of these verdicts."""
     found: list[str] = []
     matched_on = run.record.options.get("activations") or {}
@@ -203,9 +205,9 @@ def _notes(run: Run, stored: StoredTokens | None, labelled: bool) -> list[str]:
             "the run was matched on these very texts: firing praises what it chose by itself; "
             "judge on other text"
         )
-    if not labelled:
+    if "describe" in chosen and not labelled:
         found.append("no labels were given: describe compares the tokens that features fire on")
-    else:
+    elif "describe" in chosen:
         found.append(
             "labels were given: a feature and itself have one label, so that describe's verdict on "
             "the self controls says nothing"
