@@ -126,7 +126,7 @@ def test_an_endpoint_that_dies_in_the_middle_is_asked_nothing_twice(run, nouns, 
             saematch.judge(run, nouns.store, **asks, endpoint=endpoint())
         assert Run.open(run.path).section("judging") is None
         first, before = {*answered}, server.asked.copy()
-        assert len(first) == 12
+        assert len(first) >= 12
         server.script = script(10_000, answered)
         done = saematch.judge(run, nouns.store, **asks, endpoint=endpoint())
         assert all(server.asked[prompt] == before[prompt] for prompt in first)
