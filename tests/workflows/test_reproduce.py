@@ -2,6 +2,7 @@
 
 import json
 from html import escape
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 import saematch
 from saematch.cli import app
 from saematch.errors import MatchError, RunError, SaematchError
+from saematch.judging import judged
 from saematch.models import open_model
 from saematch.reproduction import Reproduction
 from support import gemma_suite
@@ -21,7 +23,7 @@ pytest.importorskip("sae_lens")
 
 SUITE = "gemma-scope-2b-pt-res-canonical:layer_{0-2}/width_16k/canonical"
 CONTROL = f"google/gemma-scope-2b-pt-res/layer_1/width_16k/average_l0_{gemma_suite.OTHER}"
-SMALL = {"examples": 4, "fit_examples": 5, "length": 20, "tokens": 60}
+SMALL = {"examples": 4, "fit_examples": 5, "length": 20, "tokens": 60, "paths": 5}
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,30 @@ def test_every_part_is_there(made):
         assert set(values["texts"]) == {"short", "long"}
     assert made.record.parts[0].name == "texts"
     assert all(part.resident_bytes > 0 for part in made.record.parts)
+
+
+def test_every_way_of_matching_is_judged_on_the_texts_reported_on(made):
+    table = made.table("judged")
+    ways = {"folded", "unfolded", "cosine", "many-to-one", "fused", "fused-generated"}
+    assert set(table["method"]) == ways
+    for way in ways:
+        run = made.runs[way]
+        section = run.section("judging")
+        assert section is not None
+        assert [Path(text).stem for text in section.texts["texts"]["from"]] == ["short", "long"]
+        assert not any("very texts" in note for note in section.notes)
+        grades = judged(run).filter(kind="match", judge="firing")["grade"]
+        row = table.filter(method=way, kind="match", judge="firing").row(0, named=True)
+        assert row["cases"] == len(grades)
+        assert row["same"] == pytest.approx((grades == 3).to_numpy().mean())
+
+
+def test_the_page_tells_what_judges_say(made):
+    html = made.report.read_text()
+    row = made.table("judged").filter(method="folded", kind="match", judge="firing")
+    share, low, high = (row[name][0] for name in ("same", "same_low", "same_high"))
+    assert f"firing {share:.0%} ({low:.0%} to {high:.0%})" in html
+    assert "Do matched features mean the same?" in html
 
 
 def test_gains_are_against_sae_match(made):

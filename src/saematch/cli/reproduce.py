@@ -68,6 +68,9 @@ def reproduce(
             min=1, help="Match any two SAEs up to this many apart, and some that are further."
         ),
     ] = 5,
+    paths: Annotated[
+        int, typer.Option(min=1, help="Paths of matches to judge, of each way of matching.")
+    ] = 100,
     massive: Massive = 4.0,
     site: SiteOption = None,
     seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
@@ -82,10 +85,11 @@ def reproduce(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make every figure of a paper that needs no judge, for any model and SAEs, as one page.
+    """Make every figure of a paper that needs no language model as a judge, as one page.
 
     sae-match: folded errors; whether matches fire together; hidden states mapped across a layer,
-    beside every baseline; the partial variant; chains and direct matches; lifespans; and the same
+    beside every baseline; the partial variant; chains and direct matches; lifespans; what judges
+    without a language model say of matches; and the same
     for matches by weights and activations together.
 
     Repeating the command continues where it stopped. With Gemma Scope: --model google/gemma-2-2b
@@ -107,6 +111,7 @@ def reproduce(
             length=length,
             tokens=tokens,
             reach=reach,
+            paths=paths,
             massive=massive,
             site=site,
             seed=seed,

@@ -8,12 +8,13 @@ from __future__ import annotations
 from saematch.files.atomic import whole
 from saematch.plots import Missing
 from saematch.reproduction.estimates import estimates, quantiles, saes, work
+from saematch.reproduction.judgements import meaning
 from saematch.reproduction.matches import distance, errors, lives, sparsity, together
 from saematch.reproduction.page import page
 from saematch.reproduction.reproduction import Reproduction
 
 # in the order of the page
-SECTIONS = (errors, together, estimates, quantiles, sparsity, distance, lives, saes, work)
+SECTIONS = (errors, together, meaning, estimates, quantiles, sparsity, distance, lives, saes, work)
 
 
 def write_report(made: Reproduction) -> list[str]:

@@ -40,6 +40,7 @@ def reproduce(
     length: int = 1024,
     tokens: int = 20_000,
     reach: int = 5,
+    paths: int = 100,
     massive: float | None = TIMES,
     site: str | Site | None = None,
     seed: int = 0,
@@ -50,12 +51,13 @@ def reproduce(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Reproduction:
-    """Make every figure of a paper that needs no judge, for a model and SAEs of your own.
+    """Make every figure of a paper that needs no language model as a judge, on SAEs of your own.
 
     `sae-match` (arXiv 2410.07656): features of neighbouring layers matched with and without
     folding, by cosine, and many to one; their folded errors beside those of i -> i; hidden states
     mapped across a layer, beside every baseline; the partial variant; chained and direct matches by
-    distance; lifespans, births and deaths; and the same for matches by weights and activations
+    distance; lifespans, births and deaths; what judges that need no language model say of the
+    matches (as `saematch.judge`); and the same for matches by weights and activations
     together (`fused`), on given text and on text that the model generates. The result is one
     directory with a page, `report.html`. Calling it again continues where it stopped.
 
@@ -75,6 +77,7 @@ def reproduce(
         tokens: number of tokens that `fused` is given.
         reach: match any two SAEs up to this many apart; besides, the first and the middle one with
             some that are further apart.
+        paths: how many paths of matches of each way of matching are judged, as of `saematch.judge`.
         massive: as of `saematch.evaluate`.
         site: where SAEs given by name read, as of `saematch.load`.
         seed: of all that is random.
@@ -111,6 +114,7 @@ def reproduce(
         "length": length,
         "tokens": tokens,
         "reach": reach,
+        "paths": paths,
         "massive": checked_times(massive),
         "seed": seed,
     }
@@ -127,6 +131,7 @@ def reproduce(
         work.read_texts(named, examples, fit_examples)
         work.match(reach)
         work.look(examples, fit_examples, length, tokens)
+        work.judge(paths)
         work.evaluate(examples, fit_examples, length)
         work.measure()
     tell(Step("writing the report", 0, None))

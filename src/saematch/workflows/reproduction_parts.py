@@ -17,7 +17,8 @@ from saematch.files.atomic import whole
 from saematch.layers.layers import Layers
 from saematch.models.language_model import LanguageModel
 from saematch.models.texts import GENERATED, Text, open_texts
-from saematch.progress import Progress
+from saematch.progress import Progress, log
+from saematch.reproduction.judgements import judged_shares
 from saematch.reproduction.measures import correlations, folded_errors, sae_table
 from saematch.reproduction.reproduction import Reproduction
 from saematch.runs.run import Run
@@ -25,10 +26,12 @@ from saematch.sae.sae import Site
 from saematch.workflows.capture import capture
 from saematch.workflows.evaluate import evaluate
 from saematch.workflows.flow import flow
+from saematch.workflows.judge import judge
 from saematch.workflows.matcher import Matcher
 from saematch.workflows.saes import Given, Saes
 
 FUSED = {"fused": "fit", "fused-generated": GENERATED}  # runs, and the activations they are given
+JUDGED = ("folded", "unfolded", "cosine", "many-to-one", *FUSED)
 SPREAD = 5  # pairs of neighbours, spread over the layers, at which matches by fused are evaluated
 DISTANCES = (2, 3, 5, 8, 12)  # layers apart, beside the longest
 Names = tuple[str, str]
@@ -153,6 +156,28 @@ class SaeMatchParts:
                     "evaluating: controls",
                     lambda: evaluate(run, self.language, texts, pairs=ahead, **how, **less),
                 )
+
+    def judge(self, paths: int) -> None:
+        """Ask judges that need no language model, on the texts that no method saw."""
+
+        def work(name: str) -> None:
+            try:
+                judge(
+                    self._run(name),
+                    self._store("report"),
+                    paths=paths,
+                    seed=self.seed,
+                    progress=self._telling(name),
+                )
+            except MatchError as error:
+                log.warning(f"{name} is not judged: {error}")
+
+        for name in JUDGED:
+            self.made.once(f"judging: {name}", lambda name=name: work(name))
+        runs = {name: self._run(name) for name in JUDGED}
+        self.made.once(
+            "judging: shares", lambda: self.made.add_table("judged", judged_shares(runs))
+        )
 
     def measure(self) -> None:
         """The tables of the report that no run has."""
