@@ -78,6 +78,20 @@ def test_controls_are_what_they_say(nouns, draws):
         assert case.b.number != pair.target[case.a.number]
 
 
+def test_what_is_drawn_of_a_path_does_not_depend_on_what_else_is_asked(nouns, draws):
+    def drawn(paths: int, distances: tuple[int, ...] = ()):
+        some = draws()
+        cases = some.paths(paths, distances)
+        return cases, some.controls(cases)
+
+    few, some = drawn(5)
+    more, others = drawn(30)
+    far, same = drawn(5, (2,))
+    assert few == [case for case in more if case.path < 5]
+    assert some == [case for case in others if case.path < 5] == same
+    assert few == [case for case in far if case.steps == 1]
+
+
 def test_chained_and_direct_matches_over_steps(nouns, draws):
     cases = draws().paths(10, distances=(2,))
     far = [case for case in cases if case.steps == 2]

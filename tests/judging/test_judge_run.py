@@ -53,8 +53,10 @@ def test_judges_are_chosen_by_what_is_there(run, nouns):
     saematch.judge(run, nouns.store, paths=5)
     found = {*judged(Run.open(run.path))["judge"]}
     assert found == {"firing", "contexts", "contexts-choice"}
-    with pytest.raises(MatchError, match="--activations"):
-        saematch.judge(run)
+    with pytest.raises(MatchError, match="describe: what features do on text"):
+        saematch.judge(run, judges=["describe"], endpoint=Reader())
+    with pytest.raises(MatchError, match="firing: what features do on text"):
+        saematch.judge(run, judges=["firing"])
 
 
 def test_other_cases_are_not_mixed_with_those_that_are_there(run, nouns):
@@ -85,6 +87,20 @@ def test_much_is_asked_only_when_confirmed(run, nouns, monkeypatch):
         confirm=lambda forecast: not seen.append(forecast),
     )
     assert seen[0].calls == len(reader.asked)
+
+
+def test_more_paths_ask_only_what_is_new(run, nouns, tmp_path):
+    asks = {"judges": ["describe", "choice"], "overwrite": True}
+    with ChatServer(script=lambda prompt, _: says(right_answer(prompt))) as server:
+        before = {}
+        for paths in (4, 8):
+            endpoint = Endpoint("m", base_url=server.url, answers=tmp_path / "answers")
+            saematch.judge(run, nouns.store, paths=paths, endpoint=endpoint, **asks)
+            before = before or server.asked.copy()
+        assert all(server.asked[prompt] == times for prompt, times in before.items())
+    done = judged(Run.open(run.path))
+    assert len(server.asked) < len(done) * 3
+    assert done["path"].n_unique() == 8
 
 
 def test_a_judge_from_outside(run, nouns):

@@ -92,7 +92,12 @@ def judge(
         typer.Option(help="Environment variable that holds the key; local servers need none."),
     ] = "OPENAI_API_KEY",
     budget: Annotated[
-        int | None, typer.Option(min=0, help="Tokens to spend at most, sent and received.")
+        int | None,
+        typer.Option(
+            min=0,
+            help="Tokens to spend at most, sent and received. Whatever is forecast, it is begun, "
+            "and goes on from there with a larger budget.",
+        ),
     ] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Calls at the same time.")] = 8,
     per_minute: Annotated[
@@ -153,7 +158,7 @@ def judge(
                 votes=votes,
                 seed=seed,
                 endpoint=endpoint,
-                confirm=_agreed if yes else None,
+                confirm=_agreed if yes or budget is not None else None,
                 overwrite=overwrite,
                 progress=progress,
             )

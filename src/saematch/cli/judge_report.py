@@ -33,11 +33,21 @@ COLUMNS = {
 }
 
 
+BINS = 5  # of p-values
+
+
 def show_judging(console: Console, run: Run) -> None:
     """Print what judges say of a run."""
     from rich.text import Text
 
-    from saematch.judging import between_judges, between_orders, foretold, judged, shares
+    from saematch.judging import (
+        between_judges,
+        between_orders,
+        foretold,
+        judged,
+        reliability,
+        shares,
+    )
 
     table = judged(run)
     section = run.section("judging")
@@ -72,13 +82,17 @@ def show_judging(console: Console, run: Run) -> None:
         if len(frame):
             console.print(_agreement(heading, frame))
             console.print()
+    bins = reliability(table.filter(kind="match"), "p_value", BINS)
+    if len(bins):
+        console.print(_bins(bins, judges))
+        console.print()
     known = foretold(table.filter(kind="match"))
     if len(known):
         console.print(_foretold(known, judges))
         console.print(
             Text(
-                "AUC: how often a match that is judged SAME has more of it than one that is not; "
-                "0.5 is chance.",
+                "AUC: how often a match that is judged SAME has more of it (of the p-value, less) "
+                "than one that is not; 0.5 is chance.",
                 style="dim",
             )
         )
@@ -96,17 +110,34 @@ def show_judging(console: Console, run: Run) -> None:
 
 def show_comparison(console: Console, runs: Sequence[Run]) -> None:
     """Print what judges say of several runs of the same SAEs, side by side."""
+    from rich.text import Text
+
     from saematch.judging import judged, shares
 
-    tables = {str(run.path): judged(run) for run in runs}
-    judges = [*dict.fromkeys(name for some in tables.values() for name in some["judge"].unique())]
-    table = _table("Share of matches judged SAME", "run", "method", "matches", *judges)
-    for run in runs:
-        some = shares(tables[str(run.path)].filter(kind="match"), ["judge"])
+    tables = [judged(run) for run in runs]
+    judges = [*dict.fromkeys(name for some in tables for name in some["judge"])]
+    table = _table("Judged SAME", "run, method", "pairs", "how many", *judges)
+    for run, every in zip(runs, tables, strict=True):
         method = next(iter(run.summaries.values()))["method"]
-        cells = [_share(some.filter(judge=judge)) for judge in judges]
-        table.add_row(str(run.path), method, f"{some['cases'].max() or 0:,}", *cells)
+        matches = every.filter(kind="match")
+        for name, pairs in (
+            ("matches", matches),
+            ("  significant", matches.filter("matched")),
+            ("a random partner", every.filter(kind="random")),
+            ("a feature and itself", every.filter(kind="self")),
+        ):
+            some = shares(pairs, ["judge"])
+            if len(some):
+                cells = [_share(some.filter(judge=judge)) for judge in judges]
+                head = f"{run.path}, {method}" if pairs is matches else ""
+                table.add_row(head, name, f"{pairs['case'].n_unique():,}", *cells)
     console.print(table)
+    console.print(
+        Text(
+            "With 95 % intervals over paths: methods whose intervals overlap are not told apart.",
+            style="dim",
+        )
+    )
 
 
 def _by(found: pl.DataFrame, significant: pl.DataFrame, judges: Sequence[str]) -> Table:
@@ -145,6 +176,17 @@ def _agreement(heading: str, found: pl.DataFrame) -> Table:
         weighted = _number(row["weighted"]) + interval
         equal = "-" if row["agreement"] is None else f"{row['agreement']:.0%}"
         table.add_row(names, f"{row['cases']:,}", equal, _number(row["kappa"]), weighted)
+    return table
+
+
+def _bins(found: pl.DataFrame, judges: Sequence[str]) -> Table:
+    table = _table("By p-value: judged SAME", "p-values", "matches", *judges)
+    for number in sorted(found["bin"].unique()):
+        here = found.filter(bin=number)
+        some = [here.filter(judge=judge)["same"].to_list() for judge in judges]
+        ends = f"{here['low'][0]:.1g} to {here['high'][0]:.1g}"
+        most = max(here["cases"].to_list())
+        table.add_row(ends, f"{most:,}", *(f"{one[0]:.0%}" if one else "-" for one in some))
     return table
 
 

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, NamedTuple
+from zlib import crc32
 
 import numpy as np
 import polars as pl
@@ -67,6 +68,11 @@ class Case:
     @property
     def pair(self) -> str:
         return f"{self.a.site}--{self.b.site}"
+
+    def random(self, seed: int, *purpose: int) -> np.random.Generator:
+        """Draws for this case alone: the same whatever else is judged, or in which run."""
+        key = f"{self.a.site} {self.a.number} {self.b.site} {self.b.number} {self.kind}"
+        return np.random.default_rng([seed, crc32(key.encode()), *purpose])
 
 
 FRAME = {
@@ -115,7 +121,7 @@ class Draws:
     ) -> None:
         self.layers, self._usable, self._frequency = layers, usable, frequency
         self._correlate = correlate
-        self._random = np.random.default_rng(seed)
+        self._seed = seed
         self.steps = [pair for pair in layers.adjacent() if pair in layers.pairs]
         if not self.steps:
             raise MatchError("no two neighbouring SAEs of this run are matched: nothing to judge")
@@ -130,7 +136,7 @@ class Draws:
         """
         first = self.steps[0]
         starts = self._begin(first)
-        starts = self._random.permutation(starts)[:number]
+        starts = np.random.default_rng(self._seed).permutation(starts)[:number]
         cases: list[Case] = []
         for path, start in enumerate(starts.tolist()):
             way = self._way(start)
@@ -150,8 +156,9 @@ class Draws:
             column = values[str(by)][features]
             features = features[np.isfinite(column)]
             order = features[np.argsort(column[np.isfinite(column)], kind="stable")]
+            random = np.random.default_rng([self._seed, step])
             for some in np.array_split(order, BINS):
-                drawn = self._random.permutation(some)[: -(-number // BINS)]
+                drawn = random.permutation(some)[: -(-number // BINS)]
                 for i in drawn.tolist():
                     target = Feature(b, int(pair.target[i]))
                     cases.append(Case(Feature(a, i), target, "match", path, step))
@@ -166,14 +173,14 @@ class Draws:
                 of_path.setdefault(case.path, []).append(case)
         found: list[Case] = []
         for some in of_path.values():
-            case = some[int(self._random.integers(len(some)))]
+            case = some[int(some[0].random(self._seed).integers(len(some)))]
             found += self._controls(case)
         return self._with_near(found)
 
     def _controls(self, case: Case) -> Iterator[Case]:
         path, step = case.path, case.step
         yield replace(case, b=case.a, kind="self")
-        there = self._random_like(case.a, case.b)
+        there = self._random_like(case, case.b, 0)
         if there is not None:
             yield replace(case, b=there, kind="random")
         if case.near is not None and self._is_candidate(case.a, case.near):
@@ -205,10 +212,10 @@ class Draws:
     def _filled(self, case: Case, near: list[Feature]) -> list[Feature]:
         """Hard negatives, and features that fire about as often where they are too few."""
         found = [*near]
-        for _ in range(ALIKE):
+        for attempt in range(1, ALIKE):
             if len(found) == NEGATIVES:
                 break
-            other = self._random_like(case.a, near[0] if near else case.b)
+            other = self._random_like(case, near[0] if near else case.b, attempt)
             if other is not None and other not in (*found, case.a, case.b):
                 found.append(other)
         return found
@@ -263,11 +270,12 @@ class Draws:
         if target >= 0 and self._usable(site)[target]:
             yield Case(start, Feature(site, target), "direct", path, 0, steps)
 
-    def _random_like(self, a: Feature, b: Feature) -> Feature | None:
+    def _random_like(self, case: Case, b: Feature, attempt: int) -> Feature | None:
         """One of the features of B that fire most nearly as often as `b`, but no candidate of A's.
 
         Without frequencies any that can be judged.
         """
+        a = case.a
         usable, often = self._usable(b.site).copy(), self._frequency(b.site)
         usable[b.number] = False
         pair = self.layers.pairs.get((a.site, b.site))
@@ -278,7 +286,8 @@ class Draws:
         if np.isfinite(often[b.number]):
             apart = np.abs(np.log(often[there] + 1e-9) - np.log(often[b.number] + 1e-9))
             there = there[np.argsort(apart, kind="stable")[:ALIKE]]
-        return Feature(b.site, int(self._random.choice(there))) if len(there) else None
+        random = case.random(self._seed, attempt)
+        return Feature(b.site, int(random.choice(there))) if len(there) else None
 
 
 def cases_frame(cases: Sequence[Case], layers: Layers) -> pl.DataFrame:

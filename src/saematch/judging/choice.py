@@ -71,7 +71,6 @@ def choices(cases: Sequence[Case], setting: Setting, votes: int) -> list[list[Ch
 
     Each has contexts drawn anew.
     """
-    random = np.random.default_rng(setting.seed)
     found: list[list[Choice] | str] = []
     for case in cases:
         shown = setting.shown
@@ -88,6 +87,7 @@ def choices(cases: Sequence[Case], setting: Setting, votes: int) -> list[list[Ch
             continue
         made: list[Choice] = []
         for vote in range(votes):
+            random = case.random(setting.seed, vote)
             group, partner = ends[:: 1 if vote % 2 == 0 else -1]
             others = [some[int(random.integers(len(some)))] for some in negatives]
             passages = [partner[int(random.integers(len(partner)))], *others]

@@ -49,9 +49,9 @@ def describe(cases: Sequence[Case], setting: Setting) -> list[Verdict]:
     """
     described = [_described(case, setting) for case in cases]
     orders = min(ORDERS, setting.votes or ORDERS)
-    order = np.random.default_rng(setting.seed).integers(0, 2, len(cases))
+    order = [int(case.random(setting.seed).integers(2)) for case in cases]
     questions: list[Question] = []
-    for both, first in zip(described, order.tolist(), strict=True):
+    for both, first in zip(described, order, strict=True):
         if isinstance(both, tuple):
             questions += [_question(both, (first + k) % 2 == 1) for k in range(orders)]
     answers = iter(setting.ask(questions))

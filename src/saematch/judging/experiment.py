@@ -53,7 +53,8 @@ class Experiment:
         if different and not overwrite:
             raise RunError(
                 f"{run.path} holds judgements of other cases: {'; '.join(different)}; ask for the "
-                "same, or discard them with --overwrite (overwrite=True)"
+                "same, or replace them with --overwrite (overwrite=True): what a language model "
+                "answered is kept all the same"
             )
         if not different:
             self.cases = run.table("judging", "cases")

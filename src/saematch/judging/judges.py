@@ -30,4 +30,5 @@ JUDGES = Registry[Judge](
 )
 ASK = ("describe", "choice")  # of a language model
 BY_EMBEDDINGS = ("contexts", "contexts-choice")
+NEED_TEXT = ("firing", "choice", *BY_EMBEDDINGS)
 BY_DEFAULT = ("firing", *BY_EMBEDDINGS)

@@ -13,7 +13,7 @@ from saematch.files.records import plain
 from saematch.judging.cases import DRAWS, Case, Draw, Draws, cases_frame
 from saematch.judging.embeddings import available
 from saematch.judging.experiment import Experiment, cases_of
-from saematch.judging.judges import ASK, BY_DEFAULT, BY_EMBEDDINGS, JUDGES
+from saematch.judging.judges import ASK, BY_DEFAULT, BY_EMBEDDINGS, JUDGES, NEED_TEXT
 from saematch.judging.shown import CONTEXTS, Shown
 from saematch.judging.verdict import Asked, Setting
 from saematch.labels import given_labels
@@ -103,6 +103,7 @@ def judge(
     named = _named(run, stored)
     shown = Shown(run, None if stored is None else stored.store, named, labels)
     chosen = _chosen(judges, stored is not None, labels is not None, endpoint)
+    _check_text(run, chosen, stored, labels is not None)
     asked = {
         "options": {
             "paths": paths,
@@ -144,7 +145,10 @@ def judge(
         _confirmed([name for name in missing if name in ASK], cases, setting, confirm)
         for name in tracked(missing, tell, "judging", len(missing)):
             its = replace(setting, answers=[])
-            verdicts = JUDGES[name](cases, its)
+            try:
+                verdicts = JUDGES[name](cases, its)
+            except SaematchError as error:
+                raise type(error)(f"{name}: {error}") from error
             if len(verdicts) != len(cases):
                 raise MatchError(
                     f"judge {name!r} returned {len(verdicts)} verdicts on {len(cases)} cases"
@@ -182,6 +186,22 @@ def _chosen(
             "makes, or labels (saematch label) and a language model that compares them"
         )
     return found
+
+
+def _check_text(
+    run: Run, chosen: Sequence[str], stored: StoredTokens | None, labelled: bool
+) -> None:
+    """Raise MatchError where there is no text, and judges or the cases that are there need it."""
+    if stored is not None:
+        return
+    need = [name for name in chosen if name in NEED_TEXT or (name == "describe" and not labelled)]
+    there = run.section("judging")
+    if need or (there is not None and there.texts):
+        who = ", ".join(need) or f"the cases that {run.path} holds"
+        raise MatchError(
+            f"{who}: what features do on text is needed: give activations (--activations), which "
+            "saematch capture makes"
+        )
 
 
 def _asks(name: str, setting: Setting) -> tuple[str | None, int | None]:
@@ -231,6 +251,7 @@ def _confirmed(
     )
     if total > CONFIRM and not (confirm is not None and confirm(known)):
         raise SaematchError(
-            f"{known.calls:,} questions of about {total:,} tokens would be asked: confirm that "
-            "(--yes; confirm=lambda forecast: True), or judge fewer paths (--paths)"
+            f"{known.calls:,} questions of about {total:,} tokens would be asked by "
+            f"{' and '.join(names)}: agree to it (--yes, or a --budget; confirm in Python), or "
+            "choose fewer --judges or --paths"
         )
