@@ -71,8 +71,8 @@ def _keep(run: Run, found: Found) -> None:
             if other.checksum == figures.checksum:
                 return
             raise RunError(
-                f"{run.path} holds other labels of {found.site} from {found.asked}: replace them "
-                "with --overwrite"
+                f"{run.path} holds other labels of {found.site} from {found.asked}: replace "
+                "all labels of the run with --overwrite"
             )
     tables = {name: f"{FOLDER}/{name}.parquet" for name in run.tables(FOLDER)}
     table = found.table
