@@ -178,3 +178,13 @@ def test_the_command(run, nouns, tmp_path, monkeypatch):
     none = call()
     assert none.exit_code == 1
     assert "--activations" in str(none.exception)
+
+
+def test_what_got_no_valid_answer_is_asked_again(run, nouns):
+    asks = {"judges": ["describe"], "paths": 4}
+    saematch.judge(run, nouns.store, endpoint=Reader("perhaps"), **asks)
+    found = judged(Run.open(run.path))
+    assert found["grade"].null_count() == len(found)
+    assert found["problem"].str.starts_with("no valid answer: the model wrote").all()
+    saematch.judge(run.path, nouns.store, endpoint=Reader(), **asks)
+    assert judged(Run.open(run.path))["grade"].null_count() == 0

@@ -101,7 +101,7 @@ class Reader:
         said = self.fixed or right_answer(question.prompt)
         sure = tuple(float(option == said) for option in question.options)
         if not any(sure):
-            return Answer(None, said, f"no valid answer: {said!r}", 50, 2, cached=False)
+            return Answer(None, said, f"the model wrote {said!r}", 50, 2, cached=False)
         return Answer(sure, said, None, 50, 2, cached=False)
 
 

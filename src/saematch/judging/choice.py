@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saematch.judging.cases import Case
-from saematch.judging.verdict import DIFFERENT, SAME, Setting, Verdict, grade
+from saematch.judging.verdict import DIFFERENT, SAME, Setting, Verdict, grade, unanswered
 from saematch.sae.contexts import Context
 
 if TYPE_CHECKING:
@@ -132,5 +132,5 @@ def _verdict(made: Sequence[Choice], answers: Sequence[Answer]) -> Verdict:
         for one, answer in zip(made, answers, strict=True)
     ]
     if all(q is None for q in right):
-        return Verdict(problem=answers[0].problem)
+        return Verdict(problem=unanswered(answers[0]))
     return verdict(made, right)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saematch.judging.cases import Case
-from saematch.judging.verdict import DIFFERENT, MAYBE, SAME, Setting, Verdict
+from saematch.judging.verdict import DIFFERENT, MAYBE, SAME, Setting, Verdict, unanswered
 
 if TYPE_CHECKING:
     from saematch.asking.endpoint import Answer, Question
@@ -85,7 +85,7 @@ def _question(both: tuple[str, str], turned: bool) -> Question:
 def _verdict(answers: Sequence[Answer]) -> Verdict:
     given = [answer.probabilities for answer in answers if answer.probabilities is not None]
     if not given:
-        return Verdict(problem=answers[0].problem)
+        return Verdict(problem=unanswered(answers[0]))
     mean = np.mean(given, axis=0)
     grades = [*OPTIONS.values()]
     votes = tuple(grades[int(np.argmax(some))] for some in given)

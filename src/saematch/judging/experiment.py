@@ -12,7 +12,7 @@ from msgspec.structs import asdict
 from saematch.errors import RunError
 from saematch.files.differences import option_differences
 from saematch.judging.cases import FRAME, Case, Feature
-from saematch.judging.verdict import Verdict
+from saematch.judging.verdict import UNANSWERED, Verdict
 from saematch.runs.records import JudgeFigures
 from saematch.runs.run import Run
 
@@ -69,7 +69,7 @@ class Experiment:
         there = self._judges.get(name)
         if there is None or (there.model, there.votes) != (model, votes):
             return False
-        open_ = pl.col("problem").fill_null("").str.contains("no valid answer|no reply")
+        open_ = pl.col("problem").fill_null("").str.starts_with(UNANSWERED)
         return not len(self._verdicts.filter((pl.col("judge") == name) & open_))
 
     def add(self, cases: pl.DataFrame, figures: JudgeFigures, verdicts: Sequence[Verdict]) -> None:

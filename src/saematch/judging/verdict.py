@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from saematch.asking.endpoint import Answer, Forecast, Question
 
 DIFFERENT, MAYBE, SAME = 1, 2, 3  # as in SAE Match
-GRADES = {DIFFERENT: "different", MAYBE: "maybe", SAME: "same"}
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Verdict:
 
 
 class Asked(Protocol):
-    """A language model to ask: `saematch.judging.Endpoint`, or anything that does the same."""
+    """A language model to ask: `saematch.asking.Endpoint`, or anything that does the same."""
 
     @property
     def model(self) -> str: ...
@@ -71,6 +70,14 @@ class Setting:
         found = self.endpoint.ask(questions, self.progress)
         self.answers.extend(found)
         return found
+
+
+UNANSWERED = "no valid answer"  # how the problem of a case begins that is to be asked again
+
+
+def unanswered(answer: Answer) -> str:
+    """The problem of a case to which the language model gave no valid answer."""
+    return f"{UNANSWERED}: {answer.problem}"
 
 
 Judge = Callable[[Sequence[Case], Setting], list[Verdict]]

@@ -71,7 +71,7 @@ def judge(
         contexts: of each feature and half of the text that are read, at most.
         votes: of each judge that takes several; as many as each thinks right unless given.
         seed: of all draws.
-        endpoint: the language model to ask: a `saematch.judging.Endpoint`.
+        endpoint: the language model to ask: a `saematch.asking.Endpoint`.
         confirm: is given the forecast of what will be asked, where that is more than 200,000
             tokens; false ends it. Without it nothing is asked that would cost more.
         overwrite: discard judgements of other cases.
