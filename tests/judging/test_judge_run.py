@@ -175,6 +175,11 @@ def test_the_command(run, nouns, tmp_path, monkeypatch):
     assert asked.exit_code == 0, asked.output
     assert "questions to language models" in asked.output
     assert any((run.path / "judging-answers").iterdir())
+    each = ["--activations", str(nouns.store.path)] * 2
+    assert call(str(tmp_path / "other"), *world[2:], *each).exit_code == 0
+    three = call(str(tmp_path / "other"), *world[2:], *each, *each[:2])
+    assert three.exit_code == 2
+    assert "3 stores for 2 runs" in three.output
     none = call()
     assert none.exit_code == 1
     assert "--activations" in str(none.exception)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,15 +27,16 @@ def judge(
         list[Path],
         typer.Argument(
             metavar="RUN...",
-            help="A run of flow or match; several, of the same SAEs matched otherwise, are "
-            "compared.",
+            help="A run of flow or match; several are compared, such as of the same SAEs matched "
+            "otherwise.",
         ),
     ],
     activations: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             help="What features do on text, a folder of saematch capture: contexts and "
-            "correlations come from it. Without it only labels are compared."
+            "correlations come from it. Without it only labels are compared. Repeated, one for "
+            "each RUN."
         ),
     ] = None,
     judges: Annotated[
@@ -134,6 +136,7 @@ def judge(
     from saematch.workflows.judge import ANSWERS
     from saematch.workflows.judge import judge as judge_run
 
+    stores = _one_each(activations or [None], len(runs))
     endpoint = None
     if judge_model is not None:
         endpoint = Endpoint(
@@ -149,7 +152,7 @@ def judge(
         done = [
             judge_run(
                 run,
-                activations,
+                store,
                 judges=judges or None,
                 paths=paths,
                 draw=draw.value,
@@ -162,7 +165,7 @@ def judge(
                 overwrite=overwrite,
                 progress=progress,
             )
-            for run in runs
+            for run, store in zip(runs, stores, strict=True)
         ]
     if quiet:
         for run in runs:
@@ -173,6 +176,16 @@ def judge(
         show_comparison(console, done)
     else:
         show_judging(console, done[0])
+
+
+def _one_each(stores: Sequence[Path | None], runs: int) -> Sequence[Path | None]:
+    if len(stores) not in (1, runs):
+        raise typer.BadParameter(
+            f"{len(stores)} stores for {runs} runs: give one for all, or one for each, in the "
+            "same order.",
+            param_hint="--activations",
+        )
+    return stores if len(stores) == runs else [stores[0]] * runs
 
 
 def _agreed(forecast: Forecast) -> bool:
