@@ -1,5 +1,7 @@
 """What is judged: paths of matches, their controls, hard negatives."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -92,6 +94,19 @@ def test_what_is_drawn_of_a_path_does_not_depend_on_what_else_is_asked(nouns, dr
     assert few == [case for case in far if case.steps == 1]
 
 
+def test_paths_of_other_matches_begin_at_the_same_features(nouns, shown, draws):
+    layers = Layers.of(nouns.run)
+    fewer = {pair: layers.pairs[pair] for pair in layers.pairs}
+    first = next(iter(fewer))
+    target = fewer[first].target.copy()
+    target[::3] = -1
+    fewer[first] = dataclasses.replace(fewer[first], target=target)
+    others = Draws(dataclasses.replace(layers, pairs=fewer), shown.usable, shown.often)
+    starts = [case.a.number for case in draws().paths(30) if case.step == 0]
+    left = [case.a.number for case in others.paths(30) if case.step == 0]
+    assert [start for start in left if start in starts] == [s for s in starts if target[s] >= 0]
+
+
 def test_chained_and_direct_matches_over_steps(nouns, draws):
     cases = draws().paths(10, distances=(2,))
     far = [case for case in cases if case.steps == 2]
@@ -141,8 +156,6 @@ def test_features_that_do_not_fire_are_not_drawn(nouns, shown):
 
 
 def test_a_run_of_one_sae_has_nothing_to_judge(nouns, shown):
-    import dataclasses
-
     layers = dataclasses.replace(Layers.of(nouns.run), pairs={})
     with pytest.raises(MatchError, match="nothing to judge"):
         Draws(layers, shown.usable, shown.often)

@@ -135,8 +135,9 @@ class Draws:
                 path, and beside them direct ones where the run has matched those two SAEs.
         """
         first = self.steps[0]
-        starts = self._begin(first)
-        starts = np.random.default_rng(self._seed).permutation(starts)[:number]
+        # one order of all features, so that runs of the same SAEs begin at the same ones
+        order = np.random.default_rng(self._seed).permutation(self.layers.features[first[0]])
+        starts = order[np.isin(order, self._begin(first))][:number]
         cases: list[Case] = []
         for path, start in enumerate(starts.tolist()):
             way = self._way(start)
