@@ -193,3 +193,15 @@ def test_what_got_no_valid_answer_is_asked_again(run, nouns):
     assert found["problem"].str.starts_with("no valid answer: the model wrote").all()
     saematch.judge(run.path, nouns.store, endpoint=Reader(), **asks)
     assert judged(Run.open(run.path))["grade"].null_count() == 0
+
+
+def test_other_labels_are_compared_anew(run, nouns, tmp_path):
+    name = run.names[0]
+    asks = {"judges": ["describe"], "paths": 4}
+    for word in ("rivers", "mountains"):
+        (tmp_path / "mine.csv").write_text(f"feature,label\n3,{word}\n", encoding="utf-8")
+        saematch.label(run.path, [tmp_path / "mine.csv"], sae=name, overwrite=True)
+        for asked in (True, False):
+            reader = Reader()
+            saematch.judge(run.path, nouns.store, endpoint=reader, **asks)
+            assert bool(reader.asked) == asked

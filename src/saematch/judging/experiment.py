@@ -61,16 +61,18 @@ class Experiment:
             self._verdicts = run.table("judging", "verdicts")
             self._judges = {judge.name: judge for judge in there.judges}
 
-    def has(self, name: str, model: str | None, votes: int | None) -> bool:
-        """Whether a judge that asks that model, with so many votes, has judged all cases.
+    def has(self, judge: JudgeFigures) -> bool:
+        """Whether a judge that asks the same model as often, of the same labels, has judged all.
 
         Cases without a valid answer, where there could be one, are judged again.
         """
-        there = self._judges.get(name)
-        if there is None or (there.model, there.votes) != (model, votes):
+        there = self._judges.get(judge.name)
+        if there is None or any(
+            getattr(there, key) != getattr(judge, key) for key in ("model", "votes", "labels")
+        ):
             return False
         open_ = pl.col("problem").fill_null("").str.starts_with(UNANSWERED)
-        return not len(self._verdicts.filter((pl.col("judge") == name) & open_))
+        return not len(self._verdicts.filter((pl.col("judge") == judge.name) & open_))
 
     def add(self, cases: pl.DataFrame, figures: JudgeFigures, verdicts: Sequence[Verdict]) -> None:
         """Write a judge's verdicts on all cases; they replace those of a judge of that name."""

@@ -249,6 +249,7 @@ class JudgeFigures(Record, frozen=True, kw_only=True):
     name: Name
     model: str | None = None  # the language model that it asks
     votes: Count | None = None
+    labels: str | None = None  # digest of the labels that it compared
     questions: Count = 0
     input_tokens: Count = 0
     output_tokens: Count = 0

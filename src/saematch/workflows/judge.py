@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
+import polars as pl
 
 from saematch.activations.store import ActivationStore
 from saematch.errors import MatchError, SaematchError, install
@@ -141,7 +145,8 @@ def judge(
         tell(Step("reading contexts", 0, None))
         shown.read(cases, contexts)
         setting = Setting(shown, endpoint, votes, contexts, seed, tell)
-        missing = [name for name in chosen if not experiment.has(name, *_asks(name, setting))]
+        asks = {name: _asks(name, setting, labels) for name in chosen}
+        missing = [name for name in chosen if not experiment.has(asks[name])]
         _confirmed([name for name in missing if name in ASK], cases, setting, confirm)
         for name in tracked(missing, tell, "judging", len(missing)):
             its = replace(setting, answers=[])
@@ -153,11 +158,8 @@ def judge(
                 raise MatchError(
                     f"judge {name!r} returned {len(verdicts)} verdicts on {len(cases)} cases"
                 )
-            model, voted = _asks(name, setting)
-            figures = JudgeFigures(
-                name=name,
-                model=model,
-                votes=voted,
+            figures = msgspec.structs.replace(
+                asks[name],
                 questions=len(its.answers),
                 input_tokens=sum(answer.input_tokens for answer in its.answers),
                 output_tokens=sum(answer.output_tokens for answer in its.answers),
@@ -204,10 +206,21 @@ def _check_text(
         )
 
 
-def _asks(name: str, setting: Setting) -> tuple[str | None, int | None]:
-    """The model that a judge asks, and the votes that it was told to take."""
-    asks = name in ASK and setting.endpoint is not None
-    return (setting.endpoint.model if asks and setting.endpoint else None), setting.votes
+def _asks(name: str, setting: Setting, labels: pl.DataFrame | None) -> JudgeFigures:
+    """What a judge is: the model that it asks, the votes it was told to take, what it compares."""
+    asked = setting.endpoint if name in ASK else None
+    compared = labels if name == "describe" else None
+    return JudgeFigures(
+        name=name,
+        model=None if asked is None else asked.model,
+        votes=setting.votes,
+        labels=None if compared is None else _digest(compared),
+    )
+
+
+def _digest(labels: pl.DataFrame) -> str:
+    rows = labels.select("site", "feature", "label").sort("site", "feature").write_csv()
+    return f"sha256:{hashlib.sha256(rows.encode()).hexdigest()}"
 
 
 def _named(run: Run, stored: StoredTokens | None) -> dict[str, str]:
