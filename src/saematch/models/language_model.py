@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,10 +112,17 @@ class LanguageModel:
         ids: Int[Tensor, "batch seq"],
         sites: Sequence[Site | str],
         mask: Bool[Tensor, "batch seq"] | None = None,
+        replace: Mapping[str, Replacement] | None = None,
     ) -> dict[str, Float[Tensor, "batch seq d"]]:
         """The values at `sites` in float32, by hook; nothing after the last of them is computed.
 
         The residual stream of the last layer is its block's output, before the final norm.
+
+        Args:
+            ids: token ids, padded on the right.
+            sites: hook points.
+            mask: true for tokens.
+            replace: as of `losses`; at one hook point a value is read before it is replaced.
 
         Raises:
             SaematchError: a hook point that the model does not have, or that text never reaches.
@@ -130,7 +138,7 @@ class LanguageModel:
         with contextlib.ExitStack() as hooks:
             for hook, place in places.items():
                 hooks.callback(place.attach(lambda value, h=hook: seen(h, value)).remove)
-            with contextlib.suppress(_AllSeen):
+            with contextlib.suppress(_AllSeen), self.changed(replace or {}):
                 trunk_of(self.model)(**self._inputs(ids, mask))
         missing = [hook for hook in places if hook not in found]
         if missing:
@@ -168,10 +176,38 @@ class LanguageModel:
                 model without next-token predictions; a new value of another shape.
         """
         self._check_causal()
-        with self._changed(replace or {}, read):
+        with self.changed(replace or {}, read):
             inputs = self._inputs(ids, mask)
             logits = self.model(**inputs).logits
         return _next_token_losses(logits, inputs["input_ids"], inputs["attention_mask"].bool())
+
+    @torch.no_grad()
+    def log_probabilities(
+        self,
+        ids: Int[Tensor, "batch seq"],
+        where: Bool[Tensor, "batch seq"],
+        mask: Bool[Tensor, "batch seq"] | None = None,
+        replace: Mapping[str, Replacement] | None = None,
+    ) -> Float[Tensor, "tokens vocabulary"]:
+        """Logarithms of the predictions made at the tokens that are true in `where`, float32.
+
+        Args:
+            ids: token ids, padded on the right.
+            where: the tokens at which predictions are wanted.
+            mask: true for tokens.
+            replace: as of `losses`.
+
+        Raises:
+            SaematchError: as of `losses`.
+        """
+        self._check_causal()
+        # the head is most of a small model: only columns in which something is wanted go there
+        columns = where.any(0).nonzero()[:, 0]
+        kept = "logits_to_keep" in inspect.signature(self.model.forward).parameters
+        only = {"logits_to_keep": columns} if kept else {}
+        with self.changed(replace or {}):
+            logits = self.model(**self._inputs(ids, mask), **only).logits
+        return logits[where[:, columns] if kept else where].float().log_softmax(-1)
 
     def resuming(self, site: Site | str) -> contextlib.AbstractContextManager[None]:
         """Within the block, layers before `site` run only in the first pass.
@@ -215,7 +251,7 @@ class LanguageModel:
 
         with torch.no_grad():
             own = self.model(**inputs).logits[where].float().log_softmax(-1)
-        with _constant(self.model), torch.enable_grad(), self._changed({hook: put}, ()):
+        with _constant(self.model), torch.enable_grad(), self.changed({hook: put}, ()):
             new = self.model(**inputs).logits[where].float().log_softmax(-1)
             far = (own.exp() * (own - new)).sum(-1)
             (slope,) = torch.autograd.grad(far.sum(), value)
@@ -262,7 +298,10 @@ class LanguageModel:
             yield starts[0], values
 
     @contextlib.contextmanager
-    def _changed(self, replace: Mapping[str, Replacement], read: Sequence[str]) -> Iterator[None]:
+    def changed(
+        self, replace: Mapping[str, Replacement], read: Sequence[str] = ()
+    ) -> Iterator[None]:
+        """Within the block values are replaced in every pass of the model; see `losses`."""
         before: dict[str, Tensor] = {}
 
         def keep(hook: str, value: Tensor) -> Tensor:

@@ -267,7 +267,41 @@ class Judging(Section, frozen=True, kw_only=True):
     notes: list[str] = []
 
 
-SectionName = Literal["flow", "compare", "relations", "evaluation", "labels", "judging"]
+class Causes(Section, frozen=True, kw_only=True):
+    """`saematch intervene`: what happens to the model where matched features are changed."""
+
+    folder = "causes"
+    options: dict[str, Any] = {}
+    model: str = ""
+    texts: dict[str, Any] = {}
+    notes: list[str] = []
+
+
+class CircuitFigures(Record, frozen=True, kw_only=True):
+    """What a circuit is of."""
+
+    slug: Name
+    prompt: str
+    tokens: list[str]  # of the prompt, BOS included
+    sites: list[Name]  # SAEs of the run, in order of depth
+    model: str
+    attention: Literal["frozen", "live"]
+    options: dict[str, Any] = {}
+
+
+class Circuits(Section, frozen=True, kw_only=True):
+    """`saematch circuit`: effects between the features that are active on a prompt.
+
+    The tables `nodes` and `edges` hold those of all circuits, by the column `circuit`.
+    """
+
+    folder = "circuits"
+    circuits: list[CircuitFigures] = []
+
+
+SectionName = Literal[
+    "flow", "compare", "relations", "evaluation", "labels", "judging", "causes", "circuits"
+]
 SECTIONS: Mapping[SectionName, type[Section]] = {
     "flow": Flow,
     "compare": Comparison,
@@ -275,6 +309,8 @@ SECTIONS: Mapping[SectionName, type[Section]] = {
     "evaluation": Evaluation,
     "labels": Labels,
     "judging": Judging,
+    "causes": Causes,
+    "circuits": Circuits,
 }
 
 
@@ -294,6 +330,8 @@ class RunRecord(Manifest, frozen=True, kw_only=True):
     evaluation: Evaluation | UnsetType = UNSET
     labels: Labels | UnsetType = UNSET
     judging: Judging | UnsetType = UNSET
+    causes: Causes | UnsetType = UNSET
+    circuits: Circuits | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         known = {sae.name for sae in self.saes}

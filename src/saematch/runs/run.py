@@ -21,6 +21,8 @@ from saematch.runs.notebook import Notebook
 from saematch.runs.records import (
     PAIR_FOLDERS,
     SECTIONS,
+    Causes,
+    Circuits,
     Comparison,
     Evaluation,
     Flow,
@@ -45,6 +47,8 @@ _MADE_BY = {
     "evaluation": "evaluate",
     "labels": "label",
     "judging": "judge",
+    "causes": "intervene",
+    "circuits": "circuit",
 }
 
 
@@ -240,6 +244,10 @@ class Run(RunFolder, Notebook):
     def section(self, name: Literal["labels"]) -> Labels | None: ...
     @overload
     def section(self, name: Literal["judging"]) -> Judging | None: ...
+    @overload
+    def section(self, name: Literal["causes"]) -> Causes | None: ...
+    @overload
+    def section(self, name: Literal["circuits"]) -> Circuits | None: ...
     @overload
     def section(self, name: SectionName) -> Section | None: ...
     def section(self, name: SectionName) -> Section | None:

@@ -209,6 +209,12 @@ class SAE:
         """`decode(encode(x))`, with normalisation undone and skip connection added."""
         return self.decode(self.encode(x), like=x)
 
+    def scale(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... 1"]:
+        """What decoder rows are multiplied by to be in the scale of inputs `x`; often 1."""
+        scaled = self.conventions.normalisation != "none" and self.conventions.denormalised
+        scale = self._normalised(x.to(self.dtype))[2] if scaled else 1.0
+        return scale * x.new_ones((*x.shape[:-1], 1), dtype=self.dtype)
+
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> SAE:
         """The same SAE on another device or in another floating dtype."""
 
