@@ -287,6 +287,15 @@ class CircuitFigures(Record, frozen=True, kw_only=True):
     model: str
     attention: Literal["frozen", "live"]
     options: dict[str, Any] = {}
+    unread: list[Count] = []  # positions at which no feature counts: BOS, massive activations
+    nodes_before: Count = 0  # active features, errors, tokens and logits, before pruning
+    edges_before: Count = 0
+    nodes: Count = 0
+    edges: Count = 0
+    supernodes: Count = 0
+    completeness: Number | None = None
+    replacement: Number | None = None
+    seconds: Number = 0
 
 
 class Circuits(Section, frozen=True, kw_only=True):

@@ -214,6 +214,19 @@ SCHEMAS: dict[str, Schema] = {
         _of(text="judge problem", integer="case grade", number="probability value", lists="votes"),
         frozenset({"case", "judge", "votes"}),
     ),
+    "circuits/nodes": Schema(
+        _of(
+            text="circuit kind site token group_name label",
+            integer="node layer feature position track group",
+            number="activation influence probability",
+        ),
+        frozenset({"circuit", "node", "kind", "position", "influence"}),
+        {"feature": "site"},
+    ),
+    "circuits/edges": Schema(
+        _of(text="circuit", integer="source target", number="effect share"),
+        frozenset({"circuit", "source", "target", "effect", "share"}),
+    ),
 }
 
 
