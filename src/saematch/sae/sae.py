@@ -171,6 +171,10 @@ class SAE:
 
     def encode(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_sae"]:
         """Feature activations of inputs `x`; for batchtopk without a threshold, over the batch."""
+        return self.activate(self.pre_activations(x))
+
+    def pre_activations(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_sae"]:
+        """What each feature reads of inputs `x`, before the activation function."""
         if x.shape[-1:] != (self.d_in,):
             raise SaematchError(
                 f"{self.name} reads {self.d_in} dimensions; x has shape {tuple(x.shape)}"
@@ -178,7 +182,7 @@ class SAE:
         x = self._normalised(x.to(self.dtype))[0]
         if self.conventions.centred:
             x = x - self.b_dec
-        return self.activate(x @ self.W_enc + self.b_enc)
+        return x @ self.W_enc + self.b_enc
 
     def decode(
         self, f: Float[Tensor, "... d_sae"], like: Float[Tensor, "... d_in"] | None = None

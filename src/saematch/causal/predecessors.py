@@ -1,0 +1,103 @@
+# pyright: strict, reportMissingTypeStubs=false, reportUnknownMemberType=false
+"""Which features of A a method says that a feature of B comes from.
+
+By method `(d_sae_b, k)`: features of A, the best first, -1 for none. Those of a run are the source
+that was assigned to it, where the method assigns one to one, or else the best by its score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy import ndarray
+from torch import Tensor
+
+from saematch.causal.reading import Reading
+from saematch.layers.layers import Pair
+from saematch.models.jacobian import Jacobian
+from saematch.sae.sae import SAE
+
+Predecessors = Mapping[str, Int[ndarray, "d_sae_b k"]]
+TOP = 5  # features that are removed together, where more than the best one is
+LEAST = 5  # tokens on which a feature must fire for its correlations to mean something
+
+
+def assigned(pair: Pair) -> Int[ndarray, "d_sae_b 1"]:
+    """The source that a matching assigned to each feature of B; of several the best by score."""
+    found = np.full((pair.sources.shape[0], 1), -1)
+    order = np.argsort(pair.score, kind="stable")  # the best is written last
+    order = order[pair.target[order] >= 0]
+    found[pair.target[order], 0] = order
+    return found
+
+
+def by_cosine(a: SAE, b: SAE, k: int = TOP) -> Int[ndarray, "d_sae_b k"]:
+    """The features of A whose decoder rows are most alike (Feature Flow)."""
+    rows = [torch.nn.functional.normalize(sae.W_dec.float(), dim=-1) for sae in (b, a)]
+    return _best(rows[0] @ rows[1].T, a, k)
+
+
+def by_correlation(
+    reading: Reading, a: str, b: str, k: int = TOP, least: int = LEAST
+) -> Int[ndarray, "d_sae_b k"]:
+    """The features of A that fire most alike on a text: Pearson correlation, zeros included."""
+    one, other = (reading.active[name] for name in (a, b))
+    products = np.asarray((other.matrix.T @ one.matrix).todense(), dtype=np.float64)
+    (mean_a, spread_a), (mean_b, spread_b) = one.moments(), other.moments()
+    covariance = products / max(1, reading.n_tokens) - np.outer(mean_b, mean_a)
+    spread = np.outer(spread_b, spread_a)
+    found = np.divide(covariance, spread, out=np.full_like(spread, -np.inf), where=spread > 0)
+    found[:, one.counts() < least] = -np.inf
+    found[other.counts() < least] = -np.inf
+    return _top(found, k)
+
+
+def average_effects(
+    a: SAE, b: SAE, jacobian: Jacobian | None
+) -> Float[Tensor, "d_sae_a d_sae_b"]:
+    """How much more each feature of B reads for each unit of one of A, on average over text.
+
+    `dec_i . J . enc_j` with the mean Jacobian from A's hook point to B's: the virtual weights of
+    two features through what lies between. Inputs that an SAE normalises per token count as they
+    are.
+
+    Args:
+        a: the SAE of the earlier features.
+        b: the SAE of the later ones.
+        jacobian: from A's hook point to B's; none where both are the same.
+    """
+    written = a.W_dec.float()
+    return (written if jacobian is None else jacobian.carried(written)) @ b.W_enc.float()
+
+
+def by_effect(
+    effects: Float[Tensor, "d_sae_a d_sae_b"],
+    typical: Float[ndarray, " d_sae_a"],
+    frequency: Float[ndarray, " d_sae_a"],
+    k: int = TOP,
+) -> Int[ndarray, "d_sae_b k"]:
+    """The features of A with the largest average effect, at the activation typical of each.
+
+    An effect is weighed by the square root of how often the feature fires, so that one that hardly
+    ever does is not preferred for how strongly it then would.
+    """
+    weight = torch.from_numpy(typical * np.sqrt(frequency)).to(effects)
+    return _top((effects * weight[:, None]).T.cpu().double().numpy(), k)
+
+
+def _best(scores: Tensor, a: SAE, k: int) -> ndarray:
+    scores = scores.masked_fill(a.excluded.to(scores.device), -torch.inf)
+    return _top(scores.cpu().double().numpy(), k)
+
+
+def _top(scores: ndarray, k: int) -> ndarray:
+    """The columns of the k largest finite scores of each row, the largest first."""
+    k = min(k, scores.shape[1])
+    some = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+    values = np.take_along_axis(scores, some, 1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    some, values = np.take_along_axis(some, order, 1), np.take_along_axis(values, order, 1)
+    return np.where(np.isfinite(values), some, -1)
