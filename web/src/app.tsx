@@ -9,6 +9,7 @@ import { useLoaded } from "./parts/use";
 import { Search } from "./search";
 import { type Change, changed, readHash, type State, type ViewName, writeHash } from "./state";
 import { useTheme } from "./theme";
+import { Circuits } from "./views/circuits";
 import { Evaluation } from "./views/evaluation";
 import { Find } from "./views/find";
 import { Graph } from "./views/graph";
@@ -26,6 +27,7 @@ const PAGES: Record<ViewName, { title: string; view: View }> = {
   graph: { title: "Graph", view: Graph },
   evaluation: { title: "Evaluation", view: Evaluation },
   judging: { title: "Judgements", view: Judging },
+  circuits: { title: "Circuits", view: Circuits },
 };
 
 interface Opened {
@@ -113,6 +115,7 @@ function pagesOf(run: Run | null): ViewName[] {
   const pages: ViewName[] = ["overview", "find", "life", "pair", "graph"];
   if (run?.manifest.evaluation) pages.push("evaluation");
   if (run?.manifest.judging) pages.push("judging");
+  if (run?.manifest.circuits) pages.push("circuits");
   return pages;
 }
 

@@ -8,6 +8,7 @@ export const VIEWS = [
   "graph",
   "evaluation",
   "judging",
+  "circuits",
 ] as const;
 export type ViewName = (typeof VIEWS)[number];
 
@@ -20,6 +21,8 @@ export interface State {
   /** The SAEs of `pair`. */
   readonly a: string | null;
   readonly b: string | null;
+  /** The circuit of `circuits`, by its slug. */
+  readonly circuit: string | null;
   readonly more: Readonly<Record<string, string>>;
 }
 
@@ -30,6 +33,7 @@ export interface Change {
   feature?: number | null;
   a?: string | null;
   b?: string | null;
+  circuit?: string | null;
   more?: Record<string, string | number | null>;
 }
 
@@ -39,6 +43,7 @@ export const START: State = {
   feature: null,
   a: null,
   b: null,
+  circuit: null,
   more: {},
 };
 
@@ -54,6 +59,7 @@ export function readHash(hash: string): State {
   if (name === "pair") {
     return { ...START, view: name, a: first || null, b: second || null, more };
   }
+  if (name === "circuits") return { ...START, view: name, circuit: first || null, more };
   const feature = second !== undefined && /^\d+$/.test(second) ? Number(second) : null;
   return { ...START, view: name, site: first || null, feature, more };
 }
@@ -64,6 +70,8 @@ export function writeHash(state: State): string {
   if (state.view === "pair") {
     if (state.a) parts.push(state.a);
     if (state.a && state.b) parts.push(state.b);
+  } else if (state.view === "circuits") {
+    if (state.circuit) parts.push(state.circuit);
   } else if (state.site) {
     parts.push(state.site);
     if (state.feature !== null) parts.push(String(state.feature));

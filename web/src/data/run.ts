@@ -120,6 +120,7 @@ export interface Manifest {
   relations?: Section;
   evaluation?: Section;
   judging?: Section;
+  circuits?: Section;
   /** Tables made for this page alone, where the run has them. */
   explorer?: Section;
 }

@@ -1,0 +1,63 @@
+import type { Edge, Mark } from "../../data/circuits";
+import type { Run } from "../../data/run";
+import { figure, percent, several } from "../../draw/format";
+import { VirtualTable } from "../../parts/table";
+import { layersOf, nameOf } from "./labels";
+
+/** The edges of the picture as a table, for those who cannot see it. */
+export function Edges(props: {
+  run: Run;
+  edges: readonly Edge[];
+  tokens: readonly string[];
+  onChoose: (mark: Mark) => void;
+}) {
+  const { run, edges, onChoose } = props;
+  const end = (mark: Mark) => (
+    <span class="named">
+      <bdi class="muted">
+        {mark.kind === "token" ? "token" : mark.kind === "logit" ? "next" : layersOf(run, mark)}
+      </bdi>
+      <span class="named-number">{mark.position}</span>
+      <bdi title={nameOf(mark)}>{nameOf(mark)}</bdi>
+    </span>
+  );
+  return (
+    <details class="graph-edges">
+      <summary>{several(edges.length, "edge")} as a table</summary>
+      <VirtualTable<Edge>
+        label="Edges"
+        columns={[
+          { key: "source", title: "From", show: (edge) => end(edge.source) },
+          { key: "target", title: "To", show: (edge) => end(edge.target) },
+          {
+            key: "effect",
+            title: "Effect",
+            numeric: true,
+            width: "90px",
+            show: (edge) => figure(edge.effect),
+          },
+          {
+            key: "share",
+            title: "Share",
+            hint: "of what enters the target",
+            numeric: true,
+            width: "90px",
+            show: (edge) => percent(Math.abs(edge.share)),
+          },
+          {
+            key: "weight",
+            title: "Influence",
+            hint: "of all influence on the next token",
+            numeric: true,
+            width: "100px",
+            show: (edge) => percent(edge.weight),
+          },
+        ]}
+        count={edges.length}
+        row={(index) => edges[index]}
+        onOpen={(edge) => onChoose(edge.target)}
+        height={420}
+      />
+    </details>
+  );
+}
