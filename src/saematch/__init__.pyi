@@ -1,6 +1,7 @@
 from . import activations as activations
 from . import asking as asking
 from . import assignment as assignment
+from . import causal as causal
 from . import checkpoints as checkpoints
 from . import evaluation as evaluation
 from . import explorer as explorer
@@ -38,6 +39,7 @@ from .sae import rescale as rescale
 from .sae import shipped as shipped
 from .workflows.capture import capture as capture
 from .workflows.changes import changes as changes
+from .workflows.circuit import circuit as circuit
 from .workflows.compare import compare as compare
 from .workflows.demo import demo as demo
 from .workflows.evaluate import evaluate as evaluate
@@ -51,6 +53,7 @@ from .workflows.options import MatchOptions as MatchOptions
 from .workflows.plot import plot as plot
 from .workflows.relate import relate as relate
 from .workflows.reproduce import reproduce as reproduce
+from .workflows.steer import steer as steer
 from .workflows.trace import trace as trace
 from .workflows.vote import vote as vote
 

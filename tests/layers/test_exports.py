@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from saematch import RunError
-from saematch.layers.exports import LISTING, attribution, export, graphml, node_link
+from saematch.layers.attribution_graph import LISTING
+from saematch.layers.exports import attribution, export, graphml, node_link
 from saematch.layers.graph import FlowGraph
 from saematch.sae.sae import Site
 from support.by_hand import layers, pair

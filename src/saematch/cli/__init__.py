@@ -11,6 +11,7 @@ import typer
 from saematch import __version__
 from saematch.cli.capture import capture
 from saematch.cli.changes import changes
+from saematch.cli.circuit import circuit
 from saematch.cli.compare import compare
 from saematch.cli.demo import demo
 from saematch.cli.evaluate import evaluate
@@ -55,6 +56,7 @@ for _command in (
     label,
     judge,
     vote,
+    circuit,
     evaluate,
     reproduce,
     plot,

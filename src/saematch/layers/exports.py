@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-import saematch
 from saematch.errors import RunError
 from saematch.files.atomic import whole
-from saematch.files.foreign import read_json
+from saematch.layers.attribution_graph import (
+    attribution_graph,
+    check_slug,
+    node_id,
+    paired,
+    write_attribution_graph,
+    write_text,
+)
 from saematch.layers.graph import FlowGraph
 
 FORMATS = ("node-link", "graphml", "attribution", "parquet")
-LISTING = "graph-metadata.json"  # by which circuit-tracer's page knows what lies beside it
 # what XML 1.0 cannot hold, however it is written
 _NO_XML = r"[^\t\n\r\x{20}-\x{D7FF}\x{E000}-\x{FFFD}\x{10000}-\x{10FFFF}]"
 
@@ -50,12 +53,11 @@ def export(
                 graph.edges().write_parquet(partial)
         elif kind == "attribution":
             content = attribution(graph, labels=labels, slug=path.stem, title=title, model=model)
-            _write(path, json.dumps(content, ensure_ascii=False, allow_nan=False))
-            _list(path.parent / LISTING, content["metadata"])
+            write_attribution_graph(path, content)
         elif kind == "graphml":
-            _write(path, graphml(graph, labels))
+            write_text(path, graphml(graph, labels))
         else:
-            _write(path, node_link(graph, labels))
+            write_text(path, node_link(graph, labels))
     except OSError as error:
         raise RunError(f"{path} cannot be written: {error}") from error
     return path
@@ -137,11 +139,9 @@ def attribution(
 ) -> dict[str, Any]:
     """The graph as an attribution graph: what circuit-tracer and Neuronpedia open.
 
-    Follows Neuronpedia's schema (draft-07 "Anthropic Attribution Graph" 1.0.0) and circuit-tracer's
-    `schema_version` 1: `node_id` is `LAYER_FEATURE_COLUMN`, `feature` the Cantor pairing of layer
-    and feature. There is no prompt in a flow of features: the columns, which a page labels as its
-    tokens, are kinds of site (several where two SAEs share kind and layer). A link weighs the
-    decoder cosine where it is known, else one minus its p-value, else 1; of a transport its share.
+    There is no prompt in a flow of features: the columns, which a page labels as its tokens, are
+    kinds of site (several where two SAEs share kind and layer). A link weighs the decoder cosine
+    where it is known, else one minus its p-value, else 1; of a transport its share.
     Where no SAE lies beyond layer 0, or not every layer is known, places in order of depth stand
     for layers, from 1.
 
@@ -155,8 +155,7 @@ def attribution(
     Raises:
         RunError: the slug has other characters, or the graph has no nodes.
     """
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", slug):
-        raise RunError(f"the name {slug!r} must be of letters, digits, - and _")
+    check_slug(slug)
     if not len(graph.members):
         raise RunError("there is nothing to write: the graph has no nodes")
     layer, column, titles = _columns(graph)
@@ -166,11 +165,11 @@ def attribution(
         pl.col("site").replace_strict(column, return_dtype=pl.Int64).alias("ctx_idx"),
         pl.col("label").fill_null("").alias("clerp"),
     )
-    together = pl.col("layer") + pl.col("feature")
+    layers, features, columns = pl.col("layer"), pl.col("feature"), pl.col("ctx_idx")
     nodes = nodes.with_columns(
-        pl.format("{}_{}_{}", "layer", "feature", "ctx_idx").alias("node_id"),
-        pl.format("{}_{}-{}", "layer", "feature", "ctx_idx").alias("jsNodeId"),
-        (together * (together + 1) // 2 + pl.col("feature")).alias("pair"),
+        node_id(layers, features, columns).alias("node_id"),
+        pl.format("{}_{}-{}", layers, features, columns).alias("jsNodeId"),
+        paired(layers, features).alias("feature"),
     )
     names = nodes.select("node", "node_id")
     certainty = 1 - pl.min_horizontal("p_value", "source_p_value")
@@ -186,42 +185,7 @@ def attribution(
             .alias("weight"),
         )
     )
-    rows = nodes.select(
-        "node_id",
-        pl.col("pair").alias("feature"),
-        pl.col("layer").cast(pl.String),
-        "ctx_idx",
-        pl.lit("cross layer transcoder").alias("feature_type"),
-        pl.lit(0.0).alias("token_prob"),
-        pl.lit(False).alias("is_target_logit"),
-        pl.lit(0).alias("run_idx"),
-        pl.lit(0).alias("reverse_ctx_idx"),
-        "jsNodeId",
-        "clerp",
-        pl.lit(None).alias("influence"),
-        pl.lit(None).alias("activation"),
-    )
-    return {
-        "metadata": {
-            "slug": slug,
-            "scan": model or slug,
-            "transcoder_list": [],
-            "prompt_tokens": titles,
-            "prompt": title,
-            "title_prefix": "",
-            "schema_version": 1,
-            "info": {"generator": {"name": "saematch", "version": saematch.__version__}},
-        },
-        "qParams": {
-            "pinnedIds": [],
-            "supernodes": [],
-            "linkType": "both",
-            "clickedId": "",
-            "sg_pos": "",
-        },
-        "nodes": rows.to_dicts(),
-        "links": links.to_dicts(),
-    }
+    return attribution_graph(nodes, links, slug=slug, prompt=title, tokens=titles, model=model)
 
 
 def _tables(graph: FlowGraph, labels: pl.DataFrame | None) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -270,24 +234,6 @@ def _columns(graph: FlowGraph) -> tuple[dict[str, int], dict[str, int], list[str
             titles.append(title)
         columns[name] = titles.index(title)
     return known, columns, titles
-
-
-def _write(path: Path, text: str) -> None:
-    with whole(path) as partial:
-        partial.write_text(text, encoding="utf-8")
-
-
-def _list(path: Path, metadata: Mapping[str, Any]) -> None:
-    """Add a graph to circuit-tracer's listing, in the place of one of the same slug."""
-    graphs: Iterable[Mapping[str, Any]] = []
-    if path.is_file():
-        content = read_json(path, error=RunError)
-        listed = content.get("graphs") if isinstance(content, dict) else None
-        if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
-            raise RunError(f"{path} is no listing of graphs: write to another folder")
-        graphs = listed
-    others = [entry for entry in graphs if entry.get("slug") != metadata["slug"]]
-    _write(path, json.dumps({"graphs": [*others, metadata]}, indent=2, ensure_ascii=False))
 
 
 def _data(side: str, frame: pl.DataFrame) -> list[pl.Expr]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from saematch.errors import SaematchError, install
 from saematch.files.foreign import parsing
+from saematch.models.cuts import Cut, Knife
 from saematch.models.hook_points import Place, family_of, resolve, site_of, trunk_of
 from saematch.models.resuming import resuming
 from saematch.models.untrusted import (
@@ -296,6 +297,41 @@ class LanguageModel:
                     "there; a Jacobian goes from an earlier hook point to a later one"
                 )
             yield starts[0], values
+
+    def cut(
+        self,
+        ids: Int[Tensor, "batch seq"],
+        points: Mapping[str, Site | str],
+        values: Mapping[str, Float[Tensor, "batch seq _"]] | None = None,
+    ) -> Cut:
+        """A pass in which the value at each point starts anew: see `Cut`.
+
+        The model's weights get no gradients.
+
+        Args:
+            ids: token ids, without padding.
+            points: hook points by names of your own; of several at one place, the first comes
+                first.
+            values: what leaves some of the points, by name; elsewhere what arrived.
+
+        Raises:
+            SaematchError: a hook point that the model does not have or that text never reaches; a
+                model without next-token predictions.
+        """
+        self._check_causal()
+        knife = Knife(values or {})
+        kept = "logits_to_keep" in inspect.signature(self.model.forward).parameters
+        only = {"logits_to_keep": 1} if kept else {}
+        with _constant(self.model), torch.enable_grad(), contextlib.ExitStack() as hooks:
+            for point, site in points.items():
+                hooks.callback(knife.at(point, self.site(site)).remove)
+            logits = self.model(**self._inputs(ids, None), **only).logits
+        missing = [str(site) for point, site in points.items() if point not in knife.arrived]
+        if missing:
+            raise SaematchError(
+                f"{', '.join(missing)}: no text passes there on its way through {self.name}"
+            )
+        return Cut(knife.arrived, knife.leaving, logits[:, -1])
 
     @contextlib.contextmanager
     def changed(

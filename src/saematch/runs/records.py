@@ -287,6 +287,8 @@ class CircuitFigures(Record, frozen=True, kw_only=True):
     model: str
     attention: Literal["frozen", "live"]
     options: dict[str, Any] = {}
+    words: list[Count] = []  # the vocabulary's numbers of `tokens`, and of the logits that are kept
+    logits: list[Count] = []
     unread: list[Count] = []  # positions at which no feature counts: BOS, massive activations
     nodes_before: Count = 0  # active features, errors, tokens and logits, before pruning
     edges_before: Count = 0
@@ -295,6 +297,7 @@ class CircuitFigures(Record, frozen=True, kw_only=True):
     supernodes: Count = 0
     completeness: Number | None = None
     replacement: Number | None = None
+    influence_before: Number | None = None  # of all nodes, before pruning
     seconds: Number = 0
 
 

@@ -1,0 +1,13 @@
+from .circuit import Circuit as Circuit
+from .circuit_export import export_circuit as export_circuit
+from .effects import Effects as Effects
+from .effects import effects as effects
+from .frozen import frozen_attention as frozen_attention
+from .kept_circuits import circuits as circuits
+from .kept_circuits import read_circuit as read_circuit
+from .output_score import OutputScore as OutputScore
+from .output_score import logit_lens as logit_lens
+from .output_score import output_scores as output_scores
+from .pruning import prune as prune
+from .steering import Change as Change
+from .steering import Steering as Steering
