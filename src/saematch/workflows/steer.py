@@ -1,0 +1,150 @@
+"""`saematch.steer`: a model steered by features of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from saematch.causal.schedules import ALPHA, Schedule
+from saematch.causal.steering import How, Steering, Unit
+from saematch.causal.steering_features import Along, Named
+from saematch.causal.steering_plan import Asked, Plan
+from saematch.errors import RunError, SaematchError
+from saematch.layers.tracks import Mode
+from saematch.matching.saved import SavedSae, same_sae
+from saematch.models.language_model import LanguageModel
+from saematch.runs.run import Run
+from saematch.sae.checksum import checksum
+from saematch.sae.sae import SAE
+from saematch.workflows.models import GivenModel, opened
+from saematch.workflows.options import DtypeChoice
+from saematch.workflows.runs import GivenRun, opened_run
+from saematch.workflows.saes import Given, Saes
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def steer(
+    model: GivenModel | PreTrainedModel,
+    run: GivenRun,
+    features: Named | Sequence[Named],
+    strength: float | None = None,
+    schedule: Schedule = "constant",
+    *,
+    how: How = "add",
+    along: Along = "layer",
+    layer: int | str | None = None,
+    unit: Unit | None = None,
+    mode: Mode = "chained",
+    alpha: float = ALPHA,
+    prompt: bool = True,
+    saes: Given | Sequence[Given] = (),
+    device: str | torch.device = "auto",
+    dtype: DtypeChoice | None = None,
+) -> Steering:
+    """Add features to a model's hidden states, remove them, or scale them, within a `with` block.
+
+    `with saematch.steer(model, run, "12_345"): model.generate(...)`. The model is steered whoever
+    runs it there: with or without a cache, in batches padded on the left, by sampling. Outside the
+    block, and at strength 0 within it, it is the plain model to the bit.
+
+    Args:
+        model: what to steer: a model of transformers that is open already, a `LanguageModel` of
+            saematch, or a name as of `saematch.capture`, which is opened: `.model` has it.
+        run: the run, or its directory.
+        features: one feature or several: `12_3456`, `resid_post_12/3456`, or SAE and index.
+        strength: `add`: how strongly, in `unit`; 1 unless given; below 0 it pushes away. `scale`:
+            the factor of the feature's own activation: 0 removes it, 1 leaves it. Not of `remove`.
+        schedule: how strength is spread over several features. By layer, l counted from the first:
+            `constant`, `linear` (falls from 1 in equal steps), `exponential` (exp(alpha l), Feature
+            Flow). By feature, relative to the one that is named: `threshold` (as folding by
+            threshold does, SAE Match), or `activation`, the mean activation, for SAEs that have no
+            threshold of each feature.
+        how: `add` the feature at that activation, `remove` the activation that it has, or `scale`
+            it.
+        along: the feature at one `layer`, those of its `track`, or all of its `flow`: what leads
+            into it and out of it by best matches.
+        layer: with `along="layer"`, another layer than the feature's own: a number, for the feature
+            of its track there, or `output-score`, for that feature of its track that does most for
+            what the model says (Arad et al. 2025; see `saematch.causal.output_scores`).
+        unit: of what is added: `max` (the default) or `mean`, the feature's largest or mean
+            activation by the run's table of features; `norm`, the norm of the hidden state that it
+            is added to; `raw`, the SAE's activation.
+        mode: of the track: chained, flow or gaps.
+        alpha: of the exponential schedule.
+        prompt: steer the tokens of prompts too; otherwise only those from which the model goes on,
+            the last one of the prompt and what it generates. The first token of a text (BOS) is
+            never steered: no SAE was trained on it.
+        saes: those SAEs of the run that were given in memory when it was made.
+        device: where a model given by name runs; `auto`: a GPU if there is one.
+        dtype: of the weights of a model given by name; as stored unless given.
+
+    Returns:
+        A context manager. `changes` says what is done to which feature, `model` is the model.
+
+    Raises:
+        RunError: no such run, SAE or feature; it is in no track or flow, or its activations are not
+            known; an SAE is no longer where it was, or was given in memory.
+        SaematchError: values that do not go together, an SAE that is a transcoder, or of another
+            model, or a model that cannot be opened.
+    """
+    asked = Asked(strength, schedule, how, along, layer, unit, mode, alpha)
+    plan = planned(model, run, features, asked, saes=saes, device=device, dtype=dtype)
+    return Steering(plan.model, plan.changes(), plan.saes, prompt=prompt)
+
+
+def planned(
+    model: GivenModel | PreTrainedModel,
+    run: GivenRun,
+    features: Named | Sequence[Named],
+    asked: Asked,
+    *,
+    saes: Given | Sequence[Given] = (),
+    device: str | torch.device = "auto",
+    dtype: DtypeChoice | None = None,
+) -> Plan:
+    """What is to be done to which features, before the model is steered; see `steer`."""
+    opened_one, given = opened_run(run), Saes(saes, device)
+    language = language_of(model, given.device, dtype)
+    return Plan(opened_one, language, loading(opened_one, given), features, asked)
+
+
+def language_of(
+    model: GivenModel | PreTrainedModel, device: torch.device, dtype: DtypeChoice | None = None
+) -> LanguageModel:
+    """A language model by its name, or one that is open, saematch's or of transformers.
+
+    Raises:
+        SaematchError: it is none of these, or cannot be opened.
+    """
+    if isinstance(model, nn.Module):
+        whole: Any = model
+        if not hasattr(whole, "config"):
+            raise SaematchError(
+                f"a {type(model).__name__} has no config: give a model of transformers, a name, or "
+                "a saematch LanguageModel"
+            )
+        name = str(getattr(whole.config, "_name_or_path", "") or type(model).__name__)
+        return LanguageModel(whole, None, name)  # pyright: ignore[reportArgumentType]
+    return opened(model, device, dtype)
+
+
+def loading(run: Run, given: Saes) -> Callable[[str], SAE]:
+    """How an SAE of a run is had by its name: of those in memory, or loaded and checked."""
+    in_memory = {checksum(sae): sae for sae in given.in_memory}
+
+    def load(name: str) -> SAE:
+        its = run.sae(name)
+        source, sae = its.conventions.source, in_memory.get(its.checksum)
+        if sae is None and not source:
+            raise RunError(
+                f"{name} was given in memory when {run.path} was made: give it again (saes=...)"
+            )
+        saved = SavedSae(source, its.checksum, "float32", its.d_sae, its.site)
+        return same_sae(saved, sae, str(run.path), "make the run again", RunError)
+
+    return load
