@@ -17,7 +17,11 @@ export interface About {
   /** What was there before what matters little was left out. */
   nodes_before?: number;
   edges_before?: number;
+  /** Sum over all nodes but logits, before what matters little was left out. */
+  influence_before?: number | null;
+  /** Share of what comes into nodes that is no error's, by their influence. */
   completeness?: number | null;
+  /** Share of what reaches the logits that begins in tokens; the rest begins in errors. */
   replacement?: number | null;
 }
 
@@ -117,12 +121,12 @@ export function circuitOf(about: About, nodes: Frame, edges: Frame): Circuit {
   return { about, nodes: found, links };
 }
 
-/** What is drawn as one: a node, or the nodes of a supernode at one position. */
+/** What is drawn as one: a node, the nodes of a supernode, or the errors at one position. */
 export interface Mark {
   /** As the URL says it. */
   key: string;
   kind: NodeKind;
-  /** From the earliest row to the last; one, unless it is a supernode's. */
+  /** From the earliest row to the last. */
   nodes: Node[];
   position: number;
   influence: number;
@@ -137,9 +141,9 @@ export interface Edge {
   target: Mark;
   /** Sum over the nodes of both; of one unit only where both are single. */
   effect: number;
-  /** Share of what enters the target from elsewhere, signed as the effect is. */
+  /** Of what comes into the target: the mean over its nodes, weighted by their influence. */
   share: number;
-  /** Share of all that reaches the logits that passes here: `share` of the target's influence. */
+  /** Share of all that reaches the logits that passes here. */
   weight: number;
   /** The strongest of the links that it is made of: where it is drawn. */
   from: Node;
@@ -159,7 +163,9 @@ export function pictureOf({ nodes, links }: Circuit, together: boolean): Picture
   const markOf = new Map<number, Mark>();
   for (const node of [...nodes].sort((a, b) => a.row - b.row || a.id - b.id)) {
     const grouped = together && node.kind === "feature" && !Number.isNaN(node.group);
-    const key = grouped ? `g${node.group}-${node.position}` : `n${node.id}`;
+    const error = together && node.kind === "error";
+    const of = grouped ? `g${node.group}` : "e";
+    const key = grouped || error ? `${of}-${node.position}` : `n${node.id}`;
     const mark = marks.get(key);
     if (mark) mark.nodes.push(node);
     else {
@@ -168,8 +174,11 @@ export function pictureOf({ nodes, links }: Circuit, together: boolean): Picture
       marks.set(key, { key, kind, nodes: [node], position, influence, name });
     }
     const its = mark ?? (marks.get(key) as Mark);
-    // what passes through one of its layers passes through the others too
-    its.influence = Math.max(its.influence || 0, node.influence || 0);
+    if (mark) {
+      // what passes through one layer of a track passes through others too; in errors paths begin
+      const [one, other] = [mark.influence || 0, node.influence || 0];
+      mark.influence = error ? one + other : Math.max(one, other);
+    }
     markOf.set(node.id, its);
   }
   const byId = new Map(nodes.map((node) => [node.id, node]));
@@ -181,37 +190,29 @@ function edgesOf(
   byId: ReadonlyMap<number, Node>,
   markOf: ReadonlyMap<number, Mark>,
 ): Edge[] {
-  // of a mark: what its nodes weigh, less what enters them from within
-  const room = new Map<Mark, number>();
-  for (const mark of new Set(markOf.values())) {
-    room.set(
-      mark,
-      mark.nodes.reduce((sum, node) => sum + weighed(node), 0),
-    );
+  const sums = new Map<Mark, number>();
+  for (const node of byId.values()) {
+    const mark = markOf.get(node.id) as Mark;
+    sums.set(mark, (sums.get(mark) ?? 0) + weighed(node));
   }
   const found = new Map<string, Edge & { most: number }>();
   for (const { source, target, effect, share } of links) {
     const [from, to] = [byId.get(source) as Node, byId.get(target) as Node];
     const [a, b] = [markOf.get(source) as Mark, markOf.get(target) as Mark];
-    const size = share * weighed(to);
-    if (a === b) {
-      room.set(a, (room.get(a) ?? 0) - size);
-      continue;
-    }
+    if (a === b) continue;
+    const weight = share * weighed(to);
     const key = `${a.key} ${b.key}`;
     const edge = found.get(key) ?? {
       ...{ key, source: a, target: b, effect: 0, share: 0, weight: 0, from, to, most: -1 },
     };
     edge.effect += effect;
-    edge.share += Math.sign(effect) * size;
-    if (size > edge.most) Object.assign(edge, { from, to, most: size });
+    edge.weight += weight;
+    edge.share += weight / (sums.get(b) as number);
+    if (weight > edge.most) Object.assign(edge, { from, to, most: weight });
     found.set(key, edge);
   }
   return [...found.values()]
-    .map(({ most: _, ...edge }) => {
-      const share = edge.share / Math.max(1e-12, room.get(edge.target) ?? 0);
-      return { ...edge, share, weight: Math.abs(share) * (edge.target.influence || 0) };
-    })
+    .map(({ most: _, ...edge }) => edge)
     .sort((x, y) => y.weight - x.weight || (x.key < y.key ? -1 : 1));
 }
 
@@ -224,8 +225,15 @@ export function predicted(nodes: readonly Node[]): Node | null {
   return logits.sort((a, b) => b.probability - a.probability)[0] ?? null;
 }
 
-/** The way from a token to a node on which the product of shares is largest, as marks. */
-export function strongestPath(circuit: Circuit, picture: Picture, to: Node): Mark[] {
+export interface Path {
+  /** From a token on; empty where no path begins in one. */
+  marks: Mark[];
+  /** Share of all that reaches the logits that goes this way. */
+  share: number;
+}
+
+/** The way from a token to a node on which the product of shares is largest. */
+export function strongestPath(circuit: Circuit, picture: Picture, to: Node): Path {
   const into = new Map<number, Link[]>();
   for (const link of circuit.links) {
     into.set(link.target, [...(into.get(link.target) ?? []), link]);
@@ -248,13 +256,42 @@ export function strongestPath(circuit: Circuit, picture: Picture, to: Node): Mar
     const by: Link | null | undefined = best.get(at.id)?.by;
     at = by ? byId.get(by.source) : undefined;
   }
-  return path.length > 1 && path[0].kind === "token" ? path : [];
+  const whole = path.length > 1 && path[0].kind === "token";
+  const share = (best.get(to.id)?.product ?? 0) * (to.influence || 0);
+  return whole ? { marks: path, share } : { marks: [], share: 0 };
 }
 
-/** Share of what enters the picture that is errors': beside tokens, where all of it begins. */
-export function leftToErrors(nodes: readonly Node[]): number {
-  const sum = (kind: NodeKind) =>
-    nodes.reduce((all, node) => all + (node.kind === kind ? node.influence || 0 : 0), 0);
-  const [errors, tokens] = [sum("error"), sum("token")];
-  return errors + tokens > 0 ? errors / (errors + tokens) : NaN;
+/** Counts and shares of a circuit, as its sentence says them. */
+export interface Figures {
+  features: number;
+  /** That were active on the prompt; NaN where it is not known. */
+  active: number;
+  /** Supernodes, and features in none. */
+  tracks: number;
+  alone: number;
+  /** Share of the influence of all nodes that the features have; NaN where it is not known. */
+  share: number;
+  /** Share of what reaches the logits that begins in errors; NaN where it is not known. */
+  errors: number;
+  /** Tokens in which most of the rest begins, by their influence. */
+  origins: Node[];
+}
+
+export function figuresOf({ about, nodes }: Circuit): Figures {
+  const of = (kind: NodeKind) => nodes.filter((node) => node.kind === kind);
+  const [features, tokens, logits] = [of("feature"), of("token"), of("logit")];
+  const grouped = features.filter((node) => !Number.isNaN(node.group));
+  const all = about.nodes_before || NaN;
+  // tokens and logits are all kept, and before pruning each SAE has an error at each of these tokens
+  const others = tokens.length * (1 + about.sites.length) + logits.length;
+  const influence = features.reduce((sum, node) => sum + (node.influence || 0), 0);
+  return {
+    features: features.length,
+    active: all - others,
+    tracks: new Set(grouped.map((node) => node.group)).size,
+    alone: features.length - grouped.length,
+    share: influence / (about.influence_before || NaN),
+    errors: 1 - (about.replacement ?? NaN),
+    origins: tokens.filter((node) => node.influence > 0).sort((x, y) => y.influence - x.influence),
+  };
 }

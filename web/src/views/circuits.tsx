@@ -10,6 +10,7 @@ import {
   predicted,
   strongestPath,
 } from "../data/circuits";
+import { visible } from "../data/tokens";
 import { count, percent } from "../draw/format";
 import { Empty, Failure, Loading } from "../parts/notices";
 import { Segments } from "../parts/segments";
@@ -19,14 +20,15 @@ import { Edges } from "./circuits/edges";
 import { Legend } from "./circuits/legend";
 import { MarkLine } from "./circuits/line";
 import { Panel } from "./circuits/panel";
-import { promptOf, Sentence } from "./circuits/sentence";
+import { Sentence } from "./circuits/sentence";
 import { Threshold } from "./circuits/threshold";
 import type { ViewProps } from "./view";
 import "./circuits.css";
 
-const AMOUNTS = [20, 40, 80, 160];
-const USUAL = 40; // features that are drawn
+const AMOUNTS = [8, 16, 32, 64, 128];
+const USUAL = 16; // features that are drawn, supernodes as one
 const EDGES = 50; // edges that are drawn
+const LOGITS = 5;
 
 /** Which features made the model say what it said next, and by what effects on each other. */
 export function Circuits(props: ViewProps) {
@@ -59,14 +61,14 @@ function Shown(props: ViewProps & { circuits: About[]; circuit: Circuit }) {
   const picture = useMemo(() => pictureOf(circuit, together), [circuit, together]);
   const next = useMemo(() => predicted(circuit.nodes), [circuit]);
   const path = useMemo(
-    () => (next ? strongestPath(circuit, picture, next) : []),
+    () => (next ? strongestPath(circuit, picture, next) : { marks: [], share: 0 }),
     [circuit, picture, next],
   );
   const asked = Number(state.more.features ?? USUAL);
   const amount = AMOUNTS.includes(asked) ? asked : USUAL;
   const chosen = markOf(picture, state.more.node);
   const { marks, left } = useMemo(
-    () => strongest(picture, amount, path, chosen),
+    () => strongest(picture, amount, path.marks, chosen),
     [picture, amount, path, chosen],
   );
   const edges = useMemo(() => {
@@ -85,7 +87,7 @@ function Shown(props: ViewProps & { circuits: About[]; circuit: Circuit }) {
           {about.attention === "frozen" && ", attention as it was on this prompt"}
         </p>
         <h1>
-          “<bdi>{promptOf(about)}</bdi>”
+          “<bdi>{visible(about.prompt)}</bdi>”
           {next && (
             <span class="circuit-next">
               {" "}
@@ -107,7 +109,7 @@ function Shown(props: ViewProps & { circuits: About[]; circuit: Circuit }) {
               >
                 {circuits.map((one) => (
                   <option key={one.slug} value={one.slug}>
-                    {promptOf(one)}
+                    {visible(one.prompt)}
                   </option>
                 ))}
               </select>
@@ -125,7 +127,7 @@ function Shown(props: ViewProps & { circuits: About[]; circuit: Circuit }) {
             />
           )}
           <label>
-            Nodes{" "}
+            Show{" "}
             <select
               value={amount}
               data-testid="circuit-amount"
@@ -133,7 +135,7 @@ function Shown(props: ViewProps & { circuits: About[]; circuit: Circuit }) {
             >
               {AMOUNTS.map((one) => (
                 <option key={one} value={one}>
-                  the {one} most influential
+                  the {one} strongest features
                 </option>
               ))}
             </select>
@@ -157,7 +159,7 @@ function Shown(props: ViewProps & { circuits: About[]; circuit: Circuit }) {
               edges={edges}
               cut={cut}
               chosen={chosen}
-              path={path}
+              path={path.marks}
               width={width}
               onChoose={choose}
             />
@@ -232,21 +234,29 @@ function markOf(picture: Picture, key: string | undefined): Mark | null {
   return picture.marks.filter(within).sort((x, y) => y.influence - x.influence)[0] ?? null;
 }
 
-/** Marks that are drawn: tokens, logits, the most influential others, the path and the chosen. */
+/** Marks that are drawn: tokens, the most influential others, the path and the chosen. */
 function strongest(
   picture: Picture,
   amount: number,
   path: readonly Mark[],
   chosen: Mark | null,
 ): { marks: Mark[]; left: number } {
-  const places = picture.marks.filter(({ kind }) => kind === "feature" || kind === "error");
-  const order = [...places].sort((x, y) => y.influence - x.influence);
-  const kept = new Set([...order.slice(0, amount), ...path]);
+  const of = (kind: Mark["kind"]) =>
+    picture.marks
+      .filter((mark) => mark.kind === kind)
+      .sort((x, y) => (y.influence || 0) - (x.influence || 0));
+  const features = of("feature").slice(0, amount);
+  const least = features[features.length - 1]?.influence ?? 0;
+  // errors, which nobody can name, never crowd out features
+  const errors = of("error").filter((mark) => mark.influence >= least);
+  const kept = new Set([...features, ...errors.slice(0, amount), ...path]);
+  for (const mark of [...of("token"), ...of("logit").slice(0, LOGITS)]) kept.add(mark);
   if (chosen) kept.add(chosen);
-  const marks = picture.marks.filter(
-    (mark) => kept.has(mark) || mark.kind === "token" || mark.kind === "logit",
-  );
-  return { marks, left: places.filter((mark) => !kept.has(mark)).length };
+  const places = picture.marks.filter(({ kind }) => kind === "feature" || kind === "error");
+  return {
+    marks: picture.marks.filter((mark) => kept.has(mark)),
+    left: places.filter((mark) => !kept.has(mark)).length,
+  };
 }
 
 function never(): Promise<Circuit> {

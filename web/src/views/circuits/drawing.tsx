@@ -3,10 +3,12 @@ import type { About, Edge, Mark } from "../../data/circuits";
 import type { Run } from "../../data/run";
 import { figure, percent } from "../../draw/format";
 import { useTooltip } from "../../draw/tooltip";
-import { bow, radius, thickness } from "./geometry";
+import { bow, strength, thickness } from "./geometry";
 import { cut, layersOf, lines, measured, nameOf, rem, tokenText } from "./labels";
 import { type Layout, layoutOf } from "./layout";
-import { FeatureMark } from "./marks";
+import { ErrorMark, FeatureMark, linesOf } from "./marks";
+
+const OWN = 12; // edges into and out of a chosen mark that stand out
 
 export interface DrawingProps {
   run: Run;
@@ -30,8 +32,11 @@ export function Drawing(props: DrawingProps) {
   const tip = useTooltip();
   const elements = useRef(new Map<string, SVGGElement>());
   const scroll = useRef<HTMLDivElement>(null);
-  const names = useMemo(() => about.sites.map((site) => axisName(run, site)), [about, run]);
-  const side = Math.min(110, Math.max(...names.map((name) => measured(name, size)), 40) + 14);
+  const names = useMemo(
+    () => about.sites.map((site, i) => axisName(run, site, i === 0)),
+    [about, run],
+  );
+  const side = Math.min(110, Math.max(...names.map((name) => measured(name, size)), 34) + 14);
   const layout = useMemo(
     () =>
       layoutOf(marks, edges, {
@@ -40,6 +45,7 @@ export function Drawing(props: DrawingProps) {
         tokens: about.tokens.length,
         sites: about.sites.length,
         width: props.width - side,
+        height: 0.58 * innerHeight,
       }),
     [marks, edges, about, size, props.width, side],
   );
@@ -47,13 +53,17 @@ export function Drawing(props: DrawingProps) {
     // the last token, above which the next one is foretold
     if (scroll.current) scroll.current.scrollLeft = scroll.current.scrollWidth;
   }, [about.slug]);
-  const drawn = useMemo(() => edges.filter((edge) => edge.weight >= props.cut), [edges, props.cut]);
-  const near = useMemo(() => nearOf(edges, chosen), [edges, chosen]);
-  const most = Math.max(1e-9, ...marks.map((mark) => (isPlace(mark) ? mark.influence : 0)));
-  const heaviest = edges[0]?.weight ?? 1;
-  const lit = (edge: Edge) =>
-    chosen ? edge.source === chosen || edge.target === chosen : edge.weight >= props.cut;
-  const shown = chosen ? [...new Set([...drawn, ...edges.filter(lit)])] : drawn;
+  const drawn = useMemo(() => {
+    const { path } = props;
+    const steps = new Set(path.slice(1).map((mark, i) => `${path[i].key} ${mark.key}`));
+    return edges.filter((edge) => edge.weight >= props.cut || steps.has(edge.key));
+  }, [edges, props.cut, props.path]);
+  const most = Math.max(1e-9, ...marks.flatMap((mark) => (isPlace(mark) ? largest(mark) : [])));
+  // errors are quieter, however much begins in them
+  const heaviest = edges.find((edge) => edge.source.kind !== "error")?.weight ?? 1;
+  const own = useMemo(() => strongestOf(edges, chosen), [edges, chosen]);
+  const near = useMemo(() => nearOf(own, chosen), [own, chosen]);
+  const shown = chosen ? [...new Set([...drawn, ...own])] : drawn;
   const entry = chosen?.key ?? marks.find((mark) => mark.kind === "logit")?.key ?? marks[0]?.key;
   const move = (event: KeyboardEvent, mark: Mark) => {
     if (event.key === "Enter" || event.key === " ") {
@@ -91,31 +101,42 @@ export function Drawing(props: DrawingProps) {
           onKeyDown={(event) => event.key === "Escape" && onChoose(null)}
         >
           <Grid layout={layout} />
+          {about.tokens.map((token, position) => {
+            const column = layout.columns[position];
+            const noted = marks.some(
+              ({ kind, ...of }) => kind === "token" && of.position === position,
+            );
+            return noted ? null : (
+              <text
+                key={position}
+                class="token-bare"
+                x={column.left + column.width / 2}
+                y={layout.rows[0] + 4.5}
+                text-anchor="middle"
+              >
+                {cut(tokenText(token), column.width - 8, size)}
+              </text>
+            );
+          })}
           <g class="circuit-edges">
             {[...shown].reverse().map((edge) => {
-              const its = lit(edge);
+              const its = own.has(edge);
               const under = pointed !== null && touches(edge, pointed) && !chosen;
               const d = bow(edge, layout);
               const tipped = tip.on(() => <EdgeFacts run={run} edge={edge} />);
               return (
                 <g
                   key={edge.key}
-                  class={`circuit-edge ${edge.share < 0 ? "minus" : "plus"}${its || under ? " lit" : ""}`}
+                  class={`circuit-edge ${edge.effect < 0 ? "minus" : "plus"} of-${edge.source.kind}`}
                   data-testid="circuit-edge"
                   onPointerEnter={tipped.onPointerEnter}
                   onPointerLeave={tipped.onPointerLeave}
                 >
                   <path
                     d={d}
-                    stroke-width={thickness(edge.weight, heaviest)}
+                    stroke-width={thickness(edge, heaviest)}
                     stroke-opacity={
-                      chosen && !its
-                        ? 0.05
-                        : under
-                          ? 1
-                          : chosen
-                            ? 0.95
-                            : 0.3 + 0.6 * Math.sqrt(edge.weight / heaviest)
+                      chosen && !its ? 0.05 : under ? 1 : chosen ? 0.95 : strength(edge, heaviest)
                     }
                   />
                   <path class="hit" d={d} />
@@ -225,86 +246,71 @@ function Shape(props: {
       </>
     );
   }
-  if (mark.kind === "error") {
-    const r = Math.max(4, radius(mark.influence, most));
-    return (
-      <>
-        <rect class="hit" x={cell.x - 12} y={cell.bottom - 12} width={24} height={24} rx={6} />
-        <path
-          class="diamond"
-          d={`M${cell.x},${cell.bottom - r}l${r},${r}l${-r},${r}l${-r},${-r}Z`}
-        />
-      </>
-    );
-  }
+  if (mark.kind === "error") return <ErrorMark mark={mark} cell={cell} most={most} rows={rows} />;
   if (mark.kind === "logit") {
-    const text = cut(tokenText(node.token), cell.room, size, 650);
-    const bar = Math.max(2, Math.min(cell.room, 90) * (node.probability || 0));
+    const share = percent(node.probability);
+    const rest = measured(` ${share}`, size);
+    const text = cut(tokenText(node.token).trimStart(), cell.room - rest, size, 650);
+    const [x, y] = [cell.x, cell.bottom + 16];
+    const wide = measured(text, size, 650) + rest;
     return (
       <>
-        <rect
-          class="hit"
-          x={cell.x - 10}
-          y={cell.bottom - 24}
-          width={cell.room + 16}
-          height={44}
-          rx={8}
-        />
-        <circle r={5} cx={cell.x} cy={cell.bottom} />
-        <text class="logit-text" x={cell.x + 11} y={cell.bottom - 3}>
-          {text}
+        <rect class="hit" x={x - 10} y={y - 38} width={wide + 16} height={50} rx={8} />
+        <text x={x - 4} y={y - 21}>
+          <tspan class="logit-text">{text}</tspan> <tspan class="logit-share">{share}</tspan>
         </text>
-        <text class="logit-share" x={cell.x + 11} y={cell.bottom + 13}>
-          {percent(node.probability)}
-        </text>
+        <rect class="logit-rail" x={x - 4} y={y - 14} width={wide} height={3} rx={1.5} />
         <rect
           class="logit-bar"
-          x={cell.x + 11}
-          y={cell.bottom + 18}
-          width={bar}
+          x={x - 4}
+          y={y - 14}
+          width={Math.max(2, wide * (node.probability || 0))}
           height={3}
           rx={1.5}
         />
+        <circle r={5} cx={x} cy={y} />
       </>
     );
   }
   return <FeatureMark mark={mark} cell={cell} size={size} most={most} rows={rows} />;
 }
 
+const largest = ({ nodes }: Mark) => nodes.map((node) => node.influence || 0);
 const isPlace = ({ kind }: Mark) => kind === "feature" || kind === "error";
 const touches = (edge: Edge, key: string) => edge.source.key === key || edge.target.key === key;
 
 function labelWidth(mark: Mark, size: number): number {
   const name = nameOf(mark);
-  if (mark.kind === "logit") return Math.max(44, measured(name, size, 650) + 2);
+  if (mark.kind === "logit") {
+    return measured(name, size, 650) + measured(` ${percent(mark.nodes[0].probability)}`, size);
+  }
   if (mark.nodes.length === 1) return measured(name, size) + 2;
   // what it takes in as many lines as it has room for
-  const most = Math.max(
-    1,
-    Math.min(3, mark.nodes[mark.nodes.length - 1].row - mark.nodes[0].row + 1),
-  );
-  for (const room of [64, 84, 104, 124]) {
+  const most = linesOf(mark);
+  for (const room of [40, 52, 64, 78, 94]) {
     const found = lines(name, room, most, size, 650);
     if (!found.some((line) => line.endsWith("…"))) {
       return Math.max(...found.map((line) => measured(line, size, 650))) + 2;
     }
   }
-  return 146;
+  return 96;
 }
 
 /** The name of an SAE on the axis. */
-function axisName(run: Run, site: string): string {
-  return run.has(site) ? run.short(site) : site;
+function axisName(run: Run, site: string, first: boolean): string {
+  const name = run.has(site) ? run.short(site) : site;
+  return first && /^\d+$/.test(name) ? `layer ${name}` : name;
 }
 
-function nearOf(edges: readonly Edge[], chosen: Mark | null): Set<Mark> | null {
-  if (!chosen) return null;
-  const found = new Set([chosen]);
-  for (const { source, target } of edges) {
-    if (source === chosen) found.add(target);
-    if (target === chosen) found.add(source);
-  }
-  return found;
+/** The edges of a mark that stand out: of those into it and of those out of it the weightiest. */
+function strongestOf(edges: readonly Edge[], chosen: Mark | null): Set<Edge> {
+  const into = edges.filter((edge) => edge.target === chosen);
+  const out = edges.filter((edge) => edge.source === chosen);
+  return new Set([...into.slice(0, OWN), ...out.slice(0, OWN)]);
+}
+
+function nearOf(own: ReadonlySet<Edge>, chosen: Mark | null): Set<Mark> | null {
+  return chosen && new Set([chosen, ...[...own].flatMap(({ source, target }) => [source, target])]);
 }
 
 /** Where an arrow key leads: up and down along the strongest edge, left and right in a row. */
@@ -405,7 +411,7 @@ function EdgeFacts({ run, edge }: { run: Run; edge: Edge }) {
           </>
         )}
         <dt>of what enters the target</dt>
-        <dd>{percent(Math.abs(edge.share))}</dd>
+        <dd>{percent(edge.share)}</dd>
         <dt>of all influence</dt>
         <dd>{percent(edge.weight)}</dd>
       </dl>

@@ -42,7 +42,7 @@ export function Edges(props: {
             hint: "of what enters the target",
             numeric: true,
             width: "90px",
-            show: (edge) => percent(Math.abs(edge.share)),
+            show: (edge) => percent(edge.share),
           },
           {
             key: "weight",

@@ -7,8 +7,14 @@ export function radius(influence: number, most: number): number {
 }
 
 /** Width of an edge by its weight beside the heaviest. */
-export function thickness(weight: number, heaviest: number): number {
-  return 0.9 + 6.5 * (weight / heaviest) ** 0.7;
+export function thickness({ source, weight }: Edge, heaviest: number): number {
+  const size = Math.min(1, weight / heaviest) ** 0.7;
+  return source.kind === "error" ? 1 + 1.5 * size : 0.9 + 6.5 * size;
+}
+
+/** Opacity of an edge that is neither pointed at nor chosen. */
+export function strength({ source, weight }: Edge, heaviest: number): number {
+  return source.kind === "error" ? 0.45 : 0.3 + 0.6 * Math.sqrt(Math.min(1, weight / heaviest));
 }
 
 /** The curve of an edge: it leaves upwards and arrives from below. */
@@ -17,7 +23,7 @@ export function bow(edge: Edge, layout: Layout): string {
   if (!from || !to) return "";
   const [x0, x1] = [from.x, to.x];
   const y0 = height(edge.source.kind === "token" ? -13 : 0, from, edge.from.row, layout);
-  const y1 = height(0, to, edge.to.row, layout);
+  const y1 = height(edge.target.kind === "logit" ? 16 : 0, to, edge.to.row, layout);
   const up = Math.max(16, 0.45 * (y0 - y1));
   // past what stands between on the same line: to the left, for labels are on the right
   const aside = Math.abs(x0 - x1) < 6 ? -Math.min(26, 0.16 * (y0 - y1)) : 0;

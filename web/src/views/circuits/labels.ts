@@ -6,7 +6,9 @@ import { visible } from "../../data/tokens";
 
 /** A token as it is read: line ends made visible, blanks that stand alone too. */
 export function tokenText(text: string): string {
-  return visible(text.trim() ? text : text.replace(/ /g, "␣")) || "∅";
+  // no line ends between a quotation mark and the blank that a token begins with
+  const blanks = text.trim() ? text.replace(/^ +/, (its) => "\u00a0".repeat(its.length)) : text;
+  return visible(text.trim() ? blanks : text.replace(/ /g, "␣")) || "∅";
 }
 
 /** Layers of a mark, as the axis names them. */

@@ -7,14 +7,23 @@
  */
 
 import type { Edge, Mark } from "../../data/circuits";
+import { DOT, lanesOf, roomOf, type Seat, type Seats, seatsOf } from "./seats";
 
-export const DOT = 16; // pixels of a lane that its marks take, left of their labels
-export const LINE = 22; // of a feature in a cell
-const STACK = 3; // features above each other in a cell
-const GAP = 18; // between the lanes of a column
+const LINE = 22; // pixels of a feature in a cell
 const ERRORS = 20; // the strip of a column for its errors
 const PAD = 12;
-const LEAST_ROW = 46;
+const LOGIT = 150; // the label of a logit
+const [TOKENS, NEXT] = [34, 58]; // the rows of tokens and of logits
+const [LEAST_ROW, MOST_ROW] = [46, 72];
+/** Pixels of a label at most, and between lanes: the widest with which the picture fits. */
+const TIGHTNESS = [
+  { most: 140, gap: 22 },
+  { most: 126, gap: 16 },
+  { most: 110, gap: 13 },
+  { most: 96, gap: 10 },
+  { most: 80, gap: 8 },
+];
+const USUAL = 3; // where it fits with none
 
 export interface Cell {
   x: number;
@@ -40,7 +49,7 @@ export interface Layout {
 }
 
 export interface Sizes {
-  /** Pixels of a label in one line. */
+  /** Pixels of a label in one line, or of a supernode's in as many as it has room for. */
   label: (mark: Mark) => number;
   token: (position: number) => number;
   tokens: number;
@@ -48,153 +57,145 @@ export interface Sizes {
   sites: number;
   /** Pixels to fill, if there is room. */
   width: number;
+  height: number;
 }
 
-const MOST = 150; // pixels of a label
-
-interface Seat {
-  lane: number;
-  /** Place in its cell from below. */
-  level: number;
+interface Held {
+  marks: readonly Mark[];
+  seats: Seats;
+  errors: number;
 }
 
 export function layoutOf(marks: readonly Mark[], edges: readonly Edge[], sizes: Sizes): Layout {
   const pull = pulls(marks, edges);
-  const last = sizes.sites + 1;
-  const levels = new Array<number>(last + 1).fill(1);
-  const seated = Array.from({ length: sizes.tokens }, (_, position) => {
+  const held = Array.from({ length: sizes.tokens }, (_, position): Held => {
     const its = marks.filter((mark) => mark.position === position);
-    const seats = seatsOf(its, pull, last);
-    for (const mark of its) {
-      const seat = seats.get(mark);
-      if (seat) levels[mark.nodes[0].row] = Math.max(levels[mark.nodes[0].row], seat.level + 1);
-    }
-    return { its, seats };
+    const features = its.filter(({ kind }) => kind === "feature");
+    const errors = its.some(({ kind }) => kind === "error") ? ERRORS : 0;
+    return { marks: its, seats: seatsOf(features, pull, sizes.sites + 2), errors };
   });
-  const heights = levels.map((count, row) =>
-    row === 0 ? 34 : row === last ? 58 : Math.max(LEAST_ROW, count * LINE + 20),
-  );
-  const height = heights.reduce((sum, one) => sum + one, 0);
-  const rows: number[] = [];
-  let floor = height;
-  for (const one of heights) {
-    rows.push(floor - one / 2);
-    floor -= one;
-  }
+  const { rows, height } = rowsOf(held, sizes);
+  const { lanes, widths, gap } = widthsOf(held, sizes);
+  const spare = sizes.width - widths.reduce((sum, width) => sum + width, 0);
+  const busy = held.filter(({ seats }) => seats.lanes > 0).length;
   const columns: Column[] = [];
   const cells = new Map<string, Cell>();
-  const natural = seated.map(({ its, seats }, position) => widthsOf(its, seats, sizes, position));
-  const spare = sizes.width - natural.reduce((sum, { width }) => sum + width, 0);
-  const busy = natural.filter(({ lanes }) => lanes.length).length;
   let left = 0;
-  for (const [position, { its, seats }] of seated.entries()) {
-    const { lanes, errors, width } = natural[position];
-    // what is left over goes between columns that have something, but not without end
-    const extra = lanes.length && spare > 0 ? Math.min(140, spare / busy) : 0;
-    const full = width + extra;
-    columns.push({ left, width: full });
-    const taken = lanes.reduce((sum, lane) => sum + lane + GAP, errors + PAD - GAP);
-    const begin = left + errors + Math.max(PAD, (full - taken) / 2);
-    for (const mark of its) {
-      const { row } = mark.nodes[0];
-      const to = mark.nodes[mark.nodes.length - 1].row;
-      if (mark.kind === "token") {
-        cells.set(mark.key, { ...at(left + full / 2, rows[0]), room: full - 8 });
-      } else if (mark.kind === "error") {
-        cells.set(mark.key, { ...at(left + ERRORS / 2 + 2, rows[row]), room: 0 });
+  for (const [position, one] of held.entries()) {
+    // what is left over goes to columns that have something, but not without end
+    const extra = one.seats.lanes && spare > 0 ? Math.min(140, spare / busy) : 0;
+    const column = { left, width: widths[position] + extra };
+    place(one, lanes[position], gap, column, rows, cells);
+    columns.push(column);
+    left += column.width;
+  }
+  const width = Math.max(left, 1, placeLogits(marks, sizes, left, rows, cells));
+  return { cells, columns, rows, height, width };
+}
+
+/** Middles of the rows, and the height of all. */
+function rowsOf(held: readonly Held[], sizes: Sizes): { rows: number[]; height: number } {
+  const levels = new Array<number>(sizes.sites + 2).fill(1);
+  for (const { seats } of held) {
+    for (const [mark, seat] of seats.of) {
+      levels[mark.nodes[0].row] = Math.max(levels[mark.nodes[0].row], seat.levels);
+    }
+  }
+  const tall = Math.min(MOST_ROW, (sizes.height - TOKENS - NEXT) / Math.max(1, sizes.sites));
+  const heights = levels.map((count, row) => {
+    if (row === 0) return TOKENS;
+    return row === levels.length - 1 ? NEXT : Math.max(LEAST_ROW, tall, count * LINE + 20);
+  });
+  const height = heights.reduce((sum, one) => sum + one, 0);
+  let floor = height;
+  const rows = heights.map((one) => {
+    floor -= one;
+    return floor + one / 2;
+  });
+  return { rows, height };
+}
+
+/** Widths of lanes and columns, with as much between them as the page has room for. */
+function widthsOf(
+  held: readonly Held[],
+  sizes: Sizes,
+): { lanes: number[][]; widths: number[]; gap: number } {
+  const tried = TIGHTNESS.map((tightness) => {
+    const lanes = held.map(({ seats }) => lanesOf(seats, sizes.label, tightness));
+    const widths = held.map(({ errors }, position) => {
+      const own = lanes[position].reduce((sum, lane) => sum + lane + tightness.gap, 2 * PAD);
+      return Math.max(
+        sizes.token(position) + 30,
+        lanes[position].length || errors ? errors + own - tightness.gap : 0,
+      );
+    });
+    return { lanes, widths, gap: tightness.gap };
+  });
+  const fits = tried.find(
+    ({ widths }) => widths.reduce((sum, width) => sum + width, 0) <= sizes.width,
+  );
+  return fits ?? tried[USUAL];
+}
+
+/** Puts the marks of a column but logits into their cells. */
+function place(
+  { marks, seats, errors }: Held,
+  lanes: readonly number[],
+  gap: number,
+  { left, width }: Column,
+  rows: readonly number[],
+  cells: Map<string, Cell>,
+) {
+  const taken = lanes.reduce((sum, lane) => sum + lane + gap, errors + PAD - gap);
+  const spare = Math.max(0, width - taken - PAD);
+  const begin = left + errors + PAD + spare / 2;
+  for (const mark of marks) {
+    const { row } = mark.nodes[0];
+    const top = rows[mark.nodes[mark.nodes.length - 1].row];
+    if (mark.kind === "token") {
+      cells.set(mark.key, { ...at(left + width / 2, rows[0]), room: width - 8 });
+    } else if (mark.kind === "error") {
+      const x = left + ERRORS / 2 + 2;
+      cells.set(mark.key, { x, bottom: rows[row], top, room: 0 });
+    } else if (mark.kind === "feature") {
+      const { lane, level, levels } = seats.of.get(mark) as Seat;
+      const x = lanes.slice(0, lane).reduce((sum, one) => sum + one + gap, begin) + DOT / 2;
+      if (mark.nodes.length > 1) {
+        cells.set(mark.key, { x, bottom: rows[row], top, room: lanes[lane] - DOT + gap - 8 });
       } else {
-        const { lane, level } = seats.get(mark) as Seat;
-        const x = lanes.slice(0, lane).reduce((sum, one) => sum + one + GAP, begin) + DOT / 2;
-        const shift = (level - (levelsOf(its, seats, row) - 1) / 2) * LINE;
-        const single = mark.nodes.length === 1;
-        cells.set(mark.key, {
-          x,
-          bottom: rows[row] - (single && mark.kind === "feature" ? shift : 0),
-          top: rows[to] - (single && mark.kind === "feature" ? shift : 0),
-          room: lanes[lane] - DOT + GAP - 8 + (lane === lanes.length - 1 ? extra / 2 : 0),
-        });
+        const y = rows[row] - (level - (levels - 1) / 2) * LINE;
+        const room = roomOf(seats, lanes, gap, lane, row) - DOT + gap - 8;
+        cells.set(mark.key, { ...at(x, y), room });
       }
     }
-    left += full;
   }
-  return { cells, columns, rows, height, width: Math.max(left, 1) };
+}
+
+/** Puts logits in one line that ends where the prompt does, the likeliest first; its width. */
+function placeLogits(
+  marks: readonly Mark[],
+  sizes: Sizes,
+  end: number,
+  rows: readonly number[],
+  cells: Map<string, Cell>,
+): number {
+  const logits = marks
+    .filter(({ kind }) => kind === "logit")
+    .sort((x, y) => y.nodes[0].probability - x.nodes[0].probability);
+  const rooms = logits.map((mark) => Math.min(LOGIT, sizes.label(mark)));
+  const line = rooms.reduce((sum, room) => sum + room + 2 * PAD, 0);
+  let x = Math.max(0, end - line);
+  for (const [i, mark] of logits.entries()) {
+    cells.set(mark.key, { ...at(x + PAD, rows[rows.length - 1]), room: rooms[i] });
+    x += rooms[i] + 2 * PAD;
+  }
+  return line;
 }
 
 const at = (x: number, y: number) => ({ x, bottom: y, top: y });
 
-/** Levels that a column takes in a row. */
-function levelsOf(its: readonly Mark[], seats: ReadonlyMap<Mark, Seat>, row: number): number {
-  let most = 1;
-  for (const mark of its) {
-    const seat = mark.nodes.length === 1 && mark.nodes[0].row === row ? seats.get(mark) : undefined;
-    if (seat) most = Math.max(most, seat.level + 1);
-  }
-  return most;
-}
-
-/** Lanes and levels of the features and logits of a column. */
-function seatsOf(
-  its: readonly Mark[],
-  pull: ReadonlyMap<Mark, number>,
-  last: number,
-): Map<Mark, Seat> {
-  const seats = new Map<Mark, Seat>();
-  const order = (x: Mark, y: Mark) =>
-    (pull.get(x) ?? 0) - (pull.get(y) ?? 0) || (x.key < y.key ? -1 : 1);
-  const taken: boolean[][] = []; // by lane and row
-  for (const mark of its.filter((one) => one.nodes.length > 1).sort(order)) {
-    const [from, to] = [mark.nodes[0].row, mark.nodes[mark.nodes.length - 1].row];
-    let lane = taken.findIndex((rows) => !rows.slice(from, to + 1).some(Boolean));
-    if (lane < 0) lane = taken.push(new Array(last + 1).fill(false)) - 1;
-    taken[lane].fill(true, from, to + 1);
-    seats.set(mark, { lane, level: 0 });
-  }
-  const singles = new Map<number, Mark[]>();
-  for (const mark of its) {
-    if (mark.nodes.length > 1 || (mark.kind !== "feature" && mark.kind !== "logit")) continue;
-    const { row } = mark.nodes[0];
-    singles.set(row, [...(singles.get(row) ?? []), mark]);
-  }
-  // so many lanes that every cell has room
-  const stack = (row: number) => (row === last ? 1 : STACK);
-  for (const [row, those] of singles) {
-    const free = () => taken.filter((rows) => !rows[row]).length;
-    while (free() * stack(row) < those.length) taken.push(new Array(last + 1).fill(false));
-  }
-  for (const [row, those] of singles) {
-    const free = taken.flatMap((rows, lane) => (rows[row] ? [] : [lane]));
-    const each = Math.ceil(those.length / free.length);
-    const sorted = row === last ? byChance(those) : [...those].sort(order);
-    for (const [i, mark] of sorted.entries()) {
-      seats.set(mark, { lane: free[Math.floor(i / each)], level: i % each });
-    }
-  }
-  return seats;
-}
-
-const byChance = (logits: readonly Mark[]) =>
-  [...logits].sort((x, y) => y.nodes[0].probability - x.nodes[0].probability);
-
-function widthsOf(
-  its: readonly Mark[],
-  seats: ReadonlyMap<Mark, Seat>,
-  sizes: Sizes,
-  position: number,
-): { lanes: number[]; errors: number; width: number } {
-  const lanes: number[] = [];
-  for (const [mark, { lane }] of seats) {
-    const label = Math.min(MOST, sizes.label(mark));
-    lanes[lane] = Math.max(lanes[lane] ?? 44, DOT + label);
-  }
-  for (let lane = 0; lane < lanes.length; lane++) lanes[lane] ??= 44;
-  const errors = its.some((mark) => mark.kind === "error") ? ERRORS : 0;
-  const marks = lanes.reduce((sum, lane) => sum + lane + GAP, 0) - (lanes.length ? GAP : 0);
-  const width = Math.max(sizes.token(position) + 16, errors + marks + (lanes.length ? 2 * PAD : 0));
-  return { lanes, errors, width };
-}
-
 /** Where the edges of each mark pull it: the mean position of the other ends, by weight. */
-function pulls(marks: readonly Mark[], edges: readonly Edge[]): Map<Mark, number> {
+function pulls(marks: readonly Mark[], edges: readonly Edge[]): (mark: Mark) => number {
   const sums = new Map(marks.map((mark) => [mark, { sum: 0, weight: 0 }]));
   const add = (mark: Mark, other: Mark, weight: number) => {
     const its = sums.get(mark);
@@ -206,5 +207,8 @@ function pulls(marks: readonly Mark[], edges: readonly Edge[]): Map<Mark, number
     add(target, source, weight);
     add(source, target, weight);
   }
-  return new Map([...sums].map(([mark, { sum, weight }]) => [mark, weight > 0 ? sum / weight : 0]));
+  return (mark) => {
+    const { sum, weight } = sums.get(mark) ?? { sum: 0, weight: 0 };
+    return weight > 0 ? sum / weight : 0;
+  };
 }

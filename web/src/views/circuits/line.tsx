@@ -12,18 +12,18 @@ export function MarkLine(props: {
   /** The token that it stands on. */
   token: string;
   share: number;
-  signed?: boolean;
+  /** Of an effect. */
+  sign?: "plus" | "minus";
   /** The largest share of the list. */
   most: number;
   title?: string;
   onChoose: (mark: Mark) => void;
 }) {
-  const { run, state, mark, share, signed, onChoose } = props;
-  const size = Math.abs(share);
+  const { run, state, mark, share, sign, onChoose } = props;
   return (
     <li>
       <a
-        class={!signed ? undefined : share < 0 ? "minus" : "plus"}
+        class={sign}
         href={writeHash(changed(state, { more: { node: mark.key } }))}
         title={props.title}
         data-testid="circuit-line"
@@ -33,10 +33,18 @@ export function MarkLine(props: {
           onChoose(mark);
         }}
       >
-        <bdi class="line-name">{nameOf(mark)}</bdi>
+        <span class="line-name">
+          {mark.kind === "token" || mark.kind === "logit" ? (
+            <>
+              “<bdi>{nameOf(mark)}</bdi>”
+            </>
+          ) : (
+            <bdi>{nameOf(mark)}</bdi>
+          )}
+        </span>
         <span class="line-share">
-          {signed && (share < 0 ? "−" : "+")}
-          {percent(size)}
+          {sign && (sign === "minus" ? "−" : "+")}
+          {percent(share)}
         </span>
         <span class="line-place">
           {mark.kind === "token" && `token ${mark.position}`}
@@ -47,7 +55,7 @@ export function MarkLine(props: {
             </>
           )}
         </span>
-        <span class="line-bar" style={{ "--share": (size / props.most).toFixed(3) }} />
+        <span class="line-bar" style={{ "--share": (share / props.most).toFixed(3) }} />
       </a>
     </li>
   );

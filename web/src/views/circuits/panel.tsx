@@ -106,8 +106,8 @@ function Lines(
 ) {
   const { run, about, state, edges, end, onChoose } = props;
   const [all, setAll] = useState(false);
-  const order = [...edges].sort((x, y) => Math.abs(y.share) - Math.abs(x.share));
-  const most = Math.abs(order[0]?.share ?? 1);
+  const order = [...edges].sort((x, y) => y.share - x.share);
+  const most = order[0]?.share ?? 1;
   const left = order.length - MOST;
   return (
     <div class="circuit-lines">
@@ -126,7 +126,7 @@ function Lines(
               mark={other}
               token={about.tokens[other.position] ?? ""}
               share={edge.share}
-              signed
+              sign={edge.effect < 0 ? "minus" : "plus"}
               most={most}
               title={`effect ${figure(edge.effect)}, ${percent(edge.weight)} of all influence`}
               onChoose={onChoose}

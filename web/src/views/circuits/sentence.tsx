@@ -1,87 +1,119 @@
 import type { ComponentChildren } from "preact";
 import {
   type Circuit,
-  leftToErrors,
+  figuresOf,
   type Mark,
-  type Node,
+  type Path,
   type Picture,
   predicted,
 } from "../../data/circuits";
 import type { Run } from "../../data/run";
-import { visible } from "../../data/tokens";
 import { count, percent, several } from "../../draw/format";
 import { changed, type State, writeHash } from "../../state";
 import { layersOf, nameOf, tokenText } from "./labels";
 
-/** What a circuit says, in one sentence made of its numbers, and what it leaves open. */
+const ORIGINS = 3; // tokens that are named
+
+/** What a circuit says, in sentences made of its numbers, and what it leaves open. */
 export function Sentence(props: {
   run: Run;
   state: State;
   circuit: Circuit;
   picture: Picture;
-  path: readonly Mark[];
+  path: Path;
   onChoose: (mark: Mark) => void;
 }) {
-  const { run, state, circuit, picture, path, onChoose } = props;
-  const { about, nodes } = circuit;
-  const next = predicted(nodes);
-  const features = nodes.filter((node) => node.kind === "feature");
-  const groups = picture.marks.filter((mark) => mark.nodes.length > 1).length;
-  const errors = leftToErrors(nodes);
-  const link = (mark: Mark, text: ComponentChildren) => (
-    <a
-      href={writeHash(changed(state, { more: { node: mark.key } }))}
-      onClick={(event) => {
-        if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
-        event.preventDefault();
-        onChoose(mark);
-      }}
-    >
-      {text}
-    </a>
-  );
+  const { run, circuit, picture, path } = props;
+  const next = predicted(circuit.nodes);
+  const its = figuresOf(circuit);
+  const known = (value: number) => !Number.isNaN(value);
   return (
     <p class="circuit-sentence" data-testid="sentence">
-      <b>{several(features.length, "feature")}</b>
-      {about.nodes_before ? ` of ${count(about.nodes_before)} nodes` : ""}
-      {groups > 0 &&
-        `, drawn as ${count(picture.marks.filter((m) => m.kind === "feature").length)}`}
-      {next && (
+      <b>
+        {count(its.features)}
+        {known(its.active) && ` of ${count(its.active)} active`}{" "}
+        {its.features === 1 && !known(its.active) ? "feature" : "features"}
+      </b>
+      {its.tracks > 0 && `, ${several(its.tracks, "track")} and ${count(its.alone)} alone,`}
+      {known(its.share) ? ` have ${percent(its.share)} of all influence on ` : " lead to "}
+      {next ? (
+        <>
+          the next token, <Quoted text={next.token} /> ({percent(next.probability)}).
+        </>
+      ) : (
+        "the next token."
+      )}
+      {known(its.errors) && (
         <>
           {" "}
-          lead to “<bdi>{tokenText(next.token)}</bdi>” ({percent(next.probability)})
+          It begins in{" "}
+          {its.origins.slice(0, ORIGINS).map((node) => (
+            <span key={node.id}>
+              <MarkLink {...props} mark={picture.markOf.get(node.id) as Mark}>
+                <Quoted text={node.token} />
+              </MarkLink>{" "}
+              ({percent(node.influence)}),{" "}
+            </span>
+          ))}
+          {its.origins.length > ORIGINS && "other tokens, "}
+          and in errors, what the SAEs leave out ({percent(its.errors)}).
         </>
       )}
-      {path.length > 1 && (
+      {path.marks.length > 1 && (
         <>
-          ; the strongest path runs{" "}
-          {path.map((mark, i) => (
+          {" "}
+          The strongest path, {percent(path.share)} of it, runs{" "}
+          {path.marks.map((mark, i) => (
             <span key={mark.key}>
-              {i === 0 ? "from " : i === path.length - 1 ? " to " : i === 1 ? " through " : ", "}
-              {link(
-                mark,
-                mark.kind === "feature" || mark.kind === "error" ? (
+              {joint(i, path.marks.length)}
+              <MarkLink {...props} mark={mark}>
+                {mark.kind === "feature" || mark.kind === "error" ? (
                   <>
                     <bdi>{nameOf(mark)}</bdi> ({layersOf(run, mark)})
                   </>
                 ) : (
-                  <>
-                    “<bdi>{nameOf(mark)}</bdi>”
-                  </>
-                ),
-              )}
+                  <Quoted text={mark.nodes[0].token} />
+                )}
+              </MarkLink>
             </span>
           ))}
+          .
         </>
       )}
-      .{!Number.isNaN(errors) && ` ${percent(errors)} of the influence is left to errors.`}
     </p>
   );
 }
 
-/** A prompt as its tokens say it. */
-export function promptOf(circuit: { prompt: string }): string {
-  return visible(circuit.prompt);
+function Quoted({ text }: { text: string }) {
+  return (
+    <>
+      “<bdi>{tokenText(text)}</bdi>”
+    </>
+  );
 }
 
-export type { Node };
+function joint(i: number, length: number): string {
+  if (i === 0) return "from ";
+  if (i === length - 1) return " to ";
+  return i === 1 ? " through " : ", ";
+}
+
+function MarkLink(props: {
+  state: State;
+  mark: Mark;
+  onChoose: (mark: Mark) => void;
+  children: ComponentChildren;
+}) {
+  return (
+    <a
+      href={writeHash(changed(props.state, { more: { node: props.mark.key } }))}
+      onClick={(event) => {
+        if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
+        event.preventDefault();
+        props.onChoose(props.mark);
+      }}
+    >
+      {props.children}
+    </a>
+  );
+}

@@ -32,7 +32,7 @@ export function Threshold(props: {
         }}
       />
       <span>
-        {percent(cut)}: {count(drawn)} of {count(edges.length)}
+        {percent(cut)} of the influence ({count(drawn)})
       </span>
     </label>
   );
