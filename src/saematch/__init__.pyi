@@ -54,6 +54,7 @@ from .workflows.plot import plot as plot
 from .workflows.relate import relate as relate
 from .workflows.reproduce import reproduce as reproduce
 from .workflows.steer import steer as steer
+from .workflows.steer_sweep import steer_sweep as steer_sweep
 from .workflows.trace import trace as trace
 from .workflows.vote import vote as vote
 

@@ -110,9 +110,9 @@ class Steering:
             self._hooks = None
 
     def __repr__(self) -> str:
-        what = ", ".join(f"{c.site} #{c.feature}" for c in self.changes[:3])
+        what = ", ".join(f"{c.how} {c.site} #{c.feature}" for c in self.changes[:3])
         more = f" and {len(self.changes) - 3} more" if len(self.changes) > 3 else ""
-        return f"Steering({self.model.name}: {self.changes[0].how} {what}{more})"
+        return f"Steering({self.model.name}: {what}{more})"
 
     def to_polars(self) -> pl.DataFrame:
         """One row per feature: `site`, `feature`, `layer`, `how`, `unit`, `weight`, `amount`."""

@@ -51,7 +51,9 @@ def track_of(run: Run, feature: Feature, mode: Mode = "chained") -> list[Feature
         chain = ", ".join(table["site"].unique(maintain_order=True).cast(pl.String))
         raise RunError(f"{site} #{number} is in no track: tracks run along {chain or 'no SAE'}")
     tracks = table.filter(pl.col("track").is_in(its.implode()))
-    longest = tracks.group_by("track").len().sort("len", "track", descending=[True, False])["track"][0]
+    longest = (
+        tracks.group_by("track").len().sort("len", "track", descending=[True, False])["track"][0]
+    )
     found = tracks.filter(track=longest).sort("position").select("site", "feature").rows()
     if len(found) == 1:
         raise RunError(

@@ -311,8 +311,38 @@ class Circuits(Section, frozen=True, kw_only=True):
     circuits: list[CircuitFigures] = []
 
 
+class SweepFigures(Record, frozen=True, kw_only=True):
+    """What a sweep over strengths of steering was of."""
+
+    name: Name
+    features: list[str]  # those that were named, as SITE/FEATURE
+    model: str
+    concept: str = ""  # what its texts were rated for
+    judge: str | None = None  # the language model that rated them
+    options: dict[str, Any] = {}
+    notes: list[str] = []
+
+
+class Steering(Section, frozen=True, kw_only=True):
+    """`saematch steer --sweep`: what steering by features did to the text that the model writes.
+
+    The tables `texts`, `means` and `features` hold those of all sweeps, by the column `sweep`.
+    """
+
+    folder = "steering"
+    sweeps: list[SweepFigures] = []
+
+
 SectionName = Literal[
-    "flow", "compare", "relations", "evaluation", "labels", "judging", "causes", "circuits"
+    "flow",
+    "compare",
+    "relations",
+    "evaluation",
+    "labels",
+    "judging",
+    "causes",
+    "circuits",
+    "steering",
 ]
 SECTIONS: Mapping[SectionName, type[Section]] = {
     "flow": Flow,
@@ -323,6 +353,7 @@ SECTIONS: Mapping[SectionName, type[Section]] = {
     "judging": Judging,
     "causes": Causes,
     "circuits": Circuits,
+    "steering": Steering,
 }
 
 
@@ -344,6 +375,7 @@ class RunRecord(Manifest, frozen=True, kw_only=True):
     judging: Judging | UnsetType = UNSET
     causes: Causes | UnsetType = UNSET
     circuits: Circuits | UnsetType = UNSET
+    steering: Steering | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         known = {sae.name for sae in self.saes}

@@ -34,6 +34,7 @@ from saematch.runs.records import (
     SaeRecord,
     Section,
     SectionName,
+    Steering,
     pair_place,
 )
 from saematch.runs.sae_tables import SaeTables, check_distinct
@@ -49,6 +50,7 @@ _MADE_BY = {
     "judging": "judge",
     "causes": "intervene",
     "circuits": "circuit",
+    "steering": "steer --sweep",
 }
 
 
@@ -248,6 +250,8 @@ class Run(RunFolder, Notebook):
     def section(self, name: Literal["causes"]) -> Causes | None: ...
     @overload
     def section(self, name: Literal["circuits"]) -> Circuits | None: ...
+    @overload
+    def section(self, name: Literal["steering"]) -> Steering | None: ...
     @overload
     def section(self, name: SectionName) -> Section | None: ...
     def section(self, name: SectionName) -> Section | None:

@@ -227,6 +227,29 @@ SCHEMAS: dict[str, Schema] = {
         _of(text="circuit", integer="source target", number="effect share"),
         frozenset({"circuit", "source", "target", "effect", "share"}),
     ),
+    "steering/texts": Schema(
+        _of(
+            text="sweep way prompt text",
+            integer="sample tokens",
+            number="strength activation firing loss distinct_1 distinct_2 distinct_3 concept "
+            "fluency",
+        ),
+        frozenset({"sweep", "way", "strength", "prompt", "sample", "text", "tokens"}),
+    ),
+    "steering/means": Schema(
+        _of(
+            text="sweep way",
+            integer="texts tokens",
+            number="strength activation activation_low activation_high firing loss loss_low "
+            "loss_high perplexity distinct_1 distinct_2 distinct_3 concept fluency",
+        ),
+        frozenset({"sweep", "way", "strength", "texts"}),
+    ),
+    "steering/features": Schema(
+        _of(text="sweep way site", integer="feature", number="amount output_score"),
+        frozenset({"sweep", "way", "site", "feature"}),
+        {"feature": "site"},
+    ),
 }
 
 
