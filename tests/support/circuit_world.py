@@ -13,48 +13,33 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from saematch.causal.circuit import EDGES, NODES
 from saematch.runs.run import Run
 
-NODES = {
-    "circuit": pl.String,
-    "node": pl.Int32,
-    "kind": pl.String,
-    "site": pl.String,
-    "layer": pl.Int32,
-    "feature": pl.Int32,
-    "position": pl.Int32,
-    "activation": pl.Float32,
-    "influence": pl.Float32,
-    "token": pl.String,
-    "probability": pl.Float32,
-    "track": pl.Int32,
-    "group": pl.Int32,
-    "group_name": pl.String,
-    "label": pl.String,
-}
-EDGES = {
-    "circuit": pl.String,
-    "source": pl.Int32,
-    "target": pl.Int32,
-    "effect": pl.Float32,
-    "share": pl.Float32,
-}
+# fmt: off
+NAMES = [
+    "capital cities", "France", "of, in names", "countries", "is, was", "a place", "the", "Europe",
+]
+# fmt: on
 PARIS = ["<|im_start|>", "The", " capital", " of", " France", " is"]
 LOGITS = [(" Paris", 0.62), (" the", 0.09), (" located", 0.04)]
+UNSEEN = 100  # nodes said to have been left out, and their influence
+UNSEEN_INFLUENCE = 1.5
 
 
 class Prompt(NamedTuple):
-    """What a circuit is of."""
+    """What a circuit is of; nothing of the first token, BOS, is a node."""
 
     slug: str
     tokens: Sequence[str]
     logits: Sequence[tuple[str, float]]
+    names: Sequence[str] = NAMES
 
 
 def add_circuits(
     run: Run, prompts: Sequence[Prompt] = (Prompt("paris", PARIS, LOGITS),), tracks: int = 2
 ) -> None:
-    """Write a circuit of each prompt, with so many tracks and as many features at a position."""
+    """Write a circuit of each prompt; `tracks`: most of them at a token, and features in a cell."""
     made = [_circuit(run, prompt, tracks, seed) for seed, prompt in enumerate(prompts)]
     nodes = [row for rows, _, _ in made for row in rows]
     edges = [row for _, rows, _ in made for row in rows]
@@ -76,7 +61,7 @@ def _circuit(run: Run, prompt: Prompt, tracks: int, seed: int) -> tuple[Rows, Ro
         known = {"kind": kind, "position": position, "activation": 1.0, **more}
         rows.append({"circuit": prompt.slug, "node": len(rows), **known})
 
-    for position, token in enumerate(prompt.tokens):
+    for position, token in enumerate(prompt.tokens[1:], start=1):
         add("token", position, token=token)
     group = 0
     for position in range(1, len(prompt.tokens)):
@@ -84,28 +69,40 @@ def _circuit(run: Run, prompt: Prompt, tracks: int, seed: int) -> tuple[Rows, Ro
             first, last = sorted(rng.choice(len(run.names), 2, replace=False))
             for site in run.names[first : last + 1]:
                 its = _feature(run, site, rng)
-                add("feature", position, track=group, group=group, group_name=NAMES[group % 8], **its)
+                name = prompt.names[group % len(prompt.names)]
+                add("feature", position, track=group, group=group, group_name=name, **its)
             group += 1
         for site in run.names:
             for _ in range(rng.integers(0, tracks + 1)):
-                add("feature", position, **_feature(run, site, rng))
-            add("error", position, site=site, layer=run.sae(site).site.layer)
+                its = _feature(run, site, rng)
+                label = prompt.names[its["feature"] % len(prompt.names)]
+                add("feature", position, **its, label=label if rng.random() < 0.7 else None)
+            add("error", position, site=site, layer=_layer(run, site))
     for token, probability in prompt.logits:
         add("logit", len(prompt.tokens) - 1, token=token, probability=probability)
     effects = _effects(rows, run, rng)
     share = np.abs(effects) / np.maximum(np.abs(effects).sum(0), 1e-9)
-    influence = np.array([row.get("probability", 0.0) for row in rows])
-    influence /= influence.sum()
-    carried = influence
-    for _ in range(len(run.names) + 2):
-        carried = share @ carried
-        influence = influence + carried
+    step = np.array([row.get("probability", 0.0) for row in rows])
+    influence = step = step / step.sum()
+    for _ in range(len(run.names) + 1):
+        step = share @ step
+        influence = influence + step
     for row, value in zip(rows, influence, strict=True):
-        row["influence"] = min(1.0, float(value))
+        row["influence"] = float(value)
     edges = [
-        {"circuit": prompt.slug, "source": s, "target": t, "effect": effects[s, t], "share": share[s, t]}
+        {
+            "circuit": prompt.slug,
+            "source": s,
+            "target": t,
+            "effect": effects[s, t],
+            "share": share[s, t],
+        }
         for s, t in zip(*np.nonzero(effects), strict=True)
     ]
+    of = {
+        kind: float(sum(row["influence"] for row in rows if row["kind"] == kind))
+        for kind in ("feature", "error", "token")
+    }
     about = {
         "slug": prompt.slug,
         "prompt": "".join(prompt.tokens[1:]),
@@ -113,32 +110,37 @@ def _circuit(run: Run, prompt: Prompt, tracks: int, seed: int) -> tuple[Rows, Ro
         "sites": run.names,
         "model": "made-up",
         "attention": "frozen",
-        "options": {},
+        "unread": [0],
+        "nodes_before": len(rows) + UNSEEN,
+        "edges_before": len(edges),
+        "nodes": len(rows),
+        "edges": len(edges),
+        "supernodes": group,
+        "replacement": of["token"] / (of["token"] + of["error"]),
+        "influence_before": sum(of.values()) + UNSEEN_INFLUENCE,
     }
     return rows, edges, about
 
 
-NAMES = ["capital cities", "France", "of, in names", "countries", "is, was", "a place", "the", "Europe"]
-
-
 def _feature(run: Run, site: str, rng: np.random.Generator) -> dict[str, Any]:
-    feature = int(rng.integers(run.sae(site).d_sae))
-    layer = run.sae(site).site.layer
-    label = NAMES[feature % 8] if rng.random() < 0.7 else None
     return {
         "site": site,
-        "layer": layer,
-        "feature": feature,
+        "layer": _layer(run, site),
+        "feature": int(rng.integers(run.sae(site).d_sae)),
         "activation": float(rng.gamma(2)),
-        "label": label,
     }
+
+
+def _layer(run: Run, site: str) -> int | None:
+    known = run.sae(site).site
+    return None if known is None else known.layer
 
 
 def _effects(rows: Rows, run: Run, rng: np.random.Generator) -> np.ndarray:
     """Float (sources, targets): from earlier rows of the picture to later, never to the left."""
+    ends = {"token": -1, "logit": len(run.names)}
     depth = [
-        -1 if row["kind"] == "token" else 99 if row["kind"] == "logit" else run.names.index(row["site"])
-        for row in rows
+        ends[row["kind"]] if row["kind"] in ends else run.names.index(row["site"]) for row in rows
     ]
     effects = np.zeros((len(rows), len(rows)))
     for t, target in enumerate(rows):

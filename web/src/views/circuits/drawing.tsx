@@ -161,7 +161,7 @@ export function Drawing(props: DrawingProps) {
                 }}
                 class={classes.join(" ")}
                 role="button"
-                tabIndex={mark.key === entry ? 0 : -1}
+                tabindex={mark.key === entry ? 0 : -1}
                 aria-pressed={mark === chosen}
                 aria-label={spoken(run, about, mark)}
                 data-testid="circuit-node"
@@ -185,14 +185,9 @@ export function Drawing(props: DrawingProps) {
                   tipped.onBlur();
                 }}
               >
-                <Shape
-                  mark={mark}
-                  cell={cell}
-                  size={size}
-                  most={most}
-                  rows={layout.rows}
-                  width={layout.columns[mark.position]?.width ?? 0}
-                />
+                <g aria-hidden="true">
+                  <Shape mark={mark} cell={cell} size={size} most={most} rows={layout.rows} />
+                </g>
               </g>
             );
           })}
@@ -223,7 +218,6 @@ function Shape(props: {
   size: number;
   most: number;
   rows: readonly number[];
-  width: number;
 }) {
   const { mark, cell, size, most, rows } = props;
   const [node] = mark.nodes;
