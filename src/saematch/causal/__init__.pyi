@@ -11,3 +11,5 @@ from .output_score import output_scores as output_scores
 from .pruning import prune as prune
 from .steering import Change as Change
 from .steering import Steering as Steering
+from .steering_text import Continuation as Continuation
+from .steering_text import continuations as continuations

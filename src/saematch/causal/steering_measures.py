@@ -7,11 +7,14 @@ the text, and how often its words repeat.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from numpy import ndarray
+from torch import Tensor
 
 from saematch.causal.steering_text import Continuation
 from saematch.models.language_model import LanguageModel
@@ -61,8 +64,7 @@ def measured(
     found: list[TextMeasures | None] = [None] * len(texts)
     for rows in groups([len(ids) for ids in whole], batch_tokens):
         ids, mask = padded([whole[k] for k in rows])
-        losses = model.losses(ids, mask).cpu().double().numpy()
-        values = model.run(ids, sorted({*hooks.values()}), mask)
+        losses, values = _read(model, ids, mask, sorted({*hooks.values()}))
         acts: list[ndarray] = []
         for (site, feature), largest in zip(theme.features, theme.largest, strict=True):
             encoded = saes[site].encode(values[hooks[site]].to(saes[site].device))
@@ -81,6 +83,23 @@ def measured(
                 distinct=tuple(distinct(texts[k].ids, n) for n in GRAMS),
             )
     return [one for one in found if one is not None]
+
+
+def _read(
+    model: LanguageModel, ids: Tensor, mask: Tensor, hooks: Sequence[str]
+) -> tuple[ndarray, dict[str, Tensor]]:
+    """Losses and the values at hook points, from one pass."""
+    values: dict[str, Tensor] = {}
+
+    def keep(value: Tensor, hook: str) -> None:
+        values[hook] = value.to(torch.float32, copy=True)
+
+    with ExitStack() as attached:
+        for hook in hooks:
+            place = model.site(hook)
+            attached.callback(place.attach(partial(keep, hook=hook)).remove)
+        losses = model.losses(ids, mask)
+    return losses.cpu().double().numpy(), values
 
 
 def distinct(ids: Sequence[int], n: int) -> float | None:

@@ -24,6 +24,7 @@ from saematch.cli.match import match
 from saematch.cli.plot import plot
 from saematch.cli.relate import relate
 from saematch.cli.reproduce import reproduce
+from saematch.cli.steer import steer
 from saematch.cli.trace import trace
 from saematch.cli.vote import vote
 from saematch.errors import SaematchError
@@ -58,6 +59,7 @@ for _command in (
     vote,
     circuit,
     evaluate,
+    steer,
     reproduce,
     plot,
     explore,

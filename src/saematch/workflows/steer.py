@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from saematch.causal.output_score import OutputScore
 from saematch.causal.schedules import ALPHA, Schedule
 from saematch.causal.steering import How, Steering, Unit
 from saematch.causal.steering_features import Along, Named
 from saematch.causal.steering_plan import Asked, Plan
+from saematch.causal.steering_text import Continuation, continuations
 from saematch.errors import RunError, SaematchError
 from saematch.layers.tracks import Mode
 from saematch.matching.saved import SavedSae, same_sae
@@ -95,6 +99,59 @@ def steer(
     asked = Asked(strength, schedule, how, along, layer, unit, mode, alpha)
     plan = planned(model, run, features, asked, saes=saes, device=device, dtype=dtype)
     return Steering(plan.model, plan.changes(), plan.saes, prompt=prompt)
+
+
+@dataclass(frozen=True, eq=False)
+class SideBySide:
+    """What a model writes after each prompt, as it is and steered, by the same draws."""
+
+    steering: Steering
+    scores: tuple[OutputScore, ...]  # where the layer was chosen by them
+    plain: tuple[Continuation, ...]
+    steered: tuple[Continuation, ...]
+
+
+def side_by_side(
+    plan: Plan,
+    prompts: Sequence[str],
+    *,
+    prompt: bool = True,
+    tokens: int = 40,
+    samples: int = 1,
+    temperature: float = 1.0,
+    seed: int = 0,
+    chat: bool = False,
+) -> SideBySide:
+    """Continue prompts by the plain model and by the steered one.
+
+    Args:
+        plan: what is to be done, as of `planned`.
+        prompts: to be continued.
+        prompt: as of `steer`.
+        tokens: of each text, at most.
+        samples: of each prompt.
+        temperature: of the draws; 0 takes the most probable token.
+        seed: of the draws, the same for both.
+        chat: prompts are a user's messages, in the model's chat template.
+
+    Raises:
+        SaematchError: as of `saematch.causal.continuations`.
+    """
+    steering = Steering(plan.model, plan.changes(), plan.saes, prompt=prompt)
+    write = partial(
+        continuations,
+        plan.model,
+        prompts,
+        tokens=tokens,
+        samples=samples,
+        temperature=temperature,
+        seed=seed,
+        chat=chat,
+    )
+    plain = write()
+    with steering:
+        steered = write()
+    return SideBySide(steering, tuple(plan.scores), tuple(plain), tuple(steered))
 
 
 def planned(
