@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from saematch.errors import RunError
 from saematch.layers.attribution_graph import (
     FEATURE,
     attribution_graph,
+    check_slug,
     node_id,
     paired,
     write_attribution_graph,
@@ -32,17 +32,16 @@ def export_circuit(circuit: Circuit, path: str | Path, model: str | None = None)
 
     Args:
         circuit: the circuit.
-        path: a name that ends in .json.
+        path: NAME.json; the name is of letters, digits, - and _, as pages ask for it by that.
         model: its name on Neuronpedia, such as `gemma-2-2b`.
 
     Raises:
-        RunError: another ending, or a file that cannot be written.
+        RunError: another name, or a file that cannot be written.
     """
     path = Path(path)
     check_export(path)
-    slug = re.sub(r"[^A-Za-z0-9_-]+", "-", path.stem)
     try:
-        write_attribution_graph(path, circuit_graph(circuit, slug, model))
+        write_attribution_graph(path, circuit_graph(circuit, path.stem, model))
     except OSError as error:
         raise RunError(f"{path} cannot be written: {error}") from error
     return path
@@ -52,6 +51,7 @@ def check_export(path: Path) -> None:
     """Raise RunError where `export_circuit` writes no such file."""
     if path.suffix != ".json":
         raise RunError(f"{path}: an attribution graph is JSON, so the name must end in .json")
+    check_slug(path.stem)
 
 
 def circuit_graph(circuit: Circuit, slug: str, model: str | None = None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from saematch.errors import SaematchError
 from saematch.models.hook_points import site_of
 from saematch.sae.sae import SAE
 
+
 def written_at(sae: SAE, name: str = "") -> str:
     """The hook point whose value an SAE's features are part of.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 from msgspec.structs import replace
 
@@ -42,7 +44,10 @@ def read_circuit(run: Run, slug: str | None = None) -> Circuit:
         raise RunError(f"{run.path} has no circuit {slug!r}; {names_there(slug, [*known])}")
     nodes, edges = (run.table("circuits", name).filter(circuit=slug) for name in ("nodes", "edges"))
     ends = pl.concat([edges["source"], edges["target"]])
-    if nodes["node"].to_list() != [*range(len(nodes))] or not ends.is_in(nodes["node"]).all():
+    if (
+        nodes["node"].to_list() != [*range(len(nodes))]
+        or not ends.is_in(nodes["node"].implode()).all()
+    ):
         raise RunError(
             f"{run.path / 'circuits'}: nodes of {slug!r} are not numbered from 0, or an edge has "
             "none at an end; make it again with --overwrite (overwrite=True)"
@@ -59,15 +64,19 @@ def is_kept(run: Run, asked: CircuitFigures, overwrite: bool = False) -> bool:
     there = next((one for one in circuits(run) if one.slug == asked.slug), None)
     if there is None or overwrite:
         return False
-    different = option_differences(
-        *({key: getattr(one, key) for key in ASKED} for one in (there, asked))
-    )
+    different = option_differences(_asked(there), _asked(asked))
     if different:
         raise RunError(
             f"{run.path} has another circuit {asked.slug!r}: {'; '.join(different)}; give this one "
             "a name of its own (slug=, --slug), or replace that with --overwrite (overwrite=True)"
         )
     return True
+
+
+def _asked(figures: CircuitFigures) -> dict[str, Any]:
+    # the model has an order of its own
+    found = {key: getattr(figures, key) for key in ASKED}
+    return {**found, "sites": sorted(figures.sites)}
 
 
 def keep_circuit(run: Run, circuit: Circuit) -> None:

@@ -55,9 +55,7 @@ def by_correlation(
     return _top(found, k)
 
 
-def average_effects(
-    a: SAE, b: SAE, jacobian: Jacobian | None
-) -> Float[Tensor, "d_sae_a d_sae_b"]:
+def average_effects(a: SAE, b: SAE, jacobian: Jacobian | None) -> Float[Tensor, "d_sae_a d_sae_b"]:
     """How much more each feature of B reads for each unit of one of A, on average over text.
 
     `dec_i . J . enc_j` with the mean Jacobian from A's hook point to B's: the virtual weights of
@@ -75,17 +73,18 @@ def average_effects(
 
 def by_effect(
     effects: Float[Tensor, "d_sae_a d_sae_b"],
-    typical: Float[ndarray, " d_sae_a"],
-    frequency: Float[ndarray, " d_sae_a"],
+    spread: Float[ndarray, " d_sae_a"],
     k: int = TOP,
 ) -> Int[ndarray, "d_sae_b k"]:
-    """The features of A with the largest average effect, at the activation typical of each.
+    """The features of A from which most of what varies in a feature of B should come.
 
-    An effect is weighed by the square root of how often the feature fires, so that one that hardly
-    ever does is not preferred for how strongly it then would.
+    Args:
+        effects: as of `average_effects`.
+        spread: the standard deviation of each feature of A on some text, zeros included.
+        k: how many.
     """
-    weight = torch.from_numpy(typical * np.sqrt(frequency)).to(effects)
-    return _top((effects * weight[:, None]).T.cpu().double().numpy(), k)
+    varied = effects * torch.from_numpy(spread).to(effects)[:, None]
+    return _top(varied.T.cpu().double().numpy(), k)
 
 
 def _best(scores: Tensor, a: SAE, k: int) -> ndarray:

@@ -10,20 +10,20 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from numpy import ndarray
 from torch import Tensor
 
 from saematch.activations.capturing import capture
 from saematch.activations.table import FeatureActivations, joined
-from saematch.evaluation.splice import PaddedBatch
 from saematch.models.language_model import LanguageModel
+from saematch.models.padding import padded
 from saematch.sae.sae import SAE
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """Tokens of an example, from `start` to before `stop`; the model reads all that come before."""
+    """Tokens of an example from `start`, 1 at least, to before `stop`."""
 
     example: int
     start: int
@@ -83,10 +83,14 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """A batch: the examples of some windows up to where each ends."""
+    """A batch of windows: what the model has read before them, and their tokens."""
 
-    batch: PaddedBatch
-    within: Bool[Tensor, "batch seq"]  # tokens of the windows that count
+    places: ndarray  # int64 (batch,): which of the windows that were given
+    before: Int[Tensor, "batch read"]  # token ids, padded on the right
+    before_mask: Bool[Tensor, "batch read"]
+    ids: Int[Tensor, "batch seq"]
+    mask: Bool[Tensor, "batch seq"]
+    counted: Bool[Tensor, "batch seq"]  # neither padding nor masked in the example
 
 
 def batched(
@@ -94,24 +98,27 @@ def batched(
     windows: Sequence[Window],
     device: torch.device,
     batch_tokens: int,
-) -> Iterator[tuple[ndarray, Windows]]:
-    """Windows of about one length together, each once, with their places in `windows`."""
-    order = np.argsort([-window.stop for window in windows], kind="stable")
+) -> Iterator[Windows]:
+    """Windows with about as much before them together, each once.
+
+    Args:
+        examples: token ids of each, BOS first; those that do not count masked.
+        windows: each begins after BOS.
+        device: where the model is.
+        batch_tokens: at most so many tokens of a batch with padding, but one window at least.
+    """
+    order = np.argsort([-window.start for window in windows], kind="stable")
     start = 0
     while start < len(order):
-        longest = windows[order[start]].stop
-        some = order[start : start + max(1, batch_tokens // longest)]
-        shape = len(some), longest
-        ids = torch.zeros(shape, dtype=torch.int64)
-        mask, out, within = (torch.zeros(shape, dtype=torch.bool) for _ in range(3))
-        for row, number in enumerate(some.tolist()):
-            window = windows[number]
-            example = examples[window.example][: window.stop]
-            ids[row, : window.stop] = torch.as_tensor(np.ma.getdata(example), dtype=torch.int64)
-            mask[row, : window.stop] = True
-            out[row, : window.stop] = torch.from_numpy(np.ma.getmaskarray(example))
-            within[row, window.start : window.stop] = True
-        at = torch.tensor([windows[number].example for number in some.tolist()])
-        batch = PaddedBatch(*(part.to(device) for part in (ids, mask, at, out)))
-        yield some, Windows(batch, within.to(device) & batch.counted)
-        start += len(some)
+        width = max(w.stop - w.start for w in windows)
+        longest = windows[order[start]].start + width
+        places = order[start : start + max(1, batch_tokens // longest)]
+        some = [windows[place] for place in places]
+        before = [examples[w.example][: w.start] for w in some]
+        after = [examples[w.example][w.start : w.stop] for w in some]
+        ids, mask = (part.to(device) for part in padded([*map(np.ma.getdata, before)]))
+        parts = (part.to(device) for part in padded([*map(np.ma.getdata, after)]))
+        new, new_mask = parts
+        masked, _ = padded([np.ma.getmaskarray(part).astype(np.int64) for part in after])
+        yield Windows(places, ids, mask, new, new_mask, new_mask & (masked.to(device) == 0))
+        start += len(places)
