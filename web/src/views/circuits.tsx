@@ -11,7 +11,7 @@ import {
   strongestPath,
 } from "../data/circuits";
 import { visible } from "../data/tokens";
-import { count, percent } from "../draw/format";
+import { percent, several } from "../draw/format";
 import { Empty, Failure, Loading } from "../parts/notices";
 import { Segments } from "../parts/segments";
 import { latest, useLoaded, useWidth } from "../parts/use";
@@ -75,6 +75,10 @@ function Shown(props: ViewProps & { circuits: About[]; circuit: Circuit }) {
     const there = new Set(marks);
     return picture.edges.filter((edge) => there.has(edge.source) && there.has(edge.target));
   }, [picture, marks]);
+  const drawn =
+    marks
+      .flatMap((mark) => (mark.kind === "feature" ? mark.nodes : []))
+      .reduce((sum, node) => sum + (node.influence || 0), 0) / (about.influence_before || NaN);
   const usual = edges[Math.min(EDGES, edges.length) - 1]?.weight ?? 0;
   const told = Number(state.more.cut ?? NaN) / 100;
   const cut = Number.isNaN(told) ? usual : told;
@@ -166,9 +170,11 @@ function Shown(props: ViewProps & { circuits: About[]; circuit: Circuit }) {
           )}
           <Legend />
           {left > 0 && (
-            <p class="aside">
-              {count(left)} nodes of less influence are not drawn; effects by way of them are not
-              either.
+            <p class="aside" data-testid="circuit-left">
+              {!Number.isNaN(drawn) &&
+                `The features drawn have ${percent(drawn)} of all influence. `}
+              {several(left, "other node")} of the circuit {left === 1 ? "is" : "are"} not drawn,
+              nor what passes through {left === 1 ? "it" : "them"}.
             </p>
           )}
         </div>

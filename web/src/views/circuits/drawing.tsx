@@ -50,8 +50,13 @@ export function Drawing(props: DrawingProps) {
     [marks, edges, about, size, props.width, side],
   );
   useLayoutEffect(() => {
-    // the last token, above which the next one is foretold
-    if (scroll.current) scroll.current.scrollLeft = scroll.current.scrollWidth;
+    const box = scroll.current;
+    if (!box) return;
+    // the end of the prompt, or as much of it as leaves the likeliest token in sight
+    const ends = marks.flatMap((mark) =>
+      mark.kind === "logit" ? [layout.cells.get(mark.key)] : [],
+    );
+    box.scrollLeft = Math.min(box.scrollWidth, ...ends.map((cell) => (cell?.x ?? 0) - 24));
   }, [about.slug]);
   const drawn = useMemo(() => {
     const { path } = props;

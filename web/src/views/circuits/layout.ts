@@ -12,6 +12,7 @@ import { DOT, lanesOf, roomOf, type Seat, type Seats, seatsOf } from "./seats";
 const LINE = 22; // pixels of a feature in a cell
 const ERRORS = 20; // the strip of a column for its errors
 const PAD = 12;
+const BARE = 56; // the name of a token that has nothing above it
 const LOGIT = 150; // the label of a logit
 const [TOKENS, NEXT] = [34, 58]; // the rows of tokens and of logits
 const [LEAST_ROW, MOST_ROW] = [46, 72];
@@ -22,6 +23,7 @@ const TIGHTNESS = [
   { most: 110, gap: 13 },
   { most: 96, gap: 10 },
   { most: 80, gap: 8 },
+  { most: 72, gap: 6 },
 ];
 const USUAL = 3; // where it fits with none
 
@@ -122,7 +124,9 @@ function widthsOf(
 ): { lanes: number[][]; widths: number[]; gap: number } {
   const tried = TIGHTNESS.map((tightness) => {
     const lanes = held.map(({ seats }) => lanesOf(seats, sizes.label, tightness));
-    const widths = held.map(({ errors }, position) => {
+    const widths = held.map(({ marks, errors }, position) => {
+      // of a token that is no node, as BOS, there is only its name
+      if (!marks.length) return Math.min(BARE, sizes.token(position)) + PAD;
       const own = lanes[position].reduce((sum, lane) => sum + lane + tightness.gap, 2 * PAD);
       return Math.max(
         sizes.token(position) + 30,

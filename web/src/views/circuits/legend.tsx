@@ -34,6 +34,12 @@ export function Legend() {
         </svg>
         error: what an SAE leaves out
       </li>
+      <li>
+        <svg width="30" height="14" aria-hidden="true">
+          <path class="plus dotted" d="M1,10C12,10 18,4 29,4" />
+        </svg>
+        from errors
+      </li>
       <li>wider edges, larger dots: more of the influence on the next token</li>
     </ul>
   );
