@@ -22,23 +22,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import polars as pl
 import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from saematch.causal.contributions import written_at
+from saematch.causal.bench import Bench
 from saematch.causal.edits import Remove, Shift, along, drawn
 from saematch.causal.predecessors import Predecessors
-from saematch.causal.reading import Reading, Window, Windows, batched
+from saematch.causal.reading import Windows, batched
 from saematch.models.continued import continued
-from saematch.models.language_model import LanguageModel, Replacement
+from saematch.models.language_model import Replacement
 from saematch.sae.sae import SAE
 
 RANDOM, CEILING = "random active", "best active"
-BATCH_TOKENS = 4096
 
 FRAME: dict[str, Any] = {
     "a": pl.String,  # one SAE, or several with + between them
@@ -70,21 +68,6 @@ class Step:
         return "+".join(self.sources)
 
 
-@dataclass(frozen=True, eq=False)
-class Bench:
-    """A model, the SAEs of a run and a text on which they are tried."""
-
-    model: LanguageModel
-    saes: Mapping[str, SAE]
-    reading: Reading
-    seed: int = 0
-    batch_tokens: int = BATCH_TOKENS
-
-    def hook(self, name: str) -> str:
-        """Where an SAE's features are part of the hidden state."""
-        return written_at(self.saes[name], name)
-
-
 def deactivation(
     bench: Bench,
     step: Step,
@@ -107,7 +90,8 @@ def deactivation(
     """
     saes = [bench.saes[name] for name in step.sources]
     known = {name: _of_sources(methods, step, name) for name in _names(methods, step)}
-    windows, chosen = _drawn_cases(bench, step.target, features)
+    chosen = bench.chosen(step.target, features)
+    windows = [bench.windows(step.target, int(feature), 1, 1)[0] for feature in chosen]
     random = torch.Generator().manual_seed(bench.seed)
     rows: list[tuple[Any, ...]] = []
     finished = 0
@@ -268,19 +252,3 @@ def _names(methods: Mapping[str, Predecessors], step: Step) -> list[str]:
 
 def _of_sources(methods: Mapping[str, Predecessors], step: Step, name: str) -> list[ndarray | None]:
     return [methods[source].get(name) for source in step.sources]
-
-
-def _drawn_cases(bench: Bench, target: str, features: int) -> tuple[list[Window], ndarray]:
-    """One firing of each of some features of B, at random."""
-    reading, b = bench.reading, bench.saes[target]
-    random = np.random.default_rng(bench.seed)
-    usable = (reading.active[target].counts() > 0) & ~b.excluded.cpu().numpy()
-    order = random.permutation(b.d_sae)
-    chosen = order[usable[order]][:features]
-    windows: list[Window] = []
-    for feature in chosen.tolist():
-        tokens = reading.firings(target, feature)
-        token = tokens[np.random.default_rng([bench.seed, feature]).integers(len(tokens))]
-        position = int(reading.position[token])
-        windows.append(Window(int(reading.example[token]), position, position + 1))
-    return windows, chosen
