@@ -6,8 +6,9 @@ import { useTooltip } from "../../draw/tooltip";
 import { bow, strength, thickness } from "./geometry";
 import { cut, layersOf, lines, measured, nameOf, rem, tokenText } from "./labels";
 import { type Layout, layoutOf } from "./layout";
-import { ErrorMark, FeatureMark, linesOf } from "./marks";
+import { linesOf, Name, Shape } from "./marks";
 
+const EDGE = 40; // pixels from the end of what is seen, within which a chosen mark is not seen well
 const OWN = 12; // edges into and out of a chosen mark that stand out
 
 export interface DrawingProps {
@@ -58,6 +59,13 @@ export function Drawing(props: DrawingProps) {
     );
     box.scrollLeft = Math.min(box.scrollWidth, ...ends.map((cell) => (cell?.x ?? 0) - 24));
   }, [about.slug]);
+  useLayoutEffect(() => {
+    const [box, cell] = [scroll.current, chosen && layout.cells.get(chosen.key)];
+    if (!box || !cell) return;
+    const [left, right] = [box.scrollLeft, box.scrollLeft + box.clientWidth];
+    if (cell.x < left + EDGE || cell.x > right - EDGE)
+      box.scrollLeft = cell.x - box.clientWidth / 2;
+  }, [chosen?.key]);
   const drawn = useMemo(() => {
     const { path } = props;
     const steps = new Set(path.slice(1).map((mark, i) => `${path[i].key} ${mark.key}`));
@@ -70,6 +78,14 @@ export function Drawing(props: DrawingProps) {
   const near = useMemo(() => nearOf(own, chosen), [own, chosen]);
   const shown = chosen ? [...new Set([...drawn, ...own])] : drawn;
   const entry = chosen?.key ?? marks.find((mark) => mark.kind === "logit")?.key ?? marks[0]?.key;
+  const stateOf = (mark: Mark) => {
+    const classes: string[] = [mark.kind];
+    if (mark === chosen) classes.push("chosen");
+    if (mark.key === pointed) classes.push("pointed");
+    if (near && !near.has(mark)) classes.push("far");
+    if (!chosen && props.path.includes(mark)) classes.push("on-path");
+    return classes.join(" ");
+  };
   const move = (event: KeyboardEvent, mark: Mark) => {
     if (event.key === "Enter" || event.key === " ") {
       event.preventDefault();
@@ -152,10 +168,6 @@ export function Drawing(props: DrawingProps) {
           {marks.map((mark) => {
             const cell = layout.cells.get(mark.key);
             if (!cell) return null;
-            const classes = ["circuit-node", mark.kind];
-            if (mark === chosen) classes.push("chosen");
-            if (near && !near.has(mark)) classes.push("far");
-            if (!chosen && props.path.includes(mark)) classes.push("on-path");
             const tipped = tip.on(() => <MarkFacts run={run} about={about} mark={mark} />);
             return (
               <g
@@ -164,7 +176,7 @@ export function Drawing(props: DrawingProps) {
                   if (element) elements.current.set(mark.key, element);
                   else elements.current.delete(mark.key);
                 }}
-                class={classes.join(" ")}
+                class={`circuit-node ${stateOf(mark)}`}
                 role="button"
                 tabindex={mark.key === entry ? 0 : -1}
                 aria-pressed={mark === chosen}
@@ -190,12 +202,21 @@ export function Drawing(props: DrawingProps) {
                   tipped.onBlur();
                 }}
               >
-                <g aria-hidden="true">
-                  <Shape mark={mark} cell={cell} size={size} most={most} rows={layout.rows} />
-                </g>
+                <Shape mark={mark} cell={cell} size={size} most={most} rows={layout.rows} />
               </g>
             );
           })}
+          {/* above all marks, and no part of them: each says its whole name to those who listen */}
+          <g class="circuit-names" aria-hidden="true">
+            {marks.map((mark) => {
+              const cell = layout.cells.get(mark.key);
+              return cell ? (
+                <g key={mark.key} class={stateOf(mark)}>
+                  <Name mark={mark} cell={cell} size={size} most={most} rows={layout.rows} />
+                </g>
+              ) : null;
+            })}
+          </g>
         </svg>
       </div>
       {tip.view}
@@ -215,63 +236,6 @@ function Grid({ layout }: { layout: Layout }) {
       ))}
     </g>
   );
-}
-
-function Shape(props: {
-  mark: Mark;
-  cell: { x: number; bottom: number; top: number; room: number };
-  size: number;
-  most: number;
-  rows: readonly number[];
-}) {
-  const { mark, cell, size, most, rows } = props;
-  const [node] = mark.nodes;
-  if (mark.kind === "token") {
-    const text = cut(tokenText(node.token), cell.room - 10, size, 600);
-    const width = Math.max(26, measured(text, size, 600) + 16);
-    return (
-      <>
-        <rect
-          class="chip-box"
-          x={cell.x - width / 2}
-          y={cell.bottom - 13}
-          width={width}
-          height={26}
-          rx={7}
-        />
-        <text class="token-text" x={cell.x} y={cell.bottom + 4.5} text-anchor="middle">
-          {text}
-        </text>
-      </>
-    );
-  }
-  if (mark.kind === "error") return <ErrorMark mark={mark} cell={cell} most={most} rows={rows} />;
-  if (mark.kind === "logit") {
-    const share = percent(node.probability);
-    const rest = measured(` ${share}`, size);
-    const text = cut(tokenText(node.token).trimStart(), cell.room - rest, size, 650);
-    const [x, y] = [cell.x, cell.bottom + 16];
-    const wide = measured(text, size, 650) + rest;
-    return (
-      <>
-        <rect class="hit" x={x - 10} y={y - 38} width={wide + 16} height={50} rx={8} />
-        <text x={x - 4} y={y - 21}>
-          <tspan class="logit-text">{text}</tspan> <tspan class="logit-share">{share}</tspan>
-        </text>
-        <rect class="logit-rail" x={x - 4} y={y - 14} width={wide} height={3} rx={1.5} />
-        <rect
-          class="logit-bar"
-          x={x - 4}
-          y={y - 14}
-          width={Math.max(2, wide * (node.probability || 0))}
-          height={3}
-          rx={1.5}
-        />
-        <circle r={5} cx={x} cy={y} />
-      </>
-    );
-  }
-  return <FeatureMark mark={mark} cell={cell} size={size} most={most} rows={rows} />;
 }
 
 const largest = ({ nodes }: Mark) => nodes.map((node) => node.influence || 0);
