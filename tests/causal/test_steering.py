@@ -90,7 +90,7 @@ def test_removed_and_scaled_is_the_activation_that_is_there(site, how, factor):
     plain, sae = hidden(lm, ids), SAES[site]
     active = sae.encode(plain)
     feature = int((active[:, 1:] > 0).flatten(0, 1).sum(0).argmax())
-    assert 0 < (active[:, 1:, feature] > 0).sum()
+    assert (active[:, 1:, feature] > 0).sum() > 0
     with steering(lm, change(site, feature, how, factor)):
         steered = hidden(lm, ids)
     scale = sae.scale(plain)
@@ -154,16 +154,21 @@ def test_hooks_come_off_whatever_happens(error):
     assert torch.equal(lm.model(ids).logits, plain)
 
 
+def steered_until_stopped(lm, ids):
+    with steering(lm):
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        while True:
+            lm.model(ids)
+
+
 def test_a_real_ctrl_c_while_text_is_generated():
     lm = small("llama")
     before = hooks_of(lm)
     ids = some_ids()
     signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
-        with pytest.raises(KeyboardInterrupt), steering(lm):
-            signal.setitimer(signal.ITIMER_REAL, 0.2)
-            while True:
-                lm.model(ids)
+        with pytest.raises(KeyboardInterrupt):
+            steered_until_stopped(lm, ids)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -276,9 +281,9 @@ def test_beams_and_several_samples_of_a_prompt():
     for config in ({"num_beams": 3}, {"num_beams": 3, "num_return_sequences": 2}):
         with steering(lm, *ADDS):
             cached = written(lm, input_ids=ids, attention_mask=mask, config=config)[0]
-            whole = written(
-                lm, input_ids=ids, attention_mask=mask, config=config, use_cache=False
-            )[0]
+            whole = written(lm, input_ids=ids, attention_mask=mask, config=config, use_cache=False)[
+                0
+            ]
         assert torch.equal(cached, whole)
 
 
@@ -328,10 +333,10 @@ def test_a_hidden_state_of_other_tokens_is_refused():
     lm = small("llama")
     block = trunk_of(lm.model).layers
     assert isinstance(block, nn.ModuleList)
+    x = torch.zeros(1, 3, 32)
+    places = trunk_of(lm.model).rotary_emb(x, torch.arange(3)[None])
     with steering(lm), pytest.raises(SaematchError, match="no telling which"):
-        rotary = trunk_of(lm.model).rotary_emb
-        x = torch.zeros(1, 3, 32)
-        block[1](x, position_embeddings=rotary(x, torch.arange(3)[None]))
+        block[1](x, position_embeddings=places)
 
 
 def test_embeddings_in_place_of_ids():

@@ -23,6 +23,7 @@ from saematch.files.records import plain
 from saematch.runs.records import SweepFigures
 from saematch.runs.run import Run
 
+PERPLEXITY, DISTINCT = 2.0, 0.8  # from when on text is damaged, beside the plain model's
 PLAIN = "plain"  # the model as it is
 THEME = "theme"  # in the table of features: those by which the theme is told
 # ways of a sweep, and what they ask for
@@ -122,6 +123,38 @@ def means(texts: pl.DataFrame) -> pl.DataFrame:
         ]
     grouped = texts.group_by("sweep", "way", "strength", maintain_order=True).agg(columns)
     return grouped.with_columns(pl.col("loss").exp().alias("perplexity")).fill_nan(None)
+
+
+def with_damage(means: pl.DataFrame) -> pl.DataFrame:
+    """The means with `damaged`: whether text is hardly text any more, beside the plain model's.
+
+    It is where the plain model finds it more than `PERPLEXITY` times as improbable, or where pairs
+    of tokens are repeated so that less than `DISTINCT` of the usual share are different: text that
+    repeats itself is probable.
+    """
+    plain = means.filter(way=PLAIN).select(
+        "sweep", plain_perplexity="perplexity", plain_distinct="distinct_2"
+    )
+    improbable = pl.col("perplexity") > PERPLEXITY * pl.col("plain_perplexity")
+    repeats = pl.col("distinct_2") < DISTINCT * pl.col("plain_distinct")
+    damaged = (improbable | repeats).fill_null(value=True)
+    joined = means.join(plain, on="sweep", how="left", maintain_order="left")
+    return joined.with_columns(damaged.alias("damaged")).drop("plain_perplexity", "plain_distinct")
+
+
+def best_of(means: pl.DataFrame) -> dict[str, Any] | None:
+    """The row of a sweep with the most of the theme in text that is not damaged.
+
+    None where no way brings more of the theme than the plain model does, beyond the 95 % intervals
+    of both.
+    """
+    plain = means.filter(way=PLAIN).row(0, named=True)
+    usual = plain["activation_high"] or plain["activation"] or 0.0
+    found = with_damage(means).filter(
+        pl.col("way") != PLAIN, ~pl.col("damaged"), pl.col("activation_low") > usual
+    )
+    best = found.sort("activation", descending=True)
+    return best.row(0, named=True) if len(best) else None
 
 
 class Sweeps:

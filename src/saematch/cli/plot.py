@@ -18,7 +18,7 @@ def plot(
         list[str] | None,
         typer.Option(
             help="Only this one, of p_values, quality, survivors, lifespans, composition, carried, "
-            "quantiles, distance, judging, coverage; may be given several times."
+            "quantiles, distance, judging, coverage, steering; may be given several times."
         ),
     ] = None,
     png: Annotated[

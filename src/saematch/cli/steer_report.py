@@ -55,6 +55,8 @@ def show_sweep(console: Console, run: Run, name: str | None, features: Sequence[
     """Print the means of a sweep: of the one of that name, or of the last that was made."""
     from rich.text import Text
 
+    from saematch.causal.steering_sweep import best_of, with_damage
+
     section = run.section("steering")
     assert section is not None, "it was just made"
     figures = section.sweeps[-1]
@@ -65,16 +67,24 @@ def show_sweep(console: Console, run: Run, name: str | None, features: Sequence[
     console.print(Text(f"Sweep {figures.name}: {listed}", style="bold"))
     console.print(Text(f"{figures.concept}; {means['texts'][0]:,} texts of each", style="dim"))
     console.print()
-    console.print(_means(means.rows(named=True), figures.judge is not None))
+    rows = with_damage(means).rows(named=True)
+    console.print(_means(rows, figures.judge is not None))
     console.print(
         Text(
             "Theme: how strongly the features of the track fire in the text, as a share of the "
             "largest activation of each, and on how many tokens any does. Perplexity: of the text, "
-            "by the plain model. Distinct: share of words and pairs of words that are different. "
-            "In brackets: half of the 95 % interval over texts.",
+            "by the plain model. Distinct: share of tokens and pairs of tokens that are different. "
+            "In brackets: half of the 95 % interval over texts. x: damaged, of more than twice the "
+            "plain perplexity, or with under 80 % of its distinct pairs.",
             style="dim",
         )
     )
+    best = best_of(means)
+    if best is None:
+        said = "Nothing brought more of the theme than the plain model does, short of damage."
+    else:
+        said = f"Most of the theme short of damage: {best['way']} at {best['strength']:g}."
+    console.print(Text(said, style="bold"))
     for note in figures.notes:
         console.print(Text(f"- {note}"))
     show_place(console, run)
@@ -142,7 +152,7 @@ def _means(rows: Sequence[dict[str, Any]], rated: bool) -> Table:
     for row in rows:
         cells = [
             "" if row["way"] == last else row["way"],
-            f"{row['strength']:g}",
+            f"{row['strength']:g}" + (" x" if row["damaged"] else "  "),
             _with_half(row, "activation", ".3f"),
             _number(row["firing"], ".0%"),
             _number(row["perplexity"], ",.3g" if (row["perplexity"] or 0) < 1000 else ",.0f"),

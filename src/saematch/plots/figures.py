@@ -17,6 +17,7 @@ from saematch.plots.judging import judging
 from saematch.plots.lifespans import lifespans
 from saematch.plots.p_values import p_values
 from saematch.plots.quality import quality
+from saematch.plots.steering import steering
 from saematch.plots.survivors import survivors
 from saematch.plots.tables import Missing
 from saematch.registry import Registry
@@ -38,6 +39,7 @@ FIGURES: Registry[Callable[[Run], dict[str, go.Figure]]] = Registry(
         "distance": distance,
         "judging": judging,
         "coverage": coverage,
+        "steering": steering,
     },
     RunError,
 )
