@@ -46,6 +46,7 @@ from .workflows.evaluate import evaluate as evaluate
 from .workflows.explore import explore as explore
 from .workflows.flow import flow as flow
 from .workflows.inspect import inspect as inspect
+from .workflows.intervene import intervene as intervene
 from .workflows.judge import judge as judge
 from .workflows.label import label as label
 from .workflows.match import match as match

@@ -1,5 +1,5 @@
 # pyright: strict
-"""What experiments on a running model share: the model, SAEs, a text, and measures of predictions."""
+"""What experiments on a running model share: model, SAEs and text, and how predictions change."""
 
 from __future__ import annotations
 

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from saematch.causal.reading import Reading
 from saematch.layers.layers import Pair
-from saematch.models.jacobian import Jacobian
 from saematch.sae.sae import SAE
 
 Predecessors = Mapping[str, Int[ndarray, "d_sae_b k"]]
@@ -52,23 +51,7 @@ def by_correlation(
     found = np.divide(covariance, spread, out=np.full_like(spread, -np.inf), where=spread > 0)
     found[:, one.counts() < least] = -np.inf
     found[other.counts() < least] = -np.inf
-    return _top(found, k)
-
-
-def average_effects(a: SAE, b: SAE, jacobian: Jacobian | None) -> Float[Tensor, "d_sae_a d_sae_b"]:
-    """How much more each feature of B reads for each unit of one of A, on average over text.
-
-    `dec_i . J . enc_j` with the mean Jacobian from A's hook point to B's: the virtual weights of
-    two features through what lies between. Inputs that an SAE normalises per token count as they
-    are.
-
-    Args:
-        a: the SAE of the earlier features.
-        b: the SAE of the later ones.
-        jacobian: from A's hook point to B's; none where both are the same.
-    """
-    written = a.W_dec.float()
-    return (written if jacobian is None else jacobian.carried(written)) @ b.W_enc.float()
+    return top(found, k)
 
 
 def by_effect(
@@ -84,15 +67,15 @@ def by_effect(
         k: how many.
     """
     varied = effects * torch.from_numpy(spread).to(effects)[:, None]
-    return _top(varied.T.cpu().double().numpy(), k)
+    return top(varied.T.cpu().double().numpy(), k)
 
 
 def _best(scores: Tensor, a: SAE, k: int) -> ndarray:
     scores = scores.masked_fill(a.excluded.to(scores.device), -torch.inf)
-    return _top(scores.cpu().double().numpy(), k)
+    return top(scores.cpu().double().numpy(), k)
 
 
-def _top(scores: ndarray, k: int) -> ndarray:
+def top(scores: ndarray, k: int) -> ndarray:
     """The columns of the k largest finite scores of each row, the largest first."""
     k = min(k, scores.shape[1])
     some = np.argpartition(-scores, k - 1, axis=1)[:, :k]

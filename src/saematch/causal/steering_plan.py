@@ -21,6 +21,7 @@ from saematch.runs.run import Run
 from saematch.sae.sae import SAE
 
 OUTPUT_SCORE = "output-score"
+LOW = 0.01  # of the best output score: no token that is promoted gets a chance of one in a hundred
 SCHEDULED = "take another schedule (--schedule constant)"
 GIVEN = (
     "give the strength as a share of the hidden state's norm, or as an activation (--unit norm, "
@@ -120,6 +121,7 @@ class Plan:
         self.run, self.model, self._load, self.asked = run, model, load, asked
         self.saes: dict[str, SAE] = {}
         self.scores: list[OutputScore] = []  # where the layer is chosen by them
+        self.notes: list[str] = []
         self._layers = Layers.of(run)
         self.named = named(self._layers, features)
         self.features = {feature: self._along(feature) for feature in self.named}
@@ -156,6 +158,12 @@ class Plan:
             scores = output_scores(self.model, saes, track)
             self.scores += scores
             best = max(scores, key=lambda one: one.score)
+            if best.score < LOW:
+                self.notes.append(
+                    f"the output scores of the track of {feature[0]} #{feature[1]} are "
+                    f"{best.score:.2g} at most: even added strongly, none of its features makes "
+                    "the model say what it promotes, so the choice between them says little"
+                )
             return [(best.site, best.feature)]
         at = [f for f in track if self._layer(f[0]) == int(asked.layer)]
         if not at:

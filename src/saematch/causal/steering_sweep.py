@@ -192,6 +192,9 @@ class Sweeps:
 
     def add(self, figures: SweepFigures, texts: pl.DataFrame, features: pl.DataFrame) -> None:
         """Write a sweep; it replaces one of its name."""
+        there = self.known.get(figures.name)
+        # ratings are added to the texts that are there
+        grows = there is None or _options(there) == _options(figures)
         others = {name: its for name, its in self.known.items() if name != figures.name}
         if others:
             mine = pl.col("sweep") != figures.name
@@ -201,12 +204,12 @@ class Sweeps:
             features = pl.concat([old, features])
         self.known = {**others, figures.name: figures}
         tables = {"texts": texts, "means": means(texts), "features": features}
-        self._run.add("steering", tables, {"sweeps": [*self.known.values()]}, grows=True)
+        self._run.add("steering", tables, {"sweeps": [*self.known.values()]}, grows=grows)
 
 
 def _options(figures: SweepFigures) -> dict[str, Any]:
     told = plain(structs.asdict(figures))
-    return {key: told[key] for key in ("features", "model", "options")}
+    return {"features": told["features"], "model": told["model"], **told["options"]}
 
 
 def sweep_name(features: Sequence[Feature]) -> str:

@@ -8,9 +8,9 @@ nats, over the window that begins where i fires.
 
     causal equivalence = (R - S) / max(R, S)
 
-with R the divergence when i is only removed, S when its partner takes its place: 1 where predictions
-come out as they were, 0 where putting the partner in is as good as nothing, -1 where it is pure harm.
-A feature without a partner has 0. Beside the partners that methods name stand
+with R the divergence when i is only removed, S when its partner takes its place: 1 where
+predictions come out as they were, 0 where putting the partner in is as good as nothing, -1 where it
+is pure harm. A feature without a partner has 0. Beside the partners that methods name stand
 
     random partner    a feature of B that fires about as often, with contributions of about the size
     nearest other     the largest decoder cosine but for the partners
@@ -40,7 +40,6 @@ from saematch.causal.bench import Bench, Predictions, spread
 from saematch.causal.edits import Put, Remove, Several, Shift, along, drawn
 from saematch.causal.reading import Reading, Window, batched
 from saematch.models.language_model import Replacement
-
 
 RANDOM, NEAREST, AFFECTED = "random partner", "nearest other", "most affected"
 ALIKE = 20  # features that are most alike in frequency and size, of which a partner is drawn

@@ -18,6 +18,7 @@ from saematch.cli.evaluate import evaluate
 from saematch.cli.explore import explore
 from saematch.cli.flow import flow
 from saematch.cli.inspect import inspect as describe
+from saematch.cli.intervene import intervene
 from saematch.cli.judge import judge
 from saematch.cli.label import label
 from saematch.cli.match import match
@@ -57,6 +58,7 @@ for _command in (
     label,
     judge,
     vote,
+    intervene,
     circuit,
     evaluate,
     steer,

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
@@ -48,6 +49,16 @@ Massive = Annotated[
 DtypeOption = Annotated[
     DtypeChoice | None, typer.Option(help="Dtype of the model's weights. Default: as stored.")
 ]
+
+
+class ModeChoice(StrEnum):
+    """How features are followed over layers."""
+
+    chained = "chained"
+    flow = "flow"
+    gaps = "gaps"
+
+
 TEXTS = (
     "saematch:texts (or prose, code, reference), openwebtext, wikitext, github, hub:NAME, a .txt, "
     ".jsonl or .parquet file, a folder of them, or generated: text that the model samples itself."

@@ -274,7 +274,7 @@ class Causes(Section, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
     model: str = ""
     texts: dict[str, Any] = {}
-    notes: list[str] = []
+    done: list[str] = []  # experiments and steps
 
 
 class CircuitFigures(Record, frozen=True, kw_only=True):

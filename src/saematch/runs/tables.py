@@ -214,6 +214,41 @@ SCHEMAS: dict[str, Schema] = {
         _of(text="judge problem", integer="case grade", number="probability value", lists="votes"),
         frozenset({"case", "judge", "votes"}),
     ),
+    "causes/deactivation": Schema(
+        _of(
+            text="a b method",
+            integer="feature example position active",
+            number="size before after pre_before pre_after foretold cosine",
+            flag="control",
+            lists="sources",
+        ),
+        frozenset({"a", "b", "feature", "method", "control", "sources", "before", "after"}),
+        {"feature": "b"},
+    ),
+    "causes/substitution": Schema(
+        _of(
+            text="a b method",
+            integer="source target windows tokens",
+            number="cosine frequency removed control substituted target_removed trajectory "
+            "trajectory_other trajectory_size p_value score",
+        ),
+        frozenset({"a", "b", "source", "method", "removed"}),
+        {"source": "a", "target": "b"},
+    ),
+    "causes/tracks": Schema(
+        _of(
+            text="start",
+            integer="track feature length windows tokens",
+            number="together alone largest control_together control_alone control_largest",
+        ),
+        frozenset({"track", "start", "feature", "length", "together", "control_together"}),
+        {"feature": "start"},
+    ),
+    "causes/effects": Schema(
+        _of(text="a b", integer="source target", number="effect cosine"),
+        frozenset({"a", "b", "source", "target", "effect"}),
+        {"source": "a", "target": "b"},
+    ),
     "circuits/nodes": Schema(
         _of(
             text="circuit kind site token group_name label",

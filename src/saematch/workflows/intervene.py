@@ -1,0 +1,453 @@
+"""`saematch.intervene`: do matched features do the same to the model?"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from numpy import ndarray
+from torch import Tensor
+
+from saematch.activations.massive import TIMES, checked_times, norm_limits, without_massive
+from saematch.causal.average import average_effects, effect_edges, foretold
+from saematch.causal.bench import Bench
+from saematch.causal.deactivation import Step, deactivation
+from saematch.causal.joint import joint
+from saematch.causal.predecessors import TOP, assigned, by_correlation, by_cosine, by_effect
+from saematch.causal.reading import Reading
+from saematch.causal.substitution import substitution
+from saematch.errors import RunError, SaematchError
+from saematch.files.differences import option_differences
+from saematch.layers.layers import STREAM, Layers, Pair
+from saematch.layers.origins import modules_of
+from saematch.layers.tracks import MODES, Mode, tracks
+from saematch.models.language_model import LanguageModel
+from saematch.models.texts import Long
+from saematch.progress import Progress, silent
+from saematch.progress import Step as Told
+from saematch.runs.run import Run
+from saematch.sae.sae import SAE
+from saematch.workflows.evaluate import texts_of
+from saematch.workflows.from_model import FOLDER
+from saematch.workflows.jacobians import Jacobians
+from saematch.workflows.models import GivenModel, opened
+from saematch.workflows.options import DtypeChoice
+from saematch.workflows.runs import GivenRun, opened_run, warn_unfinished
+from saematch.workflows.saes import Given, Saes
+from saematch.workflows.steer import loading
+
+EXPERIMENTS = ("deactivation", "substitution", "tracks", "effects")
+LEAST = 3  # members of a track that is removed as a whole
+COSINE, CORRELATION, EFFECT = (
+    "nearest by cosine",
+    "nearest by correlation",
+    "largest average effect",
+)
+
+
+def intervene(
+    run: GivenRun,
+    model: GivenModel,
+    text: str | Path,
+    *,
+    against: Sequence[GivenRun] = (),
+    experiments: Collection[str] = EXPERIMENTS,
+    features: int = 100,
+    substituted: int | None = None,
+    whole_tracks: int = 50,
+    mode: Mode = "gaps",
+    windows: int = 3,
+    after: int = 12,
+    fit: str | Path | None = None,
+    examples: int = 100,
+    fit_examples: int = 100,
+    length: int = 128,
+    long: Long | None = None,
+    massive: float | None = TIMES,
+    seed: int = 0,
+    batch_tokens: int = 4096,
+    saes: Given | Sequence[Given] = (),
+    device: str | torch.device = "auto",
+    dtype: DtypeChoice | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Run:
+    """Change matched features in the running model, and see whether they do the same.
+
+    Between neighbouring SAEs of the residual stream, and from the MLP's and attention's outputs to
+    the stream after them:
+
+    - `deactivation`: does a feature stop firing when the one it is said to come from is removed?
+    - `substitution`: does its partner do what a feature did, when it takes its place?
+    - `tracks`: does a track matter more than its members one by one?
+    - `effects`: what the model's mean Jacobian says of each, from weights alone.
+
+    Each has controls of the same size and number, drawn at random among what fires there, and what
+    the methods of several runs say is tried on the same features. Results are written to the run
+    step by step; the same call again continues where it stopped.
+
+    Args:
+        run: a run of `saematch.flow` or `saematch.match`, or its directory.
+        model: the model that its SAEs are of, as of `saematch.capture`; a causal one.
+        text: the text set on which it is tried, as of `saematch.capture`.
+        against: runs of the same SAEs matched otherwise, whose partners are tried too.
+        experiments: which of the four.
+        features: how many of each SAE are deactivated, drawn at random, each where it fires once.
+        substituted: how many of each SAE partners are put in the place of; `features` unless given.
+        whole_tracks: how many tracks of three or more features are removed as a whole.
+        mode: which tracks: `chained`, `flow` or `gaps`.
+        windows: in how many examples, at most, a feature's partners or a track are tried.
+        after: over how many tokens from where it fires, at most.
+        fit: a text set on which it is learnt how often, how strongly and with what features fire,
+            without the examples that are reported on; `text` unless given.
+        examples: of the text, sampled at random.
+        fit_examples: of the text set `fit`, at most.
+        length: maximum number of tokens of an example, BOS included.
+        long: as of `saematch.capture`.
+        massive: as of `saematch.evaluate`.
+        seed: of every draw.
+        batch_tokens: tokens that the model reads at once.
+        saes: those SAEs of the run that were given in memory when it was made.
+        device: where to compute, as of `saematch.evaluate`.
+        dtype: of the model's weights; as stored unless given.
+        overwrite: discard results that were made with other options.
+        progress: called with a `Step` of `saematch.progress` as work proceeds; `print`
+            will do.
+
+    Returns:
+        The run: `saematch.causal.deactivations(run.table("causes", "deactivation"))` and its
+        neighbours make tables of the results.
+
+    Raises:
+        RunError: the run matches no neighbours, a run `against` has other SAEs, results of other
+            options are there, an SAE is no longer where it was, or another program is writing.
+        SaematchError: a model, text or option that cannot be used.
+    """
+    run, tell, given = opened_run(run), progress or silent, Saes(saes, device)
+    warn_unfinished(run)
+    chosen = _chosen(experiments)
+    if mode not in MODES or min(features, windows, after, whole_tracks) < 1:
+        raise SaematchError(
+            f"mode is {mode!r}, one of {', '.join(MODES)}; features, windows, after and "
+            "whole_tracks are 1 at least"
+        )
+    others = [opened_run(other) for other in against]
+    layers = Layers.of(run)
+    steps = steps_of(layers)
+    if not steps:
+        raise RunError(
+            f"{run.path} matches no neighbouring SAEs whose places in the model are known: nothing "
+            "to try"
+        )
+    matched = _matched(run, others)
+    language = opened(model, given.device, dtype)
+    if not language.causal:
+        raise SaematchError(f"{language.name} is no causal language model: nothing follows a cause")
+    fitted_on = str(text if fit is None else fit)
+    sizes = examples, fit_examples, length, seed
+    asked = {
+        "features": features,
+        "substituted": substituted or features,
+        "whole_tracks": whole_tracks,
+        "mode": mode,
+        "windows": windows,
+        "after": after,
+        "fit": fitted_on,
+        "examples": examples,
+        "fit_examples": fit_examples,
+        "length": length,
+        "massive": checked_times(massive),
+        "seed": seed,
+        "dtype": dtype,
+        "methods": [*matched],
+    }
+    with run.writing():
+        kept = _Kept(run, asked, language.name, str(text), overwrite)
+        jobs = _jobs(chosen, steps, kept)
+        if not jobs:
+            return run
+        texts, fitted = texts_of(language, {"text": str(text)}, fitted_on, *sizes, long, tell)
+        load = loading(run, given)
+        names = [name for name in layers.names if any(name in step for step in _names(steps))]
+        held = {name: load(name).to(language.device, torch.float32) for name in names}
+        language.hooks_of(held)
+        hooks = [*dict.fromkeys(str(run.sae(name).site) for name in names)]
+        read = _read(language, held, hooks, texts["text"], fitted[1], massive, tell)
+        subject = _Subject(
+            Bench(language, held, read[0], seed, batch_tokens), read[1], layers, matched
+        )
+        subject.jacobians(run, steps, tell)
+        for number, (experiment, step) in enumerate(jobs):
+            what = experiment if step is None else f"{step.name} → {step.target}"
+            tell(Told(f"trying {experiment}", number, len(jobs), what))
+            match experiment:
+                case "deactivation":
+                    found = subject.deactivated(step, features)
+                case "substitution":
+                    found = subject.substituted(step, asked["substituted"], windows, after)
+                case "effects":
+                    found = subject.effects(step)
+                case _:
+                    found = subject.whole(whole_tracks, mode, windows, after)
+            kept.add(experiment, step, found)
+        tell(Told("trying", len(jobs), len(jobs)))
+    return run
+
+
+def steps_of(layers: Layers) -> list[Step]:
+    """From which SAEs of a run to which: neighbours of the residual stream, modules to the stream.
+
+    Where both the stream and modules lead to an SAE there is a step from all of them together too.
+    """
+    found: list[Step] = []
+    before = {b: a for a, b in layers.adjacent()} if layers.chain else {}
+    if layers.chain != layers.streams.get(STREAM):
+        before = {}
+    modules = modules_of(layers)
+    for name in layers.chain:
+        of = [before[name]] if name in before else []
+        of += [site for letter in ("A", "M") for site in modules.get(name, {}).get(letter, ())]
+        of = [site for site in of if (site, name) in layers.pairs]
+        found += [Step((site,), name) for site in of]
+        if len(of) > 1:
+            found.append(Step(tuple(of), name))
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Method:
+    """What one run found of the pairs."""
+
+    layers: Layers
+
+    def pair(self, a: str, b: str) -> Pair | None:
+        return self.layers.pairs.get((a, b))
+
+
+class _Subject:
+    """All that experiments are made of."""
+
+    def __init__(
+        self, bench: Bench, fit: Reading, layers: Layers, matched: Mapping[str, _Method]
+    ) -> None:
+        self._bench, self._fit, self._layers, self._matched = bench, fit, layers, matched
+        self._effects: dict[tuple[str, str], Tensor] = {}
+
+    def jacobians(self, run: Run, steps: Sequence[Step], tell: Progress) -> None:
+        """Average effects of every pair of SAEs that a step joins."""
+        model, saes = self._bench.model, self._bench.saes
+        known = Jacobians(model.name, lambda: model, model.device)
+        pairs = [(step.sources[0], step.target) for step in steps if len(step.sources) == 1]
+        sites = [tuple(_site(saes[name]) for name in pair) for pair in pairs]
+        known.prepare(sites, run.path / FOLDER / "jacobians", tell)
+        for a, b in pairs:
+            found = known.between(saes[a], saes[b])
+            self._effects[a, b] = average_effects(saes[a], saes[b], found)
+
+    def deactivated(self, step: Step | None, features: int) -> pl.DataFrame:
+        assert step is not None
+        methods = {source: self._predecessors(source, step.target) for source in step.sources}
+        found = deactivation(self._bench, step, methods, features)
+        if len(step.sources) > 1:
+            return found
+        single = foretold(found, self._bench.saes, lambda a, b: self._effects[a, b]).select(
+            "a", "b", "feature", "method", "foretold", "cosine"
+        )
+        keys = ["a", "b", "feature", "method"]
+        of_removal = found.join(single, on=keys, how="left", maintain_order="left")
+        return of_removal.with_columns(
+            pl.when(~pl.col("control")).then(name).alias(name) for name in ("foretold", "cosine")
+        )
+
+    def substituted(
+        self, step: Step | None, features: int, windows: int, after: int
+    ) -> pl.DataFrame:
+        assert step is not None
+        a, b = step.sources[0], step.target
+        partners, scores = self._partners(a, b)
+        found = substitution(self._bench, a, b, partners, self._fit, features, windows, after)
+        rows = [
+            (method, feature, *(float(values[feature]) for values in of))
+            for method, of in scores.items()
+            for feature in found["source"].unique()
+        ]
+        columns = {
+            "method": pl.String,
+            "source": pl.Int64,
+            "p_value": pl.Float64,
+            "score": pl.Float64,
+        }
+        more = pl.DataFrame(rows, columns, orient="row").fill_nan(None)
+        return found.join(more, on=["method", "source"], how="left", maintain_order="left")
+
+    def effects(self, step: Step | None) -> pl.DataFrame:
+        assert step is not None
+        a, b = step.sources[0], step.target
+        saes, pair = self._bench.saes, self._layers.pairs[a, b]
+        return effect_edges((a, b), saes[a], saes[b], self._effects[a, b], pair)
+
+    def whole(self, most: int, mode: Mode, windows: int, after: int) -> pl.DataFrame:
+        bench = self._bench
+        frame = tracks(MODES[mode](self._layers))
+        members = frame.group_by("track", maintain_order=True).agg("site", "feature")
+        long = members.filter(pl.col("site").list.len() >= LEAST)
+        order = np.random.default_rng(bench.seed).permutation(len(long))
+        chosen: list[tuple[int, list[tuple[str, int]]]] = []
+        for track, sites, features in long[order].iter_rows():
+            one = [*zip(sites, features, strict=True)]
+            if len(chosen) < most and len(bench.reading.firings(*one[0])):
+                chosen.append((track, one))
+        return joint(bench, chosen, windows, after)
+
+    def _predecessors(self, a: str, b: str) -> dict[str, ndarray]:
+        one, other = self._bench.saes[a], self._bench.saes[b]
+        found: dict[str, ndarray] = {}
+        for name, method in self._matched.items():
+            pair = method.pair(a, b)
+            if pair is not None:
+                found[name] = assigned(pair)
+        cosine, correlation = by_cosine(one, other), by_correlation(self._fit, a, b)
+        effect = by_effect(self._effects[a, b], self._fit.active[a].moments()[1])
+        for name, every in ((COSINE, cosine), (CORRELATION, correlation), (EFFECT, effect)):
+            found[name] = every[:, :1]
+            found[f"{TOP} {name}"] = every
+        return found
+
+    def _partners(
+        self, a: str, b: str
+    ) -> tuple[dict[str, ndarray], dict[str, tuple[ndarray, ndarray]]]:
+        """By method the partners of A's features, and the p-value and score of each."""
+        one, other = self._bench.saes[a], self._bench.saes[b]
+        partners: dict[str, ndarray] = {}
+        scores: dict[str, tuple[ndarray, ndarray]] = {}
+        for name, method in self._matched.items():
+            pair = method.pair(a, b)
+            if pair is not None:
+                partners[name], scores[name] = pair.target, (pair.p_value, pair.score)
+        none = np.full(one.d_sae, np.nan)
+        nearest = by_cosine(other, one, 1)[:, 0]
+        partners[COSINE], scores[COSINE] = nearest, (none, _cosines(one, other, nearest))
+        partners[CORRELATION] = by_correlation(self._fit, b, a, 1)[:, 0]
+        scores[CORRELATION] = none, none
+        spread = self._fit.active[b].moments()[1]
+        weight = 1 / np.maximum(spread, spread[spread > 0].min() if (spread > 0).any() else 1.0)
+        partners[EFFECT] = by_effect(self._effects[a, b].T, weight * (spread > 0), 1)[:, 0]
+        scores[EFFECT] = none, none
+        return partners, scores
+
+
+class _Kept:
+    """The results that a run holds so far."""
+
+    def __init__(
+        self, run: Run, asked: Mapping[str, Any], model: str, text: str, overwrite: bool
+    ) -> None:
+        self._run = run
+        self._summary = {"options": dict(asked), "model": model, "texts": {"text": text}}
+        self._tables: dict[str, pl.DataFrame] = {}
+        self._done: list[str] = []
+        there = run.section("causes")
+        if there is None:
+            return
+        before = {**there.options, "model": there.model, **there.texts}
+        different = option_differences(before, {**asked, "model": model, "text": text})
+        if different and not overwrite:
+            raise RunError(
+                f"{run.path} holds results of other interventions: {'; '.join(different)}; ask for "
+                "the same, or replace them with --overwrite (overwrite=True)"
+            )
+        if not different:
+            self._tables = {name: run.table("causes", name) for name in run.tables("causes")}
+            self._done = [*there.done]
+
+    def has(self, experiment: str, step: Step | None) -> bool:
+        return _job(experiment, step) in self._done
+
+    def add(self, experiment: str, step: Step | None, found: pl.DataFrame) -> None:
+        there = self._tables.get(experiment)
+        whole = found if there is None else pl.concat([there, found], how="diagonal_relaxed")
+        self._tables[experiment] = whole
+        self._done.append(_job(experiment, step))
+        self._run.add("causes", self._tables, {**self._summary, "done": self._done}, grows=True)
+
+
+def _jobs(
+    chosen: Sequence[str], steps: Sequence[Step], kept: _Kept
+) -> list[tuple[str, Step | None]]:
+    every: list[tuple[str, Step | None]] = []
+    for experiment in chosen:
+        if experiment == "tracks":
+            every.append((experiment, None))
+            continue
+        single = experiment != "deactivation"
+        every += [(experiment, s) for s in steps if not single or len(s.sources) == 1]
+    return [(experiment, step) for experiment, step in every if not kept.has(experiment, step)]
+
+
+def _job(experiment: str, step: Step | None) -> str:
+    return experiment if step is None else f"{experiment} {step.name} {step.target}"
+
+
+def _chosen(experiments: Collection[str]) -> list[str]:
+    unknown = [name for name in experiments if name not in EXPERIMENTS]
+    if unknown or not experiments:
+        found = repr(unknown[0]) if unknown else "empty"
+        raise SaematchError(f"experiments is {found}; it takes any of {', '.join(EXPERIMENTS)}")
+    return [name for name in EXPERIMENTS if name in experiments]
+
+
+def _matched(run: Run, others: Sequence[Run]) -> dict[str, _Method]:
+    """The runs by their methods' names, or where two have one by that and their folders'."""
+    every = [run, *others]
+    sums = {name: run.sae(name).checksum for name in run.names}
+    for other in others:
+        if {name: other.sae(name).checksum for name in other.names} != sums:
+            raise RunError(f"{other.path} is a run of other SAEs than {run.path}")
+    methods = [next(iter(one.summaries.values())).method for one in every]
+    names = [
+        f"{method} ({one.path.name})" if methods.count(method) > 1 else method
+        for one, method in zip(every, methods, strict=True)
+    ]
+    if len(set(names)) < len(names):
+        raise RunError("a run is given twice, or two of one method in folders of one name")
+    return {name: _Method(Layers.of(one)) for name, one in zip(names, every, strict=True)}
+
+
+def _names(steps: Sequence[Step]) -> list[tuple[str, ...]]:
+    return [(*step.sources, step.target) for step in steps]
+
+
+def _site(sae: SAE) -> Any:
+    return sae.conventions.site
+
+
+def _cosines(a: SAE, b: SAE, target: ndarray) -> ndarray:
+    rows = [torch.nn.functional.normalize(sae.W_dec, dim=-1) for sae in (a, b)]
+    at = torch.from_numpy(target).to(rows[1].device)
+    return (rows[0] * rows[1][at]).sum(-1).cpu().double().numpy()
+
+
+def _read(
+    language: LanguageModel,
+    saes: Mapping[str, SAE],
+    hooks: Sequence[str],
+    tried: Sequence[ndarray],
+    fitted: Sequence[ndarray],
+    massive: float | None,
+    tell: Progress,
+) -> tuple[Reading, Reading]:
+    """What the SAEs do on the text that is tried, and on the one that is learnt from."""
+    times = checked_times(massive)
+    limits = {} if times is None else norm_limits(language, hooks, fitted, times)
+    found: list[Reading] = []
+    for number, examples in enumerate((tried, fitted)):
+        tell(Told("reading text", number, 2))
+        masked = [*without_massive(language, limits, examples)] if limits else [*examples]
+        found.append(Reading.of(language, saes, masked, limits))
+    tell(Told("reading text", 2, 2))
+    return found[0], found[1]
