@@ -7,6 +7,7 @@ B by D into direction 4, which the first word's logit reads twice; the second's 
 """
 
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,10 +25,12 @@ class _Block(nn.Module):
         super().__init__()
         self.number = number
 
-    def forward(self, h: Tensor) -> Tensor:
+    def forward(self, h: Tensor, mask: Tensor, cache: Any = None) -> Tensor:
         h = h.clone()  # what a block returns is its own
         if self.number == 1:
-            before = torch.cat([torch.zeros_like(h[:, :1]), h[:, :-1]], 1)
+            read = h if cache is None else cache.update(h[:, None], h[:, None], 0)[0][:, 0]
+            before = torch.cat([torch.zeros_like(h[:, :1]), read * mask[..., None]], 1)
+            before = before[:, -h.shape[1] - 1 : -1]
             h = h + 0.5 * h[..., :1] ** 2 * AXES[2] + 0.5 * before[..., :1] * AXES[3]
         if self.number == 2:
             h = h + h[..., 2:3] * h[..., 3:4] * AXES[4]
@@ -50,10 +53,12 @@ class _Model(nn.Module):
     def get_output_embeddings(self) -> Tensor:
         return self.words
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> SimpleNamespace:
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, past_key_values: Any = None, **_: Any
+    ) -> SimpleNamespace:
         h = self.words[input_ids]
         for block in self.blocks:
-            h = block(h)
+            h = block(h, attention_mask, past_key_values)
         logits = torch.stack([2 * h[..., 4], h[..., 1], 0 * h[..., 0], 0 * h[..., 0]], -1)
         return SimpleNamespace(logits=logits)
 

@@ -1,4 +1,3 @@
-# pyright: strict
 """Average effects: what a feature does to a later one over text at large, from weights alone.
 
     effect_ij = dec_i . J . enc_j

@@ -1,4 +1,3 @@
-# pyright: strict
 """What experiments on a running model share: model, SAEs and text, and how predictions change."""
 
 from __future__ import annotations

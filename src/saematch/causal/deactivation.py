@@ -1,4 +1,3 @@
-# pyright: strict
 """Deactivation: does a feature stop firing when the feature that it comes from is removed?
 
 Feature Flow's experiment (Laptev et al., 2025, section 5): where a feature of B fires, the

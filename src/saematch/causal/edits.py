@@ -1,4 +1,3 @@
-# pyright: strict
 """Changes of hidden states in the running model, as `LanguageModel.changed` takes them.
 
 Each is made for one batch: features of an SAE for every row of it, and the tokens to change. What a

@@ -1,4 +1,3 @@
-# pyright: strict, reportMissingTypeStubs=false, reportUnknownMemberType=false
 """What experiments found, as tables with 95 % intervals: over features, drawn with replacement."""
 
 from __future__ import annotations

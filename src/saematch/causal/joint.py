@@ -1,4 +1,3 @@
-# pyright: strict
 """Whole tracks: does a feature matter more when it is removed at every layer at once?
 
 Features followed over layers were reported to matter only where they are removed jointly

@@ -1,4 +1,3 @@
-# pyright: strict, reportMissingTypeStubs=false, reportUnknownMemberType=false
 """Which features of A a method says that a feature of B comes from.
 
 By method `(d_sae_b, k)`: features of A, the best first, -1 for none. Those of a run are the source

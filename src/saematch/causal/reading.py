@@ -1,4 +1,3 @@
-# pyright: strict, reportMissingTypeStubs=false, reportUnknownMemberType=false
 """What a model's SAEs do on a text, and the windows of it that experiments look at."""
 
 from __future__ import annotations

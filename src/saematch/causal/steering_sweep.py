@@ -145,14 +145,15 @@ def with_damage(means: pl.DataFrame) -> pl.DataFrame:
 def best_of(means: pl.DataFrame) -> dict[str, Any] | None:
     """The row of a sweep with the most of the theme in text that is not damaged.
 
-    None where no way brings more of the theme than the plain model does, beyond the 95 % intervals
-    of both.
+    None where no way brings more of the theme than the plain model does, by the 95 % interval of
+    the difference.
     """
     plain = means.filter(way=PLAIN).row(0, named=True)
-    usual = plain["activation_high"] or plain["activation"] or 0.0
-    found = with_damage(means).filter(
-        pl.col("way") != PLAIN, ~pl.col("damaged"), pl.col("activation_low") > usual
-    )
+    usual = plain["activation"] or 0.0
+    spread = (plain["activation_high"] or usual) - usual
+    half = (pl.col("activation_high") - pl.col("activation")).fill_null(0.0)
+    beyond = pl.col("activation") - usual > (half.pow(2) + spread**2).sqrt()
+    found = with_damage(means).filter(pl.col("way") != PLAIN, ~pl.col("damaged"), beyond)
     best = found.sort("activation", descending=True)
     return best.row(0, named=True) if len(best) else None
 

@@ -1,4 +1,3 @@
-# pyright: strict, reportMissingTypeStubs=false, reportUnknownMemberType=false
 """Substitution: can a feature's partner do what the feature does?
 
 Where feature i of A fires, its contribution is taken out of the hidden state, and at B's hook point
@@ -33,7 +32,7 @@ import polars as pl
 import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
-from scipy.stats import spearmanr  # pyright: ignore[reportUnknownVariableType]
+from scipy.stats import spearmanr
 from torch import Tensor
 
 from saematch.causal.bench import Bench, Predictions, spread
@@ -311,4 +310,4 @@ def _correlation(one: ndarray, other: ndarray) -> float | None:
     """Spearman's rank correlation; none of fewer than three tokens or a constant."""
     if len(one) < 3 or np.ptp(one) == 0 or np.ptp(other) == 0:
         return None
-    return float(spearmanr(one, other)[0])
+    return float(spearmanr(one, other).statistic)

@@ -29,15 +29,15 @@ class Continued(LanguageModel):
         inputs = super()._inputs(ids, mask)
         mask = inputs["attention_mask"]
         length = self.before.sum(1, keepdim=True)
-        position = length + torch.arange(ids.shape[1], device=self.device)
+        # of padding too, where any position will do
+        position = length + (mask.cumsum(1) - 1).clamp(min=0)
         limit = self.max_tokens
         if limit is not None and int((length[:, 0] + mask.sum(1)).max()) > limit:
             raise SaematchError(f"{self.name} has {limit:,} positions: give shorter examples")
         return {
             "input_ids": inputs["input_ids"],
             "attention_mask": torch.cat([self.before.to(mask), mask], 1),
-            # of padding too, where any position will do
-            "position_ids": position if limit is None else position.clamp(max=limit - 1),
+            "position_ids": position,
             "past_key_values": self.cache,
             "use_cache": True,
         }
@@ -66,6 +66,9 @@ def continued(
         )
     parts = {field.name: getattr(model, field.name) for field in fields(LanguageModel)}
     started = Continued(**parts, cache=_kept(), before=mask.new_zeros(len(mask), 0))
+    # padding comes first, so that nothing lies between what is read and what follows: of some
+    # models a token attends only so far back
+    ids, mask = _padded_before(ids, mask)
     if until is None:
         started.log_probabilities(ids, _last(mask), mask)
     else:
@@ -74,10 +77,15 @@ def continued(
     return Continued(**parts, cache=started.cache, before=mask.to(model.device))
 
 
+def _padded_before(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    order = mask.int().argsort(dim=1, stable=True)
+    return ids.gather(1, order), mask.gather(1, order)
+
+
 def _last(mask: Tensor) -> Tensor:
     """One column of tokens, so that the head has little to do."""
     one = torch.zeros_like(mask)
-    one[:, 0] = True
+    one[:, -1] = True
     return one
 
 
