@@ -9,6 +9,7 @@ import { useLoaded } from "./parts/use";
 import { Search } from "./search";
 import { type Change, changed, readHash, type State, type ViewName, writeHash } from "./state";
 import { useTheme } from "./theme";
+import { Causes } from "./views/causes";
 import { Circuits } from "./views/circuits";
 import { Evaluation } from "./views/evaluation";
 import { Find } from "./views/find";
@@ -28,6 +29,7 @@ const PAGES: Record<ViewName, { title: string; view: View }> = {
   evaluation: { title: "Evaluation", view: Evaluation },
   judging: { title: "Judgements", view: Judging },
   circuits: { title: "Circuits", view: Circuits },
+  causes: { title: "Causes", view: Causes },
 };
 
 interface Opened {
@@ -116,6 +118,7 @@ function pagesOf(run: Run | null): ViewName[] {
   if (run?.manifest.evaluation) pages.push("evaluation");
   if (run?.manifest.judging) pages.push("judging");
   if (run?.manifest.circuits) pages.push("circuits");
+  if (run?.manifest.causes) pages.push("causes");
   return pages;
 }
 

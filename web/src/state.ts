@@ -9,6 +9,7 @@ export const VIEWS = [
   "evaluation",
   "judging",
   "circuits",
+  "causes",
 ] as const;
 export type ViewName = (typeof VIEWS)[number];
 

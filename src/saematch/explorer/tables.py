@@ -11,6 +11,7 @@ They are made when a run is first explored or exported, and looked up by row num
     postings.parquet           which features fire on each, or are said to mean it
     relations.parquet          which rows of the co-activation tables belong to a pair
     correlation/A--B.parquet   the correlation of each feature of A with its target
+    causes_NAME.parquet        what interventions found, where the run has any
 
 docs/reference/explorer.md has the columns. The run itself is not written to, because another
 program may be adding to it. The tables lie in the user's cache, by the path of the run and the
@@ -34,6 +35,7 @@ from typing import Any
 import polars as pl
 
 from saematch.errors import RunError
+from saematch.explorer.causes import cause_tables
 from saematch.explorer.coactivation import correlations, rows_of_pairs
 from saematch.explorer.life import life
 from saematch.explorer.nodes import Nodes
@@ -167,12 +169,14 @@ def digest_of(run: Run) -> str:
 
 def _frames(run: Run, nodes: Nodes, progress: Progress) -> Iterator[tuple[str, pl.DataFrame]]:
     files = -(-nodes.total // PIECE)
-    steps = _Steps(progress, total=len(run.pairs) + files + 4)
+    steps = _Steps(progress, total=len(run.pairs) + files + 5)
     steps.next("pairs")
     yield "pairs", overview(run, nodes)
     rows = rows_of_pairs(run)
     if len(rows):
         yield "relations", rows
+    steps.next("interventions")
+    yield from cause_tables(run)
     steps.next("correlations")
     known = correlations(run, nodes)
     for (a, b), frame in known.of_pairs():

@@ -222,7 +222,7 @@ export class Explorer {
   }
 
   /** A small table, whole; null where the run has none. */
-  async whole(name: "pairs" | "relations"): Promise<Frame | null> {
+  async whole(name: "pairs" | "relations" | `causes_${string}`): Promise<Frame | null> {
     const place = this.index.tables[name];
     return place ? this.reader.read(place) : null;
   }

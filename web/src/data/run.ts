@@ -121,6 +121,7 @@ export interface Manifest {
   evaluation?: Section;
   judging?: Section;
   circuits?: Section;
+  causes?: Section;
   /** Tables made for this page alone, where the run has them. */
   explorer?: Section;
 }
