@@ -218,11 +218,9 @@ def test_features_that_cannot_be(steer, world):
         steer("2_96")
     tracks = run.table("flow", "tracks").filter(mode="chained")
     lengths = tracks.group_by("track").len().filter(len=1)
-    alone = tracks.join(lengths, on="track")
-    if len(alone):
-        site, feature = alone.select("site", "feature").row(0)
-        with pytest.raises(RunError, match="alone in its track"):
-            steer((site, feature), along="track")
+    site, feature = tracks.join(lengths, on="track").select("site", "feature").row(0)
+    with pytest.raises(RunError, match="alone in its track"):
+        steer((site, feature), along="track")
 
 
 def test_a_feature_outside_of_the_chain_is_in_no_track(tmp_path):

@@ -15,16 +15,22 @@ from support.small_model import CYCLE
 D = 128
 LAYERS = (1, 2, 3)
 FEATURES = 96
+STRANGERS = 6
 
 
 def saes(width: int = D) -> list[SAE]:
-    """Feature i of a layer goes to feature i - 7 of the next; rows of norm 1."""
+    """Feature i of a layer goes to feature i - 7 of the next; rows of norm 1.
+
+    The last `STRANGERS` of the last layer are of no other: they are alone in their tracks.
+    """
     found = [_normed(make_sae(width, FEATURES, layer=1))]
     for layer in LAYERS[1:]:
         moved = permuted(found[-1], CYCLE, noise=0.2, seed=layer)
         site = saematch.Site(f"blocks.{layer}.hook_resid_post", "resid_post", layer)
         about = replace(moved.conventions, site=site, source=f"made/{layer}")
         found.append(_normed(replace(moved, conventions=about)))
+    other = make_sae(width, FEATURES, layer=1, seed=9)
+    found[-1].W_dec[-STRANGERS:] = _normed(other).W_dec[-STRANGERS:]
     return found
 
 

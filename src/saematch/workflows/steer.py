@@ -20,6 +20,7 @@ from saematch.errors import RunError, SaematchError
 from saematch.layers.tracks import Mode
 from saematch.matching.saved import SavedSae, same_sae
 from saematch.models.language_model import LanguageModel
+from saematch.progress import log
 from saematch.runs.run import Run
 from saematch.sae.checksum import checksum
 from saematch.sae.sae import SAE
@@ -167,7 +168,10 @@ def planned(
     """What is to be done to which features, before the model is steered; see `steer`."""
     opened_one, given = opened_run(run), Saes(saes, device)
     language = language_of(model, given.device, dtype)
-    return Plan(opened_one, language, loading(opened_one, given), features, asked)
+    plan = Plan(opened_one, language, loading(opened_one, given), features, asked)
+    for note in plan.notes:
+        log.warning(note)
+    return plan
 
 
 def language_of(

@@ -272,11 +272,11 @@ def _plans(
         try:
             plans[way] = Plan(run, language, load, features, asked_by(way, asked))
             plans[way].changes()
+            notes += plans[way].notes
         except RunError as error:
             if ways or way == "layer":
                 raise
             notes.append(f"no {way}: {error}")
-            log.warning(notes[-1])
     return plans, notes
 
 
