@@ -70,6 +70,29 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
          "--examples", "3", "--fit-examples", "3", "--length", "16", "-q"),
         "run",
     ),
+    "circuit": (
+        "evaluated",
+        ("circuit", "run", "--model", "saematch:model", "--prompt", "import numpy", "-q"),
+        "run",
+    ),
+    "circuit --overwrite": (
+        "circuits",
+        ("circuit", "run", "--model", "saematch:model", "--prompt", "import numpy",
+         "--nodes", "0.5", "--overwrite", "-q"),
+        "run",
+    ),
+    "steer --sweep": (
+        "evaluated",
+        ("steer", "run", "2_7", "--model", "saematch:model", "--sweep", "1", "--along", "layer",
+         "--prompt", "The", "--tokens", "3", "-q"),
+        "run",
+    ),
+    "steer --sweep --overwrite": (
+        "swept",
+        ("steer", "run", "2_7", "--model", "saematch:model", "--sweep", "2", "--along", "layer",
+         "--prompt", "The", "--tokens", "3", "--overwrite", "-q"),
+        "run",
+    ),
 }  # fmt: skip
 # by name: what happens between a kill and the same command; it may then be refused too
 CHANGES: dict[str, Callable[[Path], object]] = {
@@ -101,6 +124,21 @@ def _evaluated(folder: Path) -> None:
     names = ("saematch:resid_post_2", "saematch:resid_post_3")
     if command("match", *names, "-o", "run", "-q"):
         raise RuntimeError("the run to evaluate was not made")
+
+
+@seed("circuits")
+def _circuits(folder: Path) -> None:
+    _evaluated(folder)
+    for prompt in ("import numpy", "the river"):
+        must("circuit", "run", "--model", "saematch:model", "--prompt", prompt, "-q")
+
+
+@seed("swept")
+def _swept(folder: Path) -> None:
+    _evaluated(folder)
+    asked = ("--model", "saematch:model", "--along", "layer", "--prompt", "The", "--tokens", "3")
+    for feature in ("2_7", "3_9"):
+        must("steer", "run", feature, *asked, "--sweep", "1", "-q")
 
 
 @seed("labelled")

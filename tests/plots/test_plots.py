@@ -38,8 +38,8 @@ def run(tmp_path_factory, saes):
 @pytest.fixture(scope="module")
 def made(run):
     found, missing = figures(run)
-    # it is neither evaluated nor judged
-    assert set(missing) == {"carried", "quantiles", "distance", "judging", "coverage"}
+    # it is neither evaluated nor judged, and no model was steered
+    assert set(missing) == {"carried", "quantiles", "distance", "judging", "coverage", "steering"}
     assert "`saematch evaluate` does it" in missing["carried"]
     assert "`saematch judge` does it" in missing["judging"]
     return found
