@@ -10,7 +10,9 @@ r"""Effects on a prompt against finite differences and ablation, and what a circ
 - `ablation, direct`: a feature is removed at its token and everything that leaves the other sites
   stays; what the later pre-activations and logits lose, beside the effects.
 - `ablation, total`: it is removed and the model runs on; what the likeliest logit loses, beside the
-  sum over all paths of features of the product of effects, each by its target's activation.
+  sum over all paths of features of the product of effects, each per unit of its source, and
+  beside the gradient of that logit with nothing cut.
+- `influence`: of the features that were removed, beside what all logits lose, by size.
 - `kept`: how much is left at several shares, and the figures of the whole graph.
 """
 
@@ -34,7 +36,7 @@ from saematch import SAE
 from saematch.causal.circuit import roles_of
 from saematch.causal.effects import TOKENS, Attention, Effects, effects
 from saematch.causal.making import prompt_tokens
-from saematch.causal.pruning import prune
+from saematch.causal.pruning import Pruned, prune
 from saematch.models.hook_points import site_of
 from saematch.models.language_model import LanguageModel, open_model
 
@@ -91,6 +93,21 @@ class World:
             found.append(self.read(of, cut.arrived, cut.logits))
         return torch.stack(found)
 
+    def gradients(self, of: Effects, sources: list[int]) -> Tensor:
+        """To first order, what the likeliest logit loses without each feature; nothing is cut."""
+        found = []
+        last = of.nodes.filter(kind="logit")["word"][0]
+        slopes = {}
+        for site, hook in self.hooks.items():
+            cut = self.model.cut(self.ids[None], {site: hook})
+            target = cut.logits[0, last] - cut.logits[0].mean()
+            (slopes[site],) = torch.autograd.grad(target, cut.leaving[site])
+        for source in sources:
+            row = of.nodes.row(source, named=True)
+            slope = slopes[row["site"]][0, row["position"]]
+            found.append(slope @ self.written(of, row, torch.zeros_like(slope)))
+        return torch.stack(found)
+
     def written(self, of: Effects, row: dict, x: Tensor) -> Tensor:
         if row["kind"] == "token":
             return x
@@ -116,10 +133,10 @@ class World:
         return value
 
 
-def opened(model: str, pattern: str, prompt: str, dtype: torch.dtype) -> World:
+def opened(model: str, patterns: list[str], prompt: str, dtype: torch.dtype) -> World:
     language = open_model(model, dtype=dtype)
     saes = {}
-    for name in saematch.expand(pattern):
+    for name in (name for pattern in patterns for name in saematch.expand(pattern)):
         sae = saematch.load(name)
         saes[str(site_of(sae).hook)] = sae.to(dtype=dtype)
     return World(language, saes, prompt_tokens(prompt, language))
@@ -170,12 +187,15 @@ def compared(name: str, effect: Tensor, lost: Tensor, kept: Tensor | None = None
     if kept is not None:
         there &= kept
     a, b = effect[there].double(), lost[there].double()
-    far = float(torch.corrcoef(torch.stack([a, b]))[0, 1])
+    near = float(torch.corrcoef(torch.stack([a, b]))[0, 1])
+    ranks = torch.stack([a.argsort().argsort(), b.argsort().argsort()]).double()
+    ranked = float(torch.corrcoef(ranks)[0, 1])
     sign = float((a.sign() == b.sign()).double().mean())
     by_size = float(((a.sign() == b.sign()) * b.abs()).sum() / b.abs().sum())
     slope = float((a * b).sum() / (a * a).sum())
     return (
-        f"{name}: {int(there.sum()):,} pairs, correlation {far:.3f}, same sign {sign:.3f} "
+        f"{name}: {int(there.sum()):,} pairs, correlation {near:.3f} (of ranks "
+        f"{ranked:.3f}), same sign {sign:.3f} "
         f"(by size {by_size:.3f}), lost per effect {slope:.2f}"
     )
 
@@ -194,24 +214,41 @@ def ablation(world: World, count: int) -> Iterator[str]:
         yield compared(f"ablation, direct, {attention}", effect, lost)
         yield compared(f"  edges of the circuit, {attention}", effect, lost, edges[:, sources])
         top = its.nodes.filter(kind="logit")["node"][0]
-        paths = _paths(its)[top, sources]
+        weight = its.nodes.filter(kind="logit")["probability"].to_torch().to(total)
+        logits = its.nodes.filter(kind="logit")["node"].to_list()
+        yield mattered(attention, kept, sources, weight @ total[logits].abs() / weight.sum())
+        paths = _paths(its, top)[sources]
         yield compared(f"ablation, total, on the likeliest logit, {attention}", paths, total[top])
+    top = of.nodes.filter(kind="logit")["node"][0]
+    slopes = world.gradients(of, sources)
+    yield compared("  the whole model's gradient in place of paths", slopes, total[top])
+    yield compared("  and paths beside that gradient, live", slopes, _paths(of, top)[sources])
 
 
-def _paths(of: Effects) -> Tensor:
-    """The sum over all paths of features of the product of what each adds to the next.
+def mattered(attention: str, kept: Pruned, sources: list[int], lost: Tensor) -> str:
+    """Whether removing what has much influence changes the logits much: `lost`, mean of sizes."""
+    influence = kept.influence[sources].double()
+    ranks = torch.stack([influence.argsort().argsort(), lost.argsort().argsort()]).double()
+    inside = torch.isin(torch.tensor(sources), kept.nodes)
+    return (
+        f"influence beside what the logits lose, {attention}: correlation of ranks "
+        f"{torch.corrcoef(ranks)[0, 1]:.3f}; lost without one of {int(inside.sum())} kept "
+        f"{lost[inside].mean():.3f}, of {int((~inside).sum())} others {lost[~inside].mean():.3f}"
+    )
+
+
+def _paths(of: Effects, target: int) -> Tensor:
+    """The sum over all paths of features to a target of the product of what each adds to the next.
 
     A feature writes as much as its activation; what its pre-activation gains, it gains.
     """
     features = (of.nodes["kind"] == "feature").to_torch()
     activation = of.nodes["activation"].fill_null(1.0).to_torch().to(of.matrix)
-    step = of.matrix.clone()
-    step[:, features] /= activation[features]  # per unit of activation
-    step[:, ~features] = 0
-    whole, found = step.clone(), step.clone()
+    per_unit = torch.where(features, of.matrix / activation, torch.zeros_like(of.matrix))
+    step = per_unit[target]
+    found = step.clone()
     while step.any():
-        step = step @ whole
-        step[step.abs() < 1e-12] = 0
+        step = step @ per_unit
         found += step
     return found * activation
 
@@ -239,7 +276,7 @@ def kept(world: World) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("model")
-    parser.add_argument("saes")
+    parser.add_argument("saes", nargs="+")
     parser.add_argument("--prompt", required=True)
     parser.add_argument("--sources", type=int, default=140, help="features that are removed")
     parser.add_argument("--differences", type=int, default=28, help="nodes in float64; 0: none")

@@ -108,7 +108,8 @@ def effects(
         SaematchError: a hook point that the model lacks, attention that cannot be frozen, or more
             nodes than there is memory for.
     """
-    ids, dtype = ids.to(model.device), torch.float32
+    ids, read, fixed = (some.to(model.device) for some in (ids, read, fixed))
+    dtype = torch.float32
     start = "hook_embed" if "hook_embed" in hooks.values() else "blocks.0.hook_resid_pre"
     points = {TOKENS: start, **hooks}
     clean = model.cut(ids[None], points)
