@@ -92,14 +92,18 @@ class Steering:
         if self._hooks is not None:
             raise SaematchError(f"{self!r} steers already: leave its block before the next one")
         tokens = SteeredTokens(self.prompt)
-        with ExitStack() as hooks:
-            if self._groups:
-                hooks.callback(tokens.attach(trunk_of(self.model.model)).remove)
-            for group in self._groups:
-                place = self.model.site(group.hook)
-                hooks.callback(place.attach(self._visit(group, tokens)).remove)
-            self._hooks = hooks.pop_all()
-        self._on = True
+        try:
+            with ExitStack() as hooks:
+                if self._groups:
+                    hooks.callback(tokens.attach(trunk_of(self.model.model)).remove)
+                for group in self._groups:
+                    place = self.model.site(group.hook)
+                    hooks.callback(place.attach(self._visit(group, tokens)).remove)
+                self._hooks = hooks.pop_all()
+            self._on = True
+        except BaseException:  # Ctrl-C may come at any moment
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
