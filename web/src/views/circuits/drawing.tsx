@@ -1,12 +1,13 @@
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { About, Edge, Mark } from "../../data/circuits";
 import type { Run } from "../../data/run";
-import { figure, percent } from "../../draw/format";
+import { percent } from "../../draw/format";
 import { useTooltip } from "../../draw/tooltip";
 import { bow, strength, thickness } from "./geometry";
 import { cut, layersOf, lines, measured, nameOf, rem, tokenText } from "./labels";
 import { type Layout, layoutOf } from "./layout";
 import { linesOf, Name, Shape } from "./marks";
+import { EdgeFacts, MarkFacts } from "./tips";
 
 const EDGE = 40; // pixels from the end of what is seen, within which a chosen mark is not seen well
 const OWN = 12; // edges into and out of a chosen mark that stand out
@@ -303,81 +304,4 @@ function spoken(run: Run, about: About, mark: Mark): string {
   if (mark.kind === "token") return `token ${mark.position}, ${name}`;
   if (mark.kind === "logit") return `next token ${name}, ${percent(mark.nodes[0].probability)}`;
   return `${name}, layer ${layersOf(run, mark)} on ${token}, influence ${percent(mark.influence)}`;
-}
-
-function MarkFacts({ run, about, mark }: { run: Run; about: About; mark: Mark }) {
-  const [node] = mark.nodes;
-  const place = mark.kind === "feature" || mark.kind === "error";
-  return (
-    <>
-      <p class="tip-title">
-        {mark.kind === "token" ? (
-          `token ${mark.position}`
-        ) : mark.kind === "logit" ? (
-          "next token"
-        ) : (
-          <>
-            layer {layersOf(run, mark)} on “
-            <bdi>{tokenText(about.tokens[mark.position] ?? "")}</bdi>”
-          </>
-        )}
-      </p>
-      <p class="tip-label">
-        <bdi>{nameOf(mark)}</bdi>
-      </p>
-      <dl class="tip-facts">
-        {mark.kind === "logit" && (
-          <>
-            <dt>probability</dt>
-            <dd>{percent(node.probability)}</dd>
-          </>
-        )}
-        {mark.nodes.length > 1 ? (
-          <>
-            <dt>features</dt>
-            <dd>{mark.nodes.length}</dd>
-          </>
-        ) : (
-          mark.kind === "feature" && (
-            <>
-              <dt>activation</dt>
-              <dd>{figure(node.activation)}</dd>
-            </>
-          )
-        )}
-        {(place || mark.kind === "token") && (
-          <>
-            <dt>influence</dt>
-            <dd>{percent(mark.influence)}</dd>
-          </>
-        )}
-      </dl>
-    </>
-  );
-}
-
-function EdgeFacts({ run, edge }: { run: Run; edge: Edge }) {
-  const single = edge.source.nodes.length === 1 && edge.target.nodes.length === 1;
-  return (
-    <>
-      <p class="tip-label">
-        <bdi>{nameOf(edge.source)}</bdi> → <bdi>{nameOf(edge.target)}</bdi>
-      </p>
-      <p class="tip-title">
-        {[edge.source, edge.target].map((mark) => layersOf(run, mark) || mark.kind).join(" → ")}
-      </p>
-      <dl class="tip-facts">
-        {single && (
-          <>
-            <dt>effect</dt>
-            <dd>{figure(edge.effect)}</dd>
-          </>
-        )}
-        <dt>of what enters the target</dt>
-        <dd>{percent(edge.share)}</dd>
-        <dt>of all influence</dt>
-        <dd>{percent(edge.weight)}</dd>
-      </dl>
-    </>
-  );
 }
