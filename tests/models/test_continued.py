@@ -23,7 +23,8 @@ def texts():
     before = mask.clone()
     for row, length in enumerate(LENGTHS):
         before[row, length - FOLLOWING :] = False
-    return ids, mask, before, torch.stack([row[m][-FOLLOWING:] for row, m in zip(ids, mask)])
+    following = torch.stack([ids[k, n - FOLLOWING : n] for k, n in enumerate(LENGTHS)])
+    return ids, mask, before, following
 
 
 @pytest.mark.parametrize("name", FAMILIES)

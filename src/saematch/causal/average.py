@@ -121,7 +121,7 @@ def foretold(
 
 def _cosines(a: SAE, b: SAE, i: Any, j: Any) -> Any:
     rows = [
-        torch.nn.functional.normalize(sae.W_dec[some].float(), dim=-1)
+        torch.nn.functional.normalize(sae.W_dec[torch.tensor(some)].float(), dim=-1)
         for sae, some in ((a, i), (b, j))
     ]
     return (rows[0] * rows[1]).sum(-1).cpu().double().numpy()

@@ -85,6 +85,14 @@ def trace(
             rich_help_panel=EXPORT,
         ),
     ] = None,
+    effects: Annotated[
+        bool,
+        typer.Option(
+            "--effects",
+            help="Export average effects too, as saematch intervene finds them.",
+            rich_help_panel=EXPORT,
+        ),
+    ] = False,
 ) -> None:
     """Follow a feature backward and forward, with scores, alternatives and top contexts."""
     from saematch.cli.console import output
@@ -98,11 +106,12 @@ def trace(
             "--depth": depth,
             "--max-p": max_p is not None,
             "--transport": transport,
+            "--effects": effects,
         }
         for option in (name for name, is_given in given.items() if is_given):
             raise SaematchError(f"{option} is about an export: give --export NAME.json too")
     else:
-        check_export(export, node_link, max_p, transport)
+        check_export(export, node_link, max_p, transport, effects)
     found = follow(run, site, feature, contexts=contexts, alternatives=alternatives, labels=labels)
     console = output()
     show_trace(console, found)
@@ -115,8 +124,10 @@ def trace(
             depth=depth or DEPTH,
             max_p=max_p,
             transport=transport,
+            effects=effects,
         )
         what = "matches and candidates" if transport is None else f"transports, k = {transport}"
+        what += ", and average effects," if effects else ""
         console.print(
             f"\nWritten to {export}: {len(written.table):,} edges of {what} around "
             f"{found.site} #{found.feature}",

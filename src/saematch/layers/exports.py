@@ -141,7 +141,8 @@ def attribution(
 
     There is no prompt in a flow of features: the columns, which a page labels as its tokens, are
     kinds of site (several where two SAEs share kind and layer). A link weighs the decoder cosine
-    where it is known, else one minus its p-value, else 1; of a transport its share.
+    where it is known, else one minus its p-value, else 1; of a transport its share, and where
+    average effects are known the effect.
     Where no SAE lies beyond layer 0, or not every layer is known, places in order of depth stand
     for layers, from 1.
 
@@ -173,6 +174,7 @@ def attribution(
     )
     names = nodes.select("node", "node_id")
     certainty = 1 - pl.min_horizontal("p_value", "source_p_value")
+    effect = [pl.col("effect")] if "effect" in graph.table.columns else []
     links = (
         graph.table.join(names, left_on="source", right_on="node", maintain_order="left")
         .join(names, left_on="target", right_on="node", suffix="_to", maintain_order="left")
@@ -181,7 +183,7 @@ def attribution(
             pl.col("node_id_to").alias("target"),
             pl.when(kind="transport")
             .then("score")
-            .otherwise(pl.coalesce("cosine", certainty, pl.lit(1.0)))
+            .otherwise(pl.coalesce(*effect, "cosine", certainty, pl.lit(1.0)))
             .alias("weight"),
         )
     )

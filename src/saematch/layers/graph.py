@@ -17,7 +17,7 @@ from saematch.runs.run import Run
 from saematch.sae.sae import Site
 
 # an edge that is several of these is the first of them
-KINDS = ("match", "target", "candidate", "source", "transport")
+KINDS = ("match", "target", "candidate", "source", "transport", "effect")
 _NUMBERS = ("score", "cosine", "p_value", "source_p_value")
 
 
@@ -29,8 +29,9 @@ class FlowGraph:
 
     The kinds of edges: `match`, an accepted match; `target`, what the assignment gave and was not
     accepted; `candidate`, another of the best targets of a feature of A; `source`, another of the
-    best sources of a feature of B; `transport`, of a sparse transport. `table` has one row per
-    edge, by `source` and then `rank`:
+    best sources of a feature of B; `transport`, of a sparse transport; `effect`, none of these but
+    a large average effect (`of_effects`). `table` has one row per edge, by `source` and then
+    `rank`:
 
     - `source`, `target`: numbers of nodes;
     - `kind`;
@@ -38,7 +39,9 @@ class FlowGraph:
       of the source among the best of its target; null where it is not among those kept;
     - `score`, in the units of the run's method, and `cosine` of the decoder rows, null where the
       run does not tell; of a `transport` (`of_transports`) the share of the target's drive;
-    - `p_value` of the score among the targets, `source_p_value` among the sources.
+    - `p_value` of the score among the targets, `source_p_value` among the sources;
+    - of a graph with effects, `effect`: how much more the target reads for each unit of the
+      source's activation, on average (see `saematch.causal.average`).
     """
 
     names: tuple[str, ...]  # SAEs, in order of depth
@@ -118,6 +121,41 @@ class FlowGraph:
         empty = pl.DataFrame(schema=_SCHEMA)
         edges = pl.concat([empty, edges.cast({"score": pl.Float64})], how="diagonal")
         return replace(cls.of(layers), table=edges.sort("source", "rank"))
+
+    @classmethod
+    def of_effects(cls, run: Run | str | Path) -> FlowGraph:
+        """The graph of a run's pairs with the average effect of each edge.
+
+        Features that the pairs do not join, but whose effect is among the largest of either, have
+        an edge of kind `effect`.
+
+        Args:
+            run: one whose average effects are known (`saematch intervene`).
+
+        Raises:
+            RunError: there is no such run, or its average effects are not known.
+        """
+        opened = run if isinstance(run, Run) else Run.open(run)
+        if "effects" not in opened.tables("causes"):
+            raise RunError(
+                f"{opened.path} has no average effects: saematch intervene {opened.path} "
+                "--experiments effects ... finds them"
+            )
+        graph = cls.of(opened)
+        found = opened.table("causes", "effects")
+        ends = [
+            (pl.col(end) + pl.col(site).replace_strict(graph.starts, return_dtype=pl.Int64))
+            for end, site in (("source", "a"), ("target", "b"))
+        ]
+        effects = found.select(*ends, "effect", pl.col("cosine").alias("their_cosine"))
+        table = graph.table.join(effects, on=["source", "target"], how="full", coalesce=True)
+        table = table.with_columns(
+            pl.col("kind").fill_null(pl.lit("effect", dtype=pl.Enum(KINDS))),
+            pl.coalesce("cosine", "their_cosine").alias("cosine"),
+        ).select(*_SCHEMA, "effect")
+        order = ["source", "rank", "effect"]
+        descending = [False, False, True]
+        return replace(graph, table=table.sort(order, descending=descending, nulls_last=True))
 
     def __repr__(self) -> str:
         return f"FlowGraph({len(self.members):,} features, {len(self.table):,} edges)"

@@ -87,6 +87,7 @@ def intervene(
     - `tracks`: does a track matter more than its members one by one?
     - `effects`: what the model's mean Jacobian says of each, from weights alone.
 
+    Between SAEs of one hook point, such as those of two seeds, partners are exchanged and no more.
     Each has controls of the same size and number, drawn at random among what fires there, and what
     the methods of several runs say is tried on the same features. Results are written to the run
     step by step; the same call again continues where it stopped.
@@ -168,7 +169,7 @@ def intervene(
     }
     with run.writing():
         kept = _Kept(run, asked, language.name, str(text), overwrite)
-        jobs = _jobs(chosen, steps, kept)
+        jobs = _jobs(chosen, steps, kept, layers)
         if not jobs:
             return run
         texts, fitted = texts_of(language, {"text": str(text)}, fitted_on, *sizes, long, tell)
@@ -377,15 +378,24 @@ class _Kept:
 
 
 def _jobs(
-    chosen: Sequence[str], steps: Sequence[Step], kept: _Kept
+    chosen: Sequence[str], steps: Sequence[Step], kept: _Kept, layers: Layers
 ) -> list[tuple[str, Step | None]]:
+    """What is left to do.
+
+    Of two SAEs at one hook point neither comes first: there partners are exchanged and no more.
+    """
+    hooks = {name: str(site) for name, site in layers.sites.items()}
     every: list[tuple[str, Step | None]] = []
     for experiment in chosen:
         if experiment == "tracks":
-            every.append((experiment, None))
+            one_each = len({hooks[name] for name in layers.chain}) == len(layers.chain)
+            every += [(experiment, None)] if one_each else []
             continue
-        single = experiment != "deactivation"
-        every += [(experiment, s) for s in steps if not single or len(s.sources) == 1]
+        for step in steps:
+            apart = hooks[step.target] not in {hooks[name] for name in step.sources}
+            single = len(step.sources) == 1
+            if (apart or experiment == "substitution") and (single or experiment == "deactivation"):
+                every.append((experiment, step))
     return [(experiment, step) for experiment, step in every if not kept.has(experiment, step)]
 
 

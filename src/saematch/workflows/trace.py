@@ -87,6 +87,7 @@ def export_trace(
     depth: int = DEPTH,
     max_p: float | None = None,
     transport: int | None = None,
+    effects: bool = False,
 ) -> FlowGraph:
     """Write all that flows into a traced feature and out of it, not only its way.
 
@@ -99,21 +100,23 @@ def export_trace(
         max_p: largest p-value of an edge.
         transport: write the edges of the sparse feature maps of so many edges per feature that the
             run was evaluated with, instead of matches and candidates.
+        effects: write the average effect of each edge too, and edges of the largest effects, as
+            `saematch.intervene` finds them.
 
     Returns:
         What was written.
 
     Raises:
         SaematchError: another ending, or options that do not go together.
-        RunError: the run was not evaluated with such feature maps.
+        RunError: the run was not evaluated with such feature maps, or has no average effects.
     """
     place = Path(place)
-    check_export(place, node_link, max_p, transport)
+    check_export(place, node_link, max_p, transport, effects)
     opened = opened_run(run)
     if transport is not None:
         graph = FlowGraph.of_transports(opened, transport)
     else:
-        graph = FlowGraph.of(opened)
+        graph = FlowGraph.of_effects(opened) if effects else FlowGraph.of(opened)
     if max_p is not None:
         graph = graph.keep(max_p=max_p)
     around = graph.around(found.site, found.feature, forward=depth, backward=depth)
@@ -128,11 +131,15 @@ def export_trace(
     return around
 
 
-def check_export(place: Path, node_link: bool, max_p: float | None, transport: int | None) -> None:
+def check_export(
+    place: Path, node_link: bool, max_p: float | None, transport: int | None, effects: bool
+) -> None:
     """Raise SaematchError where `export_trace` cannot write that."""
     if place.suffix not in ENDINGS:
         raise SaematchError(f"{place}: the name must end in {', '.join(ENDINGS)}")
     if transport is not None and max_p is not None:
         raise SaematchError("edges of transports have no p-values: leave out max_p (--max-p)")
+    if transport is not None and effects:
+        raise SaematchError("edges of transports have no average effects: leave out one of the two")
     if node_link and place.suffix != ".json":
         raise SaematchError(f"{place}: node-link graphs are JSON, so the name must end in .json")
