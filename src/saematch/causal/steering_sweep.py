@@ -193,19 +193,21 @@ class Sweeps:
 
     def add(self, figures: SweepFigures, texts: pl.DataFrame, features: pl.DataFrame) -> None:
         """Write a sweep; it replaces one of its name."""
-        there = self.known.get(figures.name)
-        # ratings are added to the texts that are there
-        grows = there is None or _options(there) == _options(figures)
         others = {name: its for name, its in self.known.items() if name != figures.name}
+        there = self._run.section("steering")
+        if there is not None and self.known.get(figures.name) is not None:
+            # taken from run.json alone: whatever stops this, the other sweeps stay
+            kept = [*others.values()]
+            self._run.update(steering=structs.replace(there, sweeps=kept))
         if others:
-            mine = pl.col("sweep") != figures.name
-            old = self._run.table("steering", "texts").filter(mine).select(*TEXTS)
+            listed = pl.col("sweep").is_in([*others])
+            old = self._run.table("steering", "texts").filter(listed).select(*TEXTS)
             texts = pl.concat([old, texts])
-            old = self._run.table("steering", "features").filter(mine).select(*FEATURES)
+            old = self._run.table("steering", "features").filter(listed).select(*FEATURES)
             features = pl.concat([old, features])
         self.known = {**others, figures.name: figures}
         tables = {"texts": texts, "means": means(texts), "features": features}
-        self._run.add("steering", tables, {"sweeps": [*self.known.values()]}, grows=grows)
+        self._run.add("steering", tables, {"sweeps": [*self.known.values()]}, grows=True)
 
 
 def _options(figures: SweepFigures) -> dict[str, Any]:

@@ -52,16 +52,17 @@ def show_side_by_side(console: Console, run: Path, found: SideBySide) -> None:
 
 
 def show_sweep(console: Console, run: Run, name: str | None, features: Sequence[str]) -> None:
-    """Print the means of a sweep: of the one of that name, or of the last that was made."""
+    """Print the means of a sweep: of the one of that name, or that is called after its features."""
     from rich.text import Text
 
-    from saematch.causal.steering_sweep import best_of, with_damage
+    from saematch.causal.steering_features import named
+    from saematch.causal.steering_sweep import best_of, sweep_name, with_damage
+    from saematch.layers.layers import Layers
 
     section = run.section("steering")
     assert section is not None, "it was just made"
-    figures = section.sweeps[-1]
-    if name is not None:
-        figures = next(one for one in section.sweeps if one.name == name)
+    called = name or sweep_name(named(Layers.of(run), features))
+    figures = next(one for one in section.sweeps if one.name == called)
     means = run.table("steering", "means").filter(sweep=figures.name)
     listed = ", ".join(figures.features)
     console.print(Text(f"Sweep {figures.name}: {listed}", style="bold"))
