@@ -6,11 +6,13 @@ from .deactivation import Step as Step
 from .deactivation import deactivation as deactivation
 from .effects import Effects as Effects
 from .effects import effects as effects
+from .findings import by_frequency as by_frequency
 from .findings import deactivations as deactivations
 from .findings import foretelling as foretelling
 from .findings import quality_curve as quality_curve
 from .findings import substitutions as substitutions
 from .findings import together as together
+from .findings import what_foretells as what_foretells
 from .frozen import frozen_attention as frozen_attention
 from .joint import joint as joint
 from .kept_circuits import circuits as circuits

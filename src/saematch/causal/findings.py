@@ -15,6 +15,7 @@ from saematch.evaluation.scores import Resamples
 from saematch.matching.fdr import interval
 
 RESAMPLES = 1000
+THIRDS = ("rarest third", "middle third", "most frequent third")
 ALIKE = 0.7  # decoder cosine from which two features are called alike (Paulo and Belrose)
 DIFFERENT = 0.0  # causal equivalence up to which a partner is no better than nothing
 
@@ -91,6 +92,49 @@ def substitutions(replaced: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFram
                 "alike_different": different,
             }
         )
+    return pl.DataFrame(rows)
+
+
+def by_frequency(replaced: pl.DataFrame) -> pl.DataFrame:
+    """The same rows with `often`: whether the source is in the rarest third, the middle or the top.
+
+    Args:
+        replaced: as of `substitution`.
+    """
+    sources = replaced.unique(["a", "b", "source"]).select("a", "b", "source", "frequency")
+    place = pl.col("frequency").rank("ordinal") - 1
+    third = (3 * place / pl.len()).floor().cast(pl.Int64)
+    of = sources.with_columns(
+        often=third.replace_strict(dict(enumerate(THIRDS)), return_dtype=pl.String)
+    ).drop("frequency")
+    return replaced.join(of, on=["a", "b", "source"], how="left", maintain_order="left")
+
+
+def what_foretells(replaced: pl.DataFrame) -> pl.DataFrame:
+    """What goes with causal equivalence: Spearman's rank correlations over partners, by method.
+
+    Args:
+        replaced: as of `substitution`, with `p_value` and `score` of the partner.
+
+    Returns:
+        By `method`: `partners`, and the correlation with `cosine`, `p_value`, `score` and
+        `frequency` of the source; null where a method has no such figure.
+    """
+    have = replaced.filter(pl.col("substituted").is_not_null()).with_columns(
+        equivalence=equivalence()
+    )
+    rows: list[dict[str, Any]] = []
+    for (method,), some in have.group_by("method", maintain_order=True):
+        row: dict[str, Any] = {"method": method, "partners": len(some)}
+        for name in ("cosine", "p_value", "score", "frequency"):
+            both = some.select("equivalence", name).drop_nulls()
+            varies = len(both) > 2 and both[name].n_unique() > 1
+            row[name] = (
+                both.select(pl.corr("equivalence", name, method="spearman")).item()
+                if varies
+                else None
+            )
+        rows.append(row)
     return pl.DataFrame(rows)
 
 

@@ -68,6 +68,7 @@ def _deactivation(run: Run, removals: pl.DataFrame) -> list[tuple[Table, str]]:
                 "feature that fires there. best active is found by trying every one: the ceiling.",
             )
         )
+    found += _by_origin(run, removals.filter(~joint))
     known = foretelling(removals)
     if len(known):
         table = _table(
@@ -84,26 +85,49 @@ def _deactivation(run: Run, removals: pl.DataFrame) -> list[tuple[Table, str]]:
     return found
 
 
+def _by_origin(run: Run, removals: pl.DataFrame) -> list[tuple[Table, str]]:
+    """Success of the run's own method and of the ceiling by origin, and where that is not known."""
+    from saematch.causal import deactivations
+
+    if "origins" not in run.tables("flow"):
+        return []
+    origins = run.table("flow", "origins").select(pl.col("site").alias("b"), "feature", "origin")
+    known = removals.join(origins, on=["b", "feature"], how="inner", maintain_order="left")
+    stream = known.filter(pl.col("a").str.contains("resid"))
+    if not len(stream):
+        return []
+    rows = deactivations(stream, ["origin"]).filter(~pl.col("control"))
+    methods = rows.sort("success")["method"].unique(maintain_order=True).to_list()
+    origin = rows["origin"].unique(maintain_order=True).sort().to_list()
+    table = _table("By where the feature comes from: no longer fires", "", *origin)
+    by = {(row["method"], row["origin"]): row for row in rows.to_dicts()}
+    for method in methods:
+        cells = (by.get((method, one)) for one in origin)
+        table.add_row(
+            method, *("" if c is None else f"{c['success']:.0%} of {c['features']}" for c in cells)
+        )
+    return [(table, "Of features whose origin is known, the predecessor in the stream removed.")]
+
+
 def _substitution(run: Run, replaced: pl.DataFrame) -> list[tuple[Table, str]]:
-    from saematch.causal import substitutions
+    from saematch.causal import by_frequency, substitutions, what_foretells
+    from saematch.causal.findings import THIRDS
 
     table = _table(
         "A feature's partner in its place",
         "",
-        "features",
         "partner",
         "equivalence",
         "AUSQC",
         "trajectory",
         "alike",
-        "of them no better",
+        "no better",
     )
     every = substitutions(replaced)
     for row in every.sort("equivalence", descending=True).to_dicts():
         different = row["alike_different"]
         table.add_row(
             row["method"],
-            f"{row['features']:,}",
             f"{row['coverage']:.0%}",
             _interval(row, "equivalence"),
             "" if row["ausqc"] is None else _interval(row, "ausqc"),
@@ -112,16 +136,36 @@ def _substitution(run: Run, replaced: pl.DataFrame) -> list[tuple[Table, str]]:
             "" if different is None else f"{different:.0%}",
         )
     of = every.to_dicts()[0]
+    more: list[tuple[Table, str]] = []
+    often = substitutions(by_frequency(replaced), ["often"])
+    thirds = [third for third in THIRDS if third in often["often"]]
+    by = {(row["method"], row["often"]): row for row in often.to_dicts()}
+    strata = _table("Equivalence by how often the feature fires", "", *thirds)
+    for row in every.sort("equivalence", descending=True).to_dicts():
+        cells = (by.get((row["method"], third)) for third in thirds)
+        strata.add_row(
+            row["method"], *("" if c is None else _number(c["equivalence"]) for c in cells)
+        )
+    more.append((strata, "Thirds of the features that were drawn, by their frequency on text."))
+    columns = ("cosine", "p_value", "score", "frequency")
+    goes = _table(
+        "What goes with equivalence", "", "partners", "cosine", "p-value", "score", "frequency"
+    )
+    for row in what_foretells(replaced).to_dicts():
+        goes.add_row(row["method"], f"{row['partners']:,}", *(_number(row[c]) for c in columns))
+    more.append((goes, "Rank correlation over partners."))
     return [
         (
             table,
-            "Equivalence: 1, predictions as if nothing was changed; 0, as if the feature was only "
-            "removed. AUSQC: the mean over coverage, the most certain partners first. Trajectory: "
-            "rank correlation, token by token, of what removing either changes; with another "
-            f"feature that fires there {_number(of['trajectory_other'])}, with as much removed "
-            f"along another feature {_number(of['trajectory_size'])}. Alike: decoder cosine of 0.7 "
-            "or more, and the share of those that are no better than nothing.",
-        )
+            f"Of {of['features']:,} features. Equivalence: 1, predictions as if nothing was "
+            "changed; 0, as if the feature was only removed. AUSQC: the mean over coverage, the "
+            "most certain partners first. Trajectory: rank correlation, token by token, of what "
+            "removing either changes; with another feature that fires there "
+            f"{_number(of['trajectory_other'])}, with as much removed along another feature "
+            f"{_number(of['trajectory_size'])}. Alike: decoder cosine of 0.7 or more, and the "
+            "share of those that are no better than nothing.",
+        ),
+        *more,
     ]
 
 
@@ -162,7 +206,7 @@ def _share(row: dict[str, Any], name: str) -> str:
 def _interval(row: dict[str, Any], name: str) -> str:
     if row[name] is None:
         return ""
-    return f"{row[name]:.2f} ({row[name + '_low']:.2f} to {row[name + '_high']:.2f})"
+    return f"{row[name]:.2f} ({row[name + '_low']:.2f}, {row[name + '_high']:.2f})"
 
 
 def _number(value: float | None) -> str:

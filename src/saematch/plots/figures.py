@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from saematch.errors import RunError
+from saematch.plots.causes import causes
 from saematch.plots.composition import composition
 from saematch.plots.coverage import coverage
 from saematch.plots.evaluation import carried, distance, quantiles
@@ -39,6 +40,7 @@ FIGURES: Registry[Callable[[Run], dict[str, go.Figure]]] = Registry(
         "distance": distance,
         "judging": judging,
         "coverage": coverage,
+        "causes": causes,
         "steering": steering,
     },
     RunError,
