@@ -33,10 +33,10 @@ from torch import Tensor
 
 import saematch
 from saematch import SAE
-from saematch.causal.circuit import roles_of
-from saematch.causal.effects import TOKENS, Attention, Effects, effects
-from saematch.causal.making import prompt_tokens
-from saematch.causal.pruning import Pruned, prune
+from saematch.circuits.circuit import roles_of
+from saematch.circuits.effects import TOKENS, Attention, Effects, effects
+from saematch.circuits.making import prompt_tokens
+from saematch.circuits.pruning import Pruned, prune
 from saematch.models.hook_points import site_of
 from saematch.models.language_model import LanguageModel, open_model
 

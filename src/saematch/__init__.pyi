@@ -3,6 +3,7 @@ from . import asking as asking
 from . import assignment as assignment
 from . import causal as causal
 from . import checkpoints as checkpoints
+from . import circuits as circuits
 from . import evaluation as evaluation
 from . import explorer as explorer
 from . import judging as judging
@@ -14,6 +15,7 @@ from . import plots as plots
 from . import reproduction as reproduction
 from . import runs as runs
 from . import sae as sae
+from . import steering as steering
 from . import transport as transport
 from .assignment import Assignment as Assignment
 from .assignment import assign as assign

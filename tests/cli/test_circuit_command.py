@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 import saematch
-from saematch.causal.kept_circuits import read_circuit
+from saematch.circuits.kept import read_circuit
 from saematch.cli import app
 
 pytest.importorskip("transformers")

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from saematch.causal import read_circuit
+from saematch.circuits import read_circuit
 from saematch.explorer import explore
 from saematch.explorer.export import export
 from support.browsing import MINUS, becomes, figure, hosted, percent, settled

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from saematch.causal.circuit import EDGES, NODES
+from saematch.circuits.circuit import EDGES, NODES
 from saematch.runs.run import Run
 
 # fmt: off

@@ -10,9 +10,9 @@ import torch
 
 import saematch
 from saematch import RunError, SaematchError
-from saematch.causal.effects import effects
-from saematch.causal.kept_circuits import circuits, read_circuit
-from saematch.causal.making import hooks_of_run, prompt_tokens
+from saematch.circuits.effects import effects
+from saematch.circuits.kept import circuits, read_circuit
+from saematch.circuits.making import hooks_of_run, prompt_tokens
 from saematch.models.language_model import open_model
 from saematch.workflows.circuit import slug_of
 

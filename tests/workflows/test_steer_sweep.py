@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 import saematch
 from saematch import Run, RunError, SaematchError
 from saematch.asking import Answer, Forecast
-from saematch.causal.steering_sweep import best_of, means, with_damage
 from saematch.cli import app
 from saematch.plots import figures
+from saematch.steering.sweep import best_of, means, with_damage
 from support.steered_world import saes, write_run
 
 SMALL = {"tokens": 6, "samples": 1, "prompts": ["The river", "In the beginning"]}
@@ -259,7 +259,7 @@ def test_texts_side_by_side(shipped):
     assert "steered" in text
     assert "adds an activation of" in text
     nothing = said(*asked, "--strength", 0)
-    found = saematch.causal.continuations(
+    found = saematch.steering.continuations(
         saematch.models.open_model("saematch:model"), ["In the"], tokens=6, seed=1
     )[0]
     words = found.text.split()[0]

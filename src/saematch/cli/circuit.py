@@ -8,18 +8,20 @@ from typing import Annotated
 
 import typer
 
-from saematch.cli.options import Device, DtypeOption, Massive, Overwrite, Quiet, comma_list
+from saematch.cli.options import (
+    Device,
+    DtypeOption,
+    Massive,
+    ModeChoice,
+    Overwrite,
+    Quiet,
+    comma_list,
+)
 
 
 class AttentionChoice(StrEnum):
     frozen = "frozen"
     live = "live"
-
-
-class ModeChoice(StrEnum):
-    chained = "chained"
-    flow = "flow"
-    gaps = "gaps"
 
 
 def circuit(
@@ -105,7 +107,7 @@ def circuit(
 
     The circuit is added to the run, beside those of other prompts.
     """
-    from saematch.causal.kept_circuits import read_circuit
+    from saematch.circuits.kept import read_circuit
     from saematch.cli.circuit_report import show_circuit
     from saematch.cli.console import output, reporting
     from saematch.workflows.circuit import circuit as find

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from saematch.causal.circuit import Circuit
+    from saematch.circuits.circuit import Circuit
 
 NAMED = 40  # characters of a name
 

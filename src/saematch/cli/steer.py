@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from saematch.cli.options import Device, DtypeOption, Overwrite, Quiet, comma_list
+from saematch.cli.options import Device, DtypeOption, ModeChoice, Overwrite, Quiet, comma_list
 
 if TYPE_CHECKING:
     from saematch.asking import Forecast
-    from saematch.causal.steering_plan import Asked
+    from saematch.steering.plan import Asked
 
 SWEEP = "With --sweep"
 WRITING = "What is written"
@@ -43,12 +43,6 @@ class UnitChoice(StrEnum):
     mean = "mean"
     norm = "norm"
     raw = "raw"
-
-
-class ModeChoice(StrEnum):
-    chained = "chained"
-    flow = "flow"
-    gaps = "gaps"
 
 
 def steer(
@@ -308,7 +302,7 @@ def _check(
 def _asked(
     strength: float | None, along: AlongChoice | None, layer: str | None, more: dict[str, Any]
 ) -> Asked:
-    from saematch.causal.steering_plan import Asked
+    from saematch.steering.plan import Asked
 
     way = "layer" if along is None else along.value
     return Asked(strength, along=way, layer=layer, **more)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from saematch.causal.steering import Change
     from saematch.runs.run import Run
+    from saematch.steering.steering import Change
     from saematch.workflows.steer import SideBySide
 
 MOST = 12  # features that are listed
@@ -55,9 +55,9 @@ def show_sweep(console: Console, run: Run, name: str | None, features: Sequence[
     """Print the means of a sweep: of the one of that name, or that is called after its features."""
     from rich.text import Text
 
-    from saematch.causal.steering_features import named
-    from saematch.causal.steering_sweep import best_of, sweep_name, with_damage
     from saematch.layers.layers import Layers
+    from saematch.steering.features import named
+    from saematch.steering.sweep import best_of, sweep_name, with_damage
 
     section = run.section("steering")
     assert section is not None, "it was just made"

@@ -48,7 +48,7 @@ def steering(run: Run) -> dict[str, go.Figure]:
     go = plotly_objects()
     from plotly.subplots import make_subplots
 
-    from saematch.causal.steering_sweep import best_of, with_damage
+    from saematch.steering.sweep import best_of, with_damage
 
     section = run.section("steering")
     if section is None:

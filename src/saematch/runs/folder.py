@@ -14,8 +14,8 @@
     evaluation/*.parquet      what hidden states carried along matches cost: see saematch.evaluation
     judging/*.parquet         whether matched features mean the same: see saematch.judging
     causes/*.parquet          what changing matched features does: see saematch.causal
-    circuits/*.parquet        effects between the features active on a prompt: see saematch.causal
-    steering/*.parquet        what steering by features did to text: see saematch.causal
+    circuits/*.parquet        effects between the features active on a prompt: see saematch.circuits
+    steering/*.parquet        what steering by features did to text: see saematch.steering
     labels/NAME.parquet       what its features are said to mean: see saematch.labels
 
 Tables are listed in `run.json` only once they are complete. docs/reference/run-directory.md has the

@@ -9,17 +9,17 @@ from pathlib import Path
 import torch
 
 from saematch.activations.massive import TIMES, checked_times
-from saematch.causal.circuit_export import check_export, export_circuit
-from saematch.causal.effects import (
+from saematch.circuits.effects import (
     ATTENTION,
     BATCH_TOKENS,
     LOGITS,
     LOGITS_SHARE,
     Attention,
 )
-from saematch.causal.kept_circuits import is_kept, keep_circuit, read_circuit
-from saematch.causal.making import hooks_of_run, make_circuit
-from saematch.causal.pruning import EDGES_SHARE, NODES_SHARE, check_shares
+from saematch.circuits.export import check_export, export_circuit
+from saematch.circuits.kept import is_kept, keep_circuit, read_circuit
+from saematch.circuits.making import hooks_of_run, make_circuit
+from saematch.circuits.pruning import EDGES_SHARE, NODES_SHARE, check_shares
 from saematch.errors import SaematchError
 from saematch.layers.tracks import MODES, Mode
 from saematch.models.language_model import LanguageModel
@@ -28,9 +28,8 @@ from saematch.runs.records import CircuitFigures
 from saematch.runs.run import Run
 from saematch.workflows.models import GivenModel, opened
 from saematch.workflows.options import DtypeChoice
-from saematch.workflows.runs import GivenRun, opened_run, warn_unfinished
+from saematch.workflows.runs import GivenRun, loading, opened_run, warn_unfinished
 from saematch.workflows.saes import Given, Saes
-from saematch.workflows.steer import loading
 
 SLUG = 48  # characters of a name that is made of a prompt
 
@@ -93,7 +92,7 @@ def circuit(
             will do.
 
     Returns:
-        The run: `saematch.causal.read_circuit(run, slug)` has the circuit.
+        The run: `saematch.circuits.read_circuit(run, slug)` has the circuit.
 
     Raises:
         RunError: the run has no such SAE, has another circuit of that name, an SAE is no longer

@@ -37,9 +37,8 @@ from saematch.workflows.from_model import FOLDER
 from saematch.workflows.jacobians import Jacobians
 from saematch.workflows.models import GivenModel, opened
 from saematch.workflows.options import DtypeChoice
-from saematch.workflows.runs import GivenRun, opened_run, warn_unfinished
+from saematch.workflows.runs import GivenRun, loading, opened_run, warn_unfinished
 from saematch.workflows.saes import Given, Saes
-from saematch.workflows.steer import loading
 
 EXPERIMENTS = ("deactivation", "substitution", "tracks", "effects")
 LEAST = 3  # members of a track that is removed as a whole

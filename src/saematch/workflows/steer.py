@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,23 +10,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from saematch.causal.output_score import OutputScore
-from saematch.causal.schedules import ALPHA, Schedule
-from saematch.causal.steering import How, Steering, Unit
-from saematch.causal.steering_features import Along, Named
-from saematch.causal.steering_plan import Asked, Plan
-from saematch.causal.steering_text import Continuation, continuations
-from saematch.errors import RunError, SaematchError
+from saematch.errors import SaematchError
 from saematch.layers.tracks import Mode
-from saematch.matching.saved import SavedSae, same_sae
 from saematch.models.language_model import LanguageModel
 from saematch.progress import log
-from saematch.runs.run import Run
-from saematch.sae.checksum import checksum
-from saematch.sae.sae import SAE
+from saematch.steering.features import Along, Named
+from saematch.steering.output_score import OutputScore
+from saematch.steering.plan import Asked, Plan
+from saematch.steering.schedules import ALPHA, Schedule
+from saematch.steering.steering import How, Steering, Unit
+from saematch.steering.text import Continuation, continuations
 from saematch.workflows.models import GivenModel, opened
 from saematch.workflows.options import DtypeChoice
-from saematch.workflows.runs import GivenRun, opened_run
+from saematch.workflows.runs import GivenRun, loading, opened_run
 from saematch.workflows.saes import Given, Saes
 
 if TYPE_CHECKING:
@@ -75,7 +71,7 @@ def steer(
             into it and out of it by best matches.
         layer: with `along="layer"`, another layer than the feature's own: a number, for the feature
             of its track there, or `output-score`, for that feature of its track that does most for
-            what the model says (Arad et al. 2025; see `saematch.causal.output_scores`).
+            what the model says (Arad et al. 2025; see `saematch.steering.output_scores`).
         unit: of what is added: `max` (the default) or `mean`, the feature's largest or mean
             activation by the run's table of features; `norm`, the norm of the hidden state that it
             is added to; `raw`, the SAE's activation.
@@ -136,7 +132,7 @@ def side_by_side(
         chat: prompts are a user's messages, in the model's chat template.
 
     Raises:
-        SaematchError: as of `saematch.causal.continuations`.
+        SaematchError: as of `saematch.steering.continuations`.
     """
     steering = Steering(plan.model, plan.changes(), plan.saes, prompt=prompt)
     write = partial(
@@ -192,20 +188,3 @@ def language_of(
         name = str(getattr(whole.config, "_name_or_path", "") or type(model).__name__)
         return LanguageModel(whole, None, name)  # pyright: ignore[reportArgumentType]
     return opened(model, device, dtype)
-
-
-def loading(run: Run, given: Saes) -> Callable[[str], SAE]:
-    """How an SAE of a run is had by its name: of those in memory, or loaded and checked."""
-    in_memory = {checksum(sae): sae for sae in given.in_memory}
-
-    def load(name: str) -> SAE:
-        its = run.sae(name)
-        source, sae = its.conventions.source, in_memory.get(its.checksum)
-        if sae is None and not source:
-            raise RunError(
-                f"{name} was given in memory when {run.path} was made: give it again (saes=...)"
-            )
-        saved = SavedSae(source, its.checksum, "float32", its.d_sae, its.site)
-        return same_sae(saved, sae, str(run.path), "make the run again", RunError)
-
-    return load

@@ -9,13 +9,21 @@ import polars as pl
 import torch
 from msgspec import structs
 
-from saematch.causal.schedules import ALPHA, Schedule
-from saematch.causal.steering import How, Steering, Unit
-from saematch.causal.steering_features import Feature, Named, track_of
-from saematch.causal.steering_judge import questions, rating
-from saematch.causal.steering_measures import measured
-from saematch.causal.steering_plan import Asked, Plan
-from saematch.causal.steering_sweep import (
+from saematch.errors import RunError, SaematchError
+from saematch.files.records import outside, plain
+from saematch.labels.of_run import SingleLabels
+from saematch.layers.tracks import Mode
+from saematch.progress import Progress, Step, log, silent, tracked
+from saematch.runs.records import SweepFigures
+from saematch.runs.run import Run
+from saematch.sae.sae import SAE
+from saematch.steering.features import Feature, Named, track_of
+from saematch.steering.judge import questions, rating
+from saematch.steering.measures import measured
+from saematch.steering.plan import Asked, Plan
+from saematch.steering.schedules import ALPHA, Schedule
+from saematch.steering.steering import How, Steering, Unit
+from saematch.steering.sweep import (
     PLAIN,
     TEXTS,
     WAYS,
@@ -27,15 +35,7 @@ from saematch.causal.steering_sweep import (
     theme_frame,
     theme_of,
 )
-from saematch.causal.steering_text import continuations
-from saematch.errors import RunError, SaematchError
-from saematch.files.records import outside, plain
-from saematch.labels.of_run import SingleLabels
-from saematch.layers.tracks import Mode
-from saematch.progress import Progress, Step, log, silent, tracked
-from saematch.runs.records import SweepFigures
-from saematch.runs.run import Run
-from saematch.sae.sae import SAE
+from saematch.steering.text import continuations
 from saematch.workflows.models import GivenModel
 from saematch.workflows.options import DtypeChoice
 from saematch.workflows.runs import GivenRun, opened_run

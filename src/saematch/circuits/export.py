@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from saematch.causal.circuit import Circuit
+from saematch.circuits.circuit import Circuit
 from saematch.errors import RunError
 from saematch.layers.attribution_graph import (
     FEATURE,

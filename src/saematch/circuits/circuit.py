@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import polars as pl
 import torch
 
-from saematch.causal.effects import Effects
-from saematch.causal.pruning import Pruned, Roles
+from saematch.circuits.effects import Effects
+from saematch.circuits.pruning import Pruned, Roles
 from saematch.labels.of_run import TOP_TOKENS
 from saematch.labels.top_tokens import SHOWN, joined
 from saematch.runs.records import CircuitFigures

@@ -11,11 +11,11 @@ import torch
 import saematch
 from saematch import SaematchError
 from saematch.asking import Answer
-from saematch.causal import Change, Steering, continuations
-from saematch.causal.steering_judge import questions, rating
-from saematch.causal.steering_measures import Theme, distinct, measured
-from saematch.causal.steering_sweep import means, texts_frame
-from saematch.causal.steering_text import encoded
+from saematch.steering import Change, Steering, continuations
+from saematch.steering.judge import questions, rating
+from saematch.steering.measures import Theme, distinct, measured
+from saematch.steering.sweep import means, texts_frame
+from saematch.steering.text import encoded
 from support.saes import make_sae
 
 

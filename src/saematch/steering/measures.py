@@ -16,10 +16,10 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
-from saematch.causal.steering_text import Continuation
 from saematch.models.language_model import LanguageModel
 from saematch.models.padding import groups, padded
 from saematch.sae.sae import SAE
+from saematch.steering.text import Continuation
 
 GRAMS = (1, 2, 3)
 

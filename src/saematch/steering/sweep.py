@@ -13,15 +13,15 @@ from typing import Any
 import polars as pl
 from msgspec import structs
 
-from saematch.causal.steering_features import Feature
-from saematch.causal.steering_measures import GRAMS, TextMeasures, Theme
-from saematch.causal.steering_plan import OUTPUT_SCORE, Asked, Plan
-from saematch.causal.steering_text import Continuation
 from saematch.errors import RunError
 from saematch.files.differences import option_differences
 from saematch.files.records import plain
 from saematch.runs.records import SweepFigures
 from saematch.runs.run import Run
+from saematch.steering.features import Feature
+from saematch.steering.measures import GRAMS, TextMeasures, Theme
+from saematch.steering.plan import OUTPUT_SCORE, Asked, Plan
+from saematch.steering.text import Continuation
 
 PERPLEXITY, DISTINCT = 2.0, 0.8  # from when on text is damaged, beside the plain model's
 PLAIN = "plain"  # the model as it is

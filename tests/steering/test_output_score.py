@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from saematch import SaematchError
-from saematch.causal import logit_lens, output_scores
+from saematch.steering import logit_lens, output_scores
 from support.saes import make_sae
 from support.small_models import CAUSAL, LAYERS, WORDS, small
 

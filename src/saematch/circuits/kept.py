@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 from msgspec.structs import replace
 
-from saematch.causal.circuit import EDGES, NODES, Circuit
+from saematch.circuits.circuit import EDGES, NODES, Circuit
 from saematch.errors import RunError, names_there
 from saematch.files.differences import option_differences
 from saematch.runs.records import CircuitFigures

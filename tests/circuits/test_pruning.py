@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from saematch import SaematchError
-from saematch.causal.pruning import Roles, influence, prune, shares
+from saematch.circuits.pruning import Roles, influence, prune, shares
 
 # 0: token, 1: error, 2 and 3: features, 4: feature that leads nowhere, 5 and 6: logits
 EFFECTS = torch.zeros(7, 7)

@@ -29,8 +29,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from saematch.causal.active import Active, active
-from saematch.causal.frozen import frozen_attention
+from saematch.circuits.active import Active, active
+from saematch.circuits.frozen import frozen_attention
 from saematch.errors import SaematchError
 from saematch.models.cuts import Cut
 from saematch.models.language_model import LanguageModel

@@ -22,11 +22,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from saematch.causal.steering_tokens import SteeredTokens
 from saematch.errors import SaematchError
 from saematch.models.hook_points import trunk_of
 from saematch.models.language_model import LanguageModel
 from saematch.sae.sae import SAE
+from saematch.steering.tokens import SteeredTokens
 
 How = Literal["add", "remove", "scale"]
 Unit = Literal["max", "mean", "norm", "raw"]

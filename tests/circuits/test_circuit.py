@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 
 from saematch import RunError
-from saematch.causal.circuit import EDGES, NODES, Circuit, with_names, with_tracks
-from saematch.causal.circuit_export import circuit_graph, export_circuit
-from saematch.causal.kept_circuits import circuits, is_kept, keep_circuit, read_circuit
+from saematch.circuits.circuit import EDGES, NODES, Circuit, with_names, with_tracks
+from saematch.circuits.export import circuit_graph, export_circuit
+from saematch.circuits.kept import circuits, is_kept, keep_circuit, read_circuit
 from saematch.layers.attribution_graph import LISTING
 from saematch.runs.records import CircuitFigures
 from saematch.runs.run import Run

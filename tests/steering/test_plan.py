@@ -9,9 +9,9 @@ import torch
 
 import saematch
 from saematch import RunError, SaematchError, Site
-from saematch.causal.schedules import by_layer
-from saematch.causal.steering_features import flow_of, named, track_of
 from saematch.layers import Layers
+from saematch.steering.features import flow_of, named, track_of
+from saematch.steering.schedules import by_layer
 from support.by_hand import layers as by_hand
 from support.by_hand import pair
 from support.saes import make_sae
@@ -126,7 +126,7 @@ def test_by_output_score_the_best_of_the_track(steer, world, model):
     given, run = world
     first, second, third = whole_track(run)
     track = list(zip(run.names, (first, second, third), strict=True))
-    scores = saematch.causal.output_scores(model, dict(zip(run.names, given, strict=True)), track)
+    scores = saematch.steering.output_scores(model, dict(zip(run.names, given, strict=True)), track)
     best = max(scores, key=lambda one: one.score)
     (one,) = steer(f"2_{second}", layer="output-score").changes
     assert (one.site, one.feature) == (best.site, best.feature)

@@ -9,8 +9,8 @@ from torch import nn
 from transformers import GenerationConfig
 
 from saematch import SaematchError
-from saematch.causal import Change, Steering
 from saematch.models.hook_points import trunk_of
+from saematch.steering import Change, Steering
 from support.saes import make_sae
 from support.small_models import CAUSAL, LAYERS, WORDS, small, some_ids
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from saematch import SaematchError
-from saematch.causal.effects import TOKENS, Effects, effects
-from saematch.causal.frozen import frozen_attention
+from saematch.circuits.effects import TOKENS, Effects, effects
+from saematch.circuits.frozen import frozen_attention
 from saematch.models.language_model import LanguageModel
 from support.fixed_patterns import patterns_kept
 from support.planted_causes import PROMPT, planted_model, planted_saes

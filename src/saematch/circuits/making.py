@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from saematch.activations.massive import beyond, norms
-from saematch.causal.circuit import (
+from saematch.causal.contributions import written_at
+from saematch.circuits.circuit import (
     Circuit,
     circuit_edges,
     circuit_nodes,
@@ -21,9 +22,8 @@ from saematch.causal.circuit import (
     with_names,
     with_tracks,
 )
-from saematch.causal.contributions import written_at
-from saematch.causal.effects import Effects, effects
-from saematch.causal.pruning import Pruned, prune
+from saematch.circuits.effects import Effects, effects
+from saematch.circuits.pruning import Pruned, prune
 from saematch.errors import RunError, SaematchError
 from saematch.labels import labels_of, top_tokens
 from saematch.layers.layers import Layers

@@ -7,11 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from saematch.causal.contributions import written_at
-from saematch.causal.output_score import OutputScore, output_scores
-from saematch.causal.schedules import ALPHA, BY_FEATURE, Schedule, by_layer
-from saematch.causal.schedules import checked as checked_schedule
-from saematch.causal.steering import HOWS, UNITS, Change, How, Unit
-from saematch.causal.steering_features import ALONG, Along, Feature, Named, flow_of, named, track_of
 from saematch.errors import RunError, SaematchError
 from saematch.layers.layers import Layers
 from saematch.layers.tracks import Mode
@@ -19,6 +14,11 @@ from saematch.models.hook_points import site_of
 from saematch.models.language_model import LanguageModel
 from saematch.runs.run import Run
 from saematch.sae.sae import SAE
+from saematch.steering.features import ALONG, Along, Feature, Named, flow_of, named, track_of
+from saematch.steering.output_score import OutputScore, output_scores
+from saematch.steering.schedules import ALPHA, BY_FEATURE, Schedule, by_layer
+from saematch.steering.schedules import checked as checked_schedule
+from saematch.steering.steering import HOWS, UNITS, Change, How, Unit
 
 OUTPUT_SCORE = "output-score"
 LOW = 0.01  # of the best output score: no token that is promoted gets a chance of one in a hundred
