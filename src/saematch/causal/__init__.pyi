@@ -3,6 +3,7 @@ from .bench import Bench as Bench
 from .deactivation import Step as Step
 from .deactivation import deactivation as deactivation
 from .findings import by_frequency as by_frequency
+from .findings import by_place as by_place
 from .findings import deactivations as deactivations
 from .findings import foretelling as foretelling
 from .findings import quality_curve as quality_curve

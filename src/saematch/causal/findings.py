@@ -12,9 +12,12 @@ from numpy import ndarray
 
 from saematch.causal.substitution import AFFECTED, NEAREST, RANDOM, equivalence
 from saematch.evaluation.scores import Resamples
+from saematch.layers.layers import STREAM
 from saematch.matching.fdr import interval
+from saematch.runs.run import Run
 
 RESAMPLES = 1000
+STREAM_WORDS = f"in the {STREAM}"
 THIRDS = ("rarest third", "middle third", "most frequent third")
 ALIKE = 0.7  # decoder cosine from which two features are called alike (Paulo and Belrose)
 DIFFERENT = 0.0  # causal equivalence up to which a partner is no better than nothing
@@ -29,7 +32,8 @@ def deactivations(removals: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFram
 
     Returns:
         By `by`, `method`, `control`: `features`, `active` (the share in which something that fired
-        was removed), `success` and `change` with their intervals, and the mean `size` removed.
+        was removed), `success` and `change` with their intervals, `success_active` (of those in
+        which something was removed), and the mean `size` removed.
     """
     keys = [*by, "method", "control"]
     frame = removals.with_columns(
@@ -48,11 +52,29 @@ def deactivations(removals: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFram
                 "success": hits[0] / len(some),
                 "success_low": float(low[0]),
                 "success_high": float(high[0]),
+                "success_active": some.filter(pl.col("active") > 0)["success"].mean(),
                 **_named("change", change),
                 "size": some["size"].mean(),
             }
         )
     return pl.DataFrame(rows)
+
+
+def by_place(removals: pl.DataFrame, run: Run) -> dict[str, pl.DataFrame]:
+    """Removals by where predecessors are: words for the place, such as `in the residual stream`.
+
+    Args:
+        removals: as of `deactivation`, of SAEs of the run.
+        run: says where they read.
+    """
+    found: dict[str, list[str]] = {}
+    for a in removals["a"].unique(maintain_order=True):
+        site = None if "+" in a else run.sae(a).site
+        words = "at all these places" if "+" in a else STREAM_WORDS
+        if site is not None and site.stream != STREAM:
+            words = f"in the {site.stream}"
+        found.setdefault(words, []).append(a)
+    return {place: removals.filter(pl.col("a").is_in(names)) for place, names in found.items()}
 
 
 def substitutions(replaced: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFrame:

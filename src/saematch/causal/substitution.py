@@ -32,7 +32,7 @@ import polars as pl
 import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 from torch import Tensor
 
 from saematch.causal.bench import Bench, Predictions, spread
@@ -310,4 +310,4 @@ def _correlation(one: ndarray, other: ndarray) -> float | None:
     """Spearman's rank correlation; none of fewer than three tokens or a constant."""
     if len(one) < 3 or np.ptp(one) == 0 or np.ptp(other) == 0:
         return None
-    return float(spearmanr(one, other).statistic)
+    return float(np.corrcoef(rankdata(one), rankdata(other))[0, 1])

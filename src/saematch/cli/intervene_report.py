@@ -34,18 +34,22 @@ def show_causes(console: Console, run: Run) -> None:
 
 
 def _deactivation(run: Run, removals: pl.DataFrame) -> list[tuple[Table, str]]:
-    from saematch.causal import deactivations, foretelling
+    from saematch.causal import by_place, deactivations, foretelling
+    from saematch.causal.findings import STREAM_WORDS
 
     found: list[tuple[Table, str]] = []
-    joint = pl.col("a").str.contains("+", literal=True)
-    for title, some in (
-        ("A feature's predecessor removed", removals.filter(~joint)),
-        ("Predecessors in the stream, attention and MLP removed together", removals.filter(joint)),
-    ):
-        if not len(some):
-            continue
+    places = by_place(removals, run)
+    for place, some in places.items():
+        title = f"A feature's predecessor {place} removed"
         table = _table(
-            title, "", "features", "one fired", "no longer fires", "change", "control", "norm"
+            title,
+            "",
+            "no longer fires",
+            "one fired",
+            "of these",
+            "change",
+            "control",
+            "norm",
         )
         every = deactivations(some)
         controls = {row["method"]: row for row in every.filter(pl.col("control")).to_dicts()}
@@ -54,9 +58,9 @@ def _deactivation(run: Run, removals: pl.DataFrame) -> list[tuple[Table, str]]:
             control = controls.get(row["method"])
             table.add_row(
                 row["method"],
-                f"{row['features']:,}",
-                f"{row['active']:.0%}",
                 _share(row, "success"),
+                f"{row['active']:.0%}",
+                "" if row["success_active"] is None else f"{row['success_active']:.0%}",
                 f"{row['change']:.2f}",
                 "" if control is None else f"{control['success']:.0%}",
                 f"{row['size']:.2g}",
@@ -64,11 +68,13 @@ def _deactivation(run: Run, removals: pl.DataFrame) -> list[tuple[Table, str]]:
         found.append(
             (
                 table,
-                "Shares of features, with 95 % intervals. Control: as much removed along a random "
-                "feature that fires there. best active is found by trying every one: the ceiling.",
+                f"Shares of {rows[0]['features']:,} features, with 95 % intervals. Of these: where "
+                "a predecessor fired, so that something was removed. Control: as much removed "
+                "along a random feature that fires there. best active is found by trying every "
+                "one: the ceiling.",
             )
         )
-    found += _by_origin(run, removals.filter(~joint))
+    found += _by_origin(run, places.get(STREAM_WORDS))
     known = foretelling(removals)
     if len(known):
         table = _table(
@@ -85,18 +91,17 @@ def _deactivation(run: Run, removals: pl.DataFrame) -> list[tuple[Table, str]]:
     return found
 
 
-def _by_origin(run: Run, removals: pl.DataFrame) -> list[tuple[Table, str]]:
+def _by_origin(run: Run, removals: pl.DataFrame | None) -> list[tuple[Table, str]]:
     """Success of the run's own method and of the ceiling by origin, and where that is not known."""
     from saematch.causal import deactivations
 
-    if "origins" not in run.tables("flow"):
+    if removals is None or "origins" not in run.tables("flow"):
         return []
     origins = run.table("flow", "origins").select(pl.col("site").alias("b"), "feature", "origin")
     known = removals.join(origins, on=["b", "feature"], how="inner", maintain_order="left")
-    stream = known.filter(pl.col("a").str.contains("resid"))
-    if not len(stream):
+    if not len(known):
         return []
-    rows = deactivations(stream, ["origin"]).filter(~pl.col("control"))
+    rows = deactivations(known, ["origin"]).filter(~pl.col("control"))
     methods = rows.sort("success")["method"].unique(maintain_order=True).to_list()
     origin = rows["origin"].unique(maintain_order=True).sort().to_list()
     table = _table("By where the feature comes from: no longer fires", "", *origin)

@@ -10,7 +10,14 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from saematch.causal.findings import deactivations, quality_curve, substitutions, together
+from saematch.causal.findings import (
+    STREAM_WORDS,
+    by_place,
+    deactivations,
+    quality_curve,
+    substitutions,
+    together,
+)
 from saematch.causal.substitution import AFFECTED, NEAREST, RANDOM
 from saematch.runs.run import Run
 
@@ -38,24 +45,29 @@ def cause_tables(run: Run) -> Iterator[tuple[str, pl.DataFrame]]:
     for name, make in made.items():
         frame = run.table("causes", name) if name in there else pl.DataFrame()
         if len(frame):
-            yield f"causes_{name}", make(frame)
+            yield f"causes_{name}", make(frame, run)
             if name == "substitution":
                 yield "causes_curves", _curves(frame)
 
 
-def _deactivation(removals: pl.DataFrame) -> pl.DataFrame:
-    """By step, and of all steps (`a` and `b` null); those of several SAEs at once are `joint`."""
+def _deactivation(removals: pl.DataFrame, run: Run) -> pl.DataFrame:
+    """By step, and of all steps (`a` and `b` null); those of several SAEs at once are `joint`.
+
+    All steps are those within the stream, where there are any.
+    """
     joint = pl.col("a").str.contains("+", literal=True)
+    stream = by_place(removals, run).get(STREAM_WORDS)
     found = []
     for several in (False, True):
         some = removals.filter(joint == several)
         if len(some):
-            for by in ([], STEP):
-                found.append(deactivations(some, by).with_columns(joint=several))
+            every = some if several or stream is None else stream
+            for frame, by in ((every, []), (some, STEP)):
+                found.append(deactivations(frame, by).with_columns(joint=several))
     return _with_steps(found)
 
 
-def _substitution(replaced: pl.DataFrame) -> pl.DataFrame:
+def _substitution(replaced: pl.DataFrame, run: Run) -> pl.DataFrame:
     return _with_steps([substitutions(replaced, by) for by in ([], STEP)])
 
 
@@ -79,5 +91,5 @@ def _curves(replaced: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _tracks(removed: pl.DataFrame) -> pl.DataFrame:
+def _tracks(removed: pl.DataFrame, run: Run) -> pl.DataFrame:
     return together(removed).with_columns(length=pl.lit(removed["length"].mean()))

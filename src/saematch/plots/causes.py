@@ -22,7 +22,7 @@ def causes(run: Run) -> dict[str, go.Figure]:
         raise Missing("nothing was changed in a model: `saematch intervene` does it")
     found: dict[str, go.Figure] = {}
     if "deactivation" in run.tables("causes"):
-        found["deactivation"] = _deactivation(run.table("causes", "deactivation"))
+        found["deactivation"] = _deactivation(run)
     if "substitution" in run.tables("causes"):
         found["substitution"] = _substitution(run.table("causes", "substitution"))
     if not found:
@@ -30,13 +30,13 @@ def causes(run: Run) -> dict[str, go.Figure]:
     return found
 
 
-def _deactivation(removals: pl.DataFrame) -> go.Figure:
+def _deactivation(run: Run) -> go.Figure:
     """A dot with its interval for each method, a hollow one for its control."""
     go = plotly_objects()
-    from saematch.causal.deactivation import CEILING
-    from saematch.causal.findings import deactivations
+    from saematch.causal.deactivation import CEILING, RANDOM
+    from saematch.causal.findings import by_place, deactivations
 
-    single = removals.filter(~pl.col("a").str.contains("+", literal=True))
+    place, single = next(iter(by_place(run.table("causes", "deactivation"), run).items()))
     rows = deactivations(single).to_dicts()
     own = sorted((row for row in rows if not row["control"]), key=lambda row: row["success"])
     order = [row["method"] for row in own]
@@ -67,11 +67,12 @@ def _deactivation(removals: pl.DataFrame) -> go.Figure:
             )
         )
     by = {row["method"]: row["success"] for row in own}
-    best = max((row for row in own if row["method"] != CEILING), key=lambda row: row["success"])
+    named = [row for row in own if row["method"] not in (CEILING, RANDOM)]
+    alone = max(row["success"] for row in named if not row["method"][0].isdigit())
     styled(
         figure,
-        f"Removing what {best['method']} names silences {best['success']:.0%} of features; at "
-        f"best {by[CEILING]:.0%}",
+        f"A feature's predecessor {place} removed: {alone:.0%} fall silent; at best "
+        f"{by[CEILING]:.0%}",
         "share of features that no longer fire, 95 % intervals; control: as much removed along "
         "another feature that fires",
     )

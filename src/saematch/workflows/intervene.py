@@ -13,6 +13,7 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
+from saematch.activations.correlations import correlations
 from saematch.activations.massive import TIMES, checked_times, norm_limits, without_massive
 from saematch.causal.average import average_effects, effect_edges, foretold
 from saematch.causal.bench import Bench
@@ -82,7 +83,8 @@ def intervene(
     the stream after them:
 
     - `deactivation`: does a feature stop firing when the one it is said to come from is removed?
-    - `substitution`: does its partner do what a feature did, when it takes its place?
+    - `substitution`: does its partner do what a feature did, when it takes its place? In the
+      stream only.
     - `tracks`: does a track matter more than its members one by one?
     - `effects`: what the model's mean Jacobian says of each, from weights alone.
 
@@ -332,12 +334,17 @@ class _Subject:
         none = np.full(one.d_sae, np.nan)
         nearest = by_cosine(other, one, 1)[:, 0]
         partners[COSINE], scores[COSINE] = nearest, (none, _cosines(one, other, nearest))
-        partners[CORRELATION] = by_correlation(self._fit, b, a, 1)[:, 0]
-        scores[CORRELATION] = none, none
+        alike = by_correlation(self._fit, b, a, 1)[:, 0]
+        every, active = np.arange(one.d_sae), self._fit.active
+        firing = correlations(active[a], active[b], every, np.maximum(alike, 0))
+        partners[CORRELATION], scores[CORRELATION] = alike, (none, firing)
         spread = self._fit.active[b].moments()[1]
         weight = 1 / np.maximum(spread, spread[spread > 0].min() if (spread > 0).any() else 1.0)
-        partners[EFFECT] = by_effect(self._effects[a, b].T, weight * (spread > 0), 1)[:, 0]
-        scores[EFFECT] = none, none
+        effects = self._effects[a, b]
+        caused = by_effect(effects.T, weight * (spread > 0), 1)[:, 0]
+        strength = effects[every, np.maximum(caused, 0)].cpu().double().numpy()
+        partners[EFFECT] = caused
+        scores[EFFECT] = none, strength * weight[np.maximum(caused, 0)]
         return partners, scores
 
 
@@ -381,9 +388,11 @@ def _jobs(
 ) -> list[tuple[str, Step | None]]:
     """What is left to do.
 
-    Of two SAEs at one hook point neither comes first: there partners are exchanged and no more.
+    Of two SAEs at one hook point neither comes first: there partners are exchanged and no more. A
+    feature of a module's output is one part of what its partner in the stream is: those are not.
     """
     hooks = {name: str(site) for name, site in layers.sites.items()}
+    streams = {name: site.stream for name, site in layers.sites.items() if site is not None}
     every: list[tuple[str, Step | None]] = []
     for experiment in chosen:
         if experiment == "tracks":
@@ -393,8 +402,15 @@ def _jobs(
         for step in steps:
             apart = hooks[step.target] not in {hooks[name] for name in step.sources}
             single = len(step.sources) == 1
-            if (apart or experiment == "substitution") and (single or experiment == "deactivation"):
-                every.append((experiment, step))
+            alike = streams[step.sources[0]] == streams[step.target]
+            match experiment:
+                case "deactivation":
+                    tried = apart
+                case "substitution":
+                    tried = single and alike
+                case _:
+                    tried = single and apart
+            every += [(experiment, step)] if tried else []
     return [(experiment, step) for experiment, step in every if not kept.has(experiment, step)]
 
 
