@@ -11,11 +11,14 @@ from saematch.activations.table import FeatureActivations
 from saematch.causal.average import average_effects, effect_edges, foretold
 from saematch.causal.deactivation import FRAME as REMOVALS
 from saematch.causal.findings import (
+    THIRDS,
+    by_frequency,
     deactivations,
     foretelling,
     quality_curve,
     substitutions,
     together,
+    what_foretells,
 )
 from saematch.causal.joint import FRAME as TRACKS
 from saematch.causal.predecessors import assigned, by_correlation, by_cosine, by_effect
@@ -54,7 +57,7 @@ def partner(source, substituted, p_value, score=0.0, method="cosine", cosine=0.9
     return {**own, "source": source, "method": method, "substituted": substituted, **values}
 
 
-SCHEMA = {**REPLACEMENTS, "p_value": pl.Float64, "score": pl.Float64}
+SCHEMA = {**REPLACEMENTS, **dict.fromkeys(("p_value", "score", "correlation"), pl.Float64)}
 
 
 def test_quality_against_coverage_begins_with_the_most_certain():
@@ -81,6 +84,29 @@ def test_substitutions_tell_quality_coverage_and_what_is_alike_and_different():
     assert cosine["ausqc_low"] <= cosine["ausqc"] <= cosine["ausqc_high"]
     assert (cosine["alike"], cosine["alike_different"]) == (2, 0.5)
     assert (random["equivalence"], random["ausqc"], random["alike"]) == (0, None, 0)
+
+
+def test_what_goes_with_equivalence_is_ranked_by_method():
+    rows = [partner(k, float(k), k / 10, score=-k, cosine=0.9 - k / 10) for k in range(4)]
+    rows = [row | {"frequency": 0.1 * k, "correlation": None} for k, row in enumerate(rows)]
+    rows += [partner(k, 1.0, None, method=RANDOM) for k in range(4)]
+    found = {r["method"]: r for r in what_foretells(pl.DataFrame(rows, SCHEMA)).to_dicts()}
+    cosine = found["cosine"]
+    assert [cosine[name] for name in ("cosine", "p_value", "score")] == pytest.approx([1, -1, 1])
+    assert (cosine["frequency"], cosine["correlation"]) == (pytest.approx(-1), None)
+    assert (found[RANDOM]["partners"], found[RANDOM]["p_value"]) == (4, None)
+
+
+def test_thirds_are_of_sources_whatever_the_methods():
+    rows = [
+        partner(k, 1.0, 0.1, method=method) | {"frequency": 0.1 * (9 - k)}
+        for k in range(9)
+        for method in ("cosine", RANDOM)
+    ]
+    found = by_frequency(pl.DataFrame(rows, SCHEMA))
+    words = dict(found.select("source", "often").iter_rows())
+    assert [words[k] for k in range(9)] == [THIRDS[2]] * 3 + [THIRDS[1]] * 3 + [THIRDS[0]] * 3
+    assert len(found) == len(rows)
 
 
 def test_tracks_are_compared_by_ratios_of_sums():

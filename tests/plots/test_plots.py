@@ -39,7 +39,8 @@ def run(tmp_path_factory, saes):
 def made(run):
     found, missing = figures(run)
     # it is neither evaluated nor judged, and no model was steered
-    assert set(missing) == {"carried", "quantiles", "distance", "judging", "coverage", "steering"}
+    later = {"carried", "quantiles", "distance", "judging", "coverage", "causes", "steering"}
+    assert set(missing) == later
     assert "`saematch evaluate` does it" in missing["carried"]
     assert "`saematch judge` does it" in missing["judging"]
     return found

@@ -16,7 +16,7 @@ from saematch.causal.substitution import FRAME as REPLACEMENTS
 from saematch.runs.run import Run
 
 REMOVED = {**REMOVALS, "foretold": pl.Float64, "cosine": pl.Float64}
-REPLACED = {**REPLACEMENTS, "p_value": pl.Float64, "score": pl.Float64}
+REPLACED = {**REPLACEMENTS, **dict.fromkeys(("p_value", "score", "correlation"), pl.Float64)}
 SUCCESS = {CEILING: 0.8, "5 nearest by cosine": 0.6, "cosine": 0.5, RANDOM_ACTIVE: 0.1}
 EQUIVALENCE = {AFFECTED: 0.5, "cosine": 0.3, "<b>fused</b>": 0.1, NEAREST: -0.1, RANDOM: -0.3}
 

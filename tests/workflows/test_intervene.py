@@ -77,6 +77,8 @@ def test_partners_are_beside_controls_and_tracks_beside_their_members(made):
     found = {row["method"]: row for row in substitutions(replaced).to_dicts()}
     assert found["cosine"]["equivalence"] > found[RANDOM_PARTNER]["equivalence"]
     assert replaced.filter(method="cosine")["p_value"].null_count() == 0
+    assert replaced.filter(pl.col("correlation") > 0.5)["cosine"].mean() > 0.5
+    assert set(replaced["a"]) == {"resid_post_1", "resid_post_2"}  # of the stream alone
     tracks = made.table("causes", "tracks")
     assert (tracks["length"] >= 3).all()
     assert (tracks["largest"] <= tracks["alone"] + 1e-9).all()
@@ -174,7 +176,7 @@ def test_the_command_tells_what_was_found(made):
         given += [f"--{name.replace('_', '-')}", str(value)]
     result = CliRunner().invoke(app, given)
     assert result.exit_code == 0, result.output
-    for words in ("best active", "equivalence", "as the sum of its members", "removed together"):
+    for words in ("best active", "equivalence", "as the sum of its members", "at all these places"):
         assert words in result.output
     quiet = CliRunner().invoke(app, [*given, "-q"])
     assert Path(quiet.output.strip()) == made.path

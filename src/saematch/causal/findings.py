@@ -136,11 +136,12 @@ def what_foretells(replaced: pl.DataFrame) -> pl.DataFrame:
     """What goes with causal equivalence: Spearman's rank correlations over partners, by method.
 
     Args:
-        replaced: as of `substitution`, with `p_value` and `score` of the partner.
+        replaced: as of `substitution`, with `p_value`, `score` and `correlation` of the partner.
 
     Returns:
-        By `method`: `partners`, and the correlation with `cosine`, `p_value`, `score` and
-        `frequency` of the source; null where a method has no such figure.
+        By `method`: `partners`, and the correlation with `cosine` of the decoder rows,
+        `correlation` of activations, `p_value`, `score` and `frequency` of the source; null where a
+        method has no such figure.
     """
     have = replaced.filter(pl.col("substituted").is_not_null()).with_columns(
         equivalence=equivalence()
@@ -148,7 +149,7 @@ def what_foretells(replaced: pl.DataFrame) -> pl.DataFrame:
     rows: list[dict[str, Any]] = []
     for (method,), some in have.group_by("method", maintain_order=True):
         row: dict[str, Any] = {"method": method, "partners": len(some)}
-        for name in ("cosine", "p_value", "score", "frequency"):
+        for name in ("cosine", "correlation", "p_value", "score", "frequency"):
             both = some.select("equivalence", name).drop_nulls()
             varies = len(both) > 2 and both[name].n_unique() > 1
             row[name] = (

@@ -152,10 +152,9 @@ def _substitution(run: Run, replaced: pl.DataFrame) -> list[tuple[Table, str]]:
             row["method"], *("" if c is None else _number(c["equivalence"]) for c in cells)
         )
     more.append((strata, "Thirds of the features that were drawn, by their frequency on text."))
-    columns = ("cosine", "p_value", "score", "frequency")
-    goes = _table(
-        "What goes with equivalence", "", "partners", "cosine", "p-value", "score", "frequency"
-    )
+    columns = ("cosine", "correlation", "p_value", "score", "frequency")
+    heads = ("partners", "cosine", "correlation", "p-value", "score", "frequency")
+    goes = _table("What goes with equivalence", "", *heads)
     for row in what_foretells(replaced).to_dicts():
         goes.add_row(row["method"], f"{row['partners']:,}", *(_number(row[c]) for c in columns))
     more.append((goes, "Rank correlation over partners."))

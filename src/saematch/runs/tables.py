@@ -230,7 +230,7 @@ SCHEMAS: dict[str, Schema] = {
             text="a b method",
             integer="source target windows tokens",
             number="cosine frequency removed control substituted target_removed trajectory "
-            "trajectory_other trajectory_size p_value score",
+            "trajectory_other trajectory_size p_value score correlation",
         ),
         frozenset({"a", "b", "source", "method", "removed"}),
         {"source": "a", "target": "b"},

@@ -285,7 +285,11 @@ class _Subject:
             "score": pl.Float64,
         }
         more = pl.DataFrame(rows, columns, orient="row").fill_nan(None)
-        return found.join(more, on=["method", "source"], how="left", maintain_order="left")
+        joined = found.join(more, on=["method", "source"], how="left", maintain_order="left")
+        source, target = joined["source"].to_numpy(), joined["target"].fill_null(0).to_numpy()
+        together = correlations(self._fit.active[a], self._fit.active[b], source, target)
+        firing = pl.when(pl.col("target").is_not_null()).then(pl.lit(pl.Series(together)))
+        return joined.with_columns(firing.alias("correlation"))
 
     def effects(self, step: Step | None) -> pl.DataFrame:
         assert step is not None
