@@ -26,6 +26,10 @@ from fire.seeds import build, command, must, seed
 
 LIMITS = Limits(space=16 << 30, grown=4 << 30, cpu=300, wall=300, idle=60)
 _SAES = [f"saes/resid_post_{layer}" for layer in range(3)]
+_INTERVENED = (
+    *("--model", "saematch:model", "--text", "a.jsonl", "--length", "24", "--after", "3"),
+    *("--examples", "4", "--fit-examples", "4", "--whole-tracks", "2", "--windows", "1"),
+)
 # by name: the seed it starts from, its arguments, and what it writes
 COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "match": ("run", ("match", *_SAES[:2], "-o", "new", "-q"), "new"),
@@ -68,6 +72,17 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
         "evaluated",
         ("evaluate", "run", "--model", "saematch:model", "--text", "a.jsonl", "--text", "b.jsonl",
          "--examples", "3", "--fit-examples", "3", "--length", "16", "-q"),
+        "run",
+    ),
+    "intervene": (
+        "evaluated",
+        ("intervene", "run", *_INTERVENED, "--features", "3", "--substituted", "2", "-q"),
+        "run",
+    ),
+    "intervene --overwrite": (
+        "causes",
+        ("intervene", "run", *_INTERVENED, "--features", "4", "--substituted", "2", "--overwrite",
+         "-q"),
         "run",
     ),
     "circuit": (
@@ -131,6 +146,12 @@ def _circuits(folder: Path) -> None:
     _evaluated(folder)
     for prompt in ("import numpy", "the river"):
         must("circuit", "run", "--model", "saematch:model", "--prompt", prompt, "-q")
+
+
+@seed("causes")
+def _causes(folder: Path) -> None:
+    _evaluated(folder)
+    must("intervene", "run", *_INTERVENED, "--features", "3", "--substituted", "2", "-q")
 
 
 @seed("swept")

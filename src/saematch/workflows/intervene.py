@@ -212,6 +212,7 @@ class _Kept:
         self._summary = {"options": dict(asked), "model": model, "texts": {"text": text}}
         self._tables: dict[str, pl.DataFrame] = {}
         self._done: list[str] = []
+        self._grows = True
         there = run.section("causes")
         if there is None:
             return
@@ -222,6 +223,7 @@ class _Kept:
                 f"{run.path} holds results of other interventions: {'; '.join(different)}; ask for "
                 "the same, or replace them with --overwrite (overwrite=True)"
             )
+        self._grows = not different
         if not different:
             self._tables = {name: run.table("causes", name) for name in run.tables("causes")}
             self._done = [*there.done]
@@ -234,7 +236,10 @@ class _Kept:
         whole = found if there is None else pl.concat([there, found], how="diagonal_relaxed")
         self._tables[experiment] = whole
         self._done.append(_job(experiment, step))
-        self._run.add("causes", self._tables, {**self._summary, "done": self._done}, grows=True)
+        summary = {**self._summary, "done": self._done}
+        # what is replaced is taken from run.json first: tables never stand beside other options
+        self._run.add("causes", self._tables, summary, grows=self._grows)
+        self._grows = True
 
 
 def _jobs(
