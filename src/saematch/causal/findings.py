@@ -18,6 +18,7 @@ from saematch.runs.run import Run
 
 RESAMPLES = 1000
 STREAM_WORDS = f"in the {STREAM}"
+MODULES = {"attn_out": "in attention's output", "mlp_out": "in the MLP's output"}
 THIRDS = ("rarest third", "middle third", "most frequent third")
 ALIKE = 0.7  # decoder cosine from which two features are called alike (Paulo and Belrose)
 DIFFERENT = 0.0  # causal equivalence up to which a partner is no better than nothing
@@ -72,7 +73,7 @@ def by_place(removals: pl.DataFrame, run: Run) -> dict[str, pl.DataFrame]:
         site = None if "+" in a else run.sae(a).site
         words = "at all these places" if "+" in a else STREAM_WORDS
         if site is not None and site.stream != STREAM:
-            words = f"in the {site.stream}"
+            words = MODULES.get(site.stream, f"in {site.stream}")
         found.setdefault(words, []).append(a)
     return {place: removals.filter(pl.col("a").is_in(names)) for place, names in found.items()}
 
