@@ -107,6 +107,17 @@ def test_thirds_are_of_sources_whatever_the_methods():
     words = dict(found.select("source", "often").iter_rows())
     assert [words[k] for k in range(9)] == [THIRDS[2]] * 3 + [THIRDS[1]] * 3 + [THIRDS[0]] * 3
     assert len(found) == len(rows)
+    alike = pl.DataFrame(rows, SCHEMA).with_columns(frequency=0.1)
+    thirds = [
+        by_frequency(alike.sample(fraction=1, shuffle=True, seed=seed)).sort("source", "method")
+        for seed in range(4)
+    ]
+    assert all(some["often"].equals(thirds[0]["often"]) for some in thirds)
+
+
+def test_one_feature_has_no_interval():
+    (row,) = substitutions(pl.DataFrame([partner(0, 1.0, 0.1)], SCHEMA)).to_dicts()
+    assert (row["equivalence"], row["equivalence_low"]) == (0.5, None)
 
 
 def test_tracks_are_compared_by_ratios_of_sums():

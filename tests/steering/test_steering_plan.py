@@ -299,3 +299,11 @@ def test_what_is_steered_as_a_table(steer):
     assert frame.columns == ["site", "feature", "layer", "how", "unit", "weight", "amount"]
     assert frame["amount"][0] == pytest.approx(2.1)
     assert "add resid_post_2 #20" in repr(steer("2_20"))
+
+
+def test_a_number_and_a_model_in_the_wrong_place_are_told(tmp_path):
+    run = write_run(tmp_path, saes())
+    with pytest.raises(SaematchError, match="features is 1503; it is a feature"):
+        named(Layers.of(run), 1503)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(RunError, match="run is a float"):
+        saematch.steer("saematch:model", 0.5, "3_1503")  # pyright: ignore[reportArgumentType]

@@ -124,13 +124,15 @@ def by_frequency(replaced: pl.DataFrame) -> pl.DataFrame:
     Args:
         replaced: as of `substitution`.
     """
-    sources = replaced.unique(["a", "b", "source"]).select("a", "b", "source", "frequency")
+    keys = ["a", "b", "source"]
+    # in one order, so that features of one frequency fall into the same thirds every time
+    sources = replaced.unique(keys).sort("frequency", *keys).select(*keys, "frequency")
     place = pl.col("frequency").rank("ordinal") - 1
     third = (3 * place / pl.len()).floor().cast(pl.Int64)
     of = sources.with_columns(
         often=third.replace_strict(dict(enumerate(THIRDS)), return_dtype=pl.String)
     ).drop("frequency")
-    return replaced.join(of, on=["a", "b", "source"], how="left", maintain_order="left")
+    return replaced.join(of, on=keys, how="left", maintain_order="left")
 
 
 def what_foretells(replaced: pl.DataFrame) -> pl.DataFrame:
@@ -251,6 +253,8 @@ def _mean(values: ndarray) -> tuple[float | None, float | None, float | None]:
         return None, None, None
     draws = Resamples(len(values), RESAMPLES)
     found = draws.interval(lambda weights: (weights @ values) / weights.sum(1))
+    if len(values) < 2:
+        return found.value, None, None
     return found.value, found.low, found.high
 
 

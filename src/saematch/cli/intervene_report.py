@@ -161,7 +161,8 @@ def _substitution(run: Run, replaced: pl.DataFrame) -> list[tuple[Table, str]]:
     return [
         (
             table,
-            f"Of {of['features']:,} features. Equivalence: 1, predictions as if nothing was "
+            f"Of {of['features']:,} features. Partner: assigned, significant or not. Equivalence: "
+            "1, predictions as if nothing was "
             "changed; 0, as if the feature was only removed. AUSQC: the mean over coverage, the "
             "most certain partners first. Trajectory: rank correlation, token by token, of what "
             "removing either changes; with another feature that fires there "
@@ -210,6 +211,8 @@ def _share(row: dict[str, Any], name: str) -> str:
 def _interval(row: dict[str, Any], name: str) -> str:
     if row[name] is None:
         return ""
+    if row[f"{name}_low"] is None:
+        return f"{row[name]:.2f}"
     return f"{row[name]:.2f} ({row[name + '_low']:.2f}, {row[name + '_high']:.2f})"
 
 

@@ -114,6 +114,11 @@ def _several(features: Named | Sequence[Named]) -> Sequence[Named]:
     """One feature or several; `("resid_post_3", 17)` is one."""
     if isinstance(features, str):
         return [features]
+    if not isinstance(features, Sequence):
+        raise SaematchError(
+            f"features is {features!r}; it is a feature, such as '3_1503' or "
+            "('resid_post_3', 1503), or several"
+        )
     if len(features) == 2 and isinstance(features[1], int):
         return [(str(features[0]), features[1])]
     return list(features)  # pyright: ignore[reportReturnType]

@@ -18,7 +18,7 @@ from saematch.layers.layers import STREAM, Layers
 from saematch.layers.origins import modules_of
 from saematch.layers.tracks import MODES, Mode
 from saematch.models.texts import Long
-from saematch.progress import Progress, silent
+from saematch.progress import Progress, log, silent
 from saematch.progress import Step as Told
 from saematch.runs.run import Run
 from saematch.workflows.evaluate import texts_of
@@ -28,6 +28,10 @@ from saematch.workflows.options import DtypeChoice
 from saematch.workflows.runs import GivenRun, loading, opened_run, warn_unfinished
 from saematch.workflows.saes import Given, Saes
 
+NO_TRACKS = (
+    "no track of three or more features begins on this text, so that none was removed as a whole: "
+    "saematch flow makes them, of three SAEs or more"
+)
 EXPERIMENTS = ("deactivation", "substitution", "tracks", "effects")
 
 
@@ -177,6 +181,8 @@ def intervene(
                     found = subject.effects(step)
                 case _:
                     found = subject.whole(whole_tracks, mode, windows, after)
+                    if not len(found):
+                        log.warning(NO_TRACKS)
             kept.add(experiment, step, found)
         tell(Told("trying", len(jobs), len(jobs)))
     return run

@@ -22,6 +22,8 @@ def opened_run(run: GivenRun) -> Run:
     Raises:
         RunError: there is none, or it cannot be read.
     """
+    if not isinstance(run, (Run, str, Path)):
+        raise RunError(f"run is a {type(run).__name__}; it is a run or its directory")
     return run if isinstance(run, Run) else Run.open(run)
 
 
