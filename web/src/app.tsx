@@ -5,12 +5,15 @@ import { Reader } from "./data/parquet";
 import { Run } from "./data/run";
 import { Data } from "./data/tables";
 import { Failure, Loading } from "./parts/notices";
+import { entry, fresh } from "./parts/places";
+import { ShownRun } from "./parts/shown-run";
 import { useLoaded } from "./parts/use";
 import { Search } from "./search";
 import { type Change, changed, readHash, type State, type ViewName, writeHash } from "./state";
 import { useTheme } from "./theme";
 import { Causes } from "./views/causes";
 import { Circuits } from "./views/circuits";
+import { Compare } from "./views/compare";
 import { Evaluation } from "./views/evaluation";
 import { Find } from "./views/find";
 import { Graph } from "./views/graph";
@@ -18,14 +21,17 @@ import { Judging } from "./views/judging";
 import { Life } from "./views/life";
 import { Overview } from "./views/overview";
 import { Pair } from "./views/pair";
+import { Sentence } from "./views/sentence";
 import type { View } from "./views/view";
 
 const PAGES: Record<ViewName, { title: string; view: View }> = {
   overview: { title: "Overview", view: Overview },
+  sentence: { title: "A sentence", view: Sentence },
   find: { title: "Find", view: Find },
   life: { title: "Life of a feature", view: Life },
   pair: { title: "Pair", view: Pair },
   graph: { title: "Graph", view: Graph },
+  compare: { title: "Compare", view: Compare },
   evaluation: { title: "Evaluation", view: Evaluation },
   judging: { title: "Judgements", view: Judging },
   circuits: { title: "Circuits", view: Circuits },
@@ -64,7 +70,8 @@ export function App() {
     const next = changed(current.current, change);
     const hash = writeHash(next);
     if (hash === writeHash(current.current)) return;
-    history[replace ? "replaceState" : "pushState"](null, "", hash);
+    if (replace) history.replaceState({ at: entry() }, "", hash);
+    else history.pushState({ at: fresh() }, "", hash);
     if (change.view && change.view !== current.current.view) scrollTo(0, 0);
     current.current = next;
     setState(next);
@@ -78,30 +85,35 @@ export function App() {
     document.title = `${of}${title}${run?.model ? ` · ${run.model}` : ""} · saematch`;
   }, [state, run]);
   const pages = useMemo(() => pagesOf(run), [run]);
+  const embedded = state.more.embed === "1";
   return (
-    <>
+    <ShownRun.Provider value={run}>
       <a class="skip" href="#main" onClick={skip}>
         Skip to content
       </a>
-      <header class="bar">
-        <a class="brand" href={writeHash(changed(state, { view: "overview", site: null }))}>
-          saematch
-        </a>
-        <nav aria-label="Views">
-          {pages.map((name) => (
-            <a
-              key={name}
-              href={writeHash(changed(state, { view: name }))}
-              aria-current={name === state.view ? "page" : undefined}
-              data-testid={`nav-${name}`}
-            >
-              {PAGES[name].title}
-            </a>
-          ))}
-        </nav>
-        <Search run={run} asked={state.more.q ?? ""} go={go} />
-        {theme}
-      </header>
+      {embedded ? (
+        <Whole state={state} title={document.title} />
+      ) : (
+        <header class="bar">
+          <a class="brand" href={writeHash(changed(state, { view: "overview", site: null }))}>
+            saematch
+          </a>
+          <nav aria-label="Views">
+            {pages.map((name) => (
+              <a
+                key={name}
+                href={writeHash(changed(state, { view: name }))}
+                aria-current={name === state.view ? "page" : undefined}
+                data-testid={`nav-${name}`}
+              >
+                {PAGES[name].title}
+              </a>
+            ))}
+          </nav>
+          <Search run={run} asked={state.more.q ?? ""} go={go} />
+          {theme}
+        </header>
+      )}
       <main id="main" tabIndex={-1}>
         {opened.status === "loading" && <Loading what="the run" />}
         {opened.status === "error" && <Failure error={opened.error} />}
@@ -109,12 +121,24 @@ export function App() {
           <Shown key={state.view} {...opened.value} state={state} go={go} />
         )}
       </main>
-    </>
+    </ShownRun.Provider>
+  );
+}
+
+/** Of a view that stands in another page: where all of it is. */
+function Whole({ state, title }: { state: State; title: string }) {
+  return (
+    <p class="whole">
+      <a href={writeHash(changed(state, { more: { embed: null } }))} target="_blank" rel="noopener">
+        {title} ↗
+      </a>
+    </p>
   );
 }
 
 function pagesOf(run: Run | null): ViewName[] {
-  const pages: ViewName[] = ["overview", "find", "life", "pair", "graph"];
+  const pages: ViewName[] = ["overview", "sentence", "find", "life", "pair", "graph"];
+  if (run?.manifest.compare) pages.push("compare");
   if (run?.manifest.evaluation) pages.push("evaluation");
   if (run?.manifest.judging) pages.push("judging");
   if (run?.manifest.circuits) pages.push("circuits");

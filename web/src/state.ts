@@ -2,10 +2,12 @@
 
 export const VIEWS = [
   "overview",
+  "sentence",
   "find",
   "life",
   "pair",
   "graph",
+  "compare",
   "evaluation",
   "judging",
   "circuits",
@@ -49,7 +51,7 @@ export const START: State = {
 };
 
 /** Entries of `more` that stay when the view changes. */
-const KEPT = ["theme", "mode"];
+const KEPT = ["theme", "mode", "embed"];
 
 /** The state that a hash says; what cannot be understood is left out. */
 export function readHash(hash: string): State {

@@ -4,7 +4,7 @@ import { estimatesOf, loadEvaluation, nameOf, usualCarry, type Value } from "../
 import { count, figure } from "../draw/format";
 import { Empty, Failure, Loading } from "../parts/notices";
 import { Segments } from "../parts/segments";
-import { type ColumnOf, VirtualTable } from "../parts/table";
+import { type ColumnOf, Table } from "../parts/table";
 import { useLoaded } from "../parts/use";
 import { Distances, Estimates, Mark, Quantiles, short } from "./evaluation/plots";
 import type { ViewProps } from "./view";
@@ -159,14 +159,14 @@ function Values(props: ViewProps & { all: readonly Value[] }) {
           </div>
         </section>
       )}
-      <Table {...props} of={of} usual={usual} />
+      <Figures {...props} of={of} usual={usual} />
     </div>
   );
 }
 
 const COLUMNS = ["pair", "skipped", "texts", "estimate", "q", "value"] as const;
 
-function Table(props: ViewProps & { of: readonly Value[]; usual: string | null }) {
+function Figures(props: ViewProps & { of: readonly Value[]; usual: string | null }) {
   const { run, state, go, of, usual } = props;
   const sort = COLUMNS.find((name) => name === state.more.sort) ?? null;
   const descending = state.more.dir === "down";
@@ -196,7 +196,8 @@ function Table(props: ViewProps & { of: readonly Value[]; usual: string | null }
   return (
     <section aria-labelledby="eval-table">
       <h2 id="eval-table">All figures</h2>
-      <VirtualTable<Value>
+      <Table<Value>
+        name="evaluation"
         label="Figures of the evaluation"
         columns={[
           {

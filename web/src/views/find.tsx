@@ -5,7 +5,7 @@ import { parseFeature, type Run } from "../data/run";
 import { count, figure, percent, pValue } from "../draw/format";
 import { FeatureChip } from "../parts/chip";
 import { Empty, Failure, Loading } from "../parts/notices";
-import { type ColumnOf, VirtualTable } from "../parts/table";
+import { type ColumnOf, Table } from "../parts/table";
 import { latest, useLoaded } from "../parts/use";
 import { changed, type Go, type State, writeHash } from "../state";
 import { Filters } from "./find/filters";
@@ -49,7 +49,8 @@ export function Find({ run, explorer, state, go }: ViewProps) {
           )}
           {nodes && nodes.length === 0 && <Nothing run={run} text={query.text} />}
           {nodes && nodes.length > 0 && (
-            <VirtualTable
+            <Table
+              name="features"
               label="Features"
               columns={table}
               count={nodes.length}

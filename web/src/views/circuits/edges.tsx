@@ -1,7 +1,7 @@
 import type { Edge, Mark } from "../../data/circuits";
 import type { Run } from "../../data/run";
 import { figure, percent, several } from "../../draw/format";
-import { VirtualTable } from "../../parts/table";
+import { Table } from "../../parts/table";
 import { layersOf, nameOf } from "./labels";
 
 /** The edges of the picture as a table, for those who cannot see it. */
@@ -24,7 +24,8 @@ export function Edges(props: {
   return (
     <details class="graph-edges">
       <summary>{several(edges.length, "edge")} as a table</summary>
-      <VirtualTable<Edge>
+      <Table<Edge>
+        name="effects"
         label="Edges"
         columns={[
           { key: "source", title: "From", show: (edge) => end(edge.source) },

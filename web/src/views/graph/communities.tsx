@@ -1,7 +1,7 @@
 import { useMemo } from "preact/hooks";
 import type { Listed } from "../../data/communities";
 import { count } from "../../draw/format";
-import { type ColumnOf, VirtualTable } from "../../parts/table";
+import { type ColumnOf, Table } from "../../parts/table";
 
 /** All communities, the largest first; those whose label holds `wanted`. */
 export function CommunityList(props: {
@@ -62,7 +62,8 @@ export function CommunityList(props: {
       <p class="aside" role="status">
         {count(shown.length)} communities
       </p>
-      <VirtualTable
+      <Table
+        name="communities"
         label="Communities"
         columns={columns}
         count={shown.length}

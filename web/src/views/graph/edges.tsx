@@ -4,7 +4,7 @@ import type { Marks } from "../../data/marks";
 import type { Link, Neighbourhood } from "../../data/neighbourhood";
 import type { Run } from "../../data/run";
 import { figure, pValue, several } from "../../draw/format";
-import { VirtualTable } from "../../parts/table";
+import { Table } from "../../parts/table";
 
 /** The edges of the graph as a table, for those who cannot see it. */
 export function Edges({ run, graph, marks }: { run: Run; graph: Neighbourhood; marks: Marks }) {
@@ -23,7 +23,8 @@ export function Edges({ run, graph, marks }: { run: Run; graph: Neighbourhood; m
   return (
     <details class="graph-edges">
       <summary>{several(graph.links.length, "edge")} as a table</summary>
-      <VirtualTable<Link>
+      <Table<Link>
+        name="edges"
         label="Edges"
         columns={[
           { key: "source", title: "From", show: (link) => end(link.source) },

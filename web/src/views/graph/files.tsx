@@ -1,9 +1,11 @@
 import { attribution } from "../../data/attribution";
 import { type Marks, saved } from "../../data/marks";
 import type { Neighbourhood } from "../../data/neighbourhood";
+import { pictureOf, pngOf, svgText } from "../../draw/picture";
+import { save, slugOf } from "../../draw/save";
+import { describing } from "../../parts/shown-run";
 import type { ViewProps } from "../view";
 import { OpenFile } from "./open";
-import { pngOf, save, svgText } from "./save";
 
 /** What of the graph can be kept: as a file to open again, a picture, an attribution graph. */
 export function Files(
@@ -17,7 +19,7 @@ export function Files(
   },
 ) {
   const { run, explorer, state, graph, marks, svg, title, onNote } = props;
-  const slug = title.replace(/[^A-Za-z0-9_-]+/g, "-").toLowerCase();
+  const slug = slugOf(title);
   const asAttribution = () => {
     const content = attribution(explorer.index.sites, graph.nodes, graph.links, {
       slug,
@@ -33,8 +35,10 @@ export function Files(
   };
   const asPicture = (png: boolean) => {
     if (!svg.current) return;
-    if (!png) return save(`${slug}.svg`, svgText(svg.current, title), "image/svg+xml");
-    pngOf(svg.current, title).then(
+    const around = svg.current.parentElement as Element;
+    const picture = pictureOf(around, { title, of: describing(run), legend: [] });
+    if (!png) return save(`${slug}.svg`, svgText(picture), "image/svg+xml");
+    pngOf(picture).then(
       (blob) => save(`${slug}.png`, blob),
       (error: Error) => onNote(error.message),
     );

@@ -13,7 +13,7 @@ import {
 } from "../../data/judging";
 import { figure, pValue, several } from "../../draw/format";
 import { Segments } from "../../parts/segments";
-import { type ColumnOf, VirtualTable } from "../../parts/table";
+import { type ColumnOf, Table } from "../../parts/table";
 import { useLoaded } from "../../parts/use";
 import { type Change, changed, writeHash } from "../../state";
 import type { ViewProps } from "../view";
@@ -93,7 +93,8 @@ export function List(
         </span>
       </div>
       <div style={{ "--least": `${OTHERS + sum(all.judges, roomOf)}px` }}>
-        <VirtualTable<Case>
+        <Table<Case>
+          name="judged"
           label="Pairs that were judged"
           columns={columns}
           count={rows.length}

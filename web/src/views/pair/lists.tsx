@@ -12,7 +12,7 @@ import {
 import type { Pair } from "../../data/run";
 import { count } from "../../draw/format";
 import { Segments } from "../../parts/segments";
-import { VirtualTable } from "../../parts/table";
+import { Table } from "../../parts/table";
 import { latest, useLoaded } from "../../parts/use";
 import { numberOf } from "../../state";
 import type { ViewProps } from "../view";
@@ -82,7 +82,8 @@ export function Lists(
         {SAYING[list]} {count(order.length)} of {count(matches.length)} features.
       </p>
       <div class="pair-list-and-contexts">
-        <VirtualTable
+        <Table
+          name={`${list}-${a}-${b}`}
           label={`${TITLES[list]}: ${a} to ${b}`}
           columns={columnsOf({
             a,

@@ -1,0 +1,28 @@
+import { expect, test } from "vitest";
+import { csvOf } from "../src/draw/csv";
+
+interface Row {
+  name: string;
+  score: number;
+}
+
+const COLUMNS = [
+  { title: "name", text: (row: Row) => row.name },
+  { title: "drawn" },
+  { title: "score", text: async (row: Row) => row.score },
+];
+
+test("columns that have a text are written, missing numbers are empty", async () => {
+  const rows = [
+    { name: 'a "b", c', score: 0.5 },
+    { name: "two\nlines", score: Number.NaN },
+  ];
+  expect(await csvOf(COLUMNS, rows)).toBe(
+    'name,score\r\n"a ""b"", c",0.5\r\n"two\nlines",\r\n',
+  );
+});
+
+test("what a spreadsheet would run as a formula stays a text", async () => {
+  const [, row] = (await csvOf(COLUMNS, [{ name: "=HYPERLINK(1)", score: -1 }])).split("\r\n");
+  expect(row).toBe("'=HYPERLINK(1),-1");
+});
