@@ -1,7 +1,10 @@
 """The tables made for the page say what the run's own tables say."""
 
 import json
+from itertools import pairwise
+from statistics import NormalDist
 
+import numpy as np
 import polars as pl
 import pytest
 from msgspec.structs import replace
@@ -9,6 +12,7 @@ from msgspec.structs import replace
 import saematch
 from saematch.errors import RunError
 from saematch.explorer import tables
+from saematch.explorer.overview import beyond
 from saematch.explorer.tables import PIECE, ROWS, digest_of, prepare
 from saematch.layers.graph import KINDS, FlowGraph
 from saematch.runs.folder import GROUPS
@@ -83,6 +87,58 @@ def test_pairs_are_counted(run, read):
             assert row[f"{kind}_parts"] == len(of)
 
 
+def test_the_distance_from_chance_is_in_spreads_of_chance():
+    edges = np.linspace(-6, 12, 101)
+    normal = NormalDist(1.5, 0.5)
+    chance = [normal.cdf(high) - normal.cdf(low) for low, high in pairwise(edges)]
+    histogram = pl.DataFrame({"low": edges[:-1], "high": edges[1:], "null": chance})
+    assert beyond(histogram, 4.0) == pytest.approx(5.0, rel=0.03)
+    # the same in another unit
+    scaled = histogram.with_columns(pl.col("low", "high") * 7 - 3)
+    assert beyond(scaled, 4.0 * 7 - 3) == pytest.approx(5.0, rel=0.03)
+    assert beyond(histogram, None) is None
+    assert beyond(histogram.clear(), 4.0) is None
+    # all of chance within one bin: its spread is not known
+    one = histogram.with_columns(null=pl.Series([0.0] * 50 + [9.0] + [0.0] * 49))
+    assert beyond(one, 4.0) is None
+
+
+def test_pairs_are_beyond_chance_by_their_histograms(run, read):
+    for row in read("pairs").iter_rows(named=True):
+        histogram = run.null(row["a"], row["b"])
+        drawn = np.repeat(
+            (histogram["low"] + histogram["high"]).to_numpy() / 2,
+            np.round(1000 * histogram["null"].to_numpy()).astype(int),
+        )
+        low, middle, high = np.quantile(drawn, [0.1587, 0.5, 0.8413])
+        width = histogram["high"][0] - histogram["low"][0]
+        median = run.summaries[row["a"], row["b"]]["median_statistic"]
+        wanted = (median - middle) / ((high - low) / 2)
+        assert row["beyond"] == pytest.approx(wanted, rel=3 * width / (high - low))
+
+
+@pytest.mark.parametrize("mode", ["chained", "flow", "gaps"])
+def test_links_are_those_of_the_tracks(run, read, mode):
+    steps = set()
+    for _, track in run.table("flow", "tracks").filter(mode=mode).group_by("track"):
+        features = list(track.sort("position").select("site", "feature").iter_rows())
+        steps |= {(a, b) for a, b in pairwise(features)}
+    found = read("links").filter(mode=mode)
+    assert found["leaving"].sum() == len({a for a, _ in steps})
+    for row in found.iter_rows(named=True):
+        between = [(a, b) for a, b in steps if (a[0], b[0]) == (row["a"], row["b"])]
+        assert row["leaving"] == len({a for a, _ in between})
+        assert row["arriving"] == len({b for _, b in between})
+    turnover = run.table("flow", "turnover").filter(mode=mode)
+    for site, features, births, deaths in turnover.select(
+        "site", "features", "births", "deaths"
+    ).iter_rows():
+        if deaths is not None:
+            assert found.filter(a=site)["leaving"].sum() + deaths == features
+        if births is not None and mode != "flow":
+            assert found.filter(b=site)["arriving"].sum() + births == features
+
+
 def test_a_node_is_a_row(run, read, node):
     nodes = read("nodes")
     assert len(nodes) == 192
@@ -90,9 +146,11 @@ def test_a_node_is_a_row(run, read, node):
     community = {
         (m["site"], m["feature"]): number for number, m in members.iter_rows() if m is not None
     }
-    spans = run.table("flow", "tracks").filter(mode="gaps")
-    length = dict(spans.group_by("track").len().iter_rows())
-    lifespan = {(r["site"], r["feature"]): length[r["track"]] for r in spans.to_dicts()}
+    lifespan = {}
+    for _, track in run.table("flow", "tracks").filter(mode="gaps").group_by("track"):
+        layers = [run.names.index(site) for site in track["site"]]
+        for row in track.to_dicts():
+            lifespan[row["site"], row["feature"]] = max(layers) - min(layers) + 1
     assert community
     assert max(lifespan.values()) == 4
     for place, name in enumerate(run.names):

@@ -195,8 +195,17 @@ class Nodes:
         return dict(enumerate(self.starts.values()))
 
     def _spans(self) -> pl.DataFrame:
-        found = self.tracks.filter(mode=self.mode or "")
-        return found.select("node", pl.col("length").alias("lifespan"))
+        """`node`, `lifespan`: layers from its track's first to its last, both counted."""
+        table = self.flow_table("tracks")
+        if not len(table):
+            return pl.DataFrame(schema={"node": pl.Int64, "lifespan": pl.Int32})
+        place = pl.col("site").replace_strict({name: i for i, name in enumerate(self.layers.chain)})
+        return table.filter(mode=self.mode or "").select(
+            self.number("site", "feature").alias("node"),
+            (place.max().over("track") - place.min().over("track") + 1)
+            .cast(pl.Int32)
+            .alias("lifespan"),
+        )
 
     def _targets(self) -> pl.DataFrame:
         kinds = {"score": pl.Float64, "p_value": pl.Float64, "cosine": pl.Float64}

@@ -1,7 +1,10 @@
-"""One row per pair of SAEs: how features continue from one to the other."""
+"""What the first view tells: how features continue from each SAE to the others."""
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
+import numpy as np
 import polars as pl
 
 from saematch.explorer.nodes import Nodes
@@ -23,7 +26,17 @@ COLUMNS = {
     "split_parts": pl.Int32,
     "merges": pl.Int32,
     "merge_parts": pl.Int32,
+    "beyond": pl.Float64,
 }
+LINKS = {
+    "mode": pl.String,
+    "a": pl.String,
+    "b": pl.String,
+    "leaving": pl.Int32,
+    "arriving": pl.Int32,
+}
+# of a normal distribution, as far below and above the median as one standard deviation
+_BELOW, _ABOVE = NormalDist().cdf(-1), NormalDist().cdf(1)
 
 
 def overview(run: Run, nodes: Nodes) -> pl.DataFrame:
@@ -46,5 +59,58 @@ def overview(run: Run, nodes: Nodes) -> pl.DataFrame:
         row = [a, b, (a, b) in adjacent, *used, figures["assigned"], matched, used[0] - matched]
         row += [reached, used[1] - reached]
         row += [*counted.get(("split", a, b), (0, 0)), *counted.get(("merge", a, b), (0, 0))]
+        row.append(beyond(run.null(a, b), figures.median_statistic))
         rows.append(row)
     return pl.DataFrame(rows, schema=COLUMNS, orient="row")
+
+
+def beyond(histogram: pl.DataFrame, median: float | None) -> float | None:
+    """How far matches lie above chance, in spreads of chance: a unit that pairs share.
+
+    Scores of two pairs are not in one unit: their chance differs, in height and in spread. The
+    distance of the median match from the median of chance, divided by the spread of chance (half of
+    what holds its middle 68 %, for a normal distribution one standard deviation), is.
+
+    Args:
+        histogram: `low`, `high` and `null` of the bins of the statistic tested, as in nulls/.
+        median: of the same statistic, over the matches.
+
+    Returns:
+        None without a null or matches, or where the spread is less than one bin: then the histogram
+        does not say what it is.
+    """
+    weight = histogram["null"].to_numpy()
+    if median is None or not weight.sum():
+        return None
+    edges = np.append(histogram["low"].to_numpy(), histogram["high"][-1])
+    share = np.append(0.0, weight.cumsum() / weight.sum())
+    low, middle, high = np.interp([_BELOW, 0.5, _ABOVE], share, edges)
+    spread = (high - low) / 2
+    return float((median - middle) / spread) if spread >= edges[1] - edges[0] else None
+
+
+def links(nodes: Nodes) -> pl.DataFrame:
+    """How many features tracks lead from one SAE to another, by mode.
+
+    `mode`, `a`, `b`; `leaving`, features of A whose link leads to B, and `arriving`, features of B
+    that one of them leads to: fewer, where tracks run together. All links out of an SAE and its
+    deaths add up to its features; so do, unless tracks run together, all links into it and its
+    births.
+    """
+    tracks = nodes.flow_table("tracks")
+    if not len(tracks):
+        return pl.DataFrame(schema=LINKS)
+    place = {name: i for i, name in enumerate(nodes.layers.chain)}
+    order = [pl.col(name).replace_strict(place) for name in "ab"]
+    before = pl.col("site", "feature").shift(1).name.suffix("_a")
+    return (
+        tracks.with_columns(before)
+        .filter(pl.col("position") > 0)
+        .group_by("mode", pl.col("site_a").alias("a"), pl.col("site").alias("b"))
+        .agg(
+            pl.col("feature_a").n_unique().alias("leaving"),
+            pl.col("feature").n_unique().alias("arriving"),
+        )
+        .sort("mode", *order)
+        .select(pl.col(name).cast(kind) for name, kind in LINKS.items())
+    )

@@ -4,6 +4,7 @@ They are made when a run is first explored or exported, and looked up by row num
 
     index.json                 SAEs in order of depth, codes, which of the tables there are
     pairs.parquet              one row per pair: how many features match, split, merge, end, begin
+    links.parquet              how many features tracks lead from each SAE to each other one
     nodes.parquet              one row per feature of every SAE, for search and lists
     labels.parquet             the label of each
     life/NUMBER.parquet        one row per feature, in the order of tracks, with its edges
@@ -39,7 +40,7 @@ from saematch.explorer.causes import cause_tables
 from saematch.explorer.coactivation import correlations, rows_of_pairs
 from saematch.explorer.life import life
 from saematch.explorer.nodes import Nodes
-from saematch.explorer.overview import overview
+from saematch.explorer.overview import links, overview
 from saematch.explorer.places import MADE, PIECES
 from saematch.explorer.vocabulary import postings_of
 from saematch.files.atomic import SUFFIX
@@ -51,7 +52,7 @@ from saematch.runs.manifest import MANIFEST
 from saematch.runs.run import Run
 
 INDEX = "index.json"
-FORMAT, VERSION = "saematch explorer", 3
+FORMAT, VERSION = "saematch explorer", 4
 # rows that are read and decoded together: a track is in one or two groups of life/
 ROWS = {"nodes": 4096, "labels": 1024, "life": 128, "vocabulary": 65536, "postings": 8192}
 # rows per file of life/: the list of its groups is at the end of the file, of which the page reads
@@ -172,6 +173,7 @@ def _frames(run: Run, nodes: Nodes, progress: Progress) -> Iterator[tuple[str, p
     steps = _Steps(progress, total=len(run.pairs) + files + 5)
     steps.next("pairs")
     yield "pairs", overview(run, nodes)
+    yield "links", links(nodes)
     rows = rows_of_pairs(run)
     if len(rows):
         yield "relations", rows
