@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
 def explore(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            "--against",
+            metavar="RUN2",
+            help="Another run of the same SAEs, by another method, say, shown beside this one.",
+        ),
+    ] = None,
     port: Annotated[
         int | None,
         typer.Option(min=1, max=65535, help="To listen on, of 127.0.0.1; a free one unless given."),
@@ -44,20 +52,20 @@ def explore(
     if export is None:
         if overwrite:
             raise SaematchError("--overwrite is about an export: give --export FOLDER too")
-        _serve(run, port, browser)
+        _serve(run, against, port, browser)
         return
     if port is not None:
         raise SaematchError("--port is about serving: leave it or --export out")
-    _write(run, export, overwrite)
+    _write(run, against, export, overwrite)
 
 
-def _serve(run: Path, port: int | None, browser: bool) -> None:
+def _serve(run: Path, against: Path | None, port: int | None, browser: bool) -> None:
     from saematch.explorer import show
     from saematch.workflows.explore import explore as serve
 
     try:
         with _told() as progress:
-            served = serve(run, port, open_browser=False, progress=progress)
+            served = serve(run, port, against=against, open_browser=False, progress=progress)
         with served:
             typer.echo(f"{run} is at {served.url} (on this machine; Ctrl-C ends it)")
             if browser and not show(served.url):
@@ -85,14 +93,14 @@ def _told() -> Iterator[Progress]:
         yield tell
 
 
-def _write(run: Path, folder: Path, overwrite: bool) -> None:
+def _write(run: Path, against: Path | None, folder: Path, overwrite: bool) -> None:
     from rich.filesize import decimal
 
     from saematch.explorer import export
     from saematch.workflows.explore import page_steps
 
     with _told() as progress:
-        written = export(run, folder, overwrite, page_steps(progress))
+        written = export(run, folder, overwrite, page_steps(progress), against)
     parts: dict[str, int] = {}
     for place, size in written.sizes.items():
         part = "/".join(place.split("/")[:2]) if place.startswith("run/") else "the page"

@@ -9,6 +9,7 @@ import threading
 import webbrowser
 from pathlib import Path
 
+from saematch.explorer.against import opened_against, prepare_against
 from saematch.explorer.export import Exported, export
 from saematch.explorer.judgements import keep_judgements
 from saematch.explorer.local import HOST
@@ -26,13 +27,18 @@ class Explorer:
     """A run that is being served; as a context manager, it stops at the end of the block."""
 
     def __init__(
-        self, run: Run, made: PageTables, port: int | None = None, height: int = HEIGHT
+        self,
+        run: Run,
+        made: PageTables,
+        port: int | None = None,
+        height: int = HEIGHT,
+        against: PageTables | None = None,
     ) -> None:
         """Start serving; see `explore`."""
         self.run = run
         self.height = height
-        self._made = made
-        self._server = Server(_places(run, made), port)
+        self._made = [made] if against is None else [made, against]
+        self._server = Server(_places(run, made, against), port)
         self._stopped = threading.Event()
 
     @property
@@ -45,7 +51,8 @@ class Explorer:
         if not self._stopped.is_set():
             self._stopped.set()
             self._server.stop()
-            self._made.close()
+            for tables in self._made:
+                tables.close()
 
     def wait(self) -> None:
         """Return when another thread calls `stop`."""
@@ -81,6 +88,7 @@ def explore(
     open_browser: bool | None = None,
     height: int = HEIGHT,
     progress: Progress | None = None,
+    against: Run | str | Path | None = None,
 ) -> Explorer:
     """Serve the run as a page on 127.0.0.1 until `stop` is called or the program ends.
 
@@ -95,17 +103,21 @@ def explore(
         height: height of the page in a notebook, in pixels.
         progress: called with the current step, the number of steps done and their total while
             tables are made.
+        against: another run of the same SAEs, or its directory, that is shown beside this one.
 
     Raises:
-        RunError: there is no such run, or its tables cannot be read.
+        RunError: there is no such run, or its tables cannot be read; `against` has no pair in
+            common with it, or other SAEs under the same names.
         SaematchError: the port is taken, or this copy of saematch has no built page.
     """
     run = run if isinstance(run, Run) else Run.open(run)
     places = Places(PAGE, run.path, run.path)
     places.check()
+    other = opened_against(run, against)
     made = prepare(run, progress)
     keep_judgements(run, made.folder)
-    explorer = Explorer(run, made, port, height)
+    beside = None if other is None else prepare_against(run, other, made, progress)
+    explorer = Explorer(run, made, port, height, beside)
     if open_browser or (open_browser is None and not _in_notebook()):
         show(explorer.url)
     return explorer
@@ -122,8 +134,8 @@ def show(url: str) -> bool:
         return False
 
 
-def _places(run: Run, made: PageTables) -> Places:
-    return Places(PAGE, run.path, made.folder)
+def _places(run: Run, made: PageTables, against: PageTables | None) -> Places:
+    return Places(PAGE, run.path, made.folder, None if against is None else against.folder)
 
 
 def _in_notebook() -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 
 import saematch
 from saematch.errors import RunError, SaematchError
+from saematch.explorer.against import opened_against, prepare_against
 from saematch.explorer.judgements import keep_judgements
 from saematch.explorer.places import MADE, PAGE, RUN, Places
 from saematch.explorer.tables import Progress, cache, digest_of, prepare
@@ -51,6 +52,7 @@ def export(
     folder: str | Path,
     overwrite: bool = False,
     progress: Progress | None = None,
+    against: Run | str | Path | None = None,
 ) -> Exported:
     """Write the page, a run's own files and the tables made for the page.
 
@@ -64,10 +66,12 @@ def export(
         overwrite: replace an earlier export.
         progress: called with the current step, the number of steps done and their total while
             tables are made.
+        against: another run of the same SAEs, or its directory, that is shown beside this one; of
+            its own files none is copied.
 
     Raises:
         RunError: there is no such run, one of its tables is missing or a link, or it changed in the
-            meantime.
+            meantime; `against` has no pair in common with it, or other SAEs under the same names.
         SaematchError: the folder holds something else or cannot be written, or there is no page.
     """
     run = run if isinstance(run, Run) else Run.open(run)
@@ -76,15 +80,18 @@ def export(
     places = Places(PAGE, run.path, run.path)
     places.check()
     digest = digest_of(run)
+    other = opened_against(run, against)
     made = prepare(run, progress)
     keep_judgements(run, made.folder)
+    beside = None if other is None else prepare_against(run, other, made, progress)
     partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}{SUFFIX}")
     lock = _lock(folder)
     try:
         earlier = _earlier(folder, overwrite)
         _sweep(folder)
         partial.mkdir(parents=True)
-        sizes = _write(run, Places(PAGE, run.path, made.folder), partial)
+        places = Places(PAGE, run.path, made.folder, None if beside is None else beside.folder)
+        sizes = _write(run, places, partial)
         if digest_of(run) != digest:
             raise RunError(f"{run.path} was changed while it was exported: try again")
         if earlier is None:
@@ -98,6 +105,8 @@ def export(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         made.close()
+        if beside is not None:
+            beside.close()
         lock.release()
     return Exported(folder, sizes)
 

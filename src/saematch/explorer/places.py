@@ -3,7 +3,8 @@
     index.html, favicon.*, assets/**     the built page
     run/run.json                         the run, as it is
     run/FOLDER/NAME.parquet              its tables, in the folders that a run has
-    run/explorer/**                      tables made for the page: see saematch.explorer.tables
+    run/explorer/**                      tables made for the page: see saematch.explorer.tables,
+                                         and those of two runs: see saematch.explorer.against
 
 Nothing else in these folders has an address.
 """
@@ -25,6 +26,7 @@ PAGE = Path(__file__).parent / "page"
 INDEX = "index.html"
 RUN = "run"
 MADE = "explorer"  # under the run: tables made for the page
+AGAINST = "against"  # under that: tables of two runs, by pair
 PIECES = ("correlation", "life")  # folders of those that come in several files
 NO_PAGE = "this copy of saematch has no built page: run npm ci && npm run build in web/"
 _ICON = re.compile(r"favicon\.(svg|png|ico)")
@@ -34,11 +36,15 @@ _SEPARATORS = re.compile(r"[\x00-\x1f\x7f/\\:]")
 
 @dataclass(frozen=True)
 class Places:
-    """The folders that files come from: the page, the run, the tables made for the page."""
+    """The folders that files come from: the page, the run, the tables made for the page.
+
+    Of two runs there is one more, whose tables go before those of `made`.
+    """
 
     page: Path
     run: Path
     made: Path
+    against: Path | None = None
 
     def check(self) -> None:
         """Check that there is a page.
@@ -73,10 +79,11 @@ class Places:
                 parts = (RUN, *path.relative_to(self.run).parts)
                 if self._root(parts)[0] is not None:
                     yield "/".join(parts), path
-        for path in _walk(self.made):
-            parts = (RUN, MADE, *path.relative_to(self.made).parts)
-            if self._root(parts)[0] is not None:
-                yield "/".join(parts), path
+        for folder in filter(None, (self.made, self.against)):
+            for path in _walk(folder):
+                parts = (RUN, MADE, *path.relative_to(folder).parts)
+                if self._root(parts)[0] == folder:
+                    yield "/".join(parts), path
 
     def _root(self, parts: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:
         """The folder that a listed address lies in, and its place there."""
@@ -91,12 +98,15 @@ class Places:
                 return self.page, parts
             case ("run", name) if name == MANIFEST:
                 return self.run, parts[1:]
-            case ("run", "explorer", "index.json"):
-                return self.made, parts[2:]
+            case ("run", "explorer", "index.json" as name):
+                return self.against or self.made, (name,)
             case ("run", "explorer", name) if _table(name):
-                return self.made, parts[2:]
+                own = name.startswith(AGAINST) and self.against
+                return own or self.made, (name,)
             case ("run", "explorer", folder, name) if folder in PIECES and _table(name):
                 return self.made, parts[2:]
+            case ("run", "explorer", folder, name) if folder == AGAINST and _table(name):
+                return self.against or self.made, parts[2:]
             case ("run", folder, name) if folder in FOLDERS and _table(name):
                 return self.run, parts[1:]
         return None, ()

@@ -13,6 +13,7 @@ They are made when a run is first explored or exported, and looked up by row num
     relations.parquet          which rows of the co-activation tables belong to a pair
     correlation/A--B.parquet   the correlation of each feature of A with its target
     causes_NAME.parquet        what interventions found, where the run has any
+    shared.parquet             of a comparison: by how many other SAEs each feature is shared
 
 docs/reference/explorer.md has the columns. The run itself is not written to, because another
 program may be adding to it. The tables lie in the user's cache, by the path of the run and the
@@ -42,6 +43,7 @@ from saematch.explorer.life import life
 from saematch.explorer.nodes import Nodes
 from saematch.explorer.overview import links, overview
 from saematch.explorer.places import MADE, PIECES
+from saematch.explorer.shared import shared
 from saematch.explorer.vocabulary import postings_of
 from saematch.files.atomic import SUFFIX
 from saematch.files.cache import user_cache
@@ -92,7 +94,24 @@ def prepare(run: Run, progress: Progress | None = None) -> PageTables:
     if _are_of(beside, digest):
         return PageTables(beside)
     place = _cached(run, digest)
-    if _are_of(place, digest):
+
+    def whole(folder: Path) -> bool:
+        return _are_of(folder, digest)
+
+    return keep(place, whole, lambda folder: make(run, folder, digest, progress))
+
+
+def keep(place: Path, whole: Callable[[Path], bool], make: Callable[[Path], None]) -> PageTables:
+    """The folder of tables at a place of the cache, made if it is not whole.
+
+    Where the cache cannot be written, they are made in a temporary folder.
+
+    Args:
+        place: of the folder; with an `index.json`, by whose date of use it is kept.
+        whole: whether a folder has them all.
+        make: writes them to an empty folder.
+    """
+    if whole(place):
         os.utime(place / INDEX)
         return PageTables(place)
     try:
@@ -102,15 +121,15 @@ def prepare(run: Run, progress: Progress | None = None) -> PageTables:
         partial.mkdir()
     except OSError:
         folder = Path(tempfile.mkdtemp(prefix="saematch-explorer-"))
-        make(run, folder, digest, progress)
+        make(folder)
         return PageTables(folder, temporary=True)
     try:
-        make(run, partial, digest, progress)
+        make(partial)
         shutil.rmtree(place, ignore_errors=True)  # damaged
         partial.rename(place)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
-        if _are_of(place, digest):  # another program was faster
+        if whole(place):  # another program was faster
             return PageTables(place)
         raise
     return PageTables(place)
@@ -194,6 +213,8 @@ def _frames(run: Run, nodes: Nodes, progress: Progress) -> Iterator[tuple[str, p
     table = nodes.table(lives)
     yield "labels", table.select("label")
     yield "nodes", table.drop("label")
+    if (compared := shared(run, nodes)) is not None:
+        yield "shared", compared
     vocabulary, postings = postings_of(nodes.tokens)
     yield "vocabulary", vocabulary
     yield "postings", postings
@@ -232,8 +253,12 @@ def _are_of(folder: Path, digest: str) -> bool:
 
 
 def _cached(run: Run, digest: str) -> Path:
-    path = hashlib.sha256(os.fsencode(run.path.resolve())).hexdigest()[:16]
-    return cache() / path / f"{VERSION}-{digest.removeprefix('sha256:')[:16]}"
+    return place_of(run) / f"{VERSION}-{digest.removeprefix('sha256:')[:16]}"
+
+
+def place_of(run: Run) -> Path:
+    """The folder of the cache in which the tables of a run's states lie."""
+    return cache() / hashlib.sha256(os.fsencode(run.path.resolve())).hexdigest()[:16]
 
 
 def cache() -> Path:

@@ -12,6 +12,7 @@ def explore(
     run: GivenRun,
     port: int | None = None,
     *,
+    against: GivenRun | None = None,
     open_browser: bool | None = None,
     height: int = HEIGHT,
     progress: Progress | None = None,
@@ -24,16 +25,21 @@ def explore(
     Args:
         run: a run or its directory.
         port: unless given, a free one.
+        against: another run of the same SAEs, or its directory, shown beside this one: where the
+            two agree, and where only one sees a feature matched.
         open_browser: unless given, outside of a notebook, where the page is shown inline.
         height: of the page in a notebook, in pixels.
         progress: called with a `Step` of `saematch.progress` as tables are made; `print`
             will do.
 
     Raises:
-        RunError: there is no such run, or its tables cannot be read.
+        RunError: there is no such run, or its tables cannot be read; `against` has no pair in
+            common with it, or other SAEs under the same names.
         SaematchError: the port is taken, or this copy of saematch has no built page.
     """
-    return explorer.explore(opened_run(run), port, open_browser, height, page_steps(progress))
+    other = None if against is None else opened_run(against)
+    steps = page_steps(progress)
+    return explorer.explore(opened_run(run), port, open_browser, height, steps, other)
 
 
 def page_steps(progress: Progress | None) -> explorer.Progress | None:
