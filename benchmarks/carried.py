@@ -38,7 +38,8 @@ from saematch.matching.methods import Method, resolve
 from saematch.matching.views import parse_views
 from saematch.models.generate import random_tokens, write
 from saematch.models.jacobian import Jacobian, mean_jacobians
-from saematch.models.language_model import LanguageModel, open_model
+from saematch.models.language_model import LanguageModel
+from saematch.models.opening import open_model
 from saematch.models.texts import open_texts, tokenise
 
 PATH = ("saematch:resid_pre_0", "saematch:resid_post_{0-5}")

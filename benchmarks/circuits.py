@@ -38,7 +38,8 @@ from saematch.circuits.effects import TOKENS, Attention, Effects, effects
 from saematch.circuits.making import prompt_tokens
 from saematch.circuits.pruning import Pruned, prune
 from saematch.models.hook_points import site_of
-from saematch.models.language_model import LanguageModel, open_model
+from saematch.models.language_model import LanguageModel
+from saematch.models.opening import open_model
 
 STEP = 1e-4
 SHARES = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)

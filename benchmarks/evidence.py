@@ -32,7 +32,8 @@ from saematch.activations.table import joined
 from saematch.matching.methods import Method
 from saematch.matching.views import View
 from saematch.models.generate import write
-from saematch.models.language_model import LanguageModel, open_model
+from saematch.models.language_model import LanguageModel
+from saematch.models.opening import open_model
 from saematch.models.texts import open_texts, tokenise
 from saematch.sae import shipped
 

@@ -39,7 +39,8 @@ from saematch.evaluation.per_example import SplicedPair
 from saematch.evaluation.splice import batches, losses
 from saematch.evaluation.transports import fit_states
 from saematch.models.generate import write
-from saematch.models.language_model import LanguageModel, open_model
+from saematch.models.language_model import LanguageModel
+from saematch.models.opening import open_model
 from saematch.models.texts import GENERATED, open_texts, tokenise
 from saematch.sae import shipped
 from saematch.transport import Reach, Schedule, fit_transports

@@ -12,7 +12,7 @@ from saematch import SAE, SaematchError, Site
 from saematch.activations import capturing
 from saematch.activations.capturing import capture, notes
 from saematch.activations.table import joined
-from saematch.models.language_model import open_model
+from saematch.models.opening import open_model
 from saematch.models.texts import open_texts, tokenise
 from saematch.sae import shipped
 from support.saes import make_sae

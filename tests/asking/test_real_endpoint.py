@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from saematch.asking.endpoint import Endpoint, Question
-from saematch.models.language_model import open_model
+from saematch.models.opening import open_model
 
 MODEL = Path(__file__).parents[2] / "src" / "saematch" / "data" / "model"
 LONGEST = 300  # seconds until the engine is there

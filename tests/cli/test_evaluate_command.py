@@ -74,7 +74,7 @@ def test_the_same_call_again_computes_nothing(run, done, monkeypatch):
 
 
 def test_examples_to_fit_on_are_none_of_those_reported_on(run, done):
-    from saematch.models.language_model import open_model
+    from saematch.models.opening import open_model
     from saematch.workflows.evaluate import texts_of
 
     language = open_model("saematch:model")
@@ -143,7 +143,7 @@ def test_figures_of_the_shipped_model_are_near_those_of_its_card(name):
     from saematch.evaluation import baselines
     from saematch.evaluation.per_example import SplicedPair, Tally
     from saematch.evaluation.scores import Resamples
-    from saematch.models.language_model import open_model
+    from saematch.models.opening import open_model
     from saematch.models.texts import open_texts, tokenise
 
     language, sae = open_model("saematch:model"), saematch.load(f"saematch:{name}")
@@ -261,7 +261,7 @@ def test_every_way_of_rescaling_has_a_row_of_its_own(empty):
 
 def test_a_file_of_the_folder_that_is_reported_on_is_not_fitted_on(tmp_path):
     from saematch.errors import SaematchError
-    from saematch.models.language_model import open_model
+    from saematch.models.opening import open_model
     from saematch.workflows.evaluate import texts_of
 
     (tmp_path / "sub").mkdir()

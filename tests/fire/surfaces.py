@@ -230,7 +230,7 @@ def _(folder: Path) -> str | None:
 def _(folder: Path) -> str | None:
     import torch
 
-    from saematch.models.language_model import open_model
+    from saematch.models.opening import open_model
 
     model = open_model(str(folder / "model"))
     ids = torch.tensor([[0, 5, 9, 11]])
@@ -263,7 +263,7 @@ def _(folder: Path) -> str | None:
 
 @surface("name.model", "none", Target("name", "name"))
 def _(folder: Path) -> str | None:
-    from saematch.models.language_model import open_model
+    from saematch.models.opening import open_model
 
     open_model(typed_name(folder / "name"))
     return None

@@ -8,7 +8,7 @@ import torch
 
 from saematch import SaematchError
 from saematch.models import write
-from saematch.models.language_model import open_model
+from saematch.models.opening import open_model
 from support.small_models import CAUSAL, WORDS, small
 
 BOS, BARRED = 1, 5

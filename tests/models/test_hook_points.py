@@ -152,7 +152,8 @@ def test_a_site_that_is_not_there_is_named_with_those_that_are(name, hook, words
 def test_a_model_of_another_make_has_its_stream_and_its_modules():
     from transformers import AutoModelForCausalLM, OPTConfig
 
-    from saematch.models.language_model import LanguageModel, prepared
+    from saematch.models.language_model import LanguageModel
+    from saematch.models.opening import prepared
 
     config = OPTConfig(
         vocab_size=97,
@@ -176,7 +177,8 @@ def test_a_model_of_another_make_has_its_stream_and_its_modules():
 def test_the_text_part_of_a_model_that_sees_is_found():
     from transformers import AutoModelForCausalLM, Gemma3Config
 
-    from saematch.models.language_model import LanguageModel, prepared
+    from saematch.models.language_model import LanguageModel
+    from saematch.models.opening import prepared
 
     text = small("gemma3").model.config.to_dict()
     sight = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 3}

@@ -10,7 +10,7 @@ from torch import nn
 from saematch import SaematchError
 from saematch.models.generate import random_tokens
 from saematch.models.jacobian import mean_jacobians
-from saematch.models.language_model import open_model
+from saematch.models.opening import open_model
 from support.small_models import CAUSAL, LAYERS, small, some_ids
 
 ALL = [*CAUSAL, "bert"]

@@ -8,7 +8,8 @@ from torch.nn import functional
 
 from saematch import SAE, SaematchError, Site
 from saematch.models.hook_points import trunk_of
-from saematch.models.language_model import LanguageModel, open_model
+from saematch.models.language_model import LanguageModel
+from saematch.models.opening import open_model
 from saematch.sae import shipped
 from support.small_models import CAUSAL, LAYERS, WORDS, small, some_ids
 

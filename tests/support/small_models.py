@@ -4,7 +4,8 @@ from functools import cache
 
 import torch
 
-from saematch.models.language_model import LanguageModel, prepared
+from saematch.models.language_model import LanguageModel
+from saematch.models.opening import prepared
 
 WORDS = 97
 LAYERS = 3

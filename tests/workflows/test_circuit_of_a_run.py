@@ -13,7 +13,7 @@ from saematch import RunError, SaematchError
 from saematch.circuits.effects import effects
 from saematch.circuits.kept import circuits, read_circuit
 from saematch.circuits.making import hooks_of_run, prompt_tokens
-from saematch.models.language_model import open_model
+from saematch.models.opening import open_model
 from saematch.workflows.circuit import slug_of
 
 pytest.importorskip("transformers")

@@ -15,7 +15,8 @@ from saematch.activations.batch import Batch
 from saematch.activations.massive import beyond, norms
 from saematch.activations.table import FeatureActivations
 from saematch.errors import SaematchError
-from saematch.models.language_model import SHIPPED, LanguageModel
+from saematch.models.language_model import LanguageModel
+from saematch.models.opening import SHIPPED
 from saematch.models.padding import groups, padded
 from saematch.sae.sae import SAE
 

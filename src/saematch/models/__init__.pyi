@@ -4,6 +4,6 @@ from .generate import write as write
 from .jacobian import Jacobian as Jacobian
 from .jacobian import mean_jacobians as mean_jacobians
 from .language_model import LanguageModel as LanguageModel
-from .language_model import open_model as open_model
+from .opening import open_model as open_model
 from .texts import open_texts as open_texts
 from .texts import tokenise as tokenise

@@ -9,7 +9,8 @@ from numpy import ndarray
 
 from saematch.errors import SaematchError
 from saematch.models.generate import write
-from saematch.models.language_model import LanguageModel, open_model
+from saematch.models.language_model import LanguageModel
+from saematch.models.opening import open_model
 from saematch.progress import Progress, Step
 from saematch.workflows.options import DtypeChoice
 
