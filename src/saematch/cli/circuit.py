@@ -13,6 +13,7 @@ from saematch.cli.options import (
     DtypeOption,
     Massive,
     ModeChoice,
+    ModelOption,
     Overwrite,
     Quiet,
     comma_list,
@@ -28,12 +29,7 @@ def circuit(
     run: Annotated[
         Path, typer.Argument(metavar="RUN", help="A run directory; of saematch flow, with tracks.")
     ],
-    model: Annotated[
-        str,
-        typer.Option(
-            help="Model of its SAEs: a Hugging Face model, its folder, or saematch:model."
-        ),
-    ],
+    model: ModelOption,
     prompt: Annotated[
         str, typer.Option(help="The text, whose next token is explained; BOS is put before it.")
     ],

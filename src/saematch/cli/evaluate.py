@@ -13,6 +13,7 @@ from saematch.cli.options import (
     DtypeOption,
     LongOption,
     Massive,
+    ModelOption,
     Overwrite,
     Quiet,
     comma_list,
@@ -21,12 +22,7 @@ from saematch.cli.options import (
 
 def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The run directory of the matches.")],
-    model: Annotated[
-        str,
-        typer.Option(
-            help="Model of its SAEs: a Hugging Face model, its folder, or saematch:model."
-        ),
-    ],
+    model: ModelOption,
     text: Annotated[
         list[str], typer.Option(help=f"Text set to report on; can be repeated: {TEXTS}")
     ],

@@ -14,6 +14,7 @@ from saematch.cli.options import (
     LongOption,
     Massive,
     ModeChoice,
+    ModelOption,
     Overwrite,
     Quiet,
     comma_list,
@@ -22,12 +23,7 @@ from saematch.cli.options import (
 
 def intervene(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The run directory of the matches.")],
-    model: Annotated[
-        str,
-        typer.Option(
-            help="Model of its SAEs: a Hugging Face model, its folder, or saematch:model."
-        ),
-    ],
+    model: ModelOption,
     text: Annotated[str, typer.Option(help=f"Text on which features are tried: {TEXTS}")],
     against: Annotated[
         list[Path] | None,

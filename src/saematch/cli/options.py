@@ -31,6 +31,10 @@ SiteOption = Annotated[
     ),
 ]
 
+ModelOption = Annotated[
+    str,
+    typer.Option(help="Model of its SAEs: a Hugging Face model, its folder, or saematch:model."),
+]
 LongOption = Annotated[
     LongChoice | None,
     typer.Option(
