@@ -79,12 +79,15 @@ export function App() {
   const opened = useLoaded(() => openRun("run/"), []);
   const theme = useTheme(state.more.theme, (theme) => go({ more: { theme } }, { replace: true }));
   const run = opened.status === "ready" ? opened.value.run : null;
-  const { view: Shown, title } = PAGES[state.view];
+  // a run that compares SAEs has no flow to look over: its first view is what they share
+  const name = run?.compared && state.view === "overview" ? "compare" : state.view;
+  const { view: Shown, title } = PAGES[name];
   useLayoutEffect(() => {
     const of = state.feature !== null ? `${state.site} ${state.feature} · ` : "";
     document.title = `${of}${title}${run?.model ? ` · ${run.model}` : ""} · saematch`;
   }, [state, run]);
-  const pages = useMemo(() => pagesOf(run), [run]);
+  const explorer = opened.status === "ready" ? opened.value.explorer : null;
+  const pages = useMemo(() => pagesOf(run, explorer), [run, explorer]);
   const embedded = state.more.embed === "1";
   return (
     <ShownRun.Provider value={run}>
@@ -99,14 +102,14 @@ export function App() {
             saematch
           </a>
           <nav aria-label="Views">
-            {pages.map((name) => (
+            {pages.map(({ view, title }) => (
               <a
-                key={name}
-                href={writeHash(changed(state, { view: name }))}
-                aria-current={name === state.view ? "page" : undefined}
-                data-testid={`nav-${name}`}
+                key={view}
+                href={writeHash(changed(state, { view }))}
+                aria-current={view === name ? "page" : undefined}
+                data-testid={`nav-${view}`}
               >
-                {PAGES[name].title}
+                {title}
               </a>
             ))}
           </nav>
@@ -117,9 +120,7 @@ export function App() {
       <main id="main" tabIndex={-1}>
         {opened.status === "loading" && <Loading what="the run" />}
         {opened.status === "error" && <Failure error={opened.error} />}
-        {opened.status === "ready" && (
-          <Shown key={state.view} {...opened.value} state={state} go={go} />
-        )}
+        {opened.status === "ready" && <Shown key={name} {...opened.value} state={state} go={go} />}
       </main>
     </ShownRun.Provider>
   );
@@ -136,14 +137,25 @@ function Whole({ state, title }: { state: State; title: string }) {
   );
 }
 
-function pagesOf(run: Run | null): ViewName[] {
-  const pages: ViewName[] = ["overview", "sentence", "find", "life", "pair", "graph"];
-  if (run?.manifest.compare) pages.push("compare");
+/** The views that a run has something for, in the order of the bar. */
+function pagesOf(
+  run: Run | null,
+  explorer: Explorer | null,
+): readonly { view: ViewName; title: string }[] {
+  const two = explorer?.index.against !== undefined;
+  const pages: ViewName[] = run?.compared
+    ? ["compare", "sentence", "find", "life", "pair"]
+    : ["overview", "sentence", "find", "life", "pair", "graph"];
+  if (!run?.compared && (run?.manifest.compare || two)) pages.push("compare");
   if (run?.manifest.evaluation) pages.push("evaluation");
   if (run?.manifest.judging) pages.push("judging");
   if (run?.manifest.circuits) pages.push("circuits");
   if (run?.manifest.causes) pages.push("causes");
-  return pages;
+  const titles: Partial<Record<ViewName, string>> = {
+    life: run?.compared ? "A feature" : PAGES.life.title,
+    compare: two && !run?.manifest.compare ? "Two runs" : PAGES.compare.title,
+  };
+  return pages.map((view) => ({ view, title: titles[view] ?? PAGES[view].title }));
 }
 
 function skip(event: Event) {

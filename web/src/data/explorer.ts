@@ -32,10 +32,23 @@ export interface Index {
   /** Lives lie in files of so many rows. */
   life: { rows: number; files: number };
   tables: Record<string, string>;
+  /** Of `explore RUN --against RUN2`: what tells the two runs apart. */
+  against?: { names: [string, string]; methods: [string, string]; runs: [string, string] };
 }
 
 /** A column of all features by number; NaN is what is not known. */
-export type NodeColumn = "lifespan" | "frequency" | "score" | "p_value" | "origin" | "community";
+export type NodeColumn =
+  | "lifespan"
+  | "frequency"
+  | "score"
+  | "p_value"
+  | "origin"
+  | "community"
+  | SharedColumn;
+
+/** Columns that a comparison has: by how many other SAEs a feature is shared, and where. */
+type SharedColumn = (typeof SHARED)[number];
+const SHARED = ["shared_with", "cluster", "nearest"] as const;
 
 /** What a list shows of a feature. `score` and `p` are of its target in the next SAE. */
 export interface Listed {
@@ -82,7 +95,8 @@ export class Explorer {
 
   /** One column of all features by number. */
   async column(name: NodeColumn): Promise<Float64Array> {
-    return (await this.reader.read(this.table("nodes"), [name])).numbers(name);
+    const table = SHARED.some((its) => its === name) ? "shared" : "nodes";
+    return (await this.reader.read(this.table(table), [name])).numbers(name);
   }
 
   /** What a list shows of a feature. */
@@ -222,7 +236,9 @@ export class Explorer {
   }
 
   /** A small table, whole; null where the run has none. */
-  async whole(name: "pairs" | "relations" | `causes_${string}`): Promise<Frame | null> {
+  async whole(
+    name: "pairs" | "relations" | "against_steps" | `causes_${string}`,
+  ): Promise<Frame | null> {
     const place = this.index.tables[name];
     return place ? this.reader.read(place) : null;
   }

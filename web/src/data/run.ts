@@ -105,6 +105,17 @@ export interface Section {
   [more: string]: unknown;
 }
 
+/** What N SAEs share. A row of `exactly` has `features_NAME` of every SAE besides. */
+export interface Compared extends Section {
+  /** Of each SAE, the features that take part. */
+  features: Record<string, number>;
+  shared: { a: string; b: string; shared: number }[];
+  exactly: ({ n: number; clusters: number; complete: number; tangled: number } & Record<
+    string,
+    number
+  >)[];
+}
+
 export interface Manifest {
   format: string;
   format_version: number;
@@ -116,7 +127,7 @@ export interface Manifest {
   saes: Sae[];
   pairs: Pair[];
   flow?: Flow;
-  compare?: Section;
+  compare?: Compared;
   relations?: Section;
   evaluation?: Section;
   judging?: Section;
@@ -155,8 +166,8 @@ export class Run {
     this.pairs = manifest.pairs;
     this.byPair = new Map(manifest.pairs.map((pair) => [key(pair.a, pair.b), pair]));
     const stream = this.saes.filter((sae) => this.lane(sae.name) === "stream");
-    this.chain =
-      manifest.flow?.chain ?? (stream.length ? stream : this.saes).map((sae) => sae.name);
+    const along = (stream.length ? stream : this.saes).map((sae) => sae.name);
+    this.chain = manifest.flow?.chain ?? (this.compared ? [] : along);
   }
 
   /** The run that a text of run.json describes. */
@@ -177,6 +188,12 @@ export class Run {
       );
     }
     return new Run(manifest);
+  }
+
+  /** Whether its SAEs stand beside each other, as `saematch compare` leaves them: no tracks. */
+  get compared(): boolean {
+    const { command, compare, flow } = this.manifest;
+    return !flow && (command === "compare" || compare !== undefined);
   }
 
   get names(): string[] {

@@ -9,18 +9,18 @@ import { type ColumnOf, Table } from "../parts/table";
 import { latest, useLoaded } from "../parts/use";
 import { changed, type Go, type State, writeHash } from "../state";
 import { Filters } from "./find/filters";
-import { answer, queryOf } from "./find/query";
+import { answer, queryOf, type Sort } from "./find/query";
 import type { ViewProps } from "./view";
 import "./find.css";
 
 /** A list of features: by tokens they fire on, by what they do, sorted. */
 export function Find({ run, explorer, state, go }: ViewProps) {
-  const query = queryOf(state, explorer.index.mode !== null);
+  const query = queryOf(state, standardSort(run, explorer));
   const orders = useRef(new Map<string, Uint32Array>());
   const found = useLoaded(() => answer(explorer, query, orders.current), [JSON.stringify(query)]);
   const nodes = latest(found);
   const exact = query.text ? parseFeature(run, query.text) : [];
-  const table = useMemo(() => columnsOf(explorer, state, go), [explorer, writeHash(state)]);
+  const table = useMemo(() => columnsOf(run, explorer, state, go), [explorer, writeHash(state)]);
   const onSort = (key: string) => {
     const turned = query.sort === key && !(state.more.sort ?? "").startsWith("-");
     go({ more: { sort: turned ? `-${key}` : key } });
@@ -87,7 +87,7 @@ function Exact(props: { exact: { site: string; feature: number }[]; state: State
 }
 
 function Nothing({ run, text }: { run: Run; text: string }) {
-  const layer = run.layer(run.chain[0]) ?? 0;
+  const layer = run.layer(run.chain[0] ?? run.names[0]) ?? 0;
   return (
     <Empty title="No feature is like that">
       {text
@@ -98,7 +98,7 @@ function Nothing({ run, text }: { run: Run; text: string }) {
   );
 }
 
-function columnsOf(explorer: Explorer, state: State, go: Go): ColumnOf<number>[] {
+function columnsOf(run: Run, explorer: Explorer, state: State, go: Go): ColumnOf<number>[] {
   const columns: ColumnOf<number>[] = [
     {
       key: "feature",
@@ -133,6 +133,15 @@ function columnsOf(explorer: Explorer, state: State, go: Go): ColumnOf<number>[]
       show: (node) => <Cell explorer={explorer} node={node} show={(its) => count(its.lifespan)} />,
     },
     {
+      key: "shared",
+      title: "shared with",
+      numeric: true,
+      sorts: true,
+      width: "7.5em",
+      hint: "how many other SAEs have it too",
+      show: (node) => <SharedWith run={run} explorer={explorer} node={node} />,
+    },
+    {
       key: "frequency",
       title: "tokens",
       numeric: true,
@@ -162,7 +171,35 @@ function columnsOf(explorer: Explorer, state: State, go: Go): ColumnOf<number>[]
       show: (node) => <Cell explorer={explorer} node={node} show={(its) => pValue(its.p)} />,
     },
   ];
-  return columns.filter(({ key }) => key !== "lifespan" || explorer.index.mode !== null);
+  return columns.filter(
+    ({ key }) => told(run, explorer).includes(key as Sort) || key === "feature",
+  );
+}
+
+/** Orders that a run's features have: what SAEs share, or tracks, and scores along them. */
+function told(run: Run, explorer: Explorer): Sort[] {
+  const shares: Sort[] = explorer.index.tables.shared ? ["shared"] : [];
+  if (run.compared) return [...shares, "relevance", "frequency"];
+  const tracks: Sort[] = explorer.index.mode === null ? [] : ["lifespan"];
+  return [...tracks, ...shares, "relevance", "frequency", "score", "p"];
+}
+
+/** The order of all features, before a person asks for another. */
+function standardSort(run: Run, explorer: Explorer): Sort {
+  const orders = told(run, explorer);
+  return (
+    (["lifespan", "shared", "score", "frequency"] as const).find((one) => orders.includes(one)) ??
+    "frequency"
+  );
+}
+
+/** How many other SAEs share a feature. */
+function SharedWith({ run, explorer, node }: { run: Run; explorer: Explorer; node: number }) {
+  const its = useLoaded(() => explorer.column("shared_with"), []);
+  if (its.status === "error") return <span title={its.error.message}>not read</span>;
+  if (its.status === "loading") return <span aria-busy={true} />;
+  const others = its.value[node];
+  return <>{Number.isNaN(others) ? "–" : `${others} of ${run.names.length - 1}`}</>;
 }
 
 function Cell(props: {

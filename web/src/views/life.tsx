@@ -7,6 +7,8 @@ import { Empty, Failure, Loading } from "../parts/notices";
 import { Segments } from "../parts/segments";
 import { latest, useLoaded, usePainted, useWidth } from "../parts/use";
 import { changed, type Go, type State, writeHash } from "../state";
+import { Counterparts, clusterOf, SharedWith } from "./compare/counterparts";
+import { OtherRun } from "./compare/other-run";
 import { Curves } from "./life/curves";
 import { layoutOf, ROOM } from "./life/layout";
 import { Links } from "./life/links";
@@ -31,9 +33,10 @@ export function Life(props: ViewProps) {
     if (!run.has(site))
       throw new Error(`The run has no SAE ${site}. It has ${run.names.join(", ")}.`);
     const life = await explorer.life(site, feature);
-    return { life, track: await explorer.track(life, mode) };
+    const track = run.compared ? clusterOf(explorer, life) : explorer.track(life, mode);
+    return { life, track: await track };
   }, [site, feature, mode]);
-  if (site === null || feature === null) return <Start state={state} />;
+  if (site === null || feature === null) return <Start run={run} state={state} />;
   if (loaded.status === "error") return <Failure error={loaded.error} />;
   const shown = latest(loaded);
   if (!shown) return <Loading what={`${site} ${feature}`} />;
@@ -45,14 +48,19 @@ function modeOf(run: Run, explorer: Explorer, state: State): Mode | null {
   return run.modes.includes(asked) ? asked : (explorer.index.mode ?? run.modes[0] ?? null);
 }
 
-function Start({ state }: { state: State }) {
-  const longest = writeHash(changed(state, { view: "find", more: { sort: "lifespan" } }));
+function Start({ run, state }: { run: Run; state: State }) {
+  const sort = run.compared ? "shared" : "lifespan";
+  const first = writeHash(changed(state, { view: "find", more: { sort } }));
   return (
     <div data-testid="view-life">
-      <h1 class="visually-hidden">Life of a feature</h1>
-      <Empty title="Whose life?">
+      <h1 class="visually-hidden">{run.compared ? "A feature" : "Life of a feature"}</h1>
+      <Empty title={run.compared ? "Which feature?" : "Whose life?"}>
         Search for a token that a feature fires on, or for a number such as <code>3_100</code>{" "}
-        (press <kbd>/</kbd>), or begin with <a href={longest}>the features that live longest</a>.
+        (press <kbd>/</kbd>), or begin with{" "}
+        <a href={first}>
+          {run.compared ? "the features that most SAEs share" : "the features that live longest"}
+        </a>
+        .
       </Empty>
     </div>
   );
@@ -100,8 +108,9 @@ function Shown(props: {
           onChange={(value) => go({ more: { mode: value } })}
         />
       )}
-      <section class="life-track" ref={ref} aria-label="Track">
-        {layout && (
+      <section class="life-track" ref={ref} aria-label={run.compared ? "Counterparts" : "Track"}>
+        {run.compared && <Counterparts {...props} members={track} />}
+        {layout && !run.compared && (
           <>
             <Track
               run={run}
@@ -116,6 +125,7 @@ function Shown(props: {
           </>
         )}
       </section>
+      <OtherRun run={run} explorer={explorer} life={life} state={state} go={go} />
       <section aria-labelledby="contexts-title">
         <h2 id="contexts-title">What they fire on</h2>
         <Panels
@@ -127,12 +137,14 @@ function Shown(props: {
           walk={walk}
         />
       </section>
-      <section aria-labelledby="links-title">
-        <h2 id="links-title">
-          All that the run relates to <bdi class="site">{life.site}</bdi> {life.feature}
-        </h2>
-        {drawn && <Links run={run} explorer={explorer} life={life} state={state} go={go} />}
-      </section>
+      {!run.compared && (
+        <section aria-labelledby="links-title">
+          <h2 id="links-title">
+            All that the run relates to <bdi class="site">{life.site}</bdi> {life.feature}
+          </h2>
+          {drawn && <Links run={run} explorer={explorer} life={life} state={state} go={go} />}
+        </section>
+      )}
     </div>
   );
 }
@@ -191,13 +203,15 @@ function Header(props: {
   const facts: [string, string][] = [
     ["fires on", `${percent(life.frequency)} of tokens`],
     ["largest activation", figure(life.maxActivation)],
-    [
+  ];
+  if (!run.compared) {
+    facts.push([
       "lifespan",
       track.length > 1
         ? `${count(track.length)} layers, ${run.short(first.site)} to ${run.short(last.site)}`
         : "this layer only",
-    ],
-  ];
+    ]);
+  }
   if (origin) facts.push(["origin", origin]);
   return (
     <header class="life-head">
@@ -219,10 +233,24 @@ function Header(props: {
             <dd>{value}</dd>
           </div>
         ))}
+        {run.compared && (
+          <div>
+            <dt>shared with</dt>
+            <dd>
+              <SharedWith run={run} explorer={explorer} life={life} />
+            </dd>
+          </div>
+        )}
         <div>
           <dt>more</dt>
           <dd>
-            <a href={writeHash(changed(state, { view: "graph" }))}>neighbourhood</a>
+            {run.compared ? (
+              <a href={writeHash(changed(state, { view: "compare", site: null, feature: null }))}>
+                all that is shared
+              </a>
+            ) : (
+              <a href={writeHash(changed(state, { view: "graph" }))}>neighbourhood</a>
+            )}
             {community !== null && (
               <a href={writeHash(changed(state, { view: "find", more: { community } }))}>
                 community {community}

@@ -36,14 +36,14 @@ export function Pair(props: ViewProps) {
           go={go}
         />
         <p class="aside">
-          From the layer of the row to that of the column; the stronger, the more match.
+          From the SAE of the row to that of the column; the stronger, the more match.
         </p>
       </aside>
       {pair ? (
         <OfPair key={`${pair.a}--${pair.b}`} {...props} pair={pair} />
       ) : (
         <Empty title={`The run has no pair ${state.a} to ${state.b}`}>
-          Choose one on the left; saematch flow --pairs all matches every two layers.
+          Choose one on the left; saematch flow --pairs all matches every two SAEs of a stream.
         </Empty>
       )}
     </div>

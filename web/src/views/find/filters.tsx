@@ -63,8 +63,8 @@ export function Filters(props: { run: Run; explorer: Explorer; state: State; go:
           ))}
         </span>
       </Labelled>
-      {number("score", "Score to the next at least", "any")}
-      {number("p", "p-value at most", "1")}
+      {!run.compared && number("score", "Score to the next at least", "any")}
+      {!run.compared && number("p", "p-value at most", "1")}
       {origins.length > 0 && choose("origin", "Origin", "any", origins)}
       {run.flow("communities") && number("community", "Community", "any", "1")}
       {active.length > 0 && (

@@ -3,11 +3,12 @@
 import type { Explorer, NodeColumn } from "../../data/explorer";
 import type { State } from "../../state";
 
-export const SORTS = ["relevance", "lifespan", "frequency", "score", "p"] as const;
+export const SORTS = ["relevance", "lifespan", "shared", "frequency", "score", "p"] as const;
 export type Sort = (typeof SORTS)[number];
 
 const COLUMNS: Record<Exclude<Sort, "relevance">, NodeColumn> = {
   lifespan: "lifespan",
+  shared: "shared_with",
   frequency: "frequency",
   score: "score",
   p: "p_value",
@@ -31,8 +32,8 @@ export interface Query {
   descending: boolean;
 }
 
-/** The query that a state says. `tracks`: whether features have lifespans. */
-export function queryOf(state: State, tracks = true): Query {
+/** The query that a state says; `standard` is the order of a list that nothing else orders. */
+export function queryOf(state: State, standard: Sort = "lifespan"): Query {
   const { more } = state;
   const number = (name: string) => {
     const value = Number.parseFloat(more[name] ?? "");
@@ -41,14 +42,7 @@ export function queryOf(state: State, tracks = true): Query {
   const [, sign, name] = /^(-?)(.*)$/.exec(more.sort ?? "") ?? [];
   const text = (more.q ?? "").trim();
   const given = SORTS.find((sort) => sort === name);
-  const sort =
-    given && (given !== "relevance" || text)
-      ? given
-      : text
-        ? "relevance"
-        : tracks
-          ? "lifespan"
-          : "score";
+  const sort = given && (given !== "relevance" || text) ? given : text ? "relevance" : standard;
   return {
     text,
     site: more.site ?? null,

@@ -38,7 +38,7 @@ export function Matrix(props: { run: Run; a: string; b: string; state: State; go
     <table
       class="matrix"
       ref={grid}
-      aria-label="Pairs of layers, shaded by the share of features that match. Arrow keys move."
+      aria-label="Pairs of SAEs, shaded by the share of features that match. Arrow keys move."
       onKeyDown={move}
       style={{ "--cell": `${size}px` }}
       data-testid="pair-list"
