@@ -65,9 +65,11 @@ export interface Cluster {
   complete: boolean;
   /** It has two features of one SAE. */
   tangled: boolean;
+  /** The least of its features' `nearest`. */
+  close: number;
 }
 
-/** All clusters, those of most SAEs first. */
+/** All clusters: those of most SAEs first, of these complete ones, then the closest. */
 export async function loadClusters(
   run: Run,
   explorer: Explorer,
@@ -78,13 +80,25 @@ export async function loadClusters(
   const frame = await explorer.reader.read(place);
   const [cluster, saes] = [frame.numbers("cluster"), frame.numbers("saes")];
   const [complete, tangled] = [frame.flags("complete"), frame.flags("tangled")];
-  return Array.from({ length: frame.length }, (_, i) => ({
-    cluster: cluster[i],
-    members: sharing.members[cluster[i]] ?? [],
-    saes: saes[i],
-    complete: complete[i] === true,
-    tangled: tangled[i] === true,
-  }));
+  const clusters = Array.from({ length: frame.length }, (_, i) => {
+    const members = sharing.members[cluster[i]] ?? [];
+    return {
+      cluster: cluster[i],
+      members,
+      saes: saes[i],
+      complete: complete[i] === true,
+      tangled: tangled[i] === true,
+      // a cluster is as close as its loosest member
+      close: Math.min(...members.map((node) => sharing.nearest[node])),
+    };
+  });
+  return clusters.sort(
+    (x, y) =>
+      y.saes - x.saes ||
+      Number(y.complete) - Number(x.complete) ||
+      (y.close || 0) - (x.close || 0) ||
+      x.cluster - y.cluster,
+  );
 }
 
 /** What the matching with one other SAE says of a feature. */

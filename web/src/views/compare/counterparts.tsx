@@ -1,23 +1,15 @@
-import { useRef } from "preact/hooks";
-import {
-  type Counterpart,
-  counterparts,
-  loadSharing,
-  type SharedPair,
-  sharedPairs,
-} from "../../data/compare";
+import { type Counterpart, counterparts, loadSharing, sharedPairs } from "../../data/compare";
 import type { Explorer, Life } from "../../data/explorer";
 import type { Run } from "../../data/run";
 import type { Data } from "../../data/tables";
 import { figure, pValue } from "../../draw/format";
-import { fitted } from "../../draw/path";
-import { useTooltip } from "../../draw/tooltip";
 import { Explained } from "../../parts/explained";
 import { Figure } from "../../parts/figure";
 import { Failure, Loading } from "../../parts/notices";
 import { CsvButton } from "../../parts/table";
-import { latest, useLoaded, useWidth } from "../../parts/use";
+import { latest, useLoaded } from "../../parts/use";
 import type { Go, State } from "../../state";
+import { Cluster } from "./cluster";
 import { Chip, Label } from "./lists";
 import "./counterparts.css";
 
@@ -82,7 +74,6 @@ export function Counterparts(props: {
         name="cluster"
         title="Where it is shared"
         legend={[{ color: "var(--accent)", kind: "line", text: "shared, with the decoder cosine" }]}
-        aside={<Explained term="shared">shared</Explained>}
       >
         <Cluster {...props} pairs={shown.pairs} />
       </Figure>
@@ -110,7 +101,9 @@ function OtherTable(props: {
             <tr>
               <th scope="col">counterpart</th>
               <th scope="col">label</th>
-              <th scope="col">shared</th>
+              <th scope="col">
+                <Explained term="shared">shared</Explained>
+              </th>
               <th scope="col" class="numeric" title="of the decoder rows">
                 decoders
               </th>
@@ -158,147 +151,5 @@ function OtherTable(props: {
         rows={() => its}
       />
     </>
-  );
-}
-
-const COLUMN = 150; // least pixels between two SAEs
-const ROW = 74;
-const TOP = 40;
-
-/** A cluster: SAEs from left to right, a line for every two features that are shared. */
-function Cluster(props: {
-  run: Run;
-  life: Life;
-  members: readonly Life[];
-  pairs: readonly SharedPair[];
-  go: Go;
-}) {
-  const { run, life, members, pairs, go } = props;
-  const [ref, seen] = useWidth<HTMLDivElement>();
-  const svg = useRef<SVGSVGElement>(null);
-  const tip = useTooltip();
-  const names = run.names;
-  const width = Math.max(seen, names.length * COLUMN);
-  const step = Math.min(300, width / names.length);
-  const column = new Map(names.map((name, i) => [name, (i + 0.5) * step]));
-  const used = new Map<string, number>();
-  // lines between SAEs that are not neighbours pass above the first row
-  const lift = TOP + 30 * Math.max(0, names.length - 2);
-  const marks = members.map((member, i) => {
-    const row = used.get(member.site) ?? 0;
-    used.set(member.site, row + 1);
-    return { life: member, i, x: column.get(member.site) ?? 0, y: lift + row * ROW };
-  });
-  const rows = Math.max(1, ...used.values());
-  const height = lift + (rows - 1) * ROW + 76;
-  const at = new Map(marks.map((mark) => [mark.life.node, mark]));
-  const labelled = pairs.length <= 10;
-  const move = (event: KeyboardEvent) => {
-    const here = Number((event.target as Element).getAttribute("data-place"));
-    const to = {
-      ArrowRight: here + 1,
-      ArrowDown: here + 1,
-      ArrowLeft: here - 1,
-      ArrowUp: here - 1,
-    }[event.key];
-    if (to === undefined) return;
-    event.preventDefault();
-    svg.current?.querySelector<SVGElement>(`[data-place="${to}"]`)?.focus();
-  };
-  return (
-    <div class="scrolls" ref={ref}>
-      {seen > 0 && (
-        <svg
-          ref={svg}
-          class="cluster"
-          width={Math.max(seen, step * names.length)}
-          height={height}
-          role="group"
-          aria-label="The features of its cluster: arrow keys move, Enter goes there"
-          onKeyDown={move}
-          data-testid="cluster"
-        >
-          <g aria-hidden="true">
-            {names.map((name) => (
-              <g key={name}>
-                <text x={column.get(name)} y={height - 8} text-anchor="middle" class="cluster-sae">
-                  {fitted(name, step - 10, 12)}
-                </text>
-                {!used.has(name) && <circle class="absent" cx={column.get(name)} cy={lift} r="7" />}
-              </g>
-            ))}
-          </g>
-          <g aria-hidden="true">
-            {pairs.map(({ a, b, cosine }) => {
-              const [from, to] = [at.get(a), at.get(b)];
-              if (!from || !to) return null;
-              const apart = Math.round(Math.abs(to.x - from.x) / step);
-              const up = 30 * Math.max(0, apart - 1) * (4 / 3) + (apart > 1 ? 16 : 0);
-              const [x, y] = [(from.x + to.x) / 2, (from.y + to.y) / 2 - up * 0.75];
-              const bend = `C${from.x + (to.x - from.x) / 4},${from.y - up} ${to.x - (to.x - from.x) / 4},${to.y - up}`;
-              return (
-                <g key={`${a} ${b}`}>
-                  <path
-                    class={a === life.node || b === life.node ? "tie own" : "tie"}
-                    d={`M${from.x},${from.y}${bend} ${to.x},${to.y}`}
-                    data-testid="tie"
-                  />
-                  {labelled && (
-                    <text class="tie-cosine" x={x} y={y + 4} text-anchor="middle">
-                      {figure(cosine)}
-                    </text>
-                  )}
-                </g>
-              );
-            })}
-          </g>
-          {marks.map(({ life: one, i, x, y }) => {
-            const chosen = one.node === life.node;
-            const open = () => go({ view: "life", site: one.site, feature: one.feature });
-            const label = one.label ?? "no label";
-            return (
-              <g
-                key={one.node}
-                class={chosen ? "member chosen" : "member"}
-                transform={`translate(${x},${y})`}
-                role="link"
-                tabindex={chosen ? 0 : -1}
-                aria-current={chosen ? "true" : undefined}
-                aria-label={`${one.feature} ${label}, ${one.site}`}
-                data-place={i}
-                data-testid="member"
-                onClick={open}
-                onKeyDown={(event) => {
-                  if (event.key === "Enter" || event.key === " ") {
-                    event.preventDefault();
-                    open();
-                  }
-                }}
-                {...tip.on(() => (
-                  <>
-                    <p class="tip-title">
-                      <bdi class="site">{one.site}</bdi> <b>{one.feature}</b>
-                    </p>
-                    <p class="tip-label">
-                      <bdi>{label}</bdi>
-                    </p>
-                  </>
-                ))}
-              >
-                <circle class="halo" r="16" />
-                <circle class="dot" r={chosen ? 9 : 7} />
-                <text y={25} text-anchor="middle" class="member-number" aria-hidden="true">
-                  {one.feature}
-                </text>
-                <text y={41} text-anchor="middle" class="member-label" aria-hidden="true">
-                  {fitted(one.label ?? "–", step - 16, 13)}
-                </text>
-              </g>
-            );
-          })}
-        </svg>
-      )}
-      {tip.view}
-    </div>
   );
 }

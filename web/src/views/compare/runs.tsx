@@ -178,7 +178,7 @@ function PartList(props: ViewProps & { step: Step; part: Part; names: readonly [
       </h2>
       <div class="compared-choice">
         <Choice
-          label="from"
+          label="step"
           testid="list-step"
           value={keyOf(step)}
           choices={steps.map((one) => [keyOf(one), `${run.short(one.a)} → ${run.short(one.b)}`])}

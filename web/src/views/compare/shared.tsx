@@ -57,7 +57,7 @@ function Told(props: ViewProps & { compared: Compared; sharing: Sharing }) {
         <Stacks
           label="Features of each SAE, by how many others share them"
           stacks={run.names.map((name) => stackOf(compared, name, total))}
-          chosen={{ stack: of, piece: String(n) }}
+          chosen={{ stack: of, piece: state.more.list === "clusters" ? "" : String(n) }}
           onOpen={open}
           testid="shared-stacks"
         />
