@@ -117,9 +117,6 @@ export function Cluster(props: {
                 ),
             )}
           </g>
-              );
-            })}
-          </g>
           {marks.map(({ life: one, i, x, y }) => {
             const chosen = one.node === life.node;
             const open = () => go({ view: "life", site: one.site, feature: one.feature });
