@@ -4,7 +4,6 @@ Over a served run of the shipped SAEs, and over its export as a static site.
 """
 
 import re
-from itertools import pairwise
 
 import pytest
 
@@ -21,41 +20,6 @@ def names_of(page, testid: str) -> list[tuple[str, int]]:
     marks = page.get_by_test_id(testid)
     said = [marks.nth(i).get_attribute("aria-label") for i in range(marks.count())]
     return [(m[1], int(m[2])) for m in (re.match(r"(\S+) (\d+)", text) for text in said) if m]
-
-
-def test_overview_counts_are_those_of_the_tables(tab, shipped_run):
-    tab.goto("")
-    columns = tab.get_by_test_id("overview-column")
-    expect(columns).to_have_count(4)
-    turnover = shipped_run.table("flow", "turnover").filter(mode="gaps")
-    checked = 0
-    for place, name in enumerate(shipped_run.section("flow").chain):
-        link = columns.nth(place).locator("a").first
-        (births,) = turnover.filter(site=name)["births"]
-        born = "" if births is None else rf".*\b{births:,} born"
-        expect(link).to_have_attribute("aria-label", re.compile(f"^{name}{born}"))
-        checked += births is not None
-    assert checked >= 3
-
-
-def test_the_pairs_of_the_overview_are_those_of_the_run(tab, shipped_run):
-    tab.goto("")
-    tables = tab.get_by_test_id("overview-pairs")
-    near = tables.first.locator("tbody tr")
-    chain = shipped_run.section("flow").chain
-    expect(near).to_have_count(len(chain) - 1)
-    for i, (a, b) in enumerate(pairwise(chain)):
-        summary = shipped_run.summaries[a, b]
-        row = near.nth(i).locator("td")
-        expect(row.nth(0)).to_have_text(f"{a} → {b}")
-        expect(row.nth(1)).to_have_text(f"{summary['matched']:,}")
-        expect(row.nth(3)).to_have_text(figure(summary["median_score"]))
-        expect(row.nth(4)).to_have_text(figure(summary["null_statistic"]))
-    others = len(shipped_run.pairs) - len(chain) + 1
-    tab.get_by_text(f"{others} pairs of other layers and modules").click()
-    expect(tables.nth(1).locator("tbody tr")).to_have_count(others)
-    tables.nth(1).get_by_role("link", name="mlp_out_3 → resid_post_3").click()
-    expect(tab).to_have_url(re.compile("#/pair/mlp_out_3/resid_post_3"))
 
 
 def test_a_feature_is_found_and_its_track_followed(tab, shipped_run):

@@ -221,6 +221,13 @@ export class Explorer {
     return track;
   }
 
+  /** Tracks that fire on something clear and rare, the clearest first; null where none are known. */
+  async clearest(count: number): Promise<Frame | null> {
+    const place = this.index.tables.tracks;
+    if (!place) return null;
+    return this.reader.read(place, ["node", "label", "line", "length"], {}, [0, count]);
+  }
+
   /** Tokens of the top contexts of all features; read whole once, for searching. */
   vocabulary(): Promise<Frame> {
     this.words ??= this.reader.read(this.table("vocabulary"));
@@ -237,7 +244,7 @@ export class Explorer {
 
   /** A small table, whole; null where the run has none. */
   async whole(
-    name: "pairs" | "relations" | "against_steps" | `causes_${string}`,
+    name: "pairs" | "links" | "relations" | "against_steps" | `causes_${string}`,
   ): Promise<Frame | null> {
     const place = this.index.tables[name];
     return place ? this.reader.read(place) : null;

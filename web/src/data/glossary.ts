@@ -10,4 +10,23 @@ export const TERMS: Record<string, string> = {
     "Two runs of the same SAEs, by different methods or settings. A run matches a feature if it accepts a target for it at its false discovery rate.",
   "p-value":
     "How often the best match with random dictionaries would score as much. A feature is matched if its p-value passes at the run's false discovery rate.",
+  track:
+    "One feature followed over layers: each feature of it goes on to its match in a later layer. A feature that matches none is a track of its own.",
+  lifespan:
+    "The layers from a track's first to its last, both counted, and those it passes over too. A curve begins where its tracks do, and falls as they die.",
+  gaps: "Tracks may pass over a layer: an SAE may lack a feature that the layers before and after it have. Each feature goes on to one other at most, and the best set of tracks as a whole is taken.",
+  flow: "Each feature goes on to its best match in the next layer, and several may go on to the same one. Tracks that run together share what follows.",
+  chained:
+    "One-to-one matches of each layer with the next, one after the other. A track ends where a layer has no match for it.",
+  matched:
+    "Features whose best match is better than chance allows: p-values of all features are tested at the run's false discovery rate. Shares of different pairs can be compared.",
+  "beyond chance":
+    "How far the median match lies above the median of what chance reaches, in spreads of chance (half of what holds its middle 68 %). Scores have a unit of their own in every pair; this one they share, so that pairs can be compared.",
+  cosine:
+    "The cosine of the two features' decoder rows: 1 where they write the same direction. The median over all matches.",
+  "i to i":
+    "The same if feature i went with feature i: what a matching has to beat. High only where SAEs were trained from one another, or from the same start.",
+  tested:
+    "What p-values are of: the score, or the mean cosine of the views. The median over the matches, and what the best of as many random directions reaches by chance. Only within a pair can it be compared.",
+  mutual: "The share of matches in which each is the other's best.",
 };

@@ -1,30 +1,61 @@
-/** What the overview draws, read from the run: counts of each layer and each step. */
+/** What the overview draws, read from the run: counts of each layer and of what lies between. */
 
 import type { Explorer } from "../../data/explorer";
 import type { Frame } from "../../data/parquet";
-import type { Mode, Pair, Run } from "../../data/run";
+import type { Lane, Mode, Pair, Run } from "../../data/run";
 import type { Data } from "../../data/tables";
 
 export interface Layer {
   site: string;
   /** Features in use. */
   features: number;
-  /** Features that nothing leads to, and that lead to nothing; NaN at the ends. */
+  /** Features that nothing leads to, and that lead to nothing; NaN where that cannot be known. */
   births: number;
   deaths: number;
+  /** Features that go on to the next layer, and that pass over it. */
+  onward: number;
+  passing: number;
+  /** Features that come from the layer before, and over layers passed over. */
+  arriving: number;
+  landing: number;
+  /** Of a feature that goes on elsewhere: they are not born and no track leads to them. */
+  apart: number;
 }
 
 export interface Step {
   a: string;
   b: string;
   pair: Pair | undefined;
-  /** Features of A that go on, and features of B that come from before. */
+  /** Features of A that go on to B, and features of B that they lead to. */
   leaving: number;
   arriving: number;
+  /** Share of A's features that match, and how far the median match is from chance. */
+  share: number;
+  beyond: number;
   splits: number;
   splitParts: number;
   merges: number;
   mergeParts: number;
+}
+
+/** Tracks that pass over layers: from one place in the chain to another. */
+export interface Arc {
+  from: number;
+  to: number;
+  leaving: number;
+  arriving: number;
+}
+
+/** An SAE of attention or an MLP, and the layer that it is matched with. */
+export interface Side {
+  site: string;
+  lane: Lane;
+  /** Place in the chain of the layer it leads to. */
+  to: number;
+  /** Its features in use, those that match, and the layer's features that they lead to. */
+  features: number;
+  matched: number;
+  reached: number;
 }
 
 export interface Survival {
@@ -34,11 +65,16 @@ export interface Survival {
 }
 
 export interface Figures {
+  mode: Mode | null;
   layers: Layer[];
   steps: Step[];
+  arcs: Arc[];
+  sides: Side[];
   survival: Survival[];
-  /** How many tracks end after so many steps. */
-  lengths: { steps: number; tracks: number }[];
+  /** How many tracks live for so many layers, from first to last. */
+  lengths: { layers: number; tracks: number }[];
+  /** How far the median match is from chance, by pair; NaN where that is not known. */
+  beyond: (pair: Pair) => number;
 }
 
 export async function figuresOf(
@@ -47,61 +83,120 @@ export async function figuresOf(
   explorer: Explorer,
   mode: Mode | null,
 ): Promise<Figures> {
-  const [pairs, turnover, lifespans] = await Promise.all([
+  const [pairs, links, turnover, lifespans] = await Promise.all([
     explorer.whole("pairs"),
+    explorer.whole("links"),
     mode ? data.flowTable("turnover") : null,
     mode ? data.flowTable("lifespans") : null,
   ]);
-  const counts = pairs ? rowsBy(pairs, (row) => `${row.a}--${row.b}`) : new Map();
+  const counts = pairs ? rowsBy(pairs, (row) => `${row.a}--${row.b}`) : new Map<string, Row>();
+  const linked = links ? linksOf(run, links, mode) : [];
   const turned = turnover ? rowsBy(turnover, (row) => `${row.mode} ${row.site}`) : new Map();
-  const layers = run.chain.map((site, i) =>
-    layerOf(run, site, i, turned.get(`${mode} ${site}`), counts),
-  );
-  const steps = run.steps.map(({ a, b, pair }, i) => {
+  const steps = run.steps.map(({ a, b, pair }, i): Step => {
     const row = counts.get(`${a}--${b}`) ?? {};
+    const link = linked.find(({ from, to }) => from === i && to === i + 1);
+    const tracked = mode !== null;
     return {
       a,
       b,
       pair,
-      leaving: layers[i].features - layers[i].deaths,
-      arriving: layers[i + 1].features - layers[i + 1].births,
+      leaving: tracked ? (link?.leaving ?? 0) : numberOf(row.matched),
+      arriving: tracked ? (link?.arriving ?? 0) : numberOf(row.reached),
+      share: numberOf(row.matched) / numberOf(row.used_a),
+      beyond: numberOf(row.beyond),
       splits: numberOf(row.splits),
       splitParts: numberOf(row.split_parts),
       merges: numberOf(row.merges),
       mergeParts: numberOf(row.merge_parts),
     };
   });
+  const arcs = linked.filter(({ from, to }) => to > from + 1);
+  const layers = run.chain.map((site, i) => {
+    const known = turned.get(`${mode} ${site}`) ?? unlinked(run, i, counts);
+    return layerOf(site, i, known, steps, arcs);
+  });
   const survival = lifespans && mode ? survivalOf(run, lifespans, mode) : [];
-  return { layers, steps, survival, lengths: lengthsOf(survival) };
+  return {
+    mode,
+    layers,
+    steps,
+    arcs,
+    sides: sidesOf(run, counts),
+    survival,
+    lengths: lengthsOf(survival),
+    beyond: ({ a, b }) => numberOf(counts.get(`${a}--${b}`)?.beyond),
+  };
 }
 
 type Row = Record<string, unknown>;
 
-function layerOf(
-  run: Run,
-  site: string,
-  at: number,
-  turned: Row | undefined,
-  counts: Map<string, Row>,
-): Layer {
-  if (turned) {
-    return {
-      site,
-      features: numberOf(turned.features),
-      births: numberOf(turned.births),
-      deaths: numberOf(turned.deaths),
-    };
-  }
-  const before = counts.get(`${run.chain[at - 1]}--${site}`);
-  const after = counts.get(`${site}--${run.chain[at + 1]}`);
+function layerOf(site: string, at: number, known: Row, steps: Step[], arcs: Arc[]): Layer {
+  const total = (of: Arc[], what: "leaving" | "arriving") =>
+    of.reduce((sum, arc) => sum + arc[what], 0);
+  const layer = {
+    site,
+    features: numberOf(known.features),
+    births: numberOf(known.births),
+    deaths: numberOf(known.deaths),
+    onward: steps[at]?.leaving ?? NaN,
+    arriving: steps[at - 1]?.arriving ?? NaN,
+    passing: total(
+      arcs.filter(({ from }) => from === at),
+      "leaving",
+    ),
+    landing: total(
+      arcs.filter(({ to }) => to === at),
+      "arriving",
+    ),
+  };
+  const come = layer.births + layer.arriving + layer.landing;
+  return { ...layer, apart: Number.isNaN(come) ? 0 : layer.features - come };
+}
+
+/** A layer of a run without tracks: what no match leads to, and what has none. */
+function unlinked(run: Run, at: number, counts: Map<string, Row>): Row {
+  const site = run.chain[at];
   const sae = run.sae(site);
   const left = Object.values(sae.excluded).reduce((sum, n) => sum + n, 0);
   return {
-    site,
     features: sae.d_sae - left,
-    births: numberOf(before?.unmatched_b),
-    deaths: numberOf(after?.unmatched_a),
+    births: counts.get(`${run.chain[at - 1]}--${site}`)?.unmatched_b,
+    deaths: counts.get(`${site}--${run.chain[at + 1]}`)?.unmatched_a,
   };
+}
+
+function linksOf(run: Run, links: Frame, mode: Mode | null): Arc[] {
+  const place = new Map(run.chain.map((site, i) => [site, i]));
+  const names = links.texts("mode");
+  const [a, b] = [links.texts("a"), links.texts("b")];
+  const [leaving, arriving] = [links.numbers("leaving"), links.numbers("arriving")];
+  const found: Arc[] = [];
+  for (let i = 0; i < links.length; i++) {
+    const [from, to] = [place.get(a[i] ?? ""), place.get(b[i] ?? "")];
+    if (names[i] !== mode || from === undefined || to === undefined) continue;
+    found.push({ from, to, leaving: leaving[i], arriving: arriving[i] });
+  }
+  return found;
+}
+
+function sidesOf(run: Run, counts: Map<string, Row>): Side[] {
+  const found = run.pairs.flatMap(({ a, b }): Side[] => {
+    const to = run.chain.indexOf(b);
+    const row = counts.get(`${a}--${b}`);
+    if (to < 0 || run.chain.includes(a) || !row) return [];
+    return [
+      {
+        site: a,
+        lane: run.lane(a),
+        to,
+        features: numberOf(row.used_a),
+        matched: numberOf(row.matched),
+        reached: numberOf(row.reached),
+      },
+    ];
+  });
+  // as they stand below each other
+  return found.sort((p, q) => p.to - q.to || p.lane.localeCompare(q.lane));
 }
 
 function survivalOf(run: Run, lifespans: Frame, mode: Mode): Survival[] {
@@ -131,7 +226,15 @@ function lengthsOf(survival: readonly Survival[]): Figures["lengths"] {
       ended.set(point.steps, (ended.get(point.steps) ?? 0) + gone);
     });
   }
-  return [...ended].sort(([p], [q]) => p - q).map(([steps, tracks]) => ({ steps, tracks }));
+  return [...ended]
+    .sort(([p], [q]) => p - q)
+    .map(([steps, tracks]) => ({ layers: steps + 1, tracks }));
+}
+
+/** Layers that a track lives for, on average. */
+export function meanLifespan(lengths: Figures["lengths"]): number {
+  const tracks = lengths.reduce((sum, each) => sum + each.tracks, 0);
+  return lengths.reduce((sum, each) => sum + each.layers * each.tracks, 0) / tracks;
 }
 
 function rowsBy(frame: Frame, key: (row: Row) => string): Map<string, Row> {

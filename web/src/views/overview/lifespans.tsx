@@ -1,110 +1,224 @@
-import { max } from "d3-array";
-import { scaleLinear } from "d3-scale";
+import * as Plot from "@observablehq/plot";
 import type { Run } from "../../data/run";
-import { count, percent } from "../../draw/format";
-import { useTooltip } from "../../draw/tooltip";
-import type { Figures } from "./figures";
+import { count, figure, percent, several } from "../../draw/format";
+import { Chart } from "../../draw/plot";
+import { Explained } from "../../parts/explained";
+import { Figure } from "../../parts/figure";
+import { type Figures, meanLifespan } from "./figures";
 
-const TALL = 240;
-const LEFT = 46;
-const BOTTOM = 34;
+const TALL = 264;
+const DRAWN = 8; // curves; of more starting layers, every so many are drawn
+const ROWS = 12; // lifespans that stand in rows of their own
 
 /** The share of the tracks that start at each layer which still live at each later one. */
-export function SurvivalCurves(props: { run: Run; figures: Figures; width: number }) {
-  const { run, figures, width } = props;
+export function SurvivalCurves({ run, figures }: { run: Run; figures: Figures }) {
   const curves = figures.survival.filter(({ points }) => points.length > 1);
-  if (!curves.length || width < 100) return null;
-  const x = scaleLinear([0, run.chain.length - 1], [LEFT, width - 64]);
-  const y = scaleLinear([0, 1], [TALL - BOTTOM, 14]);
-  const place = new Map(run.chain.map((site, i) => [site, x(i)]));
-  const every = Math.ceil(34 / (x(1) - x(0)));
+  if (!curves.length) return null;
+  const every = Math.ceil(curves.length / DRAWN);
+  const drawn = curves.filter((_, i) => i % every === 0);
+  const place = new Map(run.chain.map((site, i) => [site, i]));
+  const rows = drawn.flatMap(({ start, points }, i) =>
+    points.map((point) => ({
+      ...point,
+      start,
+      x: place.get(point.site) ?? 0,
+      strength: 1 - (0.55 * i) / Math.max(1, drawn.length - 1),
+    })),
+  );
+  const starts = rows.filter(({ steps }) => steps === 0);
+  const roomy = (width: number) => width > 84 * starts.length;
   return (
-    <svg
-      width={width}
-      height={TALL}
-      role="img"
-      aria-label="Share of tracks alive, by starting layer"
+    <Figure
+      name="survival"
+      title="Still alive, of the tracks that start at a layer"
+      legend={[
+        {
+          color: "var(--stream)",
+          kind: "line",
+          text:
+            every > 1
+              ? `a line for every ${ordinal(every)} layer, from where its tracks start`
+              : "a line for each layer, from where its tracks start",
+        },
+      ]}
+      aside={<Explained term="lifespan">{""}</Explained>}
     >
-      {[0, 0.25, 0.5, 0.75, 1].map((tick) => (
-        <g key={tick}>
-          <line class="guide" x1={LEFT} x2={width - 64} y1={y(tick)} y2={y(tick)} />
-          <text class="axis" x={LEFT - 10} y={y(tick) + 4} text-anchor="end">
-            {Math.round(100 * tick)}
-          </text>
-        </g>
-      ))}
-      {run.chain.map((site, i) =>
-        i % every ? null : (
-          <text key={site} class="axis" x={x(i)} y={TALL - 8} text-anchor="middle">
-            {run.short(site)}
-          </text>
-        ),
-      )}
-      {curves.map(({ start, points }, i) => {
-        const line = points
-          .map((p, j) => `${j ? "L" : "M"}${place.get(p.site) ?? 0},${y(p.share)}`)
-          .join("");
-        const last = points[points.length - 1];
-        return (
-          <g key={start} class="survival" style={{ "--age": 1 - i / Math.max(1, curves.length) }}>
-            <path d={line} />
-            {points.map((p) => (
-              <circle key={p.site} cx={place.get(p.site)} cy={y(p.share)} r={2.5}>
-                <title>{`${percent(p.share)} of those from ${start} reach ${p.site}`}</title>
-              </circle>
-            ))}
-            {curves.length <= 8 && i === curves.length - 1 ? null : i < 2 ? (
-              <text class="curve-value" x={(place.get(last.site) ?? 0) + 8} y={y(last.share) + 4}>
-                {percent(last.share)}
-              </text>
-            ) : null}
-          </g>
-        );
-      })}
-    </svg>
+      <Chart
+        label={`Share of tracks alive, by starting layer: ${drawn.map(({ start, points }) => `of those from ${start}, ${percent(points[points.length - 1].share)} reach ${points[points.length - 1].site}`).join("; ")}`}
+        height={TALL}
+        on={[figures]}
+        testid="survival"
+        options={(width) => ({
+          marginLeft: 46,
+          marginRight: 46,
+          marginTop: 26,
+          marginBottom: 40,
+          x: {
+            domain: [0, run.chain.length - 1],
+            ticks: ticksOf(run.chain.length, width - 92),
+            tickFormat: (i: number) => run.short(run.chain[i]),
+            label: "layer",
+            labelArrow: "none",
+            labelAnchor: "center",
+          },
+          y: {
+            domain: [0, 1],
+            ticks: 5,
+            tickFormat: percent,
+            grid: true,
+            label: null,
+          },
+          marks: [
+            Plot.line(rows, {
+              x: "x",
+              y: "share",
+              z: "start",
+              stroke: "var(--stream)",
+              strokeWidth: 2,
+              strokeOpacity: "strength",
+            }),
+            Plot.dot(rows, {
+              x: "x",
+              y: "share",
+              r: run.chain.length > 20 ? 1.5 : 3,
+              fill: "var(--stream)",
+              fillOpacity: "strength",
+              tip: { format: { x: false, y: false, fillOpacity: false } },
+              title: (row) =>
+                `${percent(row.share)} of those from ${row.start} reach ${row.site}\n` +
+                `${count(row.alive)} of ${several(row.started, "track")}`,
+            }),
+            Plot.text(starts, {
+              x: "x",
+              y: "share",
+              text: ({ start }) => `${roomy(width) ? "from " : ""}${run.short(start)}`,
+              dy: -12,
+              fill: "var(--ink)",
+            }),
+            Plot.text(
+              rows.filter(({ x, steps }) => x === run.chain.length - 1 && steps > 0).slice(0, 1),
+              {
+                x: "x",
+                y: "share",
+                text: ({ share }) => percent(share),
+                dx: 8,
+                textAnchor: "start",
+                fill: "var(--ink)",
+              },
+            ),
+          ],
+          opacity: { type: "identity" },
+        })}
+      />
+    </Figure>
   );
 }
 
-/** How many tracks go on for how many layers. */
-export function Lengths({ figures, width }: { figures: Figures; width: number }) {
-  const tip = useTooltip();
+/** How many tracks live for how many layers. */
+export function Lengths({ figures }: { figures: Figures }) {
   const { lengths } = figures;
-  if (!lengths.length || width < 100) return null;
-  const row = Math.min(30, Math.max(9, (TALL - 20) / lengths.length));
-  const total = lengths.reduce((sum, length) => sum + length.tracks, 0);
-  const x = scaleLinear([0, max(lengths, (length) => length.tracks) ?? 1], [0, width - 190]);
+  const total = lengths.reduce((sum, { tracks }) => sum + tracks, 0);
+  if (!total) return null;
+  const longer = total - (lengths.find(({ layers }) => layers === 1)?.tracks ?? 0);
+  const rows = lengths.length <= ROWS;
   return (
-    <>
-      <svg
-        width={width}
-        height={row * lengths.length + 8}
-        role="img"
-        aria-label={`Lifespans: ${lengths.map((l) => `${l.tracks} of ${l.steps + 1}`).join(", ")} layers`}
-      >
-        {lengths.map(({ steps, tracks }, i) => (
-          <g key={steps} transform={`translate(0,${i * row})`}>
-            {(row > 13 || (i % 2 === 0 && i < lengths.length - 2) || i === lengths.length - 1) && (
-              <text class="axis" x={78} y={row / 2 + 4} text-anchor="end">
-                {steps + 1} {steps ? "layers" : "layer"}
-              </text>
-            )}
-            <rect
-              class={steps ? "length" : "length single"}
-              x={90}
-              y={row * 0.15}
-              width={Math.max(1, x(tracks))}
-              height={row * 0.7}
-              rx={2}
-            />
-            {(row > 13 || i === 0 || i === lengths.length - 1) && (
-              <text class="axis" x={98 + x(tracks)} y={row / 2 + 4}>
-                {count(tracks)} <tspan class="share">{percent(tracks / total)}</tspan>
-              </text>
-            )}
-          </g>
-        ))}
-      </svg>
-      {tip.view}
-    </>
+    <Figure
+      name="lifespans"
+      title="How long tracks live"
+      aside={<Explained term="track">{""}</Explained>}
+    >
+      <p class="lengths-said" data-testid="lifespan-facts">
+        {several(total, "track")}, {count(longer)} of two layers or more; mean lifespan{" "}
+        {figure(meanLifespan(lengths))} layers
+      </p>
+      <Chart
+        label={`Lifespans: ${lengths.map(({ layers, tracks }) => `${count(tracks)} of ${several(layers, "layer")}`).join(", ")}`}
+        height={TALL - 32}
+        on={[figures]}
+        testid="lifespans"
+        options={() => (rows ? inRows(lengths, total) : inColumns(lengths))}
+      />
+    </Figure>
   );
+}
+
+function inRows(lengths: Figures["lengths"], total: number): Plot.PlotOptions {
+  return {
+    marginLeft: 66,
+    marginRight: 92,
+    marginTop: 4,
+    marginBottom: 6,
+    x: { axis: null },
+    y: {
+      type: "band",
+      padding: 0.28,
+      label: null,
+      tickSize: 0,
+      tickFormat: (layers: number) => several(layers, "layer"),
+    },
+    marks: [
+      Plot.barX(lengths, {
+        x: "tracks",
+        y: "layers",
+        fill: ({ layers }) => (layers > 1 ? "var(--stream)" : "var(--quiet)"),
+        rx: 2,
+      }),
+      Plot.text(lengths, {
+        x: "tracks",
+        y: "layers",
+        text: ({ tracks }) => `${count(tracks)}  ·  ${percent(tracks / total)}`,
+        textAnchor: "start",
+        dx: 7,
+        fill: "var(--ink)",
+      }),
+    ],
+  };
+}
+
+/** Of many lifespans, by the square root of the number: the few that live long are seen, too. */
+function inColumns(lengths: Figures["lengths"]): Plot.PlotOptions {
+  const last = lengths[lengths.length - 1].layers;
+  return {
+    marginLeft: 56,
+    marginTop: 26,
+    marginBottom: 40,
+    x: { label: "layers", labelArrow: "none", labelAnchor: "center", ticks: 8 },
+    y: {
+      type: "sqrt",
+      grid: true,
+      label: "tracks, square-root scale",
+      labelArrow: "none",
+      ticks: 6,
+    },
+    marks: [
+      Plot.rectY(lengths, {
+        x1: ({ layers }) => layers - 0.4,
+        x2: ({ layers }) => layers + 0.4,
+        y: "tracks",
+        fill: ({ layers }) => (layers > 1 ? "var(--stream)" : "var(--quiet)"),
+        tip: { format: { x: false, y: false, fill: false } },
+        title: ({ layers, tracks }) => `${several(tracks, "track")} of ${several(layers, "layer")}`,
+      }),
+      Plot.text(
+        lengths.filter(({ layers }) => layers === 1 || layers === last),
+        {
+          x: "layers",
+          y: "tracks",
+          text: ({ tracks }) => count(tracks),
+          dy: -8,
+          fill: "var(--ink)",
+        },
+      ),
+    ],
+  };
+}
+
+/** Every so many places of a chain, as many as there is room to name. */
+function ticksOf(places: number, width: number): number[] {
+  const every = Math.max(1, Math.ceil((44 * places) / Math.max(1, width)));
+  return Array.from({ length: places }, (_, i) => i).filter((i) => i % every === 0);
+}
+
+function ordinal(number: number): string {
+  return number === 2 ? "second" : number === 3 ? "third" : `${number}th`;
 }

@@ -1,105 +1,170 @@
-import { scaleLinear } from "d3-scale";
-import { type Run, testedOf } from "../../data/run";
+import * as Plot from "@observablehq/plot";
+import type { Run } from "../../data/run";
 import { figure, percent } from "../../draw/format";
-import type { Figures } from "./figures";
-import { columnsOf, LEFT, RIGHT } from "./river";
+import type { Key } from "../../draw/picture";
+import { Chart } from "../../draw/plot";
+import { Explained } from "../../parts/explained";
+import { Figure } from "../../parts/figure";
+import type { Figures, Step } from "./figures";
 
-const HEIGHT = 84;
+const TALL = 168;
 
-/** Figures of each step below the river: matched share, score beside chance, cosine beside i to i. */
-export function Strips({ figures, width }: { run: Run; figures: Figures; width: number }) {
-  const xs = columnsOf(figures.layers.length, width);
-  const at = figures.steps.map((_, i) => (xs[i] + xs[i + 1]) / 2);
-  const summaries = figures.steps.map(({ pair }) => pair?.summary);
-  const share = summaries.map((s) => (s ? s.matched / (s.features_a - s.excluded_a) : NaN));
-  const tested = summaries.map((s) => s && testedOf(s));
-  const score = tested.map((t) => numberOf(t?.median));
-  const chance = tested.map((t) => numberOf(t?.chance));
-  const cosine = summaries.map((s) => numberOf(s?.median_decoder_cosine));
-  const identity = summaries.map((s) => numberOf(s?.identity_decoder_cosine));
-  const spacing = xs.length > 1 ? xs[1] - xs[0] : width;
-  const shared = { at, width, roomy: spacing > 70 };
+interface Strip {
+  name: string;
+  title: string;
+  term: string;
+  value: (step: Step) => number;
+  against?: (step: Step) => number;
+  says: string;
+  say: (value: number) => string;
+  most?: number;
+  legend: Key[];
+}
+
+const STRIPS: Strip[] = [
+  {
+    name: "matched",
+    title: "Matched share",
+    term: "matched",
+    value: ({ share }) => share,
+    says: "features that match",
+    say: percent,
+    most: 1,
+    legend: [],
+  },
+  {
+    name: "beyond",
+    title: "Distance from chance",
+    term: "beyond chance",
+    value: ({ beyond }) => beyond,
+    says: "spreads of chance",
+    say: figure,
+    legend: [],
+  },
+  {
+    name: "cosine",
+    title: "Decoder cosine",
+    term: "cosine",
+    value: ({ pair }) => numberOf(pair?.summary.median_decoder_cosine),
+    against: ({ pair }) => numberOf(pair?.summary.identity_decoder_cosine),
+    says: "median of the matches",
+    say: figure,
+    most: 1,
+    legend: [
+      { color: "var(--stream)", text: "matches", kind: "dot" },
+      { color: "var(--quiet)", text: "feature i with feature i", kind: "line" },
+    ],
+  },
+];
+
+/** What may be compared from step to step: share, distance from chance, cosine. */
+export function Strips({ run, figures }: { run: Run; figures: Figures }) {
+  const shown = STRIPS.filter(({ value }) =>
+    figures.steps.some((step) => !Number.isNaN(value(step))),
+  );
+  if (!shown.length || figures.steps.length < 2) return null;
   return (
-    <svg
-      class="strips"
-      width={width}
-      height={3 * HEIGHT}
-      role="img"
-      aria-label="Matched share, median of what was tested with its null, and cosine with the identity baseline of each step; the table below has the figures"
-    >
-      <Strip {...shared} y={0} name="matched" values={share} say={percent} domain={[0, 1]} />
-      <Strip
-        {...shared}
-        y={HEIGHT}
-        name={`median ${tested.find((t) => t)?.name ?? "score"}`}
-        values={score}
-        baseline={chance}
-        against="by chance"
-        say={figure}
-      />
-      <Strip
-        {...shared}
-        y={2 * HEIGHT}
-        name="decoder cosine"
-        values={cosine}
-        baseline={identity}
-        against="feature i to i"
-        say={figure}
-        domain={[0, 1]}
-      />
-    </svg>
+    <div class="strips">
+      {shown.map((strip) => (
+        <Figure
+          key={strip.name}
+          name={strip.name}
+          title={strip.title}
+          level={3}
+          legend={strip.legend}
+          aside={<Explained term={strip.term}>{""}</Explained>}
+        >
+          <Drawn run={run} figures={figures} strip={strip} />
+        </Figure>
+      ))}
+    </div>
   );
 }
 
-function Strip(props: {
-  at: number[];
-  width: number;
-  roomy: boolean;
-  y: number;
-  name: string;
-  values: number[];
-  baseline?: number[];
-  against?: string;
-  domain?: [number, number];
-  say: (value: number) => string;
-}) {
-  const { at, values, baseline, say } = props;
-  const all = [...values, ...(baseline ?? [])].filter((value) => !Number.isNaN(value));
-  const domain = props.domain ?? [Math.min(0, ...all), Math.max(...all, 1e-9)];
-  const y = scaleLinear(domain, [HEIGHT - 18, 20]);
-  const zero = y(Math.max(domain[0], Math.min(0, domain[1])));
+function Drawn({ run, figures, strip }: { run: Run; figures: Figures; strip: Strip }) {
+  const { value, against, says, say, most } = strip;
+  const rows = figures.steps
+    .map((step, i) => ({
+      i,
+      name: `${run.short(step.a)} → ${run.short(step.b)}`,
+      value: value(step),
+      against: against?.(step) ?? NaN,
+    }))
+    .filter((row) => !Number.isNaN(row.value));
+  const told = rows.map((row) => `${row.name} ${say(row.value)}`).join(", ");
   return (
-    <g transform={`translate(0,${props.y})`}>
-      <text class="curve-name" x={0} y={HEIGHT / 2 + 6}>
-        {props.name}
-      </text>
-      {props.against && (
-        <text class="aside" x={0} y={HEIGHT / 2 + 22}>
-          – {props.against}
-        </text>
-      )}
-      <line class="guide" x1={LEFT - 20} x2={props.width - RIGHT + 10} y1={zero} y2={zero} />
-      {values.map((value, i) => {
-        if (Number.isNaN(value)) return null;
-        const base = baseline?.[i];
-        const known = base !== undefined && !Number.isNaN(base);
-        return (
-          <g key={at[i]}>
-            <line class="stem" x1={at[i]} x2={at[i]} y1={known ? y(base) : zero} y2={y(value)} />
-            {known && (
-              <line class="baseline" x1={at[i] - 8} x2={at[i] + 8} y1={y(base)} y2={y(base)} />
-            )}
-            <circle class="curve-dot" cx={at[i]} cy={y(value)} r={4} />
-            {(props.roomy || i === 0 || i === values.length - 1) && (
-              <text class="curve-value chosen" x={at[i]} y={y(value) - 9} text-anchor="middle">
-                {say(value)}
-              </text>
-            )}
-          </g>
-        );
-      })}
-    </g>
+    <Chart
+      label={`${strip.title}, ${says}: ${told}`}
+      height={TALL}
+      on={[figures]}
+      testid={`strip-${strip.name}`}
+      options={(width) => {
+        const spacing = (width - 60) / rows.length;
+        const every = Math.ceil(58 / spacing);
+        const last = figures.steps.length - 1;
+        return {
+          marginLeft: 40,
+          marginBottom: 28,
+          marginTop: 22,
+          x: {
+            type: "linear",
+            domain: [-0.5, last + 0.5],
+            ticks: rows.filter(({ i }) => i % every === 0).map(({ i }) => i),
+            tickFormat: (i: number) => nameOf(rows, i),
+            label: null,
+            tickSize: 0,
+          },
+          y: {
+            domain: [0, most ?? Math.max(...rows.map((row) => row.value)) * 1.12],
+            ticks: 4,
+            label: null,
+            tickSize: 0,
+            tickFormat: most === 1 && strip.name === "matched" ? percent : undefined,
+            grid: true,
+          },
+          marks: [
+            Plot.ruleX(rows, {
+              x: "i",
+              y1: 0,
+              y2: "value",
+              stroke: "var(--stream)",
+              strokeOpacity: 0.55,
+              strokeWidth: Math.min(10, spacing * 0.3),
+            }),
+            Plot.ruleY(
+              rows.filter((row) => !Number.isNaN(row.against)),
+              {
+                x1: ({ i }) => i - 0.28,
+                x2: ({ i }) => i + 0.28,
+                y: "against",
+                stroke: "var(--quiet)",
+                strokeWidth: 2,
+              },
+            ),
+            Plot.dot(rows, {
+              x: "i",
+              y: "value",
+              r: Math.min(4, spacing * 0.3),
+              fill: "var(--stream)",
+              tip: { format: { x: false, y: false } },
+              title: (row) => `${row.name}\n${say(row.value)} ${says}`,
+            }),
+            Plot.text(spacing > 40 ? rows : [], {
+              x: "i",
+              y: "value",
+              text: (row) => say(row.value),
+              dy: -11,
+              fill: "var(--ink)",
+            }),
+          ],
+        };
+      }}
+    />
   );
+}
+
+function nameOf(rows: readonly { i: number; name: string }[], at: number): string {
+  return rows.find(({ i }) => i === at)?.name ?? "";
 }
 
 function numberOf(value: unknown): number {
