@@ -4,6 +4,7 @@ from . import assignment as assignment
 from . import causal as causal
 from . import checkpoints as checkpoints
 from . import circuits as circuits
+from . import dashboards as dashboards
 from . import evaluation as evaluation
 from . import explorer as explorer
 from . import judging as judging
@@ -43,6 +44,7 @@ from .workflows.capture import capture as capture
 from .workflows.changes import changes as changes
 from .workflows.circuit import circuit as circuit
 from .workflows.compare import compare as compare
+from .workflows.dashboard import dashboard as dashboard
 from .workflows.demo import demo as demo
 from .workflows.evaluate import evaluate as evaluate
 from .workflows.explore import explore as explore

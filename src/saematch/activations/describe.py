@@ -74,7 +74,7 @@ def describe_features(
         matrix = part.matrix.tocsc()
         active += np.diff(matrix.indptr)
         total += np.bincount(part.matrix.indices, np.abs(part.matrix.data), stream.d_sae)
-        _peaks(matrix.indptr, matrix.indices, matrix.data, part.example, first, place, signed)
+        peaks(matrix.indptr, matrix.indices, matrix.data, part.example, first, place, signed)
         first += part.n_tokens
     chosen, row = np.unique(place[place >= 0], return_inverse=True)
     rows = np.full(place.shape, -1)
@@ -125,7 +125,7 @@ def contexts_apart(
             here = part.example // stretch % 2 == half
             of = sp.csc_array(some.multiply(here[:, None]))
             of.eliminate_zeros()
-            _peaks(of.indptr, of.indices, of.data, part.example, begun, place[half], signed[half])
+            peaks(of.indptr, of.indices, of.data, part.example, begun, place[half], signed[half])
         begun += part.n_tokens
     chosen, row = np.unique(place[place >= 0], return_inverse=True)
     rows = np.full(place.shape, -1)
@@ -225,7 +225,7 @@ def _contexts(
 
 
 @compiled
-def _peaks(start, token, value, example, first, place, signed):
+def peaks(start, token, value, example, first, place, signed):
     """The strongest token of every example, merged into the strongest of each feature."""
     for i in range(place.shape[0]):
         best, current = -1, -1

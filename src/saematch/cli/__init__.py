@@ -13,6 +13,7 @@ from saematch.cli.capture import capture
 from saematch.cli.changes import changes
 from saematch.cli.circuit import circuit
 from saematch.cli.compare import compare
+from saematch.cli.dashboard import dashboard
 from saematch.cli.demo import demo
 from saematch.cli.evaluate import evaluate
 from saematch.cli.explore import explore
@@ -56,6 +57,7 @@ for _command in (
     capture,
     relate,
     label,
+    dashboard,
     judge,
     vote,
     intervene,

@@ -17,6 +17,8 @@
     circuits/*.parquet        effects between the features active on a prompt: see saematch.circuits
     steering/*.parquet        what steering by features did to text: see saematch.steering
     labels/NAME.parquet       what its features are said to mean: see saematch.labels
+    dashboards/NAME.parquet   what its features do on text, in full: see saematch.dashboards
+    dashboards/A--B.parquet   whether the features of a pair fire in the same contexts
 
 Tables are listed in `run.json` only once they are complete. docs/reference/run-directory.md has the
 columns. One program writes to a run at a time; readers never wait.
@@ -93,11 +95,17 @@ class RunFolder:
         It counts once run.json lists it.
         """
         rows = GROUPS.get(place) or GROUPS.get(place.split("/", maxsplit=1)[0], GROUP)
-        with self._guard(), writing(self.path, place) as partial:
+        with self.writing_table(place) as partial:
             if isinstance(table, pl.LazyFrame):
                 table.sink_parquet(partial, row_group_size=rows)
             else:
                 table.write_parquet(partial, row_group_size=rows)
+
+    @contextmanager
+    def writing_table(self, place: str) -> Generator[Path, None, None]:
+        """Where to write a table of the run, which appears in its place once the block ends."""
+        with self._guard(), writing(self.path, place) as partial:
+            yield partial
 
     def update(self, **fields: Any) -> None:
         """Set fields of the record and write run.json; `msgspec.UNSET` takes a section out."""

@@ -82,10 +82,13 @@ def owned(record: RunRecord) -> Iterator[str]:
     yield from listed(record)
     yield from (f"{place}.parquet" for place in SCHEMAS if "/" in place)
     for name in names:
-        yield from (f"{kind}/{name}.parquet" for kind in ("features", "contexts", "labels"))
+        yield from (
+            f"{kind}/{name}.parquet" for kind in ("features", "contexts", "labels", "dashboards")
+        )
     for a in names:
         for b in names:
             yield from (pair_place(kind, a, b) for kind in PAIR_FOLDERS)
+            yield f"dashboards/{a}--{b}.parquet"
 
 
 RUN_FILE = ManifestFile(

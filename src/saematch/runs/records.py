@@ -333,6 +333,27 @@ class Steering(Section, frozen=True, kw_only=True):
     sweeps: list[SweepFigures] = []
 
 
+class DashboardTexts(Record, frozen=True, kw_only=True):
+    """A text set that dashboards are of."""
+
+    name: str
+    tokens: Count
+    examples: Count
+
+
+class Dashboards(Section, frozen=True, kw_only=True):
+    """`saematch.dashboard`: what each feature does on text, in full.
+
+    A table for each SAE by its name, and for each pair, `A--B`, whether its features agree.
+    """
+
+    folder = "dashboards"
+    model: str | None = None  # that the logits are of
+    texts: list[DashboardTexts] = []  # in the order in which their tokens are numbered
+    made_of: list[dict[str, Any]] = []  # what identifies each of them
+    options: dict[str, Any] = {}
+
+
 SectionName = Literal[
     "flow",
     "compare",
@@ -343,6 +364,7 @@ SectionName = Literal[
     "causes",
     "circuits",
     "steering",
+    "dashboards",
 ]
 SECTIONS: Mapping[SectionName, type[Section]] = {
     "flow": Flow,
@@ -354,6 +376,7 @@ SECTIONS: Mapping[SectionName, type[Section]] = {
     "causes": Causes,
     "circuits": Circuits,
     "steering": Steering,
+    "dashboards": Dashboards,
 }
 
 
@@ -376,6 +399,7 @@ class RunRecord(Manifest, frozen=True, kw_only=True):
     causes: Causes | UnsetType = UNSET
     circuits: Circuits | UnsetType = UNSET
     steering: Steering | UnsetType = UNSET
+    dashboards: Dashboards | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         known = {sae.name for sae in self.saes}

@@ -24,6 +24,7 @@ from saematch.runs.records import (
     Causes,
     Circuits,
     Comparison,
+    Dashboards,
     Evaluation,
     Flow,
     Judging,
@@ -51,6 +52,7 @@ _MADE_BY = {
     "causes": "intervene",
     "circuits": "circuit",
     "steering": "steer --sweep",
+    "dashboards": "dashboard",
 }
 
 
@@ -253,6 +255,8 @@ class Run(RunFolder, Notebook):
     @overload
     def section(self, name: Literal["steering"]) -> Steering | None: ...
     @overload
+    def section(self, name: Literal["dashboards"]) -> Dashboards | None: ...
+    @overload
     def section(self, name: SectionName) -> Section | None: ...
     def section(self, name: SectionName) -> Section | None:
         """A section of run.json; None where it is absent or one of its tables is gone."""
@@ -276,8 +280,9 @@ class Run(RunFolder, Notebook):
         if name not in tables:
             there = ", ".join(tables) or f"none: saematch {_MADE_BY[section]} makes them"
             raise RunError(f"{self.path} has no {section} table {name!r}; it has {there}")
-        of = name if section == "labels" else None  # whose tables are each of one SAE
-        return self._read(f"{section}/{name}.parquet", of)
+        # of these each table is of one SAE, or of a pair
+        of = name.split("--") if section in ("labels", "dashboards") else ()
+        return self._read(f"{section}/{name}.parquet", *of)
 
     def finish(self) -> None:
         """Record that all that was asked for is there; other programs may write to it again."""

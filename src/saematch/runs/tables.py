@@ -285,6 +285,21 @@ SCHEMAS: dict[str, Schema] = {
         frozenset({"sweep", "way", "site", "feature"}),
         {"feature": "site"},
     ),
+    "dashboards": Schema(
+        _of(
+            integer="feature",
+            number="max_activation",
+            lists="frequency histogram places quantiles logits_top logits_bottom carried_top "
+            "carried_bottom",
+        ),
+        frozenset({"max_activation", "frequency", "histogram", "places", "quantiles"}),
+        rows_of="a",
+    ),
+    "dashboards/A--B": Schema(
+        _of(integer="feature target contexts", number="share forward backward"),
+        frozenset({"feature", "target", "contexts"}),
+        {"feature": "a", "target": "b"},
+    ),
 }
 
 
@@ -305,6 +320,8 @@ def read_run_table(
             that there are not.
     """
     kind = place.split("/", maxsplit=1)[0] if a is not None else place.removesuffix(".parquet")
+    if b is not None and f"{kind}/A--B" in SCHEMAS:
+        kind = f"{kind}/A--B"
     schema = SCHEMAS.get(kind)
     own = {key: widths[name] for key, name in (("a", a), ("b", b)) if name is not None}
     most = own.get(schema.rows_of) if schema is not None and schema.rows_of else None

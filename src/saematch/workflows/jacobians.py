@@ -68,7 +68,11 @@ class Jacobians:
 
     def between(self, a: SAE, b: SAE) -> Jacobian | None:
         """From the earlier of two hook points to the later; None where both are the same."""
-        found = [self._steps[step] for step in steps(site_of(a), site_of(b))]
+        return self.between_sites(site_of(a), site_of(b))
+
+    def between_sites(self, one: Site, other: Site) -> Jacobian | None:
+        """The same of two hook points."""
+        found = [self._steps[step] for step in steps(one, other)]
         return reduce(Jacobian.then, found) if found else None
 
     def _read(self, path: Path) -> Jacobian | None:

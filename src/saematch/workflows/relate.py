@@ -64,11 +64,11 @@ def relate(
             streams = (stored.store.stream(names[name]) for name in (a, b))
             relating.add(a, b, relate_pair(*streams, k=top_k, activity=activity))
         relating.finish()
-        _describe(run, stored)
+        describe(run, stored)
     return run
 
 
-def _describe(run: Run, stored: StoredTokens) -> None:
+def describe(run: Run, stored: StoredTokens) -> None:
     """Take over contexts from the store; a flow's labels are made of them, and are made anew."""
     flow, finished = run.section("flow"), run.finished
     stored.describe(run)
