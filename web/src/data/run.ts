@@ -133,6 +133,7 @@ export interface Manifest {
   judging?: Section;
   circuits?: Section;
   causes?: Section;
+  dashboards?: Section;
   /** Tables made for this page alone, where the run has them. */
   explorer?: Section;
 }

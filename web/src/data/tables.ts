@@ -1,3 +1,4 @@
+import { type Dashboard, readAgreement, readDashboard } from "./dashboards";
 import type { Explorer } from "./explorer";
 import type { Frame, Reader } from "./parquet";
 import type { Pair, Run } from "./run";
@@ -240,6 +241,19 @@ export class Data {
   async nulls(a: string, b: string): Promise<Frame | null> {
     const pair = this.run.pair(a, b);
     return pair ? this.reader.read(pair.nulls) : null;
+  }
+
+  /** What a feature does on text, in full; null where the run has no dashboard of it. */
+  dashboard(site: string, feature: number): Promise<Dashboard | null> {
+    return readDashboard(this.run, this.reader, site, feature);
+  }
+
+  /**
+   * By feature of A, the share of top contexts that it has in common with its target in B; NaN
+   * where that is not known. Null where the run has no dashboards of the pair.
+   */
+  agreement(a: string, b: string): Promise<Float64Array | null> {
+    return this.once(`agreement ${a} ${b}`, () => readAgreement(this.run, this.reader, a, b));
   }
 
   /** What two features do on the same text: value by statistic, where they are kept partners. */
