@@ -89,14 +89,14 @@ def test_relations_are_the_edges_of_the_graph(tab, shipped_run):
     )
     assert len(edges)
     tab.goto(f"#/life/{feature['site']}/{feature['feature']}")
-    rows = tab.get_by_role("table", name="Where it goes").locator("tr.match")
+    rows = tab.get_by_role("table", name="Where it goes").locator("tr:has(:text-is('match'))")
     expect(rows).to_have_count(len(edges))
     wanted = {
         ("match", figure(edge["score"]), p_value(edge["p_value"]))
         for edge in edges.iter_rows(named=True)
     }
     cells = [rows.nth(i).locator("td") for i in range(len(edges))]
-    becomes(tab, lambda: {tuple(each.all_inner_texts()[1:4]) for each in cells}, wanted)
+    becomes(tab, lambda: {tuple(each.all_inner_texts()[2:5]) for each in cells}, wanted)
 
 
 def test_a_feature_beside_the_track_is_compared(tab, shipped_run):
@@ -134,7 +134,7 @@ def test_modules_have_lanes_and_walk_into_the_stream(tab, shipped_run):
     tab.goto(f"#/life/mlp_out_3/{row['feature']}")
     expect(tab.locator("svg text.lane-name")).to_contain_text(["MLP"])
     goes = tab.get_by_role("table", name="Where it goes")
-    link = goes.get_by_role("link", name=re.compile(rf"resid_post_3\s*{row['target']}\b")).first
+    link = goes.get_by_role("link", name=re.compile(rf"resid_post_3\s*{row['target']}$")).first
     link.click()
     expect(tab).to_have_url(re.compile(rf"#/life/resid_post_3/{row['target']}"))
 
@@ -188,7 +188,9 @@ def test_what_is_not_there_is_said(tab):
     expect(tab.get_by_role("alert")).to_contain_text("resid_post_3 has 1536 features")
     tab.goto("#/life/nowhere/3")
     expect(tab.get_by_role("alert")).to_contain_text("no SAE nowhere. It has resid_post_2")
+    tab.get_by_role("alert").get_by_role("link").first.click()
+    expect(tab.get_by_test_id("track-node").first).to_be_visible()
     tab.goto("#/pair/resid_post_5/resid_post_2")
     expect(tab.locator("main")).to_contain_text("The run has no pair resid_post_5 to resid_post_2")
     tab.goto("#/graph/resid_post_3/999999")
-    expect(tab.locator("main")).to_contain_text("no feature resid_post_3 999999")
+    expect(tab.get_by_role("alert")).to_contain_text("there is no 999999")

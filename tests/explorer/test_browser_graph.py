@@ -3,26 +3,32 @@
 import json
 import re
 from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
 from xml.etree import ElementTree
 
 import polars as pl
 import pytest
 
+from saematch.explorer.tables import prepare
 from saematch.layers import FlowGraph
 from saematch.layers.exports import attribution
 from support.browsing import (
+    NONE,
     becomes,
-    cells,
     downloaded,
     downloaded_json,
     longest,
     numbers,
+    percent,
+    settled,
 )
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 pytestmark = pytest.mark.browser
 pytest_plugins = ["support.browser_world"]
+AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 HOSTILE = "<img src=x onerror=alert(1)> & \u202egnp.exe"
 
 
@@ -129,7 +135,7 @@ def test_pins_names_and_groups_stay_in_the_url_and_in_a_file(tab, centre, shippe
     assert {(f["site"], f["feature"]) for f in group["features"]} == {centre, other}
     assert content["saes"] == {s.name: s.checksum for s in shipped_run.record.saes}
     tab.goto("#/graph")
-    expect(tab.get_by_text("No feature is chosen")).to_be_visible()
+    expect(tab.get_by_test_id("graph-node").first).to_be_visible()
     tab.locator("input[type=file]").set_input_files(file)
     expect(node_of(tab, *centre)).to_have_attribute("aria-label", said)
     expect(tab.locator(".graph-lane text")).to_contain_text("quotes & <b>more")
@@ -155,29 +161,36 @@ def test_a_file_that_is_no_such_graph_is_said_to_be_none(tab, tmp_path, text, sa
     file = tmp_path / "graph.json"
     file.write_text(text)
     tab.goto("#/graph")
-    expect(tab.get_by_text("No feature is chosen")).to_be_visible()
+    expect(tab.get_by_test_id("graph-node").first).to_be_visible()
     tab.locator("input[type=file]").set_input_files(file)
     expect(tab.get_by_role("alert")).to_contain_text(said)
 
 
 def test_a_picture_is_a_whole_file_of_its_own(tab, centre):
     marked(tab, centre)
-    text = downloaded(tab, tab.get_by_role("button", name="SVG").click).read_text("utf-8")
-    root = ElementTree.fromstring(text)
+
+    def kept(kind: str):
+        tab.get_by_label(re.compile("^Keep or share")).click()
+        return downloaded(tab, tab.get_by_role("button", name=f"Picture, {kind}").click)
+
+    root = ElementTree.fromstring(kept("SVG").read_text("utf-8"))
     space = "{http://www.w3.org/2000/svg}"
     assert root.tag == f"{space}svg"
-    assert root.findtext(f"{space}title") == f"Around {centre[0]} {centre[1]}"
+    title = f"Around {centre[0]} {centre[1]}: {HOSTILE}"
+    assert root.findtext(f"{space}title").startswith(title)
     texts = ["".join(element.itertext()) for element in root.iter(f"{space}text")]
+    assert {title, "accepted match", "pinned"} <= set(texts)
+    assert any("matched by feature-flow" in each for each in texts)
     assert any(each.startswith("<img src=x") for each in texts)
     drawn = tab.get_by_test_id("graph-node").count()
     assert len(list(root.iter(f"{space}circle"))) >= drawn + 1  # and the ring of a pin
     assert not [e for e in root.iter() if e.tag.endswith(("script", "image", "foreignObject"))]
-    assert "var(--" not in text
-    picture = downloaded(tab, tab.get_by_role("button", name="PNG").click).read_bytes()
+    assert "var(--" not in ElementTree.tostring(root, "unicode")
+    picture = kept("PNG").read_bytes()
     assert picture.startswith(b"\x89PNG\r\n\x1a\n")
-    box = tab.get_by_test_id("graph").bounding_box()
     width, height = (int.from_bytes(picture[i : i + 4]) for i in (16, 20))
-    assert (width, height) == (round(2 * box["width"]), round(2 * box["height"]))
+    wanted = [2 * float(root.get(side)) for side in ("width", "height")]
+    assert (width, height) == pytest.approx(wanted, abs=1)
 
 
 def test_a_graph_is_walked_by_keys(tab, centre, shipped_run):
@@ -204,22 +217,105 @@ def test_edges_are_there_as_a_table(tab, graph, centre):
     expect(table).to_have_attribute("aria-rowcount", str(len(near.table) + 1))
 
 
-def test_communities_are_those_of_the_table(tab, shipped_run):
+def rows_of(tab, number: int) -> list[list[str]]:
+    """The first rows of the list of communities."""
+    rows = tab.get_by_test_id("communities").get_by_test_id("result-row")
+    return [
+        [" ".join(cell.split()) for cell in rows.nth(i).locator("td").all_inner_texts()]
+        for i in range(number)
+    ]
+
+
+@pytest.fixture(scope="module")
+def communities(shipped_run):
+    """The communities in the order of the page, with the figures that it is by."""
+    made = pl.read_parquet(prepare(shipped_run).folder / "communities.parquet")
     table = shipped_run.table("flow", "communities")
+    figures = made.with_columns(pl.col("community").cast(pl.Int64))
+    return table.join(figures, on="community", how="left", maintain_order="left").sort(
+        pl.col("clean").fill_null(-1), "size", "community", descending=[True, True, False]
+    )
+
+
+def row_of(of: dict) -> list[str]:
+    agree = NONE if of["agreement"] is None else percent(of["agreement"])
+    return [" ".join(of["label"].split()), str(of["size"]), str(of["sites"]), agree]
+
+
+def test_communities_are_those_of_the_table_the_cleanest_first(tab, communities):
     tab.goto("#/graph")
-    expect(tab.get_by_text(f"{len(table):,} communities")).to_be_visible()
-    first = table.row(0, named=True)
-    box = tab.get_by_test_id("communities")
-    assert cells(tab, 1)[0] == [" ".join(first["label"].split()), str(first["size"]),
-                                str(first["sites"])]  # fmt: skip
-    box.locator("tbody tr").first.click()
+    expect(tab.get_by_text(f"{len(communities):,} communities")).to_be_visible()
+    wanted = [row_of(row) for row in communities.head(5).to_dicts()]
+    becomes(tab, lambda: rows_of(tab, 5), wanted)
+    tab.get_by_role("button", name="Features").click()
+    expect(tab).to_have_url(re.compile("order=size"))
+    largest = communities.sort("size", "community", descending=[True, False])
+    first = largest.row(0, named=True)
+    becomes(tab, lambda: rows_of(tab, 1), [row_of(first)])
+    tab.get_by_test_id("communities").get_by_test_id("result-row").first.click()
     expect(tab).to_have_url(re.compile(f"community={first['community']}"))
     nodes = tab.get_by_test_id("graph-node")
-    expect(nodes).to_have_count(first["size"])
-    becomes(tab, lambda: features(nodes), {(m["site"], m["feature"]) for m in first["members"]})
+    expect(nodes).to_have_count(min(140, first["size"]))
+    members = {(m["site"], m["feature"]) for m in first["members"]}
+    becomes(tab, lambda: features(nodes) <= members, True)
     word = first["label"].split(",")[0]
     tab.get_by_label("Filter communities by token").fill(word)
-    kept = table.filter(pl.col("label").str.to_lowercase().str.contains(word.lower(), literal=True))
+    kept = communities.filter(
+        pl.col("label").str.to_lowercase().str.contains(word.lower(), literal=True)
+    )
     said = tab.locator(".communities [role=status]")
     expect(said).to_have_text(f"{len(kept):,} communities")
     assert numbers(said.inner_text()) == [len(kept)]
+
+
+def test_a_good_community_is_open_at_once(tab, communities):
+    tab.goto("#/graph")
+    good = communities.filter(pl.col("size").is_between(20, 60)).row(0, named=True)
+    expect(tab.get_by_role("heading", level=1)).to_have_text(" ".join(good["label"].split()))
+    nodes = tab.get_by_test_id("graph-node")
+    expect(nodes).to_have_count(good["size"])
+    becomes(tab, lambda: features(nodes), {(m["site"], m["feature"]) for m in good["members"]})
+
+
+def test_a_click_shows_what_a_feature_fires_on(tab, shipped_run, centre):
+    opened(tab, centre)
+    node_of(tab, *centre).click()
+    panel = tab.get_by_test_id("graph-chosen")
+    contexts = shipped_run.contexts(centre[0]).filter(feature=centre[1])["contexts"][0]
+    shown = panel.locator(".context")
+    expect(shown).to_have_count(min(6, len(contexts)))
+    expect(shown.first.locator("mark")).to_have_text(contexts[0]["token"].strip())
+    panel.get_by_role("button", name="Let go of what is chosen").click()
+    expect(panel).to_have_count(0)
+
+
+def test_names_of_saes_do_not_touch_and_labels_can_be_read(tab, centre):
+    for width in (390, 1280):
+        tab.set_viewport_size({"width": width, "height": 900})
+        opened(tab, centre)
+        boxes = [one.bounding_box() for one in tab.locator(".graph-heads text").all()]
+        for before, after in pairwise(boxes):
+            assert before["x"] + before["width"] + 8 <= after["x"]
+        sizes = tab.evaluate(
+            "[...document.querySelectorAll('.graph-svg text')]"
+            ".map((each) => parseFloat(getComputedStyle(each).fontSize))"
+        )
+        assert min(sizes) >= 11
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="no axe-core: npm ci in web/")
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing(tab, width, theme):
+    tab.set_viewport_size({"width": width, "height": 900})
+    tab.goto(f"#/graph?theme={theme}")
+    tab.get_by_test_id("graph-node").first.click()
+    expect(tab.get_by_test_id("graph-chosen").locator(".context").first).to_be_visible()
+    settled(tab)
+    tab.evaluate(AXE.read_text())
+    found = tab.evaluate(
+        "axe.run({ rules: { 'label-content-name-mismatch': { enabled: true } } })"
+        ".then((found) => found.violations.map((each) => [each.id, each.nodes[0].html]))"
+    )
+    assert found == []

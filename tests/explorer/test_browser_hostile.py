@@ -185,7 +185,7 @@ def test_neighbours_of_any_name_are_walked_to(tab, hostile):
     at(tab, "life", NAMES[0], pair["feature"])
     expect(tab.get_by_test_id("track-node").first).to_be_visible()
     goes = tab.get_by_role("table", name="Where it goes")
-    goes.locator("tr.match a").first.click()
+    goes.locator("tr:has(:text-is('match')) a").first.click()
     heading = tab.locator(".life-head .eyebrow")
     expect(heading).to_have_text(f"{NAMES[1]} {pair['target']}")
     tab.reload()

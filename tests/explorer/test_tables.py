@@ -87,6 +87,32 @@ def test_pairs_are_counted(run, read):
             assert row[f"{kind}_parts"] == len(of)
 
 
+def test_communities_are_clean_as_far_as_their_contexts_agree(run, read):
+    found = read("communities")
+    table = run.table("flow", "communities").filter(pl.col("tokens").is_not_null())
+    assert found["community"].to_list() == table["community"].to_list()
+    contexts = {
+        (name, row["feature"]): [each["token"].strip().lower() for each in row["contexts"]]
+        for name in run.names
+        for row in run.contexts(name).iter_rows(named=True)
+    }
+    checked = 0
+    for row, of in zip(found.to_dicts(), table.to_dicts(), strict=True):
+        tokens = {token.strip(" ␣").lower() for token in of["tokens"]}
+        if tokens & {"", "↵", "⇥"}:
+            continue  # what is not a word has signs of its own
+        checked += 1
+        shares = []
+        for member in of["members"]:
+            fired = contexts[member["site"], member["feature"]]
+            shares.append(sum(token in tokens for token in fired) / len(fired))
+        assert row["agreement"] == pytest.approx(sum(shares) / of["size"], abs=1e-6)
+        span = of["sites"] / len(run.names)
+        assert row["clean"] == pytest.approx(row["agreement"] * row["words"] * span, abs=1e-6)
+        assert 0 <= row["words"] <= 1
+    assert checked > 10
+
+
 def test_the_distance_from_chance_is_in_spreads_of_chance():
     edges = np.linspace(-6, 12, 101)
     normal = NormalDist(1.5, 0.5)

@@ -10,6 +10,7 @@ They are made when a run is first explored or exported, and looked up by row num
     life/NUMBER.parquet        one row per feature, in the order of tracks, with its edges
     vocabulary.parquet         the tokens of top contexts, and words of labels that were given
     postings.parquet           which features fire on each, or are said to mean it
+    communities.parquet        how clean each community is, to order them by
     relations.parquet          which rows of the co-activation tables belong to a pair
     correlation/A--B.parquet   the correlation of each feature of A with its target
     causes_NAME.parquet        what interventions found, where the run has any
@@ -39,6 +40,7 @@ import polars as pl
 from saematch.errors import RunError
 from saematch.explorer.causes import cause_tables
 from saematch.explorer.coactivation import correlations, rows_of_pairs
+from saematch.explorer.communities import clean
 from saematch.explorer.life import life
 from saematch.explorer.nodes import Nodes
 from saematch.explorer.overview import links, overview
@@ -215,6 +217,9 @@ def _frames(run: Run, nodes: Nodes, progress: Progress) -> Iterator[tuple[str, p
     yield "nodes", table.drop("label")
     if (compared := shared(run, nodes)) is not None:
         yield "shared", compared
+    groups = clean(run, nodes)
+    if len(groups):
+        yield "communities", groups
     vocabulary, postings = postings_of(nodes.tokens)
     yield "vocabulary", vocabulary
     yield "postings", postings

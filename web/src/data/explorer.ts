@@ -178,7 +178,9 @@ export class Explorer {
   async track(life: Life, mode: Mode | null): Promise<Life[]> {
     if (!this.index.mode) return this.matches(life);
     const place = mode ? life.tracks[mode] : undefined;
-    if (!place || mode === this.index.mode) return this.lives(life.first, life.first + life.length);
+    if (mode === this.index.mode) return this.lives(life.first, life.first + life.length);
+    // in no track of this mode, it has no links, whatever those of the others are
+    if (!place) return [withLink({ ...life, score: NaN, p: NaN }, undefined)];
     const frame = await this.reader.read(
       "flow/tracks.parquet",
       ["site", "feature", "score", "p_value"],
@@ -193,7 +195,7 @@ export class Explorer {
         return { ...life, score: score[i], p: p[i] };
       }),
     );
-    return steps.map((step, i) => (i ? withLink(step, steps[i - 1]) : step));
+    return steps.map((step, i) => withLink(step, steps[i - 1]));
   }
 
   /** Accepted matches before a feature and after it along the chain, in a run without tracks. */
@@ -244,7 +246,7 @@ export class Explorer {
 
   /** A small table, whole; null where the run has none. */
   async whole(
-    name: "pairs" | "links" | "relations" | "against_steps" | `causes_${string}`,
+    name: "communities" | "pairs" | "links" | "relations" | "against_steps" | `causes_${string}`,
   ): Promise<Frame | null> {
     const place = this.index.tables[name];
     return place ? this.reader.read(place) : null;

@@ -29,4 +29,19 @@ export const TERMS: Record<string, string> = {
   tested:
     "What p-values are of: the score, or the mean cosine of the views. The median over the matches, and what the best of as many random directions reaches by chance. Only within a pair can it be compared.",
   mutual: "The share of matches in which each is the other's best.",
+  "decoder cosine":
+    "The cosine of two decoder rows: 1 where both features write the same direction into the hidden state, 0 where the directions have nothing in common.",
+  "correlation of activations":
+    "The Pearson correlation of two features' activations over the same tokens: 1 where they fire together and in proportion.",
+  "squared difference":
+    "The mean squared difference of two decoder rows, each scaled by how strongly its feature fires (folded MSE): smaller is more alike.",
+  "fires on": "The share of the tokens read on which the feature's activation is not 0.",
+  threshold: "What the encoder's output must exceed for the feature to fire.",
+  "largest activation": "The most that the feature fired on any of the tokens read.",
+  origin:
+    "Where a feature comes from: translated, from the layer before; processed, from there and rewritten by attention or the MLP; newborn, written by them alone; unexplained, from none of these.",
+  clean:
+    "A community is clean if the top contexts of its features have the tokens of its label, if these are whole words, and if it touches many SAEs: communities are in the order of the product of the three.",
+  split:
+    "One feature that is the best source of several in the next layer splits into them; one that is the best target of several merges them.",
 };

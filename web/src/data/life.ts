@@ -94,9 +94,12 @@ export function lifeOf(frame: Frame, i: number, index: Index): Life {
   };
 }
 
-/** The measures of a link that is not the one of its own track's mode: those its edge has. */
-export function withLink(step: Life, before: Life): Life {
-  const edge = step.in.find((known) => known.other === before.node);
+/**
+ * A feature with the measures of the link from the one before it on a track of another mode: those
+ * that its edge has. Where a track begins there is no link: the one of its own mode is not there.
+ */
+export function withLink(step: Life, before: Life | undefined): Life {
+  const edge = step.in.find((known) => known.other === before?.node);
   return {
     ...step,
     cosine: edge?.cosine ?? NaN,

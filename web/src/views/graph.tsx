@@ -1,8 +1,13 @@
 import { useMemo, useRef, useState } from "preact/hooks";
-import { type Listed, listCommunities, membersOf } from "../data/communities";
+import { type Listed, listCommunities, membersOf, openingOf } from "../data/communities";
 import { type Marks, pinned, readMarks, writeMarks } from "../data/marks";
 import { among, around, lookIn, type Neighbourhood } from "../data/neighbourhood";
-import { count, several } from "../draw/format";
+import type { Run } from "../data/run";
+import { LANE_NAMES, LANES } from "../draw/colours";
+import { count, percent, several } from "../draw/format";
+import type { Key } from "../draw/picture";
+import { useArrival } from "../parts/arrival";
+import { Figure } from "../parts/figure";
 import { Empty, Failure, Loading } from "../parts/notices";
 import { latest, useLoaded, useWidth } from "../parts/use";
 import { Chosen } from "./graph/chosen";
@@ -12,24 +17,46 @@ import { Drawing, MOST } from "./graph/drawing";
 import { Edges } from "./graph/edges";
 import { Files } from "./graph/files";
 import { OpenFile } from "./graph/open";
+import { Missing, missingOf } from "./life/missing";
 import type { ViewProps } from "./view";
 import "./graph.css";
 
 /** Communities, and the neighbourhood of a feature or community as a graph. */
 export function Graph(props: ViewProps) {
-  const { run, data, state, go } = props;
-  const communities = useLoaded(() => listCommunities(data), []);
+  const { run, data, explorer, state, go } = props;
+  const communities = useLoaded(() => listCommunities(data, explorer), []);
   const known = latest(communities);
-  const number = Number(state.more.community ?? NaN);
-  const community = known?.find((one) => one.community === number) ?? null;
-  const missing =
-    state.feature !== null &&
-    !(state.site && run.has(state.site) && state.feature < run.sae(state.site).d_sae);
-  const drawn = state.feature !== null || community;
+  const asked = state.more.community;
+  const community =
+    known && state.feature === null
+      ? (known.find((one) => String(one.community) === asked) ?? openingOf(known))
+      : null;
+  const missing = missingOf(run, explorer, state);
   return (
     <div class="graph-view" data-testid="view-graph">
-      <aside class="graph-side">
-        <h2>Communities</h2>
+      {missing ? (
+        <div class="graph-main">
+          <Missing why={missing} run={run} explorer={explorer} state={state} />
+        </div>
+      ) : state.feature !== null || community ? (
+        <Drawn {...props} community={community} opening={community !== null && !asked} />
+      ) : (
+        <div class="graph-main">
+          {known && (
+            <>
+              <Empty title="No feature is chosen">
+                Search for a feature and follow “neighbourhood” on its page, or open a graph that
+                was saved here.
+              </Empty>
+              <p class="open-first">
+                <OpenFile {...props} onNote={() => {}} />
+              </p>
+            </>
+          )}
+        </div>
+      )}
+      <aside class="graph-side" aria-labelledby="communities-title">
+        <h2 id="communities-title">Communities</h2>
         {communities.status === "error" ? (
           <Failure error={communities.error} />
         ) : !known ? (
@@ -39,7 +66,9 @@ export function Graph(props: ViewProps) {
             communities={known}
             chosen={community?.community ?? null}
             wanted={state.more.wanted ?? ""}
+            order={state.more.order ?? null}
             onWanted={(text) => go({ more: { wanted: text } }, { replace: true })}
+            onOrder={(order) => go({ more: { order } }, { replace: true })}
             onOpen={(one) =>
               go({ site: null, feature: null, more: { community: one, chosen: null } })
             }
@@ -48,40 +77,23 @@ export function Graph(props: ViewProps) {
           <p class="aside">The run has no communities: saematch flow finds them.</p>
         )}
       </aside>
-      <div class="graph-main">
-        {missing ? (
-          <Empty title={`This run has no feature ${state.site} ${state.feature}`}>
-            Search for one with /, or choose a community on the left.
-          </Empty>
-        ) : !drawn && !known ? null : drawn ? (
-          <Drawn {...props} community={state.feature === null ? community : null} />
-        ) : (
-          <>
-            <Empty title="No feature is chosen">
-              Choose a community on the left, search a feature and follow “neighbourhood” on its
-              page, or open a graph that was saved here.
-            </Empty>
-            <p class="open-first">
-              <OpenFile {...props} onNote={() => {}} />
-            </p>
-          </>
-        )}
-      </div>
     </div>
   );
 }
 
-function Drawn(props: ViewProps & { community: Listed | null }) {
-  const { run, data, explorer, state, go, community } = props;
+function Drawn(props: ViewProps & { community: Listed | null; opening: boolean }) {
+  const { run, data, explorer, state, go, community, opening } = props;
   const [note, setNote] = useState<string | null>(null);
   const [box, width] = useWidth<HTMLDivElement>();
-  const svg = useRef<SVGSVGElement>(null);
-  const reach = useMemo(() => reachOf(run, state.more), [run, state.more]);
+  const heading = useRef<HTMLHeadingElement>(null);
+  const whole = community !== null;
+  const reach = useMemo(() => reachOf(run, state.more, whole), [run, state.more, whole]);
   const marks = useMemo(
     () => readMarks(state.more, explorer.index.nodes),
     [state.more.pins, state.more.names, state.more.groups],
   );
   const centre = state.feature === null ? null : explorer.node(state.site as string, state.feature);
+  useArrival(heading, [centre, community?.community], ".graph-box, .graph-side");
   const found = useLoaded<Neighbourhood>(async () => {
     const look = lookIn(explorer);
     if (community) {
@@ -103,80 +115,134 @@ function Drawn(props: ViewProps & { community: Listed | null }) {
     : `Around ${state.site} ${state.feature}`;
   const centreLife = graph?.nodes.find((life) => life.node === centre);
   const label = community ? community.label : (marks.names.get(centre ?? -1) ?? centreLife?.label);
+  const legend = graph ? legendOf(run, graph, marks) : [];
   return (
     <>
-      <header class="graph-head">
-        <p class="eyebrow">
-          {community ? (
-            title
-          ) : (
-            <>
-              Around <bdi class="site">{state.site}</bdi> {state.feature}
-            </>
-          )}
-        </p>
-        <h1>
-          <bdi>{label ?? (community ? "no label" : `feature ${state.feature}`)}</bdi>
-        </h1>
-        <Cuts {...props} reach={reach} />
-      </header>
-      <div ref={box} class="graph-box" aria-busy={found.status === "loading"}>
-        {!graph ? (
-          <Loading what="the graph" />
-        ) : graph.nodes.length ? (
-          width > 0 && (
-            <Drawing
-              run={run}
-              nodes={graph.nodes}
-              links={graph.links}
-              marks={marks}
-              centre={centre}
-              chosen={chosen}
-              width={width}
-              svg={svg}
-              onChoose={(node, more) => {
-                const others = chosen.filter((other) => other !== node);
-                const next = !more
-                  ? [node]
-                  : others.length < chosen.length
-                    ? others
-                    : [...chosen, node];
-                go({ more: { chosen: next.join("_") } }, { replace: true });
-              }}
-              onOpen={(node) => go({ ...explorer.feature(node), more: { community: null } })}
-              onPin={(node) => mark(pinned(marks, [node]))}
-            />
-          )
-        ) : (
-          <Empty title="Nothing is within these cut-offs">Raise p, or take more steps.</Empty>
-        )}
-      </div>
-      {graph && (
-        <>
-          <p class="aside" role="status">
-            {several(graph.nodes.length, "feature")}, {several(graph.links.length, "edge")}.
-            {graph.links.length > MOST && ` The best ${MOST} edges are drawn.`}
-            {graph.left > 0 &&
-              ` ${count(graph.left)} more are left out: lower p or take fewer steps to see the best of them.`}{" "}
-            Solid: accepted matches; thin: other candidates. Shift-click chooses several.
+      <div class="graph-main">
+        <header class="graph-head">
+          <p class="eyebrow">
+            {community ? (
+              <>
+                {title}
+                {opening && ": a clean one to begin with"}
+              </>
+            ) : (
+              <>
+                Around <bdi class="site">{state.site}</bdi> {state.feature}
+              </>
+            )}
           </p>
-          <div class="graph-below">
-            <Chosen {...props} graph={graph} marks={marks} chosen={chosen} mark={mark} />
+          <h1 ref={heading} tabIndex={-1}>
+            <bdi>{label ?? (community ? "no label" : `feature ${state.feature}`)}</bdi>
+          </h1>
+          {community && (
+            <p class="aside">
+              {several(community.size, "feature")} of {several(community.sites, "SAE")} that flow
+              into each other more than into others
+              {!Number.isNaN(community.agreement) &&
+                `; ${percent(community.agreement)} of their top contexts have these tokens`}
+              .
+            </p>
+          )}
+          <Cuts {...props} reach={reach} />
+        </header>
+        <Figure
+          name={title}
+          title={label ? `${title}: ${label}` : title}
+          level={0}
+          legend={legend}
+          aside={
+            <p class="aside" role="status">
+              {graph && (
+                <>
+                  {several(graph.nodes.length, "feature")}, {several(graph.links.length, "edge")}.
+                  {graph.links.length > MOST && ` The best ${MOST} edges are drawn.`}
+                  {graph.left > 0 &&
+                    ` ${count(graph.left)} more are left out: lower p or take fewer steps to see the best of them.`}
+                </>
+              )}
+            </p>
+          }
+        >
+          <div ref={box} class="graph-box" aria-busy={found.status === "loading"}>
+            {!graph ? (
+              <Loading what="the graph" />
+            ) : graph.nodes.length ? (
+              width > 0 && (
+                <Drawing
+                  run={run}
+                  nodes={graph.nodes}
+                  links={graph.links}
+                  marks={marks}
+                  centre={centre}
+                  chosen={chosen}
+                  width={width}
+                  onChoose={(node, more) => {
+                    const others = chosen.filter((other) => other !== node);
+                    const next = !more
+                      ? [node]
+                      : others.length < chosen.length
+                        ? others
+                        : [...chosen, node];
+                    go({ more: { chosen: next.join("_") } }, { replace: true });
+                  }}
+                  onOpen={(node) => go({ ...explorer.feature(node), more: { community: null } })}
+                  onPin={(node) => mark(pinned(marks, [node]))}
+                />
+              )
+            ) : (
+              <Empty title="Nothing is within these cut-offs">Raise p, or take more steps.</Empty>
+            )}
+          </div>
+        </Figure>
+        {graph && (
+          <>
+            <p class="aside">
+              A click shows what a feature fires on; shift-click chooses several. What is chosen can
+              be pinned, named and grouped: pinned features and groups stay when the cut-offs
+              change.
+            </p>
             <Files
               {...props}
               graph={graph}
               marks={marks}
-              svg={svg}
+              community={community?.community ?? null}
               title={title}
               note={note}
               onNote={setNote}
             />
-          </div>
-          <Edges run={run} graph={graph} marks={marks} />
-        </>
-      )}
+            <Edges run={run} graph={graph} marks={marks} />
+          </>
+        )}
+      </div>
+      {graph && <Chosen {...props} graph={graph} marks={marks} chosen={chosen} mark={mark} />}
     </>
   );
+}
+
+/** What the marks mean that a graph has. */
+function legendOf(run: Run, graph: Neighbourhood, marks: Marks): Key[] {
+  const keys: Key[] = [];
+  if (graph.links.some((link) => link.kind === "match")) {
+    keys.push({ kind: "line", color: "var(--accent)", text: "accepted match" });
+  }
+  if (graph.links.some((link) => link.kind !== "match")) {
+    keys.push({
+      kind: "line",
+      color: "var(--quiet)",
+      text: "another candidate; fainter: a lower score",
+    });
+  }
+  const lanes = new Set(graph.nodes.map((life) => run.lane(life.site)));
+  for (const lane of ["stream", "attn", "mlp", "other"] as const) {
+    if (lanes.has(lane)) {
+      keys.push({ kind: "dot", color: LANES[lane], text: `a feature of the ${LANE_NAMES[lane]}` });
+    }
+  }
+  if (graph.nodes.some((life) => marks.pins.includes(life.node))) {
+    keys.push({ kind: "ring", color: "var(--stream)", text: "pinned" });
+  }
+  return keys;
 }
 
 function marked(marks: Marks): number[] {

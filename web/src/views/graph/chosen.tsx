@@ -1,11 +1,17 @@
 import { grouped, type Marks, named, pinned } from "../../data/marks";
 import type { Neighbourhood } from "../../data/neighbourhood";
+import { figure, percent } from "../../draw/format";
 import { FeatureChip } from "../../parts/chip";
+import { ContextList } from "../../parts/contexts";
 import { Field } from "../../parts/field";
+import { Failure, Loading } from "../../parts/notices";
+import { useLoaded } from "../../parts/use";
 import { changed, writeHash } from "../../state";
 import type { ViewProps } from "../view";
 
-/** The features that are chosen, and what may be done with them. */
+const CONTEXTS = 6;
+
+/** The features that are chosen: what they fire on, and what may be done with them. */
 export function Chosen(
   props: ViewProps & {
     graph: Neighbourhood;
@@ -14,25 +20,30 @@ export function Chosen(
     mark: (next: Marks) => void;
   },
 ) {
-  const { explorer, state, go, graph, marks, chosen, mark } = props;
+  const { data, explorer, state, go, graph, marks, chosen, mark } = props;
   const lives = chosen.flatMap((node) => graph.nodes.find((life) => life.node === node) ?? []);
   const nodes = lives.map((life) => life.node);
+  const last = lives[lives.length - 1];
+  const contexts = useLoaded(
+    async () => (last ? data.contextsAt(last.site, last.context) : null),
+    [last?.node],
+  );
+  if (!last) return null;
   const group = marks.groups.find((one) => nodes.every((node) => one.nodes.includes(node)));
-  if (!lives.length) {
-    return (
-      <section class="chosen-box">
-        <h2>Chosen</h2>
-        <p class="aside">
-          Click a feature to pin, name or group it. Pinned features and groups stay when the
-          cut-offs change; groups lie in lanes of their own.
-        </p>
-      </section>
-    );
-  }
   const all = nodes.every((node) => marks.pins.includes(node));
   return (
-    <section class="chosen-box" aria-labelledby="graph-chosen">
-      <h2 id="graph-chosen">Chosen</h2>
+    <section class="chosen-box" aria-labelledby="graph-chosen" data-testid="graph-chosen">
+      <header>
+        <h2 id="graph-chosen">{lives.length > 1 ? `${lives.length} features` : "The feature"}</h2>
+        <button
+          type="button"
+          class="close"
+          aria-label="Let go of what is chosen"
+          onClick={() => go({ more: { chosen: null } }, { replace: true })}
+        >
+          ×
+        </button>
+      </header>
       <ul>
         {lives.map((life) => (
           <li key={life.node}>
@@ -63,10 +74,16 @@ export function Chosen(
         <button
           type="button"
           class="button"
-          onClick={() => go({ ...explorer.feature(nodes[0]), more: { community: null } })}
+          onClick={() => go({ ...explorer.feature(last.node), more: { community: null } })}
         >
           Centre here
         </button>
+        <a
+          class="button"
+          href={writeHash(changed(state, { view: "life", site: last.site, feature: last.feature }))}
+        >
+          Its life
+        </a>
         <form
           onSubmit={(event) => {
             event.preventDefault();
@@ -99,6 +116,20 @@ export function Chosen(
           </button>
         )}
       </div>
+      <h3>
+        What <bdi class="site">{last.site}</bdi> {last.feature} fires on
+      </h3>
+      <p class="aside">
+        {percent(last.frequency)} of tokens, at most {figure(last.maxActivation)}
+      </p>
+      {contexts.status === "error" && <Failure error={contexts.error} />}
+      {contexts.status === "loading" && <Loading what="contexts" />}
+      {contexts.status === "ready" &&
+        (contexts.value ? (
+          <ContextList contexts={contexts.value} limit={CONTEXTS} />
+        ) : (
+          <p class="aside">The run has no contexts of this feature.</p>
+        ))}
     </section>
   );
 }

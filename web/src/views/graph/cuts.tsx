@@ -63,13 +63,16 @@ export function Cuts(props: ViewProps & { reach: Reach; community: Listed | null
   );
 }
 
-/** Cut-offs that the URL says; without any, those within which most is not chance. */
-export function reachOf(run: Run, more: Readonly<Record<string, string>>): Reach {
+/**
+ * Cut-offs that the URL says; without any, those within which most is not chance. `whole` is for a
+ * community rather than what is around a feature.
+ */
+export function reachOf(run: Run, more: Readonly<Record<string, string>>, whole: boolean): Reach {
   const steps = (text: string | undefined) =>
     text !== undefined && /^\d$/.test(text) ? Number(text) : 2;
   const tested = run.pairs.some((pair) => pair.summary.fdr !== null);
   // communities are found among edges up to 0.01
-  const usual = !tested ? 1 : more.community === undefined ? 0.001 : 0.01;
+  const usual = !tested ? 1 : whole ? 0.01 : 0.001;
   const p = more.p === undefined ? usual : Number(more.p);
   const score = more.score === undefined ? NaN : Number(more.score);
   return {

@@ -1,4 +1,3 @@
-import type { Ref } from "preact";
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Life } from "../../data/explorer";
 import type { Marks } from "../../data/marks";
@@ -6,14 +5,17 @@ import { better, type Link } from "../../data/neighbourhood";
 import type { Run } from "../../data/run";
 import { LANES, opacityOf } from "../../draw/colours";
 import { figure, percent, pValue } from "../../draw/format";
-import { fitted, level } from "../../draw/path";
+import { level } from "../../draw/path";
+import { cutTo, type Type, widthOf } from "../../draw/text";
 import { useTooltip } from "../../draw/tooltip";
+import { headsOf, seen } from "./heads";
 import { layered } from "./layout";
 
 const ROW = 34;
 const [LEFT, BOTTOM] = [14, 14];
 const LEAST = 96; // pixels of a column
 const MOST_WIDE = 280;
+const NAME: Type = { size: 0.833 };
 /** Edges drawn. */
 export const MOST = 420;
 
@@ -25,7 +27,6 @@ export interface DrawingProps {
   centre: number | null;
   chosen: readonly number[];
   width: number;
-  svg: Ref<SVGSVGElement>;
   /** Chooses a feature; `more` adds it to those chosen or takes it out. */
   onChoose: (node: number, more: boolean) => void;
   onOpen: (node: number) => void;
@@ -39,6 +40,8 @@ export function Drawing(props: DrawingProps) {
   const tip = useTooltip();
   const elements = useRef(new Map<number, SVGGElement>());
   const scroll = useRef<HTMLDivElement>(null);
+  // the one feature that Tab reaches: where the keyboard was last, else the first
+  const [visited, visit] = useState<number | null>(null);
   const links = useMemo(
     () => [...props.links].sort(better).slice(0, MOST).reverse(),
     [props.links],
@@ -77,6 +80,11 @@ export function Drawing(props: DrawingProps) {
     return found;
   }, [pointed, links]);
   const nameOf = (life: Life) => marks.names.get(life.node) ?? life.label ?? `${life.feature}`;
+  const texts = useMemo(
+    () => new Map(nodes.map((life) => [life.node, cutTo(seen(nameOf(life)), step - 16, NAME)])),
+    [nodes, marks.names, step],
+  );
+  const heads = useMemo(() => headsOf(run, layout.sites, step), [run, layout.sites, step]);
   const move = (event: KeyboardEvent, life: Life) => {
     const to = target(event.key, life, links, layout.placed, nodes);
     if (to !== null) {
@@ -92,11 +100,19 @@ export function Drawing(props: DrawingProps) {
       props.onPin(life.node);
     }
   };
-  const entry = nodes.some((life) => life.node === centre) ? centre : nodes[0]?.node;
+  const has = (node: number | null) => nodes.some((life) => life.node === node);
+  const entry = [visited, chosen[chosen.length - 1] ?? null, centre].find(has) ?? nodes[0]?.node;
   return (
-    <div class="graph-scroll" ref={scroll}>
+    <div
+      class="graph-scroll scrolls"
+      ref={scroll}
+      onScroll={(event) => {
+        // the names of SAEs stay above their columns
+        const box = event.currentTarget;
+        box.style.setProperty("--down", `${box.scrollTop}px`);
+      }}
+    >
       <svg
-        ref={props.svg}
         class="graph-svg"
         width={width}
         height={height}
@@ -105,18 +121,14 @@ export function Drawing(props: DrawingProps) {
         data-testid="graph"
       >
         {layout.sites.map((site, column) => (
-          <g key={site} class="graph-site">
-            <line
-              x1={LEFT + 8 + column * step}
-              x2={LEFT + 8 + column * step}
-              y1={TOP - 8}
-              y2={height - 4}
-            />
-            <text x={LEFT + 2 + column * step} y={18} style={{ fill: LANES[run.lane(site)] }}>
-              {headed(run, site, step - 12)}
-              <title>{site}</title>
-            </text>
-          </g>
+          <line
+            key={site}
+            class="guide"
+            x1={LEFT + 8 + column * step}
+            x2={LEFT + 8 + column * step}
+            y1={TOP - 8}
+            y2={height - 4}
+          />
         ))}
         {layout.lanes.map(
           (lane) =>
@@ -130,7 +142,7 @@ export function Drawing(props: DrawingProps) {
                   rx={8}
                 />
                 <text x={laneStart(lane)} y={TOP + lane.first * ROW - 14}>
-                  {fitted(lane.name, step * 2)}
+                  {cutTo(lane.name, step * 2, { size: 0.867, weight: 600 })}
                 </text>
               </g>
             ),
@@ -154,7 +166,6 @@ export function Drawing(props: DrawingProps) {
           if (life.node === centre) classes.push("centre");
           if (chosen.includes(life.node)) classes.push("chosen");
           if (near && !near.has(life.node)) classes.push("far");
-          const text = fitted(nameOf(life), step - 10, 12.5);
           const tipped = tip.on(() => <Facts life={life} name={nameOf(life)} />);
           return (
             <g
@@ -165,7 +176,7 @@ export function Drawing(props: DrawingProps) {
               }}
               class={classes.join(" ")}
               style={{ "--node": LANES[run.lane(life.site)] }}
-              tabIndex={life.node === entry ? 0 : -1}
+              tabindex={life.node === entry ? 0 : -1}
               role="button"
               aria-pressed={chosen.includes(life.node)}
               aria-label={`${life.site} ${life.feature}, ${nameOf(life)}${pin ? ", pinned" : ""}`}
@@ -186,6 +197,7 @@ export function Drawing(props: DrawingProps) {
               }}
               onFocus={(event) => {
                 setPointed(life.node);
+                visit(life.node);
                 tipped.onFocus(event);
               }}
               onBlur={() => {
@@ -197,27 +209,50 @@ export function Drawing(props: DrawingProps) {
                 class="hit"
                 x={-11}
                 y={-21}
-                width={Math.min(step - 6, Math.max(24, 16 + 7.5 * text.length))}
+                width={Math.max(24, 16 + widthOf(texts.get(life.node) ?? "", NAME))}
                 height={ROW - 2}
                 rx={6}
               />
               <circle r={life.node === centre ? 6.5 : 4.5} />
               {pin && <circle class="pin" r={life.node === centre ? 10 : 8} />}
-              <text x={-5} y={life.node === centre ? -11 : -8}>
-                {text}
-              </text>
             </g>
           );
         })}
+        {/* above all lines, and apart from the marks, which say in words what these cut short */}
+        <g class="graph-texts" aria-hidden="true">
+          {nodes.map((life) => {
+            const text = texts.get(life.node) ?? "";
+            const up = life.node === centre ? 11 : 8;
+            return (
+              <g
+                key={life.node}
+                class={near && !near.has(life.node) ? "far" : life.node === centre ? "centre" : ""}
+                transform={`translate(${x(life.node) - 5},${y(life.node) - up})`}
+              >
+                <rect x={-2} y={-11} width={widthOf(text, NAME) + 4} height={14} rx={3} />
+                <text>{text}</text>
+              </g>
+            );
+          })}
+        </g>
+        <g class="graph-heads" aria-hidden="true">
+          <rect width={width} height={28} />
+          {layout.sites.map((site, column) => (
+            <text
+              key={site}
+              x={LEFT + 2 + column * step}
+              y={18}
+              style={{ fill: LANES[run.lane(site)] }}
+            >
+              {heads[column]}
+              <title>{site}</title>
+            </text>
+          ))}
+        </g>
       </svg>
       {tip.view}
     </div>
   );
-}
-
-/** The name of an SAE, or where it does not fit a short one: the ends of names tell them apart. */
-function headed(run: Run, site: string, width: number): string {
-  return fitted(site, width, 13) === site ? site : fitted(run.short(site), width, 13);
 }
 
 /** Matches stand out, those from one column to the next the most. */

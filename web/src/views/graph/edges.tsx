@@ -1,10 +1,10 @@
-import { useMemo } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import type { Life } from "../../data/explorer";
 import type { Marks } from "../../data/marks";
 import type { Link, Neighbourhood } from "../../data/neighbourhood";
 import type { Run } from "../../data/run";
 import { figure, pValue, several } from "../../draw/format";
-import { Table } from "../../parts/table";
+import { type ColumnOf, Table } from "../../parts/table";
 
 /** The edges of the graph as a table, for those who cannot see it. */
 export function Edges({ run, graph, marks }: { run: Run; graph: Neighbourhood; marks: Marks }) {
@@ -20,43 +20,68 @@ export function Edges({ run, graph, marks }: { run: Run; graph: Neighbourhood; m
       </span>
     );
   };
+  const [open, setOpen] = useState(false);
+  const named = (node: number) => {
+    const life = lives.get(node) as Life;
+    return `${life.site}/${life.feature}`;
+  };
   return (
-    <details class="graph-edges">
+    <details class="graph-edges" onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary>{several(graph.links.length, "edge")} as a table</summary>
-      <Table<Link>
-        name="edges"
-        label="Edges"
-        columns={[
-          { key: "source", title: "From", show: (link) => end(link.source) },
-          { key: "target", title: "To", show: (link) => end(link.target) },
-          { key: "kind", title: "Kind", width: "100px", show: (link) => link.kind },
-          {
-            key: "score",
-            title: "Score",
-            numeric: true,
-            width: "80px",
-            show: (link) => figure(link.score),
-          },
-          {
-            key: "cosine",
-            title: "Cosine",
-            numeric: true,
-            width: "80px",
-            show: (link) => figure(link.cosine),
-          },
-          { key: "p", title: "p", numeric: true, width: "94px", show: (link) => pValue(link.p) },
-          {
-            key: "back",
-            title: "p back",
-            numeric: true,
-            width: "94px",
-            show: (link) => pValue(link.sourceP),
-          },
-        ]}
-        count={graph.links.length}
-        row={(index) => graph.links[index]}
-        height={420}
-      />
+      {open && (
+        <Table<Link>
+          name="edges"
+          label="Edges"
+          columns={[
+            {
+              key: "source",
+              title: "From",
+              width: "11em",
+              grows: true,
+              text: (link) => named(link.source),
+              show: (link) => end(link.source),
+            },
+            {
+              key: "target",
+              title: "To",
+              width: "11em",
+              grows: true,
+              text: (link) => named(link.target),
+              show: (link) => end(link.target),
+            },
+            {
+              key: "kind",
+              title: "Kind",
+              width: "7em",
+              text: (link) => link.kind,
+              show: (link) => link.kind,
+            },
+            number("score", "Score", (link) => link.score, figure),
+            number("cosine", "Cosine", (link) => link.cosine, figure),
+            number("p", "p-value", (link) => link.p, pValue),
+            number("back", "p back", (link) => link.sourceP, pValue),
+          ]}
+          count={graph.links.length}
+          row={(index) => graph.links[index]}
+          height={420}
+        />
+      )}
     </details>
   );
+}
+
+function number(
+  key: string,
+  title: string,
+  of: (link: Link) => number,
+  say: (value: number) => string,
+): ColumnOf<Link> {
+  return {
+    key,
+    title,
+    numeric: true,
+    width: "5.6em",
+    text: of,
+    show: (link) => say(of(link)),
+  };
 }

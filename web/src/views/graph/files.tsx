@@ -1,9 +1,7 @@
 import { attribution } from "../../data/attribution";
 import { type Marks, saved } from "../../data/marks";
 import type { Neighbourhood } from "../../data/neighbourhood";
-import { pictureOf, pngOf, svgText } from "../../draw/picture";
 import { save, slugOf } from "../../draw/save";
-import { describing } from "../../parts/shown-run";
 import type { ViewProps } from "../view";
 import { OpenFile } from "./open";
 
@@ -12,13 +10,14 @@ export function Files(
   props: ViewProps & {
     graph: Neighbourhood;
     marks: Marks;
-    svg: { current: SVGSVGElement | null };
+    /** The community that is shown; it need not be in the address. */
+    community: number | null;
     title: string;
     note: string | null;
     onNote: (note: string | null) => void;
   },
 ) {
-  const { run, explorer, state, graph, marks, svg, title, onNote } = props;
+  const { run, explorer, state, graph, marks, title, community } = props;
   const slug = slugOf(title);
   const asAttribution = () => {
     const content = attribution(explorer.index.sites, graph.nodes, graph.links, {
@@ -30,18 +29,9 @@ export function Files(
     save(`${slug}.json`, JSON.stringify(content));
   };
   const asFile = () => {
-    const { site, feature, more } = state;
+    const { site, feature } = state;
+    const more = community === null ? state.more : { ...state.more, community: String(community) };
     save(`${slug}.graph.json`, saved(run, explorer, { site, feature, more, marks }));
-  };
-  const asPicture = (png: boolean) => {
-    if (!svg.current) return;
-    const around = svg.current.parentElement as Element;
-    const picture = pictureOf(around, { title, of: describing(run), legend: [] });
-    if (!png) return save(`${slug}.svg`, svgText(picture), "image/svg+xml");
-    pngOf(picture).then(
-      (blob) => save(`${slug}.png`, blob),
-      (error: Error) => onNote(error.message),
-    );
   };
   return (
     <section class="files">
@@ -51,12 +41,6 @@ export function Files(
           Save
         </button>
         <OpenFile {...props} />
-        <button type="button" class="button" onClick={() => asPicture(false)}>
-          SVG
-        </button>
-        <button type="button" class="button" onClick={() => asPicture(true)}>
-          PNG
-        </button>
         <button
           type="button"
           class="button"

@@ -1,5 +1,5 @@
 import type { Life } from "../../data/explorer";
-import { figure, pValue } from "../../draw/format";
+import { figure, percent, pValue } from "../../draw/format";
 import type { SideMark } from "./layout";
 
 /** What is told of a feature of the track. */
@@ -14,17 +14,19 @@ export function OfTrack({ life }: { life: Life }) {
         <bdi>{life.label ?? "no contexts known"}</bdi>
       </p>
       {born ? (
-        <p class="tip-note">here the track starts</p>
+        <p class="tip-note">here the track begins</p>
       ) : (
-        <Facts
-          facts={[
-            ["score", figure(life.score)],
-            ["p-value", pValue(life.p)],
-            ["cosine", figure(life.cosine)],
-            ["correlation", figure(life.pearson)],
-          ]}
-        />
+        <p class="tip-note">the match that leads here:</p>
       )}
+      <Facts
+        facts={[
+          ["score", figure(life.score)],
+          ["p-value", pValue(life.p)],
+          ["decoder cosine", figure(life.cosine)],
+          ["correlation of activations", figure(life.pearson)],
+          ["fires on", percent(life.frequency)],
+        ]}
+      />
     </>
   );
 }
@@ -33,17 +35,6 @@ export function OfTrack({ life }: { life: Life }) {
 export function OfSide(props: { side: SideMark; label: string | null; partner: boolean }) {
   const { side, label, partner } = props;
   const { edge, of } = side;
-  const forward = side.kind === "target";
-  const its = `${of.site} ${of.feature}`;
-  const why = partner
-    ? forward
-      ? `splits off from ${its}`
-      : `merges into ${its}`
-    : forward
-      ? `another ${edge.kind} of ${its}`
-      : side.kind === "writer"
-        ? `what a module writes, near ${its}`
-        : `another ${edge.kind === "candidate" ? "feature near" : "source of"} ${its}`;
   return (
     <>
       <p class="tip-title">
@@ -52,22 +43,47 @@ export function OfSide(props: { side: SideMark; label: string | null; partner: b
       <p class="tip-label">
         <bdi>{label ?? "…"}</bdi>
       </p>
-      <p class="tip-note">{why}</p>
+      <p class="tip-note">{whyOf(side, partner)}</p>
       <Facts
         facts={[
           ["score", figure(edge.score)],
           ["p-value", pValue(Number.isNaN(edge.p) ? edge.sourceP : edge.p)],
-          ["rank", `${rank(edge.rank)} forward, ${rank(edge.sourceRank)} back`],
-          ["cosine", figure(edge.cosine)],
-          ["correlation", figure(edge.pearson)],
+          ["decoder cosine", figure(edge.cosine)],
+          ["correlation of activations", figure(edge.pearson)],
         ]}
       />
+      <p class="tip-note">{ranksOf(side.kind === "target", edge, `${of.site} ${of.feature}`)}</p>
     </>
   );
 }
 
-function rank(value: number): string {
-  return Number.isNaN(value) ? "–" : String(value);
+/** Why a feature is drawn beside the track. */
+function whyOf(side: SideMark, partner: boolean): string {
+  const its = `${side.of.site} ${side.of.feature}`;
+  const forward = side.kind === "target";
+  if (partner) return forward ? `splits off from ${its}` : `merges into ${its}`;
+  if (side.kind === "writer") return `what a module writes, near ${its}`;
+  if (side.edge.kind === "match") return forward ? `${its} matches it` : `it matches ${its}`;
+  return forward ? `another target of ${its}` : `another source of ${its}`;
+}
+
+/** Both ranks of an edge in words; empty where neither is known. */
+function ranksOf(forward: boolean, edge: SideMark["edge"], its: string): string {
+  const [rank, back] = [nth(edge.rank), nth(edge.sourceRank)];
+  const target = forward ? "it" : its;
+  const source = forward ? its : "it";
+  return [
+    rank && `${target} is the ${rank} target of ${source}`,
+    back && `${source} is the ${back} source of ${target}`,
+  ]
+    .filter(Boolean)
+    .join("; ");
+}
+
+/** best, second best, third best, 4th best. */
+function nth(rank: number): string | null {
+  if (Number.isNaN(rank)) return null;
+  return ["best", "second best", "third best"][rank - 1] ?? `${rank}th best`;
 }
 
 function Facts({ facts }: { facts: readonly (readonly [string, string])[] }) {
