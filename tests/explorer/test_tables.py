@@ -113,15 +113,17 @@ def test_communities_are_clean_as_far_as_their_contexts_agree(run, read):
     assert checked > 10
 
 
-def test_the_distance_from_chance_is_in_spreads_of_chance():
-    edges = np.linspace(-6, 12, 101)
-    normal = NormalDist(1.5, 0.5)
+@pytest.mark.parametrize("spread", [0.12, 0.5])
+def test_the_distance_from_chance_is_in_spreads_of_chance(spread):
+    edges = np.linspace(-6, 12, 101)  # 0.18 from one to the next
+    normal = NormalDist(1.5, spread)
     chance = [normal.cdf(high) - normal.cdf(low) for low, high in pairwise(edges)]
     histogram = pl.DataFrame({"low": edges[:-1], "high": edges[1:], "null": chance})
-    assert beyond(histogram, 4.0) == pytest.approx(5.0, rel=0.03)
+    wanted = pytest.approx((4.0 - 1.5) / spread, rel=0.08)
+    assert beyond(histogram, 4.0) == wanted
     # the same in another unit
     scaled = histogram.with_columns(pl.col("low", "high") * 7 - 3)
-    assert beyond(scaled, 4.0 * 7 - 3) == pytest.approx(5.0, rel=0.03)
+    assert beyond(scaled, 4.0 * 7 - 3) == wanted
     assert beyond(histogram, None) is None
     assert beyond(histogram.clear(), 4.0) is None
     # all of chance within one bin: its spread is not known

@@ -78,7 +78,7 @@ describe("the claim of the first view", () => {
   it("agrees in number", () => {
     const run = runOf(STREAM(4), steps(4));
     expect(said(run, figuresOf(run, [1, 1, 1, 1]))).toBe(
-      "All of 1 feature of layer 0 goes on; 1 lives to layer 2 or beyond, 1 to the last of four layers.",
+      "All of 1 feature of layer 0 goes on; 1 lives to the last of four layers.",
     );
     expect(said(run, figuresOf(run, [80, 0, 0, 0]))).toBe(
       "None of the 80 features of layer 0 go on; none lives to the last of four layers.",

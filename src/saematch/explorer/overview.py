@@ -76,8 +76,8 @@ def beyond(histogram: pl.DataFrame, median: float | None) -> float | None:
         median: of the same statistic, over the matches.
 
     Returns:
-        None without a null or matches, or where the spread is less than one bin: then the histogram
-        does not say what it is.
+        None without a null or matches, or where nearly all of chance is in one bin: then the
+        histogram does not say what its spread is.
     """
     weight = histogram["null"].to_numpy()
     if median is None or not weight.sum():
@@ -85,8 +85,11 @@ def beyond(histogram: pl.DataFrame, median: float | None) -> float | None:
     edges = np.append(histogram["low"].to_numpy(), histogram["high"][-1])
     share = np.append(0.0, weight.cumsum() / weight.sum())
     low, middle, high = np.interp([_BELOW, 0.5, _ABOVE], share, edges)
-    spread = (high - low) / 2
-    return float((median - middle) / spread) if spread >= edges[1] - edges[0] else None
+    spread, width = (high - low) / 2, edges[1] - edges[0]
+    if spread < 0.6 * width:
+        return None
+    # as if chance were even within a bin, the histogram is wider than it (Sheppard)
+    return float((median - middle) / np.sqrt(spread**2 - width**2 / 12))
 
 
 def links(nodes: Nodes) -> pl.DataFrame:

@@ -56,15 +56,14 @@ export function Overview({ run, data, explorer, state, go }: ViewProps) {
                     </span>
                   )}
                   {long && (
-                    <Segments
-                      label="Width"
-                      value={fit ? "fit" : "scroll"}
-                      choices={[
-                        { value: "scroll", text: "scroll" },
-                        { value: "fit", text: "all at once" },
-                      ]}
-                      onChange={(value) => go({ more: { fit: value === "fit" ? 1 : null } })}
-                    />
+                    <button
+                      type="button"
+                      class="button fit"
+                      aria-pressed={fit}
+                      onClick={() => go({ more: { fit: fit ? null : 1 } })}
+                    >
+                      all at once
+                    </button>
                   )}
                 </>
               }

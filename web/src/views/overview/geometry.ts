@@ -10,8 +10,8 @@ const ABOVE = 46; // what is born comes from so far above a bar
 const BELOW = 58; // what dies goes so far below
 const LANE = 30; // of SAEs of attention and MLPs
 const AXIS = 44;
-const ARC = 26; // height of an arc over one layer, and of one more
-const ARC_MORE = 13;
+const ARC = [30, 56]; // height of an arc over one layer, as there is room from layer to layer
+const ARC_MORE = 13; // and over one more
 
 /** A row of names at the left: what stands at that height. */
 export interface Row {
@@ -32,6 +32,8 @@ export interface Geometry {
   tall: (features: number) => number;
   /** Where arcs leave the bars' legs and begin to bend. */
   arcs: number;
+  /** How far an arc rises above that: further, the more layers it passes over. */
+  rise: (arc: Arc) => number;
   /** Where SAEs of a lane stand. */
   lanes: Map<string, number>;
   rows: Row[];
@@ -66,7 +68,9 @@ export function geometryOf(figures: Figures, room: number, scale: number, fit: b
   const xs = layers.map((_, i) => left + i * spacing);
   const most = Math.max(...layers.map((layer) => layer.features), 1);
   const tall = (features: number) => (Number.isNaN(features) ? 0 : (features / most) * TALL);
-  const over = arcs.length ? Math.max(...arcs.map(heightOf)) + 18 : 0;
+  const rise = (arc: Arc) =>
+    Math.max(ARC[0], Math.min(ARC[1], spacing * 0.3)) + ARC_MORE * (arc.to - arc.from - 2);
+  const over = arcs.length ? Math.max(...arcs.map(rise)) + 18 : 0;
   const top = over + ABOVE * scale;
   const bottom = top + TALL;
   const rows: Row[] = [
@@ -94,16 +98,12 @@ export function geometryOf(figures: Figures, room: number, scale: number, fit: b
     bottom,
     tall,
     arcs: top - ABOVE * scale,
+    rise,
     lanes,
     rows,
     every: Math.max(1, Math.ceil((50 * scale) / spacing)),
     scrolled: spacing > fitted + 0.5,
   };
-}
-
-/** How far an arc rises: further, the more layers it passes over. */
-export function heightOf({ from, to }: Arc): number {
-  return ARC + ARC_MORE * (to - from - 2);
 }
 
 /** From the top of one bar over the bars between to the top of another. */

@@ -30,7 +30,7 @@ export function SurvivalCurves({ run, figures }: { run: Run; figures: Figures })
   return (
     <Figure
       name="survival"
-      title="Still alive, of the tracks that start at a layer"
+      title="Still alive, by the layer they start at"
       legend={[
         {
           color: "var(--stream)",
@@ -180,7 +180,7 @@ function inColumns(lengths: Figures["lengths"]): Plot.PlotOptions {
   const last = lengths[lengths.length - 1].layers;
   return {
     marginLeft: 56,
-    marginTop: 26,
+    marginTop: 40,
     marginBottom: 40,
     x: { label: "layers", labelArrow: "none", labelAnchor: "center", ticks: 8 },
     y: {
@@ -188,7 +188,7 @@ function inColumns(lengths: Figures["lengths"]): Plot.PlotOptions {
       grid: true,
       label: "tracks, square-root scale",
       labelArrow: "none",
-      ticks: 6,
+      ticks: 3,
     },
     marks: [
       Plot.rectY(lengths, {

@@ -7,7 +7,7 @@ import type { useTooltip } from "../../draw/tooltip";
 import type { Change, Go, State } from "../../state";
 import { changed, writeHash } from "../../state";
 import type { Arc, Figures, Layer, Side, Step } from "./figures";
-import { archOf, BAR, birthOf, deathOf, type Geometry, heightOf, wordsOf } from "./geometry";
+import { archOf, BAR, birthOf, deathOf, type Geometry, wordsOf } from "./geometry";
 import { placeOf } from "./story";
 
 interface Shared {
@@ -219,7 +219,7 @@ export function ArcMark(props: Shared & { arc: Arc; layers: Layer[] }) {
   const { xs, bottom, tall, arcs } = shape;
   const [x0, x1] = [xs[arc.from], xs[arc.to]];
   const topOf = (at: number) => bottom - tall(layers[at].features);
-  const rise = heightOf(arc);
+  const rise = shape.rise(arc);
   const path = archOf(x0, topOf(arc.from), x1, topOf(arc.to), arcs, rise);
   const [from, to] = [run.chain[arc.from], run.chain[arc.to]];
   const over = run.chain.slice(arc.from + 1, arc.to).map((site) => placeOf(run, site));
@@ -257,7 +257,7 @@ export function ArcCounts({ arcs, shape }: { arcs: readonly Arc[]; shape: Geomet
           key={`${arc.from} ${arc.to}`}
           class="river-count passing"
           x={(shape.xs[arc.from] + shape.xs[arc.to]) / 2}
-          y={shape.arcs - heightOf(arc) - 5}
+          y={shape.arcs - shape.rise(arc) - 5}
           text-anchor="middle"
         >
           {count(arc.leaving)}

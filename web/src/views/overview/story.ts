@@ -22,8 +22,6 @@ const SHARES: Record<string, string> = {
   "75 %": "Three quarters",
   "100 %": "All",
 };
-// the claim names the last layer that so many of the first layer's features reach
-const MANY = 0.2;
 
 /** The claim of the first view. */
 export function claimOf(run: Run, explorer: Explorer, figures: Figures): Part[] {
@@ -46,7 +44,8 @@ function ofTracks(run: Run, { survival, layers }: Figures): Part[] {
   const whole = alive(all);
   const going = alive(2) / first.started;
   const parts: Part[] = [
-    { text: shareOf(going), to: find(2) },
+    // of very few, how many says more than what share
+    { text: going > 0 && going < 0.005 ? count(alive(2)) : shareOf(going), to: find(2) },
     { text: ` of ${first.started === 1 ? "" : "the "}` },
     { text: several(first.started, "feature"), to: find() },
     { text: ` of ${placeOf(run, first.start)} ${alive(2) === 1 ? "goes" : "go"} on` },
@@ -57,15 +56,14 @@ function ofTracks(run: Run, { survival, layers }: Figures): Part[] {
     const fresh = `${several(born, "feature")} of ${there} ${are(born)} new.`;
     return [...parts, { text: ` to ${there}. ${fresh}` }];
   }
-  const far = first.points.filter(({ steps, share }) => steps < all - 1 && share >= MANY);
-  const last = far[far.length - 1];
-  const middle = last && last.steps > 1;
+  const halfway = first.points[Math.floor((all - 1) / 2)];
+  const middle = halfway.steps > 1 && halfway.alive > 0;
   if (middle) {
-    const lives = last.alive === 1 ? "lives" : "live";
+    const lives = halfway.alive === 1 ? "lives" : "live";
     parts.push(
       { text: "; " },
-      { text: count(last.alive), to: find(last.steps + 1) },
-      { text: ` ${lives} to ${placeOf(run, last.site)} or beyond` },
+      { text: count(halfway.alive), to: find(halfway.steps + 1) },
+      { text: ` ${lives} to ${placeOf(run, halfway.site)} or beyond` },
     );
   }
   parts.push({ text: middle ? ", " : "; " });

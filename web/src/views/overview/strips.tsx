@@ -99,7 +99,7 @@ function Drawn({ run, figures, strip }: { run: Run; figures: Figures; strip: Str
       on={[figures]}
       testid={`strip-${strip.name}`}
       options={(width) => {
-        const spacing = (width - 60) / rows.length;
+        const spacing = (width - 60) / figures.steps.length;
         const every = Math.ceil(58 / spacing);
         const last = figures.steps.length - 1;
         return {
