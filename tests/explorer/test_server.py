@@ -54,7 +54,7 @@ def test_the_page_and_the_run_are_given_out_as_they_are(world, port):
         assert (got.status, got.body) == (200, file.read_bytes()), place
         assert got.headers["content-length"] == str(len(got.body))
     assert any(place.startswith("run/explorer/life/") for place in served)
-    assert any(place.startswith("run/explorer/correlation/") for place in served)
+    assert any(place.startswith("run/explorer/firing/") for place in served)
 
 
 def test_every_answer_keeps_other_sites_out(port):

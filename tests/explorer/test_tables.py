@@ -9,9 +9,11 @@ import polars as pl
 import pytest
 from msgspec.structs import replace
 
-import saematch
+import saematch.explorer.nodes
 from saematch.errors import RunError
 from saematch.explorer import tables
+from saematch.explorer.coactivation import tokens_in_common
+from saematch.explorer.nodes import Nodes
 from saematch.explorer.overview import beyond
 from saematch.explorer.tables import PIECE, ROWS, digest_of, prepare
 from saematch.layers.graph import KINDS, FlowGraph
@@ -322,7 +324,7 @@ def test_correlations(run, read, life, node):
     # targets: i to i, sources: i to i + 1, by the table of relations made in `explored`
     known = {(i, i): 0.5 + i / 100 for i in range(40)}
     known |= {(i + 1, i): 0.5 + i / 100 for i in range(40)}
-    of_pair = read(f"correlation/{a}--{b}")["pearson"].to_list()
+    of_pair = read(f"firing/{a}--{b}")["pearson"].to_list()
     targets = run.pair(a, b)["target"].to_list()
     expected = [known.get((i, j)) for i, j in enumerate(targets)]
     assert [x is None for x in of_pair] == [x is None for x in expected]
@@ -336,6 +338,56 @@ def test_correlations(run, read, life, node):
     assert found
     for ends, value in found.items():
         assert value == pytest.approx(known[ends])
+
+
+def test_tokens_in_common(run, read):
+    def tokens(name):
+        found = {}
+        for row in run.contexts(name).iter_rows(named=True):
+            texts = [context["token"].strip().lower() for context in row["contexts"]]
+            found[row["feature"]] = [text for text in texts if text]
+        return found
+
+    a, b = run.names[:2]
+    of_a, of_b = tokens(a), tokens(b)
+    values = read(f"firing/{a}--{b}")["common"].to_list()
+    checked = 0
+    for feature, target in run.pair(a, b).select("feature", "target").iter_rows():
+        its, other = of_a.get(feature, []), of_b.get(target, [])
+        if target is None:
+            assert values[feature] is None
+        elif its and other and len(its) == len(run.contexts(a)["contexts"][feature]):
+            shared = sum(
+                min(its.count(text) / len(its), other.count(text) / len(other)) for text in set(its)
+            )
+            assert values[feature] == pytest.approx(shared)
+            checked += shared > 0
+    assert checked > 3
+
+
+def test_nothing_is_in_common_where_a_feature_has_no_contexts():
+    pair = pl.DataFrame({"feature": [0, 1, 2, 3], "target": [5, 6, 7, None]})
+    of_a = pl.DataFrame(
+        {"feature": [0, 0, 1, 3], "token": ["a", "b", "a", "a"], "weight": [0.75, 0.25, 1.0, 1.0]}
+    )
+    of_b = pl.DataFrame({"feature": [5, 5, 6, 7], "token": ["b", "a", "c", "a"]})
+    of_b = of_b.with_columns(pl.Series("weight", [0.5, 0.5, 1.0, 1.0]))
+    assert tokens_in_common(pair, of_a, of_b).to_list() == [0.75, 0.0, None, None]
+
+
+def test_a_clear_feature_is_rare_and_of_one_token(run, life, node, monkeypatch):
+    often = run.features(run.names[0])["frequency"].median()
+    monkeypatch.setattr(saematch.explorer.nodes, "RARE", often)
+    clear = Nodes.of(run).table(life)["clear"]
+    for name in run.names[:2]:
+        for row in run.contexts(name).iter_rows(named=True):
+            texts = [context["token"].strip().lower() for context in row["contexts"]]
+            most = max(texts.count(text) for text in texts)
+            rare = run.features(name)["frequency"][row["feature"]] <= often
+            if "" not in texts:
+                wanted = rare and 2 * most >= len(texts)
+                assert clear[node(name, row["feature"])] == wanted
+    assert 0 < clear.sum() < len(clear)
 
 
 def test_relations_are_found_by_row(run, read):
@@ -379,8 +431,8 @@ def test_each_step_is_told_once_and_the_last_one_ends_it(tmp_path, monkeypatch):
     done = [step[1] for step in told]
     assert done == sorted(set(done))
     assert (done[0], done[-1]) == (0, told[-1][2])
-    a, b = run.names[:2]  # all that anything is known of
-    assert f"correlations of {a} and {b}" in [what for what, _, _ in told]
+    for a, b in run.pairs:
+        assert f"firing of {a} and {b}" in [what for what, _, _ in told]
     assert len({total for _, _, total in told}) == 1
     told.clear()
     prepare(run, lambda *step: told.append(step))

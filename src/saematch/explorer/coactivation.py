@@ -1,4 +1,4 @@
-"""The co-activation of a run's pairs, if `saematch relate` computed it, as the page reads it."""
+"""How features and their targets fire: correlations and tokens in common, for the page."""
 
 from __future__ import annotations
 
@@ -32,23 +32,58 @@ class Correlations:
     run: Run
     nodes: Nodes
     pearson: pl.DataFrame  # source, target, pearson
-    pairs: tuple[tuple[str, str], ...]  # matched pairs with any correlations
 
     def of_pairs(self) -> Iterator[tuple[tuple[str, str], pl.DataFrame]]:
-        """For each matched pair, `pearson` of each feature of A and its target, in order."""
-        for a, b in self.pairs:
-            pair = self.run.pair(a, b).select(
+        """For each pair, `pearson` and `common` of each feature of A and its target, in order."""
+        tokens = {
+            name: frame.select("feature", "token", "weight")
+            for (name,), frame in self.nodes.top_tokens.partition_by("site", as_dict=True).items()
+        }
+        for a, b in self.run.pairs:
+            pair = self.run.pair(a, b).select("feature", "target")
+            ends = pair.select(
                 (pl.col("feature") + self.nodes.starts[a]).alias("source"),
                 (pl.col("target") + self.nodes.starts[b]).alias("target"),
             )
             of = self.pearson.filter(pl.col("source").is_between(*self._ends(a), closed="left"))
-            known = pair.join(of, on=["source", "target"], how="left", maintain_order="left")
-            yield (a, b), known.select(STATISTIC)
+            known = ends.join(of, on=["source", "target"], how="left", maintain_order="left")
+            common = pl.Series("common", [None] * len(pair), pl.Float32)
+            if a in tokens and b in tokens:
+                common = tokens_in_common(pair, tokens[a], tokens[b])
+            yield (a, b), known.select(STATISTIC, common)
 
     def _ends(self, name: str) -> tuple[int, int]:
         """The first node of an SAE, and the one after its last."""
         start = self.nodes.starts[name]
         return start, start + self.nodes.layers.features[name]
+
+
+def tokens_in_common(pair: pl.DataFrame, of_a: pl.DataFrame, of_b: pl.DataFrame) -> pl.Series:
+    """How far a feature and its target fire on the same tokens: `common`, from 0 to 1.
+
+    The sum over tokens of the lesser of both weights. 1: the same tokens, as often; 0: none in
+    common; null: no contexts are known of one of them, or there is no target.
+
+    Args:
+        pair: `feature`, `target`.
+        of_a: `feature`, `token`, `weight` of the features; see `saematch.labels.top_tokens`.
+        of_b: the same of the targets.
+    """
+    both = (
+        pair.join(of_a, on="feature")
+        .join(of_b.rename({"feature": "target"}), on=["target", "token"], suffix="_target")
+        .group_by("feature")
+        .agg(pl.min_horizontal("weight", "weight_target").sum().alias("common"))
+    )
+    known = pl.col("feature").is_in(of_a["feature"].implode()) & pl.col("target").is_in(
+        of_b["feature"].implode()
+    )
+    return (
+        pair.join(both, on="feature", how="left", maintain_order="left")
+        .select(pl.when(known).then(pl.col("common").fill_null(0)).cast(pl.Float32))
+        .to_series()
+        .alias("common")
+    )
 
 
 def rows_of_pairs(run: Run) -> pl.DataFrame:
@@ -83,14 +118,12 @@ def rows_of_pairs(run: Run) -> pl.DataFrame:
 def correlations(run: Run, nodes: Nodes) -> Correlations:
     """The correlations of the partners that a run keeps, of targets and sources."""
     parts = [pl.DataFrame(schema=_PEARSON)]
-    pairs: dict[tuple[str, str], None] = {}
     for table, source, target in _SIDES:
         scan = _scan(run, table)
         if scan is None:
             continue
         known = pl.col("a").is_in(list(nodes.starts)) & pl.col("b").is_in(list(nodes.starts))
         rows = scan.filter(known, statistic=STATISTIC).collect()
-        pairs |= dict.fromkeys(rows.select("a", "b").unique(maintain_order=True).iter_rows())
         parts.append(
             rows.select(
                 nodes.number("a", source).alias("source"),
@@ -99,8 +132,7 @@ def correlations(run: Run, nodes: Nodes) -> Correlations:
             )
         )
     pearson = pl.concat(parts).unique(["source", "target"], keep="first", maintain_order=True)
-    done = set(run.pairs)
-    return Correlations(run, nodes, pearson, tuple(pair for pair in pairs if pair in done))
+    return Correlations(run, nodes, pearson)
 
 
 def _scan(run: Run, table: str) -> pl.LazyFrame | None:

@@ -18,6 +18,9 @@ from saematch.runs.run import Run
 
 # modes in which each feature is in one track, the better mode first
 _WAYS = ("gaps", "chained")
+# a clear feature fires on at most this share of tokens, and at least this share of its contexts
+# are of one token
+RARE, MOSTLY = 0.05, 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,19 +92,20 @@ class Nodes:
         """`node`, `token`, `weight`: what features fire on, and the words of given labels."""
         given = self._labels.filter(pl.col("source") != TOP_TOKENS)
         return (
-            pl.concat([self._top_tokens, label_words(given)])
+            pl.concat([self.top_tokens, label_words(given)])
             .select(self.number("site", "feature").alias("node"), "token", "weight")
             .group_by("node", "token")
             .agg(pl.col("weight").max())
         )
 
     @cached_property
-    def _top_tokens(self) -> pl.DataFrame:
+    def top_tokens(self) -> pl.DataFrame:
+        """`site`, `feature`, `token`, `weight`: see `saematch.labels.top_tokens`."""
         return top_tokens(self.run)
 
     @cached_property
     def _labels(self) -> pl.DataFrame:
-        return labels_of(self.run, self._top_tokens)
+        return labels_of(self.run, self.top_tokens)
 
     @cached_property
     def features(self) -> pl.DataFrame:
@@ -172,13 +176,15 @@ class Nodes:
             ).alias("node"),
         )
         frame = self.features
-        for other in (rows, self._targets(), self.communities(), self.origins(), self._spans()):
+        targets, spans = self._targets(), self._spans()
+        for other in (rows, targets, self.communities(), self.origins(), spans, self._clear()):
             frame = frame.join(other, on="node", how="left", maintain_order="left")
         return frame.select(
             "label",
             "frequency",
             "max_activation",
             "excluded",
+            (pl.col("clear").fill_null(False) & (pl.col("frequency") <= RARE)).alias("clear"),
             "lifespan",
             "score",
             "p_value",
@@ -193,6 +199,14 @@ class Nodes:
     @property
     def _first(self) -> dict[int, int]:
         return dict(enumerate(self.starts.values()))
+
+    def _clear(self) -> pl.DataFrame:
+        """`node`, `clear` of the features with contexts: whether most of them are of one token."""
+        return (
+            self.top_tokens.select(self.number("site", "feature").alias("node"), "weight")
+            .group_by("node")
+            .agg(pl.col("weight").max().ge(MOSTLY).alias("clear"))
+        )
 
     def _spans(self) -> pl.DataFrame:
         """`node`, `lifespan`: layers from its track's first to its last, both counted."""

@@ -27,7 +27,7 @@ INDEX = "index.html"
 RUN = "run"
 MADE = "explorer"  # under the run: tables made for the page
 AGAINST = "against"  # under that: tables of two runs, by pair
-PIECES = ("correlation", "life")  # folders of those that come in several files
+PIECES = ("firing", "life")  # folders of those that come in several files
 NO_PAGE = "this copy of saematch has no built page: run npm ci && npm run build in web/"
 _ICON = re.compile(r"favicon\.(svg|png|ico)")
 # a colon would start a drive or a stream on Windows

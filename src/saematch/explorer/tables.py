@@ -12,7 +12,7 @@ They are made when a run is first explored or exported, and looked up by row num
     postings.parquet           which features fire on each, or are said to mean it
     communities.parquet        how clean each community is, to order them by
     relations.parquet          which rows of the co-activation tables belong to a pair
-    correlation/A--B.parquet   the correlation of each feature of A with its target
+    firing/A--B.parquet        correlation, and tokens in common, of each feature and its target
     causes_NAME.parquet        what interventions found, where the run has any
     shared.parquet             of a comparison: by how many other SAEs each feature is shared
 
@@ -62,7 +62,7 @@ ROWS = {"nodes": 4096, "labels": 1024, "life": 128, "vocabulary": 65536, "postin
 # rows per file of life/: the list of its groups is at the end of the file, of which the page reads
 # 64 KiB at once
 PIECE = 2048
-CORRELATION, LIFE = PIECES
+FIRING, LIFE = PIECES
 # called with the current step, the number of steps done, and their total
 Progress = Callable[[str, int, int], None]
 DAY = 86400.0  # seconds; unused tables of an older state of a run are removed after that
@@ -203,9 +203,8 @@ def _frames(run: Run, nodes: Nodes, progress: Progress) -> Iterator[tuple[str, p
     steps.next("correlations")
     known = correlations(run, nodes)
     for (a, b), frame in known.of_pairs():
-        steps.next(f"correlations of {a} and {b}")
-        yield f"{CORRELATION}/{a}--{b}", frame
-    steps.skip(len(run.pairs) - len(known.pairs))
+        steps.next(f"firing of {a} and {b}")
+        yield f"{FIRING}/{a}--{b}", frame
     steps.next("tracks")
     lives = life(run, nodes, known.pearson)
     for number, piece in enumerate(lives.iter_slices(PIECE)):
@@ -236,10 +235,6 @@ class _Steps:
         """Report that the previous step is done and what the next one makes."""
         self.done += 1
         self.progress(what, max(self.done, 0), self.total)
-
-    def skip(self, steps: int) -> None:
-        """Count steps that have nothing to make."""
-        self.done += steps
 
 
 def _silent(what: str, done: int, total: int) -> None:
