@@ -27,11 +27,13 @@ const MATCHES: Matches = {
   rankInColumn: f(1, 3, 1, 1, 1, NaN),
   // 0 points most alike and fires least together; 3 the reverse
   pearson: f(0.1, 0.5, 0.6, 0.9, 0.3, NaN),
+  common: f(0, 0, 0.5, 1, 0, NaN),
+  clear: [false, true, true, true, false, false],
 };
 
 describe("lists of matches", () => {
   it("go by score, and by p-value for what was missed", () => {
-    expect(listed(MATCHES, "best")).toEqual([0, 2, 1, 3]);
+    expect(listed(MATCHES, "best")).toEqual([2, 1, 3, 0]); // 0 is not clear
     expect(listed(MATCHES, "worst")).toEqual([3, 1, 2, 0]);
     expect(listed(MATCHES, "missed")).toEqual([4]);
   });
@@ -47,6 +49,16 @@ describe("lists of matches", () => {
     expect(listed({ ...MATCHES, pearson: null }, "apart")).toEqual([]);
     const one = { ...MATCHES, pearson: f(NaN, NaN, NaN, 0.9, NaN, NaN) };
     expect(listed(one, "apart")).toEqual([]);
+  });
+
+  it("find matches whose contexts disagree: no token in common, and no firing together", () => {
+    // 1 shares no token either, but fires with its target; 4 is no match
+    expect(listed(MATCHES, "contrary")).toEqual([0]);
+    // what is not known to fire together does not
+    const unheard = { ...MATCHES, pearson: f(NaN, NaN, 0.6, 0.9, 0.3, NaN) };
+    expect(listed(unheard, "contrary")).toEqual([0, 1]);
+    expect(listed({ ...MATCHES, pearson: null }, "contrary")).toEqual([0, 1]);
+    expect(listed({ ...MATCHES, common: null }, "contrary")).toEqual([]);
   });
 
   it("find matches that are not each other's best, the furthest first", () => {

@@ -127,6 +127,14 @@ export class Explorer {
     return frame.texts("label").map(shown);
   }
 
+  /** Which features of an SAE are clear: they fire on few tokens, mostly on one. */
+  async clearOf(name: string): Promise<readonly boolean[]> {
+    const { start, features } = this.site(name);
+    const rows = [start, start + features] as const;
+    const frame = await this.reader.read(this.table("nodes"), ["clear"], {}, rows);
+    return frame.flags("clear").map((clear) => clear === true);
+  }
+
   private async label(node: number): Promise<string | null> {
     return shown((await this.row("labels", ["label"], node)).texts("label")[0]);
   }

@@ -1,6 +1,8 @@
-import type { Matches } from "../../data/matches";
-import { count, figure, pValue } from "../../draw/format";
+import { contrary, type Matches } from "../../data/matches";
+import { count, figure, percent, pValue } from "../../draw/format";
 import type { ColumnOf } from "../../parts/table";
+import { numeric } from "./listing";
+import { type LabelOf, Named, namedText } from "./named";
 
 /** What the columns of the list sort by. */
 export function valuesBy(matches: Matches): Record<string, Float64Array | null> {
@@ -11,6 +13,7 @@ export function valuesBy(matches: Matches): Record<string, Float64Array | null> 
     p: matches.p,
     cosine: matches.cosine,
     pearson: matches.pearson,
+    common: matches.common,
     rank: matches.rankInRow.map((rank, i) => Math.max(rank, matches.rankInColumn[i])),
   };
 }
@@ -20,64 +23,119 @@ export function columnsOf(of: {
   a: string;
   b: string;
   matches: Matches;
-  label: (site: string, feature: number) => string | null;
+  label: LabelOf;
   picked: number | null;
   over: Float64Array | null;
+  narrow: boolean;
 }): ColumnOf<number>[] {
-  const { a, b, matches, label, picked, over } = of;
-  const { pearson, target } = matches;
-  const columns: ColumnOf<number>[] = [
-    {
-      key: "feature",
-      title: a,
-      sorts: true,
-      show: (i) => <Named feature={i} label={label(a, i)} strong={i === picked} />,
-    },
-    {
-      key: "target",
-      title: b,
-      sorts: true,
-      show: (i) => <Named feature={target[i]} label={label(b, target[i])} strong={i === picked} />,
-    },
-    numeric("score", "Score", (i) => figure(matches.score[i])),
-    { ...numeric("p", "p", (i) => pValue(matches.p[i])), width: "6.4em" },
-    numeric("cosine", "Cosine", (i) => figure(matches.cosine[i])),
-  ];
-  if (pearson) {
-    columns.push(
-      numeric("pearson", "Firing", (i) => figure(pearson[i]), "correlation of activations"),
-    );
-  }
+  const { a, b, matches, label, picked, over, narrow } = of;
+  const { pearson, common, target } = matches;
+  const one = (i: number) => <Named feature={i} label={label(a, i)} strong={i === picked} />;
+  const other = (i: number) => (
+    <Named feature={target[i]} label={label(b, target[i])} strong={i === picked} />
+  );
+  const columns: ColumnOf<number>[] = narrow
+    ? [
+        {
+          key: "feature",
+          title: "Feature → target",
+          width: "13em",
+          grows: true,
+          show: (i) => (
+            <span class="stacked">
+              {one(i)}
+              {other(i)}
+            </span>
+          ),
+          text: (i) =>
+            `${namedText(i, label(a, i))} → ${namedText(target[i], label(b, target[i]))}`,
+        },
+      ]
+    : [
+        {
+          key: "feature",
+          title: a,
+          sorts: true,
+          show: one,
+          text: (i) => namedText(i, label(a, i)),
+        },
+        {
+          key: "target",
+          title: b,
+          sorts: true,
+          show: other,
+          text: (i) => namedText(target[i], label(b, target[i])),
+        },
+      ];
   columns.push(
     numeric(
+      "score",
+      "Score",
+      (i) => figure(matches.score[i]),
+      (i) => matches.score[i],
+    ),
+    numeric(
+      "p",
+      "p",
+      (i) => pValue(matches.p[i]),
+      (i) => matches.p[i],
+      { width: "6.2em" },
+    ),
+    numeric(
+      "cosine",
+      "Cosine",
+      (i) => figure(matches.cosine[i]),
+      (i) => matches.cosine[i],
+    ),
+  );
+  if (pearson) {
+    columns.push(
+      numeric(
+        "pearson",
+        "Correlation",
+        (i) => figure(pearson[i]),
+        (i) => pearson[i],
+        { width: "6.6em" },
+      ),
+    );
+  }
+  if (common) {
+    columns.push({
+      ...numeric<number>(
+        "common",
+        "In common",
+        () => "",
+        (i) => common[i],
+        { width: "6.6em" },
+      ),
+      show: (i) => (
+        <span class={contrary(matches, i) ? "contrary" : undefined}>
+          {contrary(matches, i) && (
+            <span role="img" aria-label="weights agree, contexts do not">
+              ≠
+            </span>
+          )}
+          {percent(common[i])}
+        </span>
+      ),
+    });
+  }
+  columns.push({
+    ...numeric<number>(
       "rank",
       "Ranks",
       (i) => `${count(matches.rankInRow[i])} · ${count(matches.rankInColumn[i])}`,
-      "of the target for the feature, and of the feature for the target",
+      (i) => Math.max(matches.rankInRow[i], matches.rankInColumn[i]),
     ),
-  );
+  });
   if (over) {
-    const steps = numeric("over", "By steps", (i) => count(over[i]), "feature the steps lead to");
-    columns.push({ ...steps, sorts: false });
+    columns.push({
+      key: "over",
+      title: "By steps",
+      width: "9em",
+      show: (i) => <Named feature={over[i]} label={label(b, over[i])} />,
+      text: (i) => over[i],
+    });
   }
   return columns;
-}
-
-function numeric(
-  key: string,
-  title: string,
-  show: (row: number) => string,
-  hint?: string,
-): ColumnOf<number> {
-  return { key, title, numeric: true, sorts: true, width: "4.3em", hint, show };
-}
-
-function Named(props: { feature: number; label: string | null; strong: boolean }) {
-  if (props.feature < 0) return <span class="muted">none</span>;
-  return (
-    <span class={props.strong ? "named strong" : "named"}>
-      <span class="named-number">{props.feature}</span>
-      {props.label && <bdi title={props.label}>{props.label}</bdi>}
-    </span>
-  );
 }

@@ -1,6 +1,7 @@
 import { useMemo } from "preact/hooks";
 import {
   brushed,
+  contrary,
   differing,
   LISTS,
   type List,
@@ -8,30 +9,18 @@ import {
   type Matches,
   readBrush,
   sorted,
+  UNLIKE,
 } from "../../data/matches";
 import type { Pair } from "../../data/run";
-import { count } from "../../draw/format";
+import { count, figure, percent, pValue } from "../../draw/format";
+import { Explained } from "../../parts/explained";
 import { Segments } from "../../parts/segments";
-import { Table } from "../../parts/table";
-import { latest, useLoaded } from "../../parts/use";
 import { numberOf } from "../../state";
 import type { ViewProps } from "../view";
-import { Both } from "./both";
 import { columnsOf, valuesBy } from "./columns";
+import { Listing } from "./listing";
+import type { LabelOf } from "./named";
 import { axesOf } from "./scatter";
-import "./lists.css";
-
-/** One short sentence for each list: what it is. */
-const SAYING: Record<List, string> = {
-  best: "Accepted matches, the highest score first.",
-  worst: "Accepted matches, the lowest score first: where acceptance begins.",
-  missed: "Targets that were assigned and not accepted, the least p-value first.",
-  apart: "Matches that rank much higher by how they fire than by where they point.",
-  alike: "Matches that point alike and rank much lower by how they fire.",
-  second: "Matches in which the target is not the feature’s best, or the feature not the target’s.",
-  differ: "Matches that the steps over the layers between lead to another feature.",
-  brush: "Features in the part of the scatter that is chosen.",
-};
 
 const TITLES: Record<List, string> = {
   best: "Best",
@@ -39,27 +28,49 @@ const TITLES: Record<List, string> = {
   missed: "Just missed",
   apart: "Fire alike, point apart",
   alike: "Point alike, fire apart",
+  contrary: "Contexts disagree",
   second: "Not each other’s best",
   differ: "Steps disagree",
   brush: "Chosen in the scatter",
 };
 
+/** One short sentence for each list: what it is. */
+function sayingOf(list: List, matches: Matches): string {
+  const heard = matches.pearson !== null;
+  return {
+    best: "Matches by score, first those of features that are rare and fire mostly on one token.",
+    worst: "Matches, the lowest score first.",
+    missed: "Targets that did not become matches, the least p-value first.",
+    apart: "Matches that rank much higher by how they fire than by where they point.",
+    alike: "Matches that point alike and rank much lower by how they fire.",
+    contrary: heard
+      ? `Matches with no token in common that do not fire together either: their correlation is below ${UNLIKE}, or too low to be kept.`
+      : "Matches with no token in common. saematch relate tells which of them fire together nevertheless.",
+    second:
+      "Matches in which the target is not the feature’s best, or the feature not the target’s.",
+    differ: "Matches that the steps over the layers between lead to another feature.",
+    brush: "Features in the part of the scatter that is chosen.",
+  }[list];
+}
+
 /** The matches worth reading, by list, and what both features of the picked one fire on. */
 export function Lists(
-  props: ViewProps & { pair: Pair; matches: Matches; over: Float64Array | null },
+  props: ViewProps & {
+    pair: Pair;
+    matches: Matches;
+    over: Float64Array | null;
+    label: LabelOf;
+    /** One list, which is not chosen here. */
+    only?: List;
+  },
 ) {
-  const { explorer, state, go, pair, matches, over } = props;
+  const { state, go, pair, matches, over, label } = props;
   const { a, b } = pair;
   const orders = useOrders(matches, over, state.more.brush);
   const there = LISTS.filter(
-    (list) => orders[list].length || (list === "brush" && state.more.brush),
+    (list) => list !== "differ" && (orders[list].length || (list === "brush" && state.more.brush)),
   );
-  const wanted = there.find((list) => list === state.more.list);
-  const list = wanted ?? there[0] ?? "best";
-  const known = latest(
-    useLoaded(() => Promise.all([explorer.labelsOf(a), explorer.labelsOf(b)]), [a, b]),
-  );
-  const label = (site: string, feature: number) => known?.[site === a ? 0 : 1][feature] ?? null;
+  const list = props.only ?? there.find((one) => one === state.more.list) ?? there[0] ?? "best";
   const by = useMemo(() => valuesBy(matches), [matches]);
   const sort = state.more.sort && by[state.more.sort] ? state.more.sort : null;
   const descending = state.more.dir !== "up";
@@ -70,56 +81,102 @@ export function Lists(
   const asked = numberOf(state.more.pick);
   const picked = asked !== null && asked < matches.length ? asked : (order[0] ?? null);
   return (
-    <section class="pair-lists" aria-labelledby="pair-matches">
-      <h2 id="pair-matches">Matches</h2>
-      <Segments
-        label="Which matches"
-        value={list}
-        choices={there.map((value) => ({ value, text: TITLES[value], hint: SAYING[value] }))}
-        onChange={(value) => go({ more: { list: value, sort: null, dir: null, pick: null } })}
-      />
-      <p class="aside" role="status" data-testid="list-says">
-        {SAYING[list]} {count(order.length)} of {count(matches.length)} features.
-      </p>
-      <div class="pair-list-and-contexts">
-        <Table
-          name={`${list}-${a}-${b}`}
-          label={`${TITLES[list]}: ${a} to ${b}`}
-          columns={columnsOf({
+    <>
+      {!props.only && (
+        <Segments
+          label="Which matches"
+          value={list}
+          choices={there.map((value) => ({ value, text: TITLES[value] }))}
+          onChange={(value) => go({ more: { list: value, sort: null, dir: null, pick: null } })}
+        />
+      )}
+      <Listing<number>
+        {...props}
+        name={`${a}-${b}-${list}`}
+        title={`${TITLES[list]}: ${a} to ${b}`}
+        says={
+          <>
+            {sayingOf(list, matches)} {count(order.length)} of {count(matches.length)} features.{" "}
+            <Columns matches={matches} />
+          </>
+        }
+        columns={(narrow) =>
+          columnsOf({
             a,
             b,
             matches,
             label,
             picked,
             over: list === "differ" ? over : null,
-          })}
-          count={order.length}
-          row={(index) => order[index]}
-          sort={sort}
-          descending={descending}
-          onSort={(key) =>
-            go({ more: { sort: key, dir: sort === key && descending ? "up" : null } })
-          }
-          onOpen={(row) => go({ more: { pick: row } }, { replace: true })}
-          height={496}
-        />
-        {picked !== null && <Both {...props} row={picked} label={label} />}
-      </div>
-    </section>
+            narrow,
+          })
+        }
+        rows={order}
+        keyOf={(row) => row}
+        picked={picked}
+        sides={(row) => [
+          { site: a, feature: row },
+          ...(matches.target[row] >= 0 ? [{ site: b, feature: matches.target[row] }] : []),
+        ]}
+        told={(row) => toldOf(matches, row)}
+        sort={sort}
+        descending={descending}
+        onSort={(key) => go({ more: { sort: key, dir: sort === key && descending ? "up" : null } })}
+      />
+    </>
+  );
+}
+
+/** The words of the headings, each with what it means. */
+function Columns({ matches }: { matches: Matches }) {
+  const terms = ["score", "p-value", "cosine"];
+  if (matches.pearson) terms.push("correlation");
+  if (matches.common) terms.push("in common");
+  terms.push("ranks");
+  return (
+    <span class="columns-mean">
+      {terms.map((term) => (
+        <Explained key={term} term={term} />
+      ))}
+    </span>
+  );
+}
+
+/** What is known of a match, in a line. */
+function toldOf(matches: Matches, row: number) {
+  const { pearson, common } = matches;
+  const said = [
+    `score ${figure(matches.score[row])}`,
+    `p ${pValue(matches.p[row])}`,
+    `cosine ${figure(matches.cosine[row])}`,
+    ...(pearson ? [`correlation ${figure(pearson[row])}`] : []),
+    ...(common ? [`${percent(common[row])} in common`] : []),
+    matches.matched[row] ? "matched" : "not matched",
+  ];
+  return (
+    <>
+      {said.join(" · ")}
+      {contrary(matches, row) && (
+        <strong class="contrary"> ≠ weights agree, contexts do not</strong>
+      )}
+    </>
   );
 }
 
 /** The rows of every list. */
 function useOrders(matches: Matches, over: Float64Array | null, chosen: string | undefined) {
-  return useMemo(() => {
-    const axes = axesOf(matches);
-    const brush = readBrush(chosen);
+  const brush = useMemo(() => readBrush(chosen), [chosen]);
+  const fixed = useMemo(() => {
     const all = {} as Record<List, number[]>;
     for (const list of LISTS) {
-      if (list === "brush") all[list] = brush ? brushed(matches, axes.x, axes.y, brush) : [];
-      else if (list === "differ") all[list] = over ? differing(matches, over) : [];
+      if (list === "brush") continue;
+      if (list === "differ") all[list] = over ? differing(matches, over) : [];
       else all[list] = listed(matches, list);
     }
     return all;
-  }, [matches, over, chosen]);
+  }, [matches, over]);
+  return useMemo(() => {
+    const axes = axesOf(matches);
+    return { ...fixed, brush: brush ? brushed(matches, axes.x, axes.y, brush) : [] };
+  }, [fixed, brush]);
 }

@@ -2,16 +2,41 @@ import { useRef } from "preact/hooks";
 import type { Run } from "../../data/run";
 import { count, percent } from "../../draw/format";
 import { changed, type Go, type State, writeHash } from "../../state";
+import type { ViewProps } from "../view";
 import "./matrix.css";
 
-/** All pairs of the run, A down and B across, shaded by the share of A's features that match. */
-export function Matrix(props: { run: Run; a: string; b: string; state: State; go: Go }) {
+const NARROW = 760; // pixels of a screen on which the matrix is opened when it is wanted
+const READABLE = 15; // pixels of a label
+const GAP = 2; // pixels between squares
+
+/** All pairs of the run, to choose one from. */
+export function AllPairs(props: ViewProps & { a: string; b: string }) {
+  const { run } = props;
+  return (
+    <details class="all-pairs" open={innerWidth > NARROW}>
+      <summary>
+        {run.pairs.length > 1 ? `All ${count(run.pairs.length)} pairs` : "The only pair"}
+      </summary>
+      <div class="matrix-box">
+        <Matrix {...props} />
+      </div>
+      <p class="aside">
+        Each square is a pair: the SAE of its row, matched to that of its column. The darker, the
+        more of its features have a match.
+      </p>
+    </details>
+  );
+}
+
+/** A down and B across, shaded by the share of A's features that match. */
+function Matrix(props: { run: Run; a: string; b: string; state: State; go: Go }) {
   const { run, a, b, state, go } = props;
   const grid = useRef<HTMLTableElement>(null);
   const from = run.names.filter((name) => run.from(name).length);
   const to = run.names.filter((name) => run.to(name).length);
-  const size = Math.max(11, Math.min(24, Math.floor(264 / to.length)));
-  const named = to.length <= 14;
+  const size = Math.max(11, Math.min(24, Math.floor(230 / to.length)));
+  // every nth label, so that they do not lie on each other
+  const every = Math.ceil(READABLE / (size + GAP));
   const move = (event: KeyboardEvent) => {
     const steps: Record<string, [number, number]> = {
       ArrowUp: [-1, 0],
@@ -46,9 +71,9 @@ export function Matrix(props: { run: Run; a: string; b: string; state: State; go
       <thead>
         <tr>
           <td />
-          {to.map((name) => (
+          {to.map((name, column) => (
             <th key={name} scope="col" class={name === b ? "chosen" : undefined} title={name}>
-              <span>{named || name === b ? run.short(name) : ""}</span>
+              <span>{isNamed(column, to.indexOf(b), every) ? run.short(name) : ""}</span>
             </th>
           ))}
         </tr>
@@ -57,7 +82,7 @@ export function Matrix(props: { run: Run; a: string; b: string; state: State; go
         {from.map((name, row) => (
           <tr key={name}>
             <th scope="row" class={name === a ? "chosen" : undefined} title={name}>
-              {named || name === a || row % 5 === 0 ? run.short(name) : ""}
+              {isNamed(row, from.indexOf(a), every) ? run.short(name) : ""}
             </th>
             {to.map((other, column) => {
               const pair = run.pair(name, other);
@@ -100,3 +125,9 @@ export function Matrix(props: { run: Run; a: string; b: string; state: State; go
 
 /** What one pair's view says in the URL and another's does not keep. */
 const CLEAR = { pick: null, brush: null };
+
+/** Whether a heading is shown: every nth, and the chosen one in place of those it would touch. */
+function isNamed(place: number, chosen: number, every: number): boolean {
+  if (place === chosen) return true;
+  return place % every === 0 && (chosen < 0 || Math.abs(place - chosen) >= every);
+}

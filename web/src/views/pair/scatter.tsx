@@ -1,5 +1,5 @@
 import { extent, max } from "d3-array";
-import { type ScaleLinear, scaleLinear } from "d3-scale";
+import { scaleLinear, scaleSymlog } from "d3-scale";
 import { useMemo, useRef, useState } from "preact/hooks";
 import type { Brush, Matches } from "../../data/matches";
 import { useCanvas } from "../../draw/canvas";
@@ -11,8 +11,7 @@ import { Field } from "../../parts/field";
 import { useWidth } from "../../parts/use";
 import "./plots.css";
 
-const HEIGHT = 356;
-const [TOP, BOTTOM, LEFT, RIGHT] = [30, 38, 46, 12];
+const [TOP, BOTTOM, LEFT, RIGHT] = [22, 36, 52, 12];
 const MANY = 20_000; // points beyond which they are counted in hexagons
 const NEAR = 12; // pixels within which a point is pointed at
 
@@ -23,6 +22,8 @@ export interface Axes {
   yTitle: string;
   /** Of the brush's two fields for y. */
   yName: string;
+  /** Whether y is of p-values, which a few may push out of sight of all the others. */
+  ofP: boolean;
 }
 
 /** Cosine of decoders against correlation of activations, or else against the p-value. */
@@ -33,14 +34,16 @@ export function axesOf(matches: Matches): Axes {
       y: matches.pearson,
       yTitle: "correlation of activations",
       yName: "correlation",
+      ofP: false,
     };
   }
   return {
     x: matches.cosine,
     // p-values stop at 1e-300
     y: matches.p.map((p) => -Math.log10(Math.max(p, 1e-300))),
-    yTitle: "−log₁₀ p-value",
+    yTitle: "p-value, smaller upwards",
     yName: "−log₁₀ p",
+    ofP: true,
   };
 }
 
@@ -50,10 +53,11 @@ export function Scatter(props: {
   brush: Brush | null;
   picked: number | null;
   theme: string;
+  height: number;
   onBrush: (brush: Brush | null, done: boolean) => void;
   onPick: (row: number) => void;
 }) {
-  const { matches, axes, brush, picked } = props;
+  const { matches, axes, brush, picked, height } = props;
   const [box, width] = useWidth<HTMLDivElement>();
   const [hover, setHover] = useState<number | null>(null);
   const from = useRef<[number, number] | null>(null);
@@ -69,10 +73,15 @@ export function Scatter(props: {
     return scaleLinear([low, high === low ? low + 1 : high], pixels).nice();
   };
   const x = useMemo(() => scale(axes.x, [LEFT, width - RIGHT]), [shown, width]);
-  const y = useMemo(() => scale(axes.y, [HEIGHT - BOTTOM, TOP]), [shown]);
+  const y = useMemo((): Scale => {
+    const pixels: [number, number] = [height - BOTTOM, TOP];
+    if (!axes.ofP) return scale(axes.y, pixels);
+    return scaleSymlog([0, Math.max(1, max(shown, (i) => axes.y[i]) ?? 1)], pixels);
+  }, [shown, height]);
+  const ticks = axes.ofP ? POWERS.filter((power) => power <= y.domain()[1]) : y.ticks(5);
   const canvas = useCanvas(
     width,
-    HEIGHT,
+    height,
     (context) => {
       if (shown.length > MANY) drawHexagons(context, shown, axes, x, y);
       else drawPoints(context, shown, matches, axes, x, y);
@@ -91,7 +100,7 @@ export function Scatter(props: {
     const place = (event.currentTarget as Element).getBoundingClientRect();
     return [
       Math.max(LEFT, Math.min(width - RIGHT, event.clientX - place.left)),
-      Math.max(TOP, Math.min(HEIGHT - BOTTOM, event.clientY - place.top)),
+      Math.max(TOP, Math.min(height - BOTTOM, event.clientY - place.top)),
     ];
   };
   const dragged = ([x0, y0]: [number, number], [x1, y1]: [number, number]): Brush => ({
@@ -105,7 +114,7 @@ export function Scatter(props: {
     <div
       ref={box}
       class="pair-plot scatter"
-      style={{ height: `${HEIGHT}px` }}
+      style={{ height: `${height}px` }}
       onPointerDown={(event) => {
         if (event.button) return;
         from.current = at(event);
@@ -133,22 +142,22 @@ export function Scatter(props: {
       {width > 0 && (
         <svg
           width={width}
-          height={HEIGHT}
+          height={height}
           role="img"
           aria-label={`${count(shown.length)} features by cosine of decoders and ${axes.yTitle}. The fields below choose a part of it.`}
         >
           <g class="axis">
             {x.ticks(6).map((tick) => (
-              <text key={tick} x={x(tick)} y={HEIGHT - BOTTOM + 16} text-anchor="middle">
+              <text key={tick} x={x(tick)} y={height - BOTTOM + 16} text-anchor="middle">
                 {ticked(x, 6, tick)}
               </text>
             ))}
-            {y.ticks(5).map((tick) => (
+            {ticks.map((tick) => (
               <text key={tick} x={LEFT - 8} y={y(tick) + 4} text-anchor="end">
-                {ticked(y, 5, tick)}
+                {axes.ofP ? powerOf(tick) : ticked(scaleLinear(y.domain(), y.range()), 5, tick)}
               </text>
             ))}
-            <text class="title" x={width - RIGHT} y={HEIGHT - 4} text-anchor="end">
+            <text class="title" x={width - RIGHT} y={height - 4} text-anchor="end">
               cosine of decoders →
             </text>
             <text class="title" x={4} y={12}>
@@ -232,7 +241,16 @@ export function BrushFields(props: {
   );
 }
 
-type Scale = ScaleLinear<number, number>;
+type Scale =
+  | ReturnType<typeof scaleLinear<number, number>>
+  | ReturnType<typeof scaleSymlog<number, number>>;
+
+/** p-values on the axis, as powers of ten. */
+const POWERS = [0, 1, 2, 5, 10, 30, 100, 300];
+
+function powerOf(power: number): string {
+  return power ? `1e−${power}` : "1";
+}
 
 function drawPoints(
   context: CanvasRenderingContext2D,
