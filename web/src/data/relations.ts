@@ -191,11 +191,17 @@ export const THROUGH: Record<Letter, string> = {
   A: "attention",
 };
 
-/** Origins of the features of an SAE, the surest first; none where modules before it have no SAE. */
-export async function loadOrigins(data: Data, site: string): Promise<Origin[]> {
+/**
+ * Origins of the features of an SAE, those of clear features first, then the surest; none where
+ * the modules before it have no SAE.
+ */
+export async function loadOrigins(data: Data, explorer: Explorer, site: string): Promise<Origin[]> {
   const place = data.run.flow("origins");
   if (!place) return [];
-  const frame = await data.reader.read(place, undefined, { site });
+  const [frame, clear] = await Promise.all([
+    data.reader.read(place, undefined, { site }),
+    explorer.clearOf(site),
+  ]);
   const [feature, origin] = [frame.numbers("feature"), frame.texts("origin")];
   const found = Array.from({ length: frame.length }, (_, i) => ({
     feature: feature[i],
@@ -212,7 +218,10 @@ export async function loadOrigins(data: Data, site: string): Promise<Origin[]> {
     }
   }
   const sure = ({ sources }: Origin) => Math.min(...sources.map(({ p }) => p));
-  return found.sort((x, y) => sure(x) - sure(y) || x.feature - y.feature);
+  const unclear = (one: Origin) => Number(!clear[one.feature]);
+  return found.sort(
+    (x, y) => unclear(x) - unclear(y) || sure(x) - sure(y) || x.feature - y.feature,
+  );
 }
 
 async function ofPair(data: Data, table: string, a: string, b: string): Promise<Frame | null> {

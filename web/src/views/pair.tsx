@@ -57,7 +57,7 @@ function OfPair(props: ViewProps & { pair: RunPair }) {
   if (loaded.status === "error") return <Failure error={loaded.error} />;
   const value = latest(loaded);
   // room for the first matches on a small screen
-  const height = width >= 1500 ? 300 : 216;
+  const height = width >= 1500 ? 280 : 196;
   return (
     <div ref={box}>
       {value?.[0] ? (

@@ -39,7 +39,7 @@ export function columnsOf(of: {
         {
           key: "feature",
           title: "Feature → target",
-          width: "13em",
+          width: "11em",
           grows: true,
           show: (i) => (
             <span class="stacked">
@@ -56,6 +56,8 @@ export function columnsOf(of: {
           key: "feature",
           title: a,
           sorts: true,
+          width: "9em",
+          grows: true,
           show: one,
           text: (i) => namedText(i, label(a, i)),
         },
@@ -63,10 +65,21 @@ export function columnsOf(of: {
           key: "target",
           title: b,
           sorts: true,
+          width: "9em",
+          grows: true,
           show: other,
           text: (i) => namedText(target[i], label(b, target[i])),
         },
       ];
+  if (over) {
+    columns.push({
+      key: "over",
+      title: `${b}, by steps`,
+      width: "8em",
+      show: (i) => <Named feature={over[i]} label={label(b, over[i])} />,
+      text: (i) => over[i],
+    });
+  }
   columns.push(
     numeric(
       "score",
@@ -79,7 +92,7 @@ export function columnsOf(of: {
       "p",
       (i) => pValue(matches.p[i]),
       (i) => matches.p[i],
-      { width: "6.2em" },
+      { width: "5.4em" },
     ),
     numeric(
       "cosine",
@@ -95,7 +108,7 @@ export function columnsOf(of: {
         "Correlation",
         (i) => figure(pearson[i]),
         (i) => pearson[i],
-        { width: "6.6em" },
+        { width: "6.4em" },
       ),
     );
   }
@@ -106,7 +119,7 @@ export function columnsOf(of: {
         "In common",
         () => "",
         (i) => common[i],
-        { width: "6.6em" },
+        { width: "6.4em" },
       ),
       show: (i) => (
         <span class={contrary(matches, i) ? "contrary" : undefined}>
@@ -120,22 +133,14 @@ export function columnsOf(of: {
       ),
     });
   }
-  columns.push({
-    ...numeric<number>(
-      "rank",
-      "Ranks",
-      (i) => `${count(matches.rankInRow[i])} · ${count(matches.rankInColumn[i])}`,
-      (i) => Math.max(matches.rankInRow[i], matches.rankInColumn[i]),
-    ),
-  });
-  if (over) {
+  if (!over)
     columns.push({
-      key: "over",
-      title: "By steps",
-      width: "9em",
-      show: (i) => <Named feature={over[i]} label={label(b, over[i])} />,
-      text: (i) => over[i],
+      ...numeric<number>(
+        "rank",
+        "Ranks",
+        (i) => `${count(matches.rankInRow[i])} · ${count(matches.rankInColumn[i])}`,
+        (i) => Math.max(matches.rankInRow[i], matches.rankInColumn[i]),
+      ),
     });
-  }
   return columns;
 }

@@ -80,5 +80,5 @@ export function numeric<Row>(
   text: (row: Row) => number | null,
   more: Partial<ColumnOf<Row>> = {},
 ): ColumnOf<Row> {
-  return { key, title, numeric: true, sorts: true, width: "5.4em", show, text, ...more };
+  return { key, title, numeric: true, sorts: true, width: "4.8em", show, text, ...more };
 }

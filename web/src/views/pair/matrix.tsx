@@ -21,8 +21,7 @@ export function AllPairs(props: ViewProps & { a: string; b: string }) {
         <Matrix {...props} />
       </div>
       <p class="aside">
-        Each square is a pair: the SAE of its row, matched to that of its column. The darker, the
-        more of its features have a match.
+        From the SAE of the row to that of the column. Darker: more of its features have a match.
       </p>
     </details>
   );
@@ -34,7 +33,7 @@ function Matrix(props: { run: Run; a: string; b: string; state: State; go: Go })
   const grid = useRef<HTMLTableElement>(null);
   const from = run.names.filter((name) => run.from(name).length);
   const to = run.names.filter((name) => run.to(name).length);
-  const size = Math.max(11, Math.min(24, Math.floor(230 / to.length)));
+  const size = Math.max(11, Math.min(22, Math.floor(190 / Math.max(from.length, to.length))));
   // every nth label, so that they do not lie on each other
   const every = Math.ceil(READABLE / (size + GAP));
   const move = (event: KeyboardEvent) => {

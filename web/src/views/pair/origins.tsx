@@ -70,7 +70,8 @@ export function Origins(
             {percent(origins.length ? rows.length / origins.length : null)} of the{" "}
             {count(origins.length)} features of {b} are{" "}
             <Explained term={chosen}>{chosen}</Explained>. Beside each stand its best source at each
-            place before it, with the p-value; the surest come first.
+            place before it, with the p-value. Features that are rare and fire mostly on one token
+            come first, then the surest.
           </>
         }
         columns={columns}

@@ -134,9 +134,9 @@ function Curves(props: { curve: Curve; name: string; a: string; b: string }) {
     { color: "var(--accent)", text: `of ${a}, passing on to ${b}`, kind: "line" as const },
     { color: "var(--attn)", text: `of ${b}, coming from ${a}`, kind: "dash" as const },
   ];
-  const said =
-    `At a ${name} of ${figure(at.cutoff)} or more, ${percent(at.forward)} of ${count(featuresA)} ` +
-    `features of ${a} pass on, and ${percent(at.backward)} of ${count(featuresB)} of ${b} come from there.`;
+  const from = `${percent(at.forward)} of ${count(featuresA)} features of ${a}`;
+  const back = `${percent(at.backward)} of ${count(featuresB)} of ${b} come from there`;
+  const cutoff = String(Number(at.cutoff.toPrecision(3)));
   return (
     <Figure
       name={`${a}-${b}-passing`}
@@ -146,19 +146,27 @@ function Curves(props: { curve: Curve; name: string; a: string; b: string }) {
       class="passing"
     >
       <p class="aside" data-testid="passing-says">
-        {said} <Explained term="passing">Passing</Explained>
+        At a {name} of {cutoff} or more, {from} <Explained term="passing">pass on</Explained>, and{" "}
+        {back}.
       </p>
       <Chart
-        label={`Share of features that pass by the least ${name}. ${said}`}
+        label={`Share of features that pass by the least ${name}: at ${cutoff}, ${from} pass on, and ${back}`}
         height={220}
         on={[curve]}
         testid="passing"
         options={() => ({
           marginLeft: 44,
-          marginTop: 12,
+          marginTop: 26,
           marginRight: 16,
+          marginBottom: 36,
           x: { label: `least ${name} →`, grid: false },
-          y: { label: "share that passes", domain: [0, 1], tickFormat: "%", ticks: 5, grid: true },
+          y: {
+            label: "↑ share that passes",
+            domain: [0, 1],
+            tickFormat: "%",
+            ticks: 5,
+            grid: true,
+          },
           marks: [
             Plot.ruleX([at.cutoff], { stroke: "var(--line)" }),
             Plot.lineY(

@@ -48,7 +48,7 @@ export function Sections(
       loadGroups(data, explorer, "merge", a, b),
       loadGates(data, a, b),
       loadPassing(data, a, b),
-      loadOrigins(data, b),
+      loadOrigins(data, explorer, b),
     ]);
     // of a pair that they are about
     const near = origins.some(({ sources }) => sources.some(({ site }) => site === a));
