@@ -10,7 +10,6 @@ export const TERMS: Record<string, string> = {
     "Two runs of the same SAEs, by different methods or settings. A run matches a feature if it accepts a target for it at its false discovery rate.",
   "p-value":
     "How often the best match with random dictionaries would score as much. A feature is matched if its p-value passes at the run's false discovery rate.",
-<<<<<<< HEAD
   track:
     "One feature followed over layers: each feature of it goes on to its match in a later layer. A feature that matches none is a track of its own.",
   lifespan:
@@ -45,7 +44,6 @@ export const TERMS: Record<string, string> = {
     "A community is clean if the top contexts of its features have the tokens of its label, if these are whole words, and if it touches many SAEs: communities are in the order of the product of the three.",
   split:
     "One feature that is the best source of several in the next layer splits into them; one that is the best target of several merges them.",
-=======
   match:
     "The feature of the other SAE that a feature was assigned to, if the two are significantly alike: a target that is not counts as no match.",
   significant:
@@ -53,8 +51,6 @@ export const TERMS: Record<string, string> = {
   score:
     "What the matching adds up. It is compared within one pair of SAEs only, may be negative or above 1, and is no correlation.",
   similarity: "The mean cosine of what the method compares. This is what p-values are of here.",
-  cosine:
-    "Of the two decoder rows: 1 where both features point the same way, 0 where they have nothing to do with each other.",
   correlation:
     "Of both features' activations on the same tokens, zeros included (Pearson). A run keeps it for each feature's best partners; a dash says that it is not among them.",
   "in common":
@@ -73,5 +69,4 @@ export const TERMS: Record<string, string> = {
   newborn:
     "Only the MLP or attention in between has a feature significantly like it: it begins here.",
   unexplained: "No feature before it is significantly like it.",
->>>>>>> 0654252 (Pair: a sentence, splits, merges, gates, origins and passing as lists, what disagrees marked)
 };
