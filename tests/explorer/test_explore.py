@@ -11,6 +11,7 @@ import threading
 import time
 from contextlib import nullcontext
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -159,7 +160,7 @@ def test_an_export_is_what_is_served(run, tmp_path):
     assert written.size == sum(map(len, files.values()))
     extra = {"README.md", ".nojekyll", "saematch-export.json"}
     with explorer.explore(run, open_browser=False) as served:
-        for place in files.keys() - extra:
+        for place in files.keys() - extra - {"index.html"}:
             assert ask(port_of(served.url), f"/{place}").body == files[place], place
     listed = {"run/run.json"}
     for entry in plain([*run.record.saes, *run.record.pairs]):
@@ -170,6 +171,67 @@ def test_an_export_is_what_is_served(run, tmp_path):
     assert {place for place in own if not place.startswith("run/explorer/")} == listed
     assert "run/explorer/index.json" in own
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+class Head(HTMLParser):
+    """The title, the descriptions, and every element that is opened."""
+
+    def __init__(self):
+        super().__init__()
+        self.told: dict[str, str] = {}
+        self.opened: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        self.opened.append(tag)
+        if tag == "meta" and "content" in found:
+            self.told[found.get("name") or found.get("property")] = found["content"]
+
+    def handle_data(self, data):
+        if self.opened[-1:] == ["title"]:
+            self.told.setdefault("title", data)
+
+
+def head_of(folder: Path) -> Head:
+    head = Head()
+    head.feed((folder / "index.html").read_text(encoding="utf-8"))
+    return head
+
+
+def test_the_head_of_an_export_says_what_run_it_is(run, tmp_path, page):
+    chain = [*pairwise(run.names)]
+    matched = dict(zip(chain, (24, 43, 36), strict=True))  # of 48
+    pairs = [
+        replace(pair, summary=replace(pair.summary, matched=matched.get(pair.names, 1)))
+        for pair in run.record.pairs
+    ]
+    run.record = replace(run.record, pairs=pairs)
+    run._save()
+    explorer.export(run, tmp_path / "out")
+    told = head_of(tmp_path / "out").told
+    assert told["title"] == told["og:title"] == "How features flow through toy"
+    assert told["description"] == told["og:description"]
+    assert told["description"].startswith("4 sparse autoencoders of toy, matched by cosine. ")
+    claim = "From one layer to the next, 75 % of the features (50 to 90 %) have a match"
+    assert claim in told["description"]
+    assert told["og:type"] == "website"
+    assert told["twitter:card"] == "summary"
+    assert (page / "index.html").read_text() == "<!doctype html><title>page</title>"
+
+
+def test_a_hostile_model_stays_text_in_the_head(run, tmp_path):
+    name = '"><script>alert(1)</script>\u202e&amp;' + "long" * 100
+    saes = [
+        replace(sae, conventions=replace(sae.conventions, model=name)) for sae in run.record.saes
+    ]
+    run.record = replace(run.record, saes=saes)
+    run._save()
+    explorer.export(run, tmp_path / "out")
+    head = head_of(tmp_path / "out")
+    assert set(head.opened) == {"title", "meta"}
+    shown = head.told["og:title"].removeprefix("How features flow through ")
+    assert shown.startswith('"><script>alert(1)</script>\ufffd&amp;longlong')
+    assert len(shown) == 80
 
 
 def test_an_export_is_a_run_that_can_be_explored_without_a_cache(run, tmp_path, monkeypatch):

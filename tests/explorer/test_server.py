@@ -1,5 +1,6 @@
 """The server gives out a run and its page to the browsers of this machine, and nothing else."""
 
+import gzip
 import os
 import socket
 import threading
@@ -122,6 +123,83 @@ def test_what_the_browser_has_is_not_sent_again(table, port):
         assert ask(port, address, headers={"If-Modified-Since": since}).status == 200
     both = {"If-Modified-Since": modified, "If-None-Match": '"x"'}
     assert ask(port, address, headers=both).status == 200
+
+
+LIKES_GZIP = {"Accept-Encoding": "gzip, deflate, br"}
+
+
+def test_text_of_the_page_is_sent_packed_to_whoever_takes_it(port):
+    address = "/assets/index-1.js"
+    plain, packed = ask(port, address), ask(port, address, headers=LIKES_GZIP)
+    assert (plain.status, packed.status) == (200, 200)
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == plain.body == SCRIPT.encode()
+    assert packed.headers["content-length"] == str(len(packed.body))
+    for name in ("vary", "content-type", "last-modified", "content-security-policy"):
+        assert packed.headers[name] == plain.headers[name]
+    assert packed.headers["vary"] == "Accept-Encoding"
+    assert ask(port, address, headers=LIKES_GZIP).body == packed.body
+    head = ask(port, address, "HEAD", headers=LIKES_GZIP)
+    for name in ("etag", "content-length", "content-encoding"):
+        assert head.headers[name] == packed.headers[name]
+    assert head.body == b""
+
+
+def test_packed_and_plain_are_told_apart_by_their_etags(port):
+    address = "/assets/index-1.js"
+    plain, packed = ask(port, address), ask(port, address, headers=LIKES_GZIP)
+    assert plain.headers["etag"] != packed.headers["etag"]
+    for mine, headers, status in (
+        (packed, LIKES_GZIP, 304),
+        (plain, {}, 304),
+        (packed, {}, 200),
+        (plain, LIKES_GZIP, 200),
+    ):
+        got = ask(port, address, headers={**headers, "If-None-Match": mine.headers["etag"]})
+        assert (got.status, got.headers["vary"]) == (status, "Accept-Encoding")
+    wrong = ask(port, address, headers={**LIKES_GZIP, "If-Match": plain.headers["etag"]})
+    assert (wrong.status, wrong.body) == (412, b"")
+    assert "content-encoding" not in wrong.headers
+
+
+def test_parts_and_tables_are_sent_as_they_are(table, port):
+    part = ask(port, "/assets/index-1.js", headers={**LIKES_GZIP, "Range": "bytes=0-3"})
+    assert (part.status, part.body) == (206, SCRIPT.encode()[:4])
+    address, content = table
+    got = ask(port, address, headers=LIKES_GZIP)
+    assert got.body == content
+    for name in ("content-encoding", "vary"):
+        assert name not in got.headers
+
+
+@pytest.mark.parametrize(
+    ("accepted", "packed"),
+    [
+        ("gzip", True),
+        ("br;q=1, GZIP;q=0.2", True),
+        ("*", True),
+        ("", False),
+        ("br", False),
+        ("gzip;q=0", False),
+        ("*, gzip;q=0.0", False),
+        ("identity, gzip;q=0.5", False),
+        ("gzip;q=much", False),
+    ],
+)
+def test_what_a_browser_says_it_takes(port, accepted, packed):
+    got = ask(port, "/index.html", headers={"Accept-Encoding": accepted})
+    assert ("content-encoding" in got.headers) == packed
+
+
+def test_a_page_that_is_built_anew_is_packed_anew(world, port):
+    place = world.places.page / "assets/fresh.js"
+    place.write_text("old")
+    assert gzip.decompress(ask(port, "/assets/fresh.js", headers=LIKES_GZIP).body) == b"old"
+    place.with_suffix(".new").write_text("newer")
+    os.replace(place.with_suffix(".new"), place)
+    assert gzip.decompress(ask(port, "/assets/fresh.js", headers=LIKES_GZIP).body) == b"newer"
+    place.unlink()
 
 
 def test_head_says_what_get_would_and_sends_nothing(table, port):

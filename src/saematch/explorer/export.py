@@ -18,8 +18,9 @@ from typing import Any
 import saematch
 from saematch.errors import RunError, SaematchError
 from saematch.explorer.against import opened_against, prepare_against
+from saematch.explorer.head import titled
 from saematch.explorer.judgements import keep_judgements
-from saematch.explorer.places import MADE, PAGE, RUN, Places
+from saematch.explorer.places import INDEX, MADE, PAGE, RUN, Places
 from saematch.explorer.tables import Progress, cache, digest_of, prepare
 from saematch.files.atomic import SUFFIX, is_stale
 from saematch.files.foreign import read_json
@@ -56,6 +57,7 @@ def export(
 ) -> Exported:
     """Write the page, a run's own files and the tables made for the page.
 
+    The head of the page says what run it is, as `saematch.explorer.head` makes it of the run.
     Only what run.json lists is copied from the run, and no symbolic links. A new folder appears
     whole or not at all. In an earlier export the files are replaced, run.json last, and files that
     do not belong to it stay.
@@ -135,7 +137,11 @@ def _write(run: Run, places: Places, folder: Path) -> dict[str, int]:
     for place, file in _files(run, places):
         target = folder / place
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, target)
+        if place == INDEX:
+            page = file.read_text(encoding="utf-8")
+            target.write_text(titled(page, run), encoding="utf-8", newline="")
+        else:
+            shutil.copyfile(file, target)
         sizes[place] = target.stat().st_size
     for place, text in ((_README, _readme(run)), (_AS_THEY_ARE, "")):
         (folder / place).write_text(text, encoding="utf-8")
@@ -213,5 +219,6 @@ How features flow through a model: a run of saematch {saematch.__version__}, wit
 {len(run.names)} sparse autoencoders and {len(run.pairs)} pairs of them, as a page.
 
 Any web host serves this folder as it is: upload it whole. On this machine:
-`saematch explore run` here. A page opened as a file (`file://`) may not read the tables beside it.
+`saematch explore run` here, or `python -m http.server` and http://localhost:8000 in a browser. A
+page opened as a file (`file://`) may not read the tables beside it, and says so.
 """

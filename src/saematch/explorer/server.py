@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from saematch.explorer.byte_ranges import RangeError, byte_range
+from saematch.explorer.compressed import Compressed, takes_gzip
 from saematch.explorer.local import LocalHandler, LocalServer
 from saematch.explorer.places import Places
 
@@ -46,6 +47,7 @@ class Server(LocalServer):
             SaematchError: the port is taken, not allowed, or not a port number.
         """
         self.places = places
+        self.compressed = Compressed(places.page)
         super().__init__(Handler, port)
 
 
@@ -77,6 +79,14 @@ class Handler(LocalHandler):
         size, tag = status.st_size, etag(status)
         modified = formatdate(status.st_mtime, usegmt=True)
         headers = {"ETag": tag, "Last-Modified": modified, "Accept-Ranges": "bytes"}
+        packed = None
+        if self.server.compressed.takes(path):
+            headers["Vary"] = "Accept-Encoding"
+            # parts are given of the file as it is
+            if "Range" not in self.headers and takes_gzip(self.headers.get("Accept-Encoding")):
+                packed = self.server.compressed.read(path, file, tag)
+                size, tag = len(packed), f'{tag[:-1]}-gzip"'
+                headers["ETag"] = tag
         if not _wanted(self.headers.get("If-Match"), tag):
             self.head(HTTPStatus.PRECONDITION_FAILED, {**headers, "Content-Length": "0"})
             return
@@ -96,8 +106,12 @@ class Handler(LocalHandler):
             self.head(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, {**headers, **more})
             return
         headers["Content-Type"] = KINDS.get(path.suffix, "application/octet-stream")
+        if packed is not None:
+            headers["Content-Encoding"] = "gzip"
         self.head(code, {**headers, "Content-Length": str(end - start)})
-        if body:
+        if body and packed is not None:
+            self.wfile.write(packed)
+        elif body:
             self._copy(file, start, end)
 
     def _has_it(self, tag: str, modified: int) -> bool:
