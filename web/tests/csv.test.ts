@@ -17,9 +17,7 @@ test("columns that have a text are written, missing numbers are empty", async ()
     { name: 'a "b", c', score: 0.5 },
     { name: "two\nlines", score: Number.NaN },
   ];
-  expect(await csvOf(COLUMNS, rows)).toBe(
-    'name,score\r\n"a ""b"", c",0.5\r\n"two\nlines",\r\n',
-  );
+  expect(await csvOf(COLUMNS, rows)).toBe('name,score\r\n"a ""b"", c",0.5\r\n"two\nlines",\r\n');
 });
 
 test("what a spreadsheet would run as a formula stays a text", async () => {

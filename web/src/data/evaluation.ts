@@ -107,27 +107,124 @@ export function medians(values: readonly Value[]): { skipped: number; value: num
   }
   return [...by]
     .sort((x, y) => x[0] - y[0])
-    .map(([skipped, all]) => {
-      const order = all.sort((x, y) => x - y);
-      const half = order.length / 2;
-      const low = order[Math.ceil(half) - 1];
-      return { skipped, value: (low + order[Math.floor(half)]) / 2 };
-    });
+    .map(([skipped, all]) => ({ skipped, value: spreadOf(all).median }));
 }
 
-/** Heights moved apart so that labels at them do not overlap, in the order given. */
-export function apart(heights: readonly number[], least: number): number[] {
-  const order = heights.map((_, i) => i).sort((i, j) => heights[i] - heights[j]);
-  const result = [...heights];
-  for (let sweep = 0; sweep < 20; sweep++) {
-    for (let k = 1; k < order.length; k++) {
-      const [above, below] = [order[k - 1], order[k]];
-      const missing = least - (result[below] - result[above]);
-      if (missing > 0) {
-        result[above] -= missing / 2;
-        result[below] += missing / 2;
-      }
-    }
+/** A name of `nameOf` in plain words. */
+export function plainly(name: string): string {
+  const [estimate, ...more] = name.split(", ");
+  const rest = more.filter((one) => one !== "significant");
+  const significant = rest.length < more.length ? SIGNIFICANT[estimate] : undefined;
+  const plain = significant ?? PLAIN[estimate];
+  return plain ? [plain, ...rest].join(", ") : name;
+}
+
+const PLAIN: Record<string, string> = {
+  drop: "Layers dropped",
+  mean: "Mean hidden state",
+  "least squares": "Fitted linear map",
+  "encode-decode target": "Later SAE alone",
+  "encode-decode source": "Earlier SAE alone",
+  match: "All matches",
+  "match + error": "All matches + error",
+  partial: "Best matches, rest kept",
+  "partial + error": "Best matches, rest kept + error",
+  composed: "Chain of matches",
+  identity: "Feature i as feature i",
+};
+const SIGNIFICANT: Record<string, string> = {
+  match: "Significant matches",
+  "match + error": "Significant matches + error",
+  partial: "Significant, rest kept",
+  "partial + error": "Significant, rest kept + error",
+  composed: "Chain, significant",
+};
+
+/** A figure over pairs and text sets: its median and its range. */
+export interface Spread {
+  median: number;
+  low: number;
+  high: number;
+}
+
+/** What matches cost beside dropping the layers and beside the mean, counted over pairs and texts. */
+export interface Finding {
+  match: Spread;
+  drop: Spread;
+  mean: Spread | null;
+  /** Pairs and text sets of which both are known. */
+  cases: number;
+  pairs: number;
+  /** In how many matches cost more than dropping, and in how many the interval says so, too. */
+  more: number;
+  surelyMore: number;
+  surelyLess: number;
+  /** In how many of `meanCases` matches cost less than the mean. */
+  lessThanMean: number;
+  meanCases: number;
+}
+
+/** The finding of some pairs at one distance; null where they have no loss of matches and of drop. */
+export function findingOf(values: readonly Value[], usual: string | null): Finding | null {
+  const losses = new Map<string, Map<string, Value>>();
+  const apart = new Map<string, Value>();
+  for (const value of values) {
+    if (!Number.isNaN(value.q) || Number.isNaN(value.value)) continue;
+    const name = nameOf(value, usual);
+    const at = caseOf(value);
+    if (value.metric === "delta-loss") {
+      losses.set(at, (losses.get(at) ?? new Map()).set(name, value));
+    } else if (value.metric === "delta-loss less drop's" && name === "match") apart.set(at, value);
   }
-  return result;
+  const cases = [...losses].flatMap(([at, its]) => {
+    const [match, drop, mean] = ["match", "drop", "mean"].map((name) => its.get(name));
+    return match && drop ? [{ match, drop, mean, apart: apart.get(at) }] : [];
+  });
+  if (!cases.length) return null;
+  const means = cases.flatMap(({ match, mean }) => (mean ? [{ match, mean }] : []));
+  const counted = (holds: (one: (typeof cases)[number]) => boolean) => cases.filter(holds).length;
+  return {
+    match: spreadOf(cases.map(({ match }) => match.value)),
+    drop: spreadOf(cases.map(({ drop }) => drop.value)),
+    mean: means.length ? spreadOf(means.map(({ mean }) => mean.value)) : null,
+    cases: cases.length,
+    pairs: new Set(cases.map(({ match }) => `${match.a}--${match.b}`)).size,
+    more: counted(({ match, drop }) => match.value > drop.value),
+    surelyMore: counted(({ apart }) => apart !== undefined && apart.low > 0),
+    surelyLess: counted(({ apart }) => apart !== undefined && apart.high < 0),
+    lessThanMean: means.filter(({ match, mean }) => match.value < mean.value).length,
+    meanCases: means.length,
+  };
+}
+
+const caseOf = ({ a, b, texts }: Value) => JSON.stringify([a, b, texts]);
+
+function spreadOf(values: readonly number[]): Spread {
+  const order = [...values].sort((x, y) => x - y);
+  const half = order.length / 2;
+  return {
+    median: (order[Math.ceil(half) - 1] + order[Math.floor(half)]) / 2,
+    low: order[0],
+    high: order[order.length - 1],
+  };
+}
+
+/**
+ * The range that a chart of values is drawn over.
+ *
+ * The mean of the hidden states may cost ten times what all else does: where it would take most of
+ * the room, it lies beyond the end, and charts write its figure there.
+ */
+export function rangeOf(values: readonly Value[]): [number, number] {
+  const near = extentOf(values.filter(({ estimate }) => estimate !== "mean"));
+  const all = extentOf(values);
+  if (!near || !all) return all ?? [0, 1];
+  return all[1] - all[0] <= 1.5 * (near[1] - near[0]) ? all : near;
+}
+
+function extentOf(values: readonly Value[]): [number, number] | null {
+  const ends = values
+    .flatMap(({ value, low, high }) => [value, low, high])
+    .filter((end) => !Number.isNaN(end));
+  return ends.length ? [Math.min(0, ...ends), Math.max(0, ...ends)] : null;
 }

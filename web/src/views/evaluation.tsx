@@ -1,31 +1,35 @@
-import { max, min } from "d3-array";
 import { useMemo } from "preact/hooks";
-import { estimatesOf, loadEvaluation, nameOf, usualCarry, type Value } from "../data/evaluation";
-import { count, figure } from "../draw/format";
+import {
+  estimatesOf,
+  loadEvaluation,
+  nameOf,
+  rangeOf,
+  usualCarry,
+  type Value,
+} from "../data/evaluation";
+import { Figure } from "../parts/figure";
 import { Empty, Failure, Loading } from "../parts/notices";
 import { Segments } from "../parts/segments";
-import { type ColumnOf, Table } from "../parts/table";
 import { useLoaded } from "../parts/use";
-import { Distances, Estimates, Mark, Quantiles, short } from "./evaluation/plots";
+import { FindingOf } from "./evaluation/finding";
+import { METRICS } from "./evaluation/metrics";
+import {
+  Distances,
+  Estimate,
+  isShare,
+  keyOf,
+  Quantiles,
+  rangeOfShares,
+  Summary,
+  short,
+} from "./evaluation/plots";
+import { Figures } from "./evaluation/values";
 import type { ViewProps } from "./view";
 import "./evaluation.css";
 
 const FIRST = 8; // pairs drawn unless all are asked for
 
-/** What the metrics are called, and what says what they mean. */
-const METRICS: Record<string, string> = {
-  "delta-loss":
-    "Nats that predictions lose when the estimate stands in place of the hidden state; 0 costs nothing.",
-  "delta-loss less drop's":
-    "The same, less what leaving the layers out costs: above 0 is worse than dropping them.",
-  "explained variance": "Share of the variance of the hidden state; 1 is all of it.",
-  "explained variance per dimension": "The mean over dimensions of the share explained of each.",
-  "explained variance, errors centred": "As SAE Match prints it: a constant error is forgiven.",
-  "P(j|i)": "Of the tokens on which a feature fires, the share on which its match does.",
-  "P(i|j)": "Of the tokens on which a match fires, the share on which the feature does.",
-  Jaccard: "Tokens on which both fire, as a share of those on which either does.",
-};
-
+/** What matches are worth to the model: the finding, its plots, all its figures. */
 export function Evaluation(props: ViewProps) {
   const { data } = props;
   const loaded = useLoaded(() => loadEvaluation(data), []);
@@ -47,27 +51,52 @@ export function Evaluation(props: ViewProps) {
 function Values(props: ViewProps & { all: readonly Value[] }) {
   const { run, state, go, all } = props;
   const usual = useMemo(() => usualCarry(all), [all]);
-  const metrics = Object.keys(METRICS).filter((name) => all.some((one) => one.metric === name));
+  const metrics = useMemo(() => {
+    const found = new Set(all.map((one) => one.metric));
+    return [...Object.keys(METRICS).filter((name) => found.delete(name)), ...found];
+  }, [all]);
   const metric = metrics.find((name) => name === state.more.metric) ?? metrics[0];
   const of = useMemo(() => all.filter((one) => one.metric === metric), [all, metric]);
   const texts = useMemo(() => [...new Set(all.map((one) => one.texts))], [all]);
   const distances = [...new Set(of.map((one) => one.skipped))].sort((x, y) => x - y);
   const distance = distances.find((one) => String(one) === state.more.apart) ?? distances[0];
-  const there = of.filter((one) => one.skipped === distance);
-  const names = useMemo(() => estimatesOf(of, usual), [of, usual]);
+  const there = useMemo(() => of.filter((one) => one.skipped === distance), [of, distance]);
+  const whole = useMemo(() => there.filter((one) => Number.isNaN(one.q)), [there]);
+  const domain = useMemo(() => rangeOf(whole), [whole]);
+  const shares = useMemo(() => rangeOfShares(there, usual), [there, usual]);
   const rows = estimatesOf(there, usual);
-  const pairs = pairsOf(there, run.names);
+  const titled = (a: string, b: string) => `${run.short(a)} → ${run.short(b)}`;
+  const pairs = pairsOf(there, run.names).map((pair) => ({
+    ...pair,
+    title: titled(pair.a, pair.b),
+  }));
   const shown = state.more.all ? pairs : pairs.slice(0, FIRST);
-  const domain = domainOf(there);
-  const title = (a: string, b: string) => `${run.short(a)} → ${run.short(b)}`;
   const model = modelOf(run.manifest.evaluation);
+  const kinds = [
+    { color: "var(--accent)", text: "made of matches" },
+    { color: "var(--quiet)", text: "baseline" },
+  ];
+  const legend = [...keyOf(texts), ...kinds];
+  const { title: metricTitle, means } = METRICS[metric] ?? { title: metric, means: "" };
   return (
     <div class="eval-view" data-testid="view-evaluation">
-      <header class="eval-head">
+      <header>
         <p class="eyebrow">
-          Evaluation{model && <> on {model}</>}, {texts.map(short).join(" and ")}, intervals of 95 %
+          Evaluation
+          {model && (
+            <>
+              {" "}
+              on <bdi>{model}</bdi>
+            </>
+          )}
         </p>
-        <h1>What matches are worth to the model</h1>
+        <h1>What are matches worth to the model?</h1>
+        <FindingOf
+          values={all.filter((one) => one.skipped === distance)}
+          usual={usual}
+          texts={texts}
+          distance={distances.length > 1 ? distance : null}
+        />
         <div class="eval-choices">
           <label>
             <span class="visually-hidden">Metric</span>
@@ -77,7 +106,9 @@ function Values(props: ViewProps & { all: readonly Value[] }) {
               onChange={(event) => go({ more: { metric: event.currentTarget.value } })}
             >
               {metrics.map((name) => (
-                <option key={name}>{name}</option>
+                <option key={name} value={name}>
+                  {METRICS[name]?.title ?? name}
+                </option>
               ))}
             </select>
           </label>
@@ -92,147 +123,119 @@ function Values(props: ViewProps & { all: readonly Value[] }) {
               onChange={(value) => go({ more: { apart: value } })}
             />
           )}
-          <ul class="eval-key" aria-label="Text sets">
-            {texts.map((text, at) => (
-              <li key={text}>
-                <svg width="12" height="12" viewBox="-6 -6 12 12" aria-hidden="true">
-                  <Mark at={at} />
-                </svg>
-                {short(text)}
-              </li>
-            ))}
-          </ul>
         </div>
-        <p class="aside">{METRICS[metric]}</p>
+        <p class="aside">{means}</p>
       </header>
-      <h2 class="visually-hidden">Estimates by pair</h2>
-      <section class="eval-grid" aria-label="Estimates by pair">
-        {shown.map(({ a, b }) => (
-          <Estimates
-            key={`${a}--${b}`}
-            title={title(a, b)}
-            values={there.filter((one) => one.a === a && one.b === b)}
-            names={rows}
-            texts={texts}
-            usual={usual}
-            domain={domain}
-          />
-        ))}
-      </section>
-      {shown.length < pairs.length && (
-        <button type="button" class="button" onClick={() => go({ more: { all: 1 } })}>
-          Show all {pairs.length} pairs
-        </button>
-      )}
-      {there.some((one) => !Number.isNaN(one.q)) && (
-        <section aria-labelledby="eval-quantiles">
-          <h2 id="eval-quantiles">The best-matched features sent ahead, the others kept</h2>
-          <p class="aside">Dashed: the layer dropped. At q = 1 all features go, as in “match”.</p>
-          <div class="eval-grid small">
-            {shown.map(({ a, b }) => (
-              <Quantiles
-                key={`${a}--${b}`}
-                title={title(a, b)}
-                values={there.filter((one) => one.a === a && one.b === b)}
-                texts={texts}
+      <section>
+        <Figure
+          name={`evaluation-${metric}`}
+          title={`${metricTitle}: all pairs at a glance`}
+          legend={
+            rows.includes("drop")
+              ? [
+                  ...legend,
+                  { color: "var(--ink)", text: "median of dropping the layers", kind: "dash" },
+                ]
+              : legend
+          }
+        >
+          <div class="eval-grid wide">
+            {texts.map((text, at) => (
+              <Summary
+                key={text}
+                texts={text}
+                at={at}
+                values={whole.filter((one) => one.texts === text)}
+                names={rows}
                 usual={usual}
+                domain={domain}
+                title={(one) => titled(one.a, one.b)}
+              />
+            ))}
+          </div>
+        </Figure>
+        <p class="aside">
+          A mark for each pair of SAEs, and at the right the median over pairs. What lies beyond the
+          axis is written at its end.
+        </p>
+      </section>
+      <section>
+        <Figure
+          name={`evaluation-pairs-${metric}`}
+          title="Pair by pair, with 95 % intervals"
+          legend={legend}
+        >
+          <div class="eval-grid">
+            {rows.map((name) => (
+              <Estimate
+                key={name}
+                name={name}
+                values={whole.filter((one) => nameOf(one, usual) === name)}
+                pairs={shown}
+                texts={texts}
                 domain={domain}
               />
             ))}
           </div>
+        </Figure>
+        <p class="aside">
+          Intervals are over examples of text; one that ends in an arrow goes on beyond the axis.
+        </p>
+        {shown.length < pairs.length && (
+          <button type="button" class="button" onClick={() => go({ more: { all: 1 } })}>
+            Show all {pairs.length} pairs
+          </button>
+        )}
+      </section>
+      {there.some((one) => isShare(one, usual)) && (
+        <section>
+          <Figure
+            name={`evaluation-shares-${metric}`}
+            title="The best-matched features sent ahead, the others kept"
+            legend={[
+              ...keyOf(texts),
+              { color: "var(--accent)", text: "dropping the layers", kind: "dash" },
+            ]}
+          >
+            <div class="eval-grid small">
+              {shown.map(({ a, b, title }) => (
+                <Quantiles
+                  key={title}
+                  title={title}
+                  values={there.filter((one) => one.a === a && one.b === b)}
+                  texts={texts}
+                  usual={usual}
+                  domain={shares}
+                />
+              ))}
+            </div>
+          </Figure>
+          <p class="aside">At q = 1 all features go, as along matches above.</p>
         </section>
       )}
       {distances.length > 1 && (
-        <section aria-labelledby="eval-distances">
-          <h2 id="eval-distances">With distance</h2>
-          <p class="aside">Medians over pairs.</p>
-          <div class="eval-grid">
-            {texts.map((text) => (
-              <Distances
-                key={text}
-                title={short(text)}
-                values={of.filter((one) => one.texts === text)}
-                names={names.filter((name) => name !== "mean")}
-                usual={usual}
-              />
-            ))}
-          </div>
+        <section>
+          <Figure
+            name={`evaluation-distances-${metric}`}
+            title="With distance: medians over pairs"
+            legend={kinds}
+          >
+            <div class="eval-grid wide">
+              {texts.map((text) => (
+                <Distances
+                  key={text}
+                  title={short(text)}
+                  values={of.filter((one) => one.texts === text)}
+                  names={estimatesOf(of, usual)}
+                  usual={usual}
+                />
+              ))}
+            </div>
+          </Figure>
         </section>
       )}
-      <Figures {...props} of={of} usual={usual} />
+      <Figures {...props} of={of} usual={usual} metric={metric} />
     </div>
-  );
-}
-
-const COLUMNS = ["pair", "skipped", "texts", "estimate", "q", "value"] as const;
-
-function Figures(props: ViewProps & { of: readonly Value[]; usual: string | null }) {
-  const { run, state, go, of, usual } = props;
-  const sort = COLUMNS.find((name) => name === state.more.sort) ?? null;
-  const descending = state.more.dir === "down";
-  const rows = useMemo(() => {
-    const key = (one: Value): string | number => {
-      if (sort === "pair") return run.names.indexOf(one.a) * 1000 + run.names.indexOf(one.b);
-      if (sort === "estimate") return nameOf(one, usual);
-      return sort === null ? 0 : one[sort];
-    };
-    const unknown = (value: string | number) => Number.isNaN(value);
-    return [...of].sort((x, y) => {
-      const [one, other] = [key(x), key(y)];
-      if (unknown(one) || unknown(other)) return Number(unknown(one)) - Number(unknown(other));
-      const less = one < other ? -1 : one > other ? 1 : 0;
-      return descending ? -less : less;
-    });
-  }, [of, sort, descending, usual]);
-  const number = (key: string, title: string, show: (one: Value) => string, width = "84px") =>
-    ({
-      key,
-      title,
-      numeric: true,
-      sorts: COLUMNS.includes(key as "q"),
-      width,
-      show,
-    }) as ColumnOf<Value>;
-  return (
-    <section aria-labelledby="eval-table">
-      <h2 id="eval-table">All figures</h2>
-      <Table<Value>
-        name="evaluation"
-        label="Figures of the evaluation"
-        columns={[
-          {
-            key: "pair",
-            title: "Pair",
-            sorts: true,
-            width: "24%",
-            show: (one) => `${one.a} → ${one.b}`,
-          },
-          {
-            key: "texts",
-            title: "Texts",
-            sorts: true,
-            width: "9%",
-            show: (one) => short(one.texts),
-          },
-          { key: "estimate", title: "Estimate", sorts: true, show: (one) => nameOf(one, usual) },
-          number("skipped", "Left out", (one) => count(one.skipped)),
-          number("q", "q", (one) => (Number.isNaN(one.q) ? "" : String(one.q)), "64px"),
-          number("value", "Value", (one) => figure(one.value)),
-          number("low", "Low", (one) => figure(one.low)),
-          number("high", "High", (one) => figure(one.high)),
-          number("tokens", "Tokens", (one) => count(one.tokens)),
-        ]}
-        count={rows.length}
-        row={(index) => rows[index]}
-        sort={sort}
-        descending={descending}
-        onSort={(key) =>
-          go({ more: { sort: key, dir: sort === key && !descending ? "down" : null } })
-        }
-        height={480}
-        testid="evaluation-table"
-      />
-    </section>
   );
 }
 
@@ -241,15 +244,6 @@ function pairsOf(values: readonly Value[], order: readonly string[]) {
   return [...found.values()].sort(
     (x, y) => order.indexOf(x.a) - order.indexOf(y.a) || order.indexOf(x.b) - order.indexOf(y.b),
   );
-}
-
-/** The range of what is drawn; the mean of the hidden states costs so much that it may lie beyond. */
-function domainOf(values: readonly Value[]): [number, number] {
-  const near = values.filter((one) => one.estimate !== "mean");
-  const used = near.length ? near : values;
-  const low = min(used, (one) => (Number.isNaN(one.low) ? one.value : one.low)) ?? 0;
-  const high = max(used, (one) => (Number.isNaN(one.high) ? one.value : one.high)) ?? 1;
-  return [Math.min(0, low), Math.max(0, high)];
 }
 
 function modelOf(section: { [more: string]: unknown } | undefined): string | null {

@@ -1,10 +1,10 @@
 import { scaleLinear } from "d3-scale";
 import { line } from "d3-shape";
 import type { Curve, Replacement } from "../../data/causes";
-import { apart } from "../../data/evaluation";
+import { apart } from "../../draw/apart";
 import { figure } from "../../draw/format";
+import { cut, rem } from "../../draw/measured";
 import { useWidth } from "../../parts/use";
-import { cut, rem } from "../circuits/labels";
 
 const HEIGHT = 320;
 const [LEFT, TOP, BOTTOM] = [44, 12, 44];

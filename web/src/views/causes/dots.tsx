@@ -1,7 +1,7 @@
 import { type ScaleContinuousNumeric, scaleLinear, scaleLog } from "d3-scale";
 import type { Measured } from "../../data/causes";
+import { cut, measured, rem } from "../../draw/measured";
 import { useWidth } from "../../parts/use";
-import { cut, measured, rem } from "../circuits/labels";
 
 export interface Row {
   name: string;

@@ -1,7 +1,8 @@
 import type { Mark } from "../../data/circuits";
 import { percent } from "../../draw/format";
+import { cut, lines, measured } from "../../draw/measured";
 import { radius } from "./geometry";
-import { cut, lines, measured, nameOf, tokenText } from "./labels";
+import { nameOf, tokenText } from "./labels";
 import type { Cell } from "./layout";
 
 const HALF = 8; // of the width of a supernode

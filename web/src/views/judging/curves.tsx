@@ -1,7 +1,7 @@
 import { scaleLinear } from "d3-scale";
 import { line } from "d3-shape";
-import { apart } from "../../data/evaluation";
 import type { Coverage } from "../../data/judging";
+import { apart } from "../../draw/apart";
 import { count, figure } from "../../draw/format";
 import { fitted } from "../../draw/path";
 import { useWidth } from "../../parts/use";
