@@ -93,11 +93,11 @@ describe("edges", () => {
 });
 
 describe("communities", () => {
-  const listed = (community: number, size: number, clean: number): Listed => ({
+  const listed = (community: number, size: number, clean: number, label = "a"): Listed => ({
     community,
     size,
     sites: 2,
-    label: "a",
+    label,
     agreement: clean,
     clean,
   });
@@ -109,6 +109,7 @@ describe("communities", () => {
 
   it("open with the cleanest that makes a good drawing", () => {
     expect(openingOf([listed(0, 3, 0.9), listed(1, 30, 0.8)])?.community).toBe(1);
+    expect(openingOf([listed(0, 30, 0.9), listed(1, 30, 0.8, "a, b")])?.community).toBe(1);
     expect(openingOf([listed(0, 3, 0.9), listed(1, 300, 0.8)])?.community).toBe(0);
     expect(openingOf([])).toBeNull();
   });

@@ -48,10 +48,11 @@ export function by(figure: "clean" | "size" | "sites" | "agreement") {
 
 const READABLE = [20, 60]; // features that are a drawing, neither bare nor crowded
 
-/** The community that is shown before one is chosen: the cleanest that makes a good drawing. */
+/** The community that is shown before one is chosen: the cleanest of several words that draws well. */
 export function openingOf(communities: readonly Listed[]): Listed | null {
   const [least, most] = READABLE;
-  return communities.find(({ size }) => size >= least && size <= most) ?? communities[0] ?? null;
+  const drawn = communities.filter(({ size }) => size >= least && size <= most);
+  return drawn.find(({ label }) => label?.includes(", ")) ?? drawn[0] ?? communities[0] ?? null;
 }
 
 /** The features of one community. */

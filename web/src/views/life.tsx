@@ -3,6 +3,7 @@ import type { Life as Being, Explorer } from "../data/explorer";
 import { type Partner, partnersOf } from "../data/partners";
 import type { Mode, Run } from "../data/run";
 import type { Data } from "../data/tables";
+import { shortened } from "../data/tokens";
 import { useArrival } from "../parts/arrival";
 import { Figure } from "../parts/figure";
 import { Empty, Failure, Loading } from "../parts/notices";
@@ -115,21 +116,25 @@ function Shown(props: {
         <section class="life-track" aria-label="Track">
           <Figure
             name={`life-${life.site}-${life.feature}`}
-            title="The track, layer by layer"
+            title={titleOf(life)}
+            level={0}
             legend={layout ? legendOf(layout, beside) : []}
             aside={
-              run.modes.length > 1 && (
-                <Segments
-                  label="Tracks"
-                  value={mode as Mode}
-                  choices={run.modes.map((value) => ({
-                    value,
-                    text: value,
-                    hint: MODE_HINTS[value],
-                  }))}
-                  onChange={(value) => go({ more: { mode: value } })}
-                />
-              )
+              <>
+                <h2>The track, layer by layer</h2>
+                {run.modes.length > 1 && (
+                  <Segments
+                    label="Tracks"
+                    value={mode as Mode}
+                    choices={run.modes.map((value) => ({
+                      value,
+                      text: value,
+                      hint: MODE_HINTS[value],
+                    }))}
+                    onChange={(value) => go({ more: { mode: value } })}
+                  />
+                )}
+              </>
             }
           >
             <div ref={ref}>
@@ -187,6 +192,12 @@ function Shown(props: {
 
 const NONE: readonly Partner[] = [];
 const NAMELESS: ReadonlyMap<number, string | null> = new Map();
+
+/** What a picture of a track is called: it stands alone, without the heading of the page. */
+function titleOf({ site, feature, label }: Being): string {
+  const called = label === null ? "" : `: ${shortened(label, 60, "beginning")}`;
+  return `The track of ${site} ${feature}${called}`;
+}
 
 /** The feature that the state compares with the one in focus. */
 async function besideOf(run: Run, explorer: Explorer, state: State): Promise<Being | null> {

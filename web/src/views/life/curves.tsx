@@ -103,14 +103,16 @@ export function CurveTerms({ layout }: { layout: Layout }) {
 function Row(props: { curve: Curve; layout: Layout; focus: number }) {
   const { curve, layout, focus } = props;
   const say = curve.say ?? figure;
-  const points = layout.track
-    .map(({ life, x }, i) => ({
-      value: curve.of(life),
-      // what belongs to a link stands at its middle
-      x: curve.link && i ? (x + layout.track[i - 1].x) / 2 : x,
-      node: life.node,
-    }))
-    .filter(({ value }) => !Number.isNaN(value) && (!curve.logarithmic || value > 0));
+  const all = layout.track.map(({ life, x }, i) => ({
+    value: curve.of(life),
+    // what belongs to a link stands at its middle
+    x: curve.link && i ? (x + layout.track[i - 1].x) / 2 : x,
+    node: life.node,
+    place: i,
+  }));
+  const points = all.filter(
+    ({ value }) => !Number.isNaN(value) && (!curve.logarithmic || value > 0),
+  );
   const [low, high] = extent(points, (point) => point.value) as [number, number];
   const domain = curve.domain
     ? [Math.min(curve.domain[0], low), Math.max(curve.domain[1], high)]
@@ -119,7 +121,10 @@ function Row(props: { curve: Curve; layout: Layout; focus: number }) {
       : [Math.min(0, low), high > 0 ? high : 1];
   const range = [BOTTOM, TOP];
   const y = curve.logarithmic ? scaleLog(domain, range) : scaleLinear(domain, range);
-  const line = points.map((p, i) => `${i ? "L" : "M"}${p.x},${y(p.value)}`).join("");
+  // where a figure is not known the line is broken
+  const line = points
+    .map((p, i) => `${i && points[i - 1].place === p.place - 1 ? "L" : "M"}${p.x},${y(p.value)}`)
+    .join("");
   const axis = `${say(domain[0])} to ${say(domain[1])}${curve.logarithmic ? ", logarithmic" : ""}`;
   const [first, end] = [0, layout.width];
   return (

@@ -1,4 +1,4 @@
-import { LANE_NAMES, LANES } from "../../draw/colours";
+import { LANES } from "../../draw/colours";
 import type { Key } from "../../draw/picture";
 import type { Layout } from "./layout";
 
@@ -44,7 +44,7 @@ export function legendOf(layout: Layout, partners: ReadonlySet<number>): Key[] {
       keys.push({
         kind: "dot",
         color: LANES[lane],
-        text: `what the ${lane === "attn" ? "attention" : LANE_NAMES[lane]} writes`,
+        text: lane === "attn" ? "what attention writes" : "what the MLP writes",
       });
     }
   }
