@@ -44,6 +44,7 @@ export function Graph(props: ViewProps) {
         <div class="graph-main">
           {known && (
             <>
+              <h1 class="visually-hidden">Graph</h1>
               <Empty title="No feature is chosen">
                 Search for a feature and follow “neighbourhood” on its page, or open a graph that
                 was saved here.
@@ -156,6 +157,7 @@ function Drawn(props: ViewProps & { community: Listed | null; opening: boolean }
               {graph && (
                 <>
                   {several(graph.nodes.length, "feature")}, {several(graph.links.length, "edge")}.
+                  {!graph.links.length && " Nothing is joined within these cut-offs: raise p."}
                   {graph.links.length > MOST && ` The best ${MOST} edges are drawn.`}
                   {graph.left > 0 &&
                     ` ${count(graph.left)} more are left out: lower p or take fewer steps to see the best of them.`}
