@@ -120,7 +120,9 @@ def test_contexts_are_those_of_the_run(tab, shipped_run):
     first = longest(shipped_run).row(0, named=True)
     contexts = shipped_run.contexts(first["site"]).filter(feature=first["feature"])["contexts"][0]
     tab.goto(f"#/life/{first['site']}/{first['feature']}")
-    shown = tab.locator("[data-testid=context-panel][aria-current=true] .context")
+    panel = tab.locator("[data-testid=context-panel][aria-current=true]")
+    panel.scroll_into_view_if_needed()
+    shown = panel.locator(".context")
     expect(shown).to_have_count(min(8, len(contexts)))
     for i in range(3):
         expect(shown.nth(i).locator("mark")).to_have_text(contexts[i]["token"].strip())

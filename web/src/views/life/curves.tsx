@@ -48,8 +48,8 @@ const CURVES: readonly Curve[] = [
   { name: "Threshold", term: "threshold", of: (life) => life.threshold },
 ];
 
-const HEIGHT = 88;
-const [TOP, BOTTOM] = [34, 74]; // of what a curve takes of its row
+const HEIGHT = 68;
+const [TOP, BOTTOM] = [28, 56]; // of what a curve takes of its row
 
 /** The curves of which a track has figures; one feature alone makes no curve. */
 function knownOf(layout: Layout): Curve[] {
@@ -129,7 +129,7 @@ function Row(props: { curve: Curve; layout: Layout; focus: number }) {
   const [first, end] = [0, layout.width];
   return (
     <>
-      <text class="curve-name stays" x={0} y={16}>
+      <text class="curve-name stays" x={0} y={14}>
         {curve.name} <tspan class="range">{axis}</tspan>
       </text>
       {[TOP, BOTTOM].map((at) => (
@@ -141,7 +141,7 @@ function Row(props: { curve: Curve; layout: Layout; focus: number }) {
         return (
           <g key={point.x} class={point.node === focus ? "curve-point chosen" : "curve-point"}>
             <circle cx={point.x} cy={y(point.value)} r={point.node === focus ? 4.5 : 3} />
-            <text x={point.x} y={y(point.value) + (above ? -8 : 17)} text-anchor="middle">
+            <text x={point.x} y={y(point.value) + (above ? -7 : 15)} text-anchor="middle">
               {say(point.value)}
             </text>
           </g>
