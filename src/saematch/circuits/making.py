@@ -119,7 +119,7 @@ def make_circuit(
     figures = _figures(asked, found, kept, nodes, edges)
     figures = replace(
         figures,
-        tokens=_texts(model.tokenizer, ids),
+        tokens=token_texts(model.tokenizer, ids),
         words=ids.tolist(),
         unread=(~read).nonzero()[:, 0].tolist(),
         seconds=time.perf_counter() - begin,
@@ -218,7 +218,7 @@ def _figures(
     )
 
 
-def _texts(tokenizer: PreTrainedTokenizerBase, ids: Tensor) -> list[str]:
+def token_texts(tokenizer: PreTrainedTokenizerBase, ids: Tensor) -> list[str]:
     """The text of each token of a prompt; of BOS its name."""
     pieces, head = Pieces(tokenizer), head_of(tokenizer)
     words = ids.tolist()

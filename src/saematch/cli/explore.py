@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from saematch.cli.options import Device, DtypeOption
+from saematch.workflows.options import DtypeChoice
 
 if TYPE_CHECKING:
     from saematch.progress import Progress, Step
@@ -42,6 +46,23 @@ def explore(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier export in the folder.")
     ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Model of its SAEs (a Hugging Face model, its folder, or saematch:model), to read "
+            "sentences that are typed in the page."
+        ),
+    ] = None,
+    sentence: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT",
+            help="A sentence that the model reads beforehand, for the page or an export. Repeat it "
+            "for several.",
+        ),
+    ] = None,
+    device: Device = "auto",
+    dtype: DtypeOption = None,
 ) -> None:
     """Follow features through the layers in a browser: serve a run on this machine until Ctrl-C.
 
@@ -49,23 +70,50 @@ def explore(
     """
     from saematch.errors import SaematchError
 
+    asked = _Asked(model, sentence or [], device, dtype)
     if export is None:
         if overwrite:
             raise SaematchError("--overwrite is about an export: give --export FOLDER too")
-        _serve(run, against, port, browser)
+        _serve(run, against, port, browser, asked)
         return
     if port is not None:
         raise SaematchError("--port is about serving: leave it or --export out")
-    _write(run, against, export, overwrite)
+    _write(run, against, export, overwrite, asked)
 
 
-def _serve(run: Path, against: Path | None, port: int | None, browser: bool) -> None:
+@dataclass(frozen=True)
+class _Asked:
+    """The model that reads sentences, and which; raises SaematchError for one without the other."""
+
+    model: str | None
+    sentences: list[str]
+    device: str
+    dtype: DtypeChoice | None
+
+    def __post_init__(self) -> None:
+        from saematch.errors import SaematchError
+
+        if self.sentences and self.model is None:
+            raise SaematchError("--sentence is read by a model: give --model NAME too")
+
+
+def _serve(run: Path, against: Path | None, port: int | None, browser: bool, asked: _Asked) -> None:
     from saematch.explorer import show
     from saematch.workflows.explore import explore as serve
 
     try:
         with _told() as progress:
-            served = serve(run, port, against=against, open_browser=False, progress=progress)
+            served = serve(
+                run,
+                port,
+                against=against,
+                open_browser=False,
+                model=asked.model,
+                sentences=asked.sentences,
+                device=asked.device,
+                dtype=asked.dtype,
+                progress=progress,
+            )
         with served:
             typer.echo(f"{run} is at {served.url} (on this machine; Ctrl-C ends it)")
             if browser and not show(served.url):
@@ -79,13 +127,15 @@ def _serve(run: Path, against: Path | None, port: int | None, browser: bool) -> 
 def _told() -> Iterator[Progress]:
     """Shows how far the tables that the page needs are: of a large run they take a minute."""
     from saematch.cli.console import reporting
+    from saematch.workflows.explore import MAKING
 
     with reporting() as bar:
         told = False
 
         def tell(step: Step) -> None:
             nonlocal told
-            if not told:  # there is nothing to show where they were made before
+            # there is nothing to say where they were made before
+            if not told and step.stage == MAKING:
                 typer.echo("Making the tables that the page needs, once for this run.", err=True)
                 told = True
             bar(step)
@@ -93,14 +143,27 @@ def _told() -> Iterator[Progress]:
         yield tell
 
 
-def _write(run: Path, against: Path | None, folder: Path, overwrite: bool) -> None:
+def _write(run: Path, against: Path | None, folder: Path, overwrite: bool, asked: _Asked) -> None:
     from rich.filesize import decimal
 
+    from saematch.errors import SaematchError
     from saematch.explorer import export
-    from saematch.workflows.explore import page_steps
+    from saematch.workflows.explore import page_steps, sentence_reader
+    from saematch.workflows.runs import opened_run
 
+    opened, sentences = opened_run(run), []
+    if asked.model is not None and not asked.sentences:
+        raise SaematchError(
+            'an export has no model: give the sentences that it is to show (--sentence "..."), or '
+            "leave --model out"
+        )
     with _told() as progress:
-        written = export(run, folder, overwrite, page_steps(progress), against)
+        if asked.model is not None:
+            reader = sentence_reader(
+                opened, asked.model, device=asked.device, dtype=asked.dtype, tell=progress
+            )
+            sentences = [reader.read(text) for text in asked.sentences]
+        written = export(opened, folder, overwrite, page_steps(progress), against, sentences)
     parts: dict[str, int] = {}
     for place, size in written.sizes.items():
         part = "/".join(place.split("/")[:2]) if place.startswith("run/") else "the page"

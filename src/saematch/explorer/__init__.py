@@ -7,18 +7,32 @@ import os
 import sys
 import threading
 import webbrowser
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from saematch.explorer.against import opened_against, prepare_against
 from saematch.explorer.export import Exported, export
 from saematch.explorer.judgements import keep_judgements
+from saematch.explorer.live import Live
 from saematch.explorer.local import HOST
 from saematch.explorer.places import PAGE, Places
+from saematch.explorer.sentence import Sentence, SentenceReader, recorded
 from saematch.explorer.server import Server
 from saematch.explorer.tables import PageTables, Progress, prepare
 from saematch.runs.run import Run
 
-__all__ = ["HEIGHT", "Explorer", "Exported", "Progress", "explore", "export", "show"]
+__all__ = [
+    "HEIGHT",
+    "Explorer",
+    "Exported",
+    "Live",
+    "Progress",
+    "SentenceReader",
+    "explore",
+    "export",
+    "show",
+]
 
 HEIGHT = 800  # pixels, in a notebook
 
@@ -33,24 +47,34 @@ class Explorer:
         port: int | None = None,
         height: int = HEIGHT,
         against: PageTables | None = None,
+        live: Live | None = None,
+        sentences: Sequence[Sentence] = (),
     ) -> None:
         """Start serving; see `explore`."""
         self.run = run
         self.height = height
         self._made = [made] if against is None else [made, against]
-        self._server = Server(_places(run, made, against), port)
+        self._live = live
+        with ExitStack() as held:
+            beside = None if against is None else against.folder
+            added = held.enter_context(recorded(sentences, beside or made.folder))
+            places = Places(PAGE, run.path, made.folder, beside, added)
+            self._server = Server(places, port, live)
+            self._held = held.pop_all()
         self._stopped = threading.Event()
 
     @property
     def url(self) -> str:
-        """The address of the page."""
-        return f"http://{HOST}:{self._server.port}/"
+        """The address of the page; where a model reads sentences, with the token that it needs."""
+        page = f"http://{HOST}:{self._server.port}/"
+        return f"{page}?live={self._live.token}#/sentence" if self._live else page
 
     def stop(self) -> None:
         """Free the port; a second call does nothing."""
         if not self._stopped.is_set():
             self._stopped.set()
             self._server.stop()
+            self._held.close()
             for tables in self._made:
                 tables.close()
 
@@ -89,6 +113,8 @@ def explore(
     height: int = HEIGHT,
     progress: Progress | None = None,
     against: Run | str | Path | None = None,
+    live: Live | None = None,
+    sentences: Sequence[Sentence] = (),
 ) -> Explorer:
     """Serve the run as a page on 127.0.0.1 until `stop` is called or the program ends.
 
@@ -104,6 +130,8 @@ def explore(
         progress: called with the current step, the number of steps done and their total while
             tables are made.
         against: another run of the same SAEs, or its directory, that is shown beside this one.
+        live: what reads sentences that are typed in the page.
+        sentences: that were read before, which the page shows whether or not there is a model.
 
     Raises:
         RunError: there is no such run, or its tables cannot be read; `against` has no pair in
@@ -117,7 +145,7 @@ def explore(
     made = prepare(run, progress)
     keep_judgements(run, made.folder)
     beside = None if other is None else prepare_against(run, other, made, progress)
-    explorer = Explorer(run, made, port, height, beside)
+    explorer = Explorer(run, made, port, height, beside, live, sentences)
     if open_browser or (open_browser is None and not _in_notebook()):
         show(explorer.url)
     return explorer
@@ -132,10 +160,6 @@ def show(url: str) -> bool:
         return webbrowser.open(url)
     except webbrowser.Error:
         return False
-
-
-def _places(run: Run, made: PageTables, against: PageTables | None) -> Places:
-    return Places(PAGE, run.path, made.folder, None if against is None else against.folder)
 
 
 def _in_notebook() -> bool:

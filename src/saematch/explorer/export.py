@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from saematch.explorer.against import opened_against, prepare_against
 from saematch.explorer.head import titled
 from saematch.explorer.judgements import keep_judgements
 from saematch.explorer.places import INDEX, MADE, PAGE, RUN, Places
+from saematch.explorer.sentence import Sentence, recorded
 from saematch.explorer.tables import Progress, cache, digest_of, prepare
 from saematch.files.atomic import SUFFIX, is_stale
 from saematch.files.foreign import read_json
@@ -54,6 +55,7 @@ def export(
     overwrite: bool = False,
     progress: Progress | None = None,
     against: Run | str | Path | None = None,
+    sentences: Sequence[Sentence] = (),
 ) -> Exported:
     """Write the page, a run's own files and the tables made for the page.
 
@@ -70,6 +72,7 @@ def export(
             tables are made.
         against: another run of the same SAEs, or its directory, that is shown beside this one; of
             its own files none is copied.
+        sentences: that a model has read, which the page then shows without it.
 
     Raises:
         RunError: there is no such run, one of its tables is missing or a link, or it changed in the
@@ -92,8 +95,9 @@ def export(
         earlier = _earlier(folder, overwrite)
         _sweep(folder)
         partial.mkdir(parents=True)
-        places = Places(PAGE, run.path, made.folder, None if beside is None else beside.folder)
-        sizes = _write(run, places, partial)
+        other = None if beside is None else beside.folder
+        with recorded(sentences, other or made.folder) as added:
+            sizes = _write(run, Places(PAGE, run.path, made.folder, other, added), partial)
         if digest_of(run) != digest:
             raise RunError(f"{run.path} was changed while it was exported: try again")
         if earlier is None:

@@ -241,6 +241,32 @@ class LocalHandler(BaseHTTPRequestHandler):
         """Take what a POST sends; unless a kind of it does, nothing is taken."""
         self.send_error(HTTPStatus.NOT_IMPLEMENTED)
 
+    def sent(self, kind: str, most: int, what: str) -> bytes | None:
+        """The body of a POST; None where it was refused, or the browser went away.
+
+        Args:
+            kind: the media type that it must have.
+            most: bytes that it may have.
+            what: what is sent, for the sentence that refuses it: "a vote".
+        """
+        keep = self.close_connection
+        self.close_connection = True  # until the body is read, it could pass for a request
+        if self.headers.get_content_type() != kind:
+            self.refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"{what} is {kind}")
+            return None
+        length = self.headers.get("Content-Length", "")
+        if "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdigit()):
+            self.refuse(HTTPStatus.LENGTH_REQUIRED, f"{what} says its length")
+            return None
+        if len(length) > 9 or int(length) > most:
+            self.refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{what} has at most {most:,} bytes")
+            return None
+        body = self.rfile.read(int(length))
+        if len(body) < int(length):
+            return None
+        self.close_connection = keep
+        return body
+
     def version_string(self) -> str:
         """What the server calls itself."""
         return f"saematch/{saematch.__version__}"

@@ -3,8 +3,9 @@
     index.html, favicon.*, assets/**     the built page
     run/run.json                         the run, as it is
     run/FOLDER/NAME.parquet              its tables, in the folders that a run has
-    run/explorer/**                      tables made for the page: see saematch.explorer.tables,
-                                         and those of two runs: see saematch.explorer.against
+    run/explorer/**                      tables made for the page: see saematch.explorer.tables;
+                                         those of two runs: see saematch.explorer.against; and some
+                                         that are added, which come before others of their name
 
 Nothing else in these folders has an address.
 """
@@ -45,6 +46,7 @@ class Places:
     run: Path
     made: Path
     against: Path | None = None
+    added: Path | None = None
 
     def check(self) -> None:
         """Check that there is a page.
@@ -65,7 +67,12 @@ class Places:
         if parts is None:
             return None
         root, rest = self._root(parts)
-        return None if root is None else _contained(root, rest)
+        if root is None:
+            return None
+        if root in (self.made, self.against) and self.added is not None:
+            if (added := _contained(self.added, rest)) is not None:
+                return added
+        return _contained(root, rest)
 
     def files(self) -> Iterator[tuple[str, Path]]:
         """Every file that has an address, by its place, for an export; links are not followed."""
@@ -79,11 +86,14 @@ class Places:
                 parts = (RUN, *path.relative_to(self.run).parts)
                 if self._root(parts)[0] is not None:
                     yield "/".join(parts), path
-        for folder in filter(None, (self.made, self.against)):
+        made: dict[str, Path] = {}
+        for folder in filter(None, (self.made, self.against, self.added)):
             for path in _walk(folder):
                 parts = (RUN, MADE, *path.relative_to(folder).parts)
-                if self._root(parts)[0] == folder:
-                    yield "/".join(parts), path
+                root = self._root(parts)[0]
+                if root == folder or (root is not None and folder == self.added):
+                    made["/".join(parts)] = path
+        yield from made.items()
 
     def _root(self, parts: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:
         """The folder that a listed address lies in, and its place there."""

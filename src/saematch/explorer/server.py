@@ -8,8 +8,10 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO
 
+from saematch.explorer import live as living
 from saematch.explorer.byte_ranges import RangeError, byte_range
 from saematch.explorer.compressed import Compressed, takes_gzip
+from saematch.explorer.live import Live
 from saematch.explorer.local import LocalHandler, LocalServer
 from saematch.explorer.places import Places
 
@@ -36,23 +38,24 @@ class Server(LocalServer):
 
     called = "saematch explorer"
 
-    def __init__(self, places: Places, port: int | None = None) -> None:
+    def __init__(self, places: Places, port: int | None = None, live: Live | None = None) -> None:
         """Bind the port and start serving.
 
         Args:
             places: what to serve.
             port: of 127.0.0.1; by default 8237 or, if that is taken, any free one.
+            live: what reads sentences, if anything does.
 
         Raises:
             SaematchError: the port is taken, not allowed, or not a port number.
         """
-        self.places = places
+        self.places, self.live = places, live
         self.compressed = Compressed(places.page)
         super().__init__(Handler, port)
 
 
 class Handler(LocalHandler):
-    """Answers GET and HEAD."""
+    """Answers GET and HEAD; POST where a model reads sentences."""
 
     server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
 
@@ -60,6 +63,9 @@ class Handler(LocalHandler):
         """Send a file, or part of it."""
         if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
             self.close_connection = True  # a body is not read, and must not pass for a request
+        if self.server.live is not None and self.path.startswith(living.FOLDER):
+            living.answer(self, self.server.live, body)
+            return
         if reason := self.foreign():
             self.refuse(HTTPStatus.FORBIDDEN, reason)
             return
@@ -73,6 +79,19 @@ class Handler(LocalHandler):
             return
         with file:
             self._send(path, file, body)
+
+    def take(self) -> None:
+        """Answer what is asked of a model, where there is one."""
+        if self.server.live is None:
+            super().take()
+        else:
+            living.take(self, self.server.live)
+
+    def log_message(self, format: str, *args) -> None:
+        """As the parent class, without the token."""
+        live = self.server.live
+        text = format % args
+        super().log_message("%s", text.replace(live.token, "TOKEN") if live else text)
 
     def _send(self, path: Path, file: BinaryIO, body: bool) -> None:
         status = os.fstat(file.fileno())

@@ -179,21 +179,10 @@ class _Handler(LocalHandler):
         if place != "votes":
             self.refuse(HTTPStatus.NOT_FOUND, "votes are sent to votes")
             return
-        if self.headers.get_content_type() != JSON:
-            self.refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"a vote is {JSON}")
-            return
-        length = self.headers.get("Content-Length", "")
-        if "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdigit()):
-            self.refuse(HTTPStatus.LENGTH_REQUIRED, "a vote says its length")
-            return
-        if len(length) > 9 or int(length) > MOST:
-            self.refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a vote has at most {MOST} bytes")
-            return
-        sent = self.rfile.read(int(length))
-        if len(sent) < int(length):
-            return  # the browser went away
         self.close_connection = keep
-        self._take(sent)
+        sent = self.sent(JSON, MOST, "a vote")
+        if sent is not None:
+            self._take(sent)
 
     def _take(self, sent: bytes) -> None:
         voting = self.server.voting
