@@ -69,10 +69,10 @@ class Places:
         root, rest = self._root(parts)
         if root is None:
             return None
-        if root in (self.made, self.against) and self.added is not None:
-            if (added := _contained(self.added, rest)) is not None:
-                return added
-        return _contained(root, rest)
+        added = None
+        if self.added is not None and root in (self.made, self.against):
+            added = _contained(self.added, rest)
+        return added or _contained(root, rest)
 
     def files(self) -> Iterator[tuple[str, Path]]:
         """Every file that has an address, by its place, for an export; links are not followed."""

@@ -22,6 +22,7 @@ from saematch.explorer.places import MADE
 from saematch.files.foreign import plain_text, read_json, reason
 from saematch.models.hook_points import trunk_of
 from saematch.models.language_model import LanguageModel
+from saematch.models.texts import head_of
 from saematch.numerics import hardware
 from saematch.progress import log
 from saematch.runs.run import Run
@@ -54,7 +55,7 @@ class Sentence:
     text: str
     model: str
     tokens: tuple[str, ...]  # as they were read; of BOS its name
-    first: int  # the first token whose features count: what comes before is the same in all texts
+    bos: bool  # whether the first of them was put before the text; its features never count
     # how many features fire, by SAE in order of depth, by token
     active: tuple[tuple[int, ...], ...]
     most: int  # no more of them than this are in `firing`, the strongest
@@ -68,7 +69,7 @@ class Sentence:
             "text": self.text,
             "model": self.model,
             "tokens": self.tokens,
-            "first": self.first,
+            "bos": self.bos,
             "active": self.active,
             "most": self.most,
             "firing": self.firing.to_dict(as_series=False),
@@ -157,7 +158,7 @@ class SentenceReader:
             text=text,
             model=self.model.name,
             tokens=tuple(token_texts(self.model.tokenizer, ids)),
-            first=1,
+            bos=bool(head_of(self.model.tokenizer)),
             active=tuple(active),
             most=most,
             firing=firing,
@@ -246,7 +247,7 @@ def _write(sentences: Sequence[Sentence], made: Path, folder: Path) -> None:
                 "text": sentence.text,
                 "model": sentence.model,
                 "tokens": [*sentence.tokens],
-                "first": sentence.first,
+                "bos": sentence.bos,
                 "active": [count for by_token in sentence.active for count in by_token],
                 "most": sentence.most,
                 "row": rows,

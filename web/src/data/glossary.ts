@@ -8,6 +8,8 @@ export const TERMS: Record<string, string> = {
     "Features of several SAEs that shared pairs join, one to the next. Complete if every two of them are shared; tangled if two are of one SAE.",
   "two runs":
     "Two runs of the same SAEs, by different methods or settings. A run matches a feature if it accepts a target for it at its false discovery rate.",
+  "say most":
+    "Each feature counts by its activation, as a share of the largest that is known of it, times how rare it is (minus the logarithm of the share of tokens that it fires on); a track adds up its layers. What fires everywhere says little.",
   "p-value":
     "How often the best match with random dictionaries would score as much. A feature is matched if its p-value passes at the run's false discovery rate.",
   track:

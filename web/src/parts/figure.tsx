@@ -1,5 +1,6 @@
 import type { ComponentChildren } from "preact";
 import { useContext, useRef, useState } from "preact/hooks";
+import { shareable } from "../data/live";
 import { type Caption, type Key, pictureOf, pngOf, svgText } from "../draw/picture";
 import { save, slugOf } from "../draw/save";
 import { describing, ShownRun } from "./shown-run";
@@ -115,7 +116,7 @@ function Keep(props: {
           <button type="button" onClick={() => told(keep("png"))}>
             Picture, PNG
           </button>
-          <button type="button" onClick={() => told(link(location.href, "Link"))}>
+          <button type="button" onClick={() => told(link(shareable(location.href), "Link"))}>
             Copy link
           </button>
           <button type="button" onClick={() => told(link(embedded(title), "Frame"))}>
@@ -129,7 +130,7 @@ function Keep(props: {
 
 /** HTML that shows this view, without the bar, in another page. */
 function embedded(title: string): string {
-  const address = new URL(location.href);
+  const address = new URL(shareable(location.href));
   const [path, query = ""] = address.hash.split("?");
   const more = new URLSearchParams(query);
   more.set("embed", "1");
