@@ -1,5 +1,6 @@
 import type { Sentence, Strand } from "../../data/sentence";
-import { cut, measured, tokenText } from "../circuits/labels";
+import { cut, measured } from "../../draw/measured";
+import { tokenText } from "../circuits/labels";
 
 /** A token of a sentence as it is shown. */
 export function wordOf(sentence: Sentence, token: number): string {
