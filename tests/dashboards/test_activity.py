@@ -180,7 +180,8 @@ def test_the_table_says_what_was_found(tmp_path, texts):
 
 
 def test_features_that_fire_in_each_others_contexts_agree(texts, dense):
-    strength = np.abs(np.concatenate(dense))
+    values = np.concatenate(dense)
+    strength = np.abs(values)
     places = {
         name: [np.flatnonzero(strength[:, i])[:k] for i in range(WIDTH)]
         for name, k in (("a", 8), ("b", 5))
@@ -192,14 +193,14 @@ def test_features_that_fire_in_each_others_contexts_agree(texts, dense):
     for row in found.iter_rows(named=True):
         i, j = row["feature"], row["target"]
         ways = []
-        for key, at, other in (
-            ("forward", places["a"][i], j),
-            ("backward", places["b"][j], i),
+        for key, told, at, other in (
+            ("forward", "values", places["a"][i], j),
+            ("backward", "target_values", places["b"][j], i),
         ):
+            assert row[told] == values[at, other].tolist()
             expected = (strength[at, other] > 0).mean() if len(at) else None
             assert row[key] == (None if expected is None else pytest.approx(expected))
             ways.append(expected)
-        assert row["contexts"] == len(places["a"][i])
         assert row["share"] == (None if None in ways else pytest.approx(np.mean(ways)))
     assert found.filter(feature=2)["share"].item() == 1  # of itself
 

@@ -32,9 +32,10 @@ def agreement(
         texts: by SAE, the text sets in which those tokens are.
 
     Returns:
-        By pair one row per feature with a target: `feature`, `target`, `contexts` (of the feature),
-        `forward` (share of them at which the target fires; null without any), `backward` (of the
-        target's, at which the feature fires) and `share`, the mean of the two.
+        By pair one row per feature with a target: `feature`, `target`; `values`, the target's
+        activation in each of the feature's top contexts, and `target_values`, the feature's in each
+        of the target's; `forward` and `backward`, the shares of them that are not zero (null
+        without any); and `share`, the mean of the two.
     """
     # the places of one feature are looked up in the other: by SAE that is read, pair, direction
     asked: dict[str, list[tuple[Pair, str, ndarray, ndarray, ndarray]]] = {}
@@ -49,45 +50,47 @@ def agreement(
             row = np.repeat(np.arange(len(features)), [len(one) for one in some])
             at = np.array([place for one in some for place in one], np.int64)
             asked.setdefault(reads, []).append(((a, b), way, row, at, read[row]))
-    shares: dict[tuple[Pair, str], ndarray] = {}
+    there: dict[tuple[Pair, str], pl.Series] = {}
     for name, questions in asked.items():
-        fires = _fires(texts[name], [(at, feature) for *_, at, feature in questions])
-        for (pair, way, row, _, _), yes in zip(questions, fires, strict=True):
+        values = _values(texts[name], [(at, feature) for *_, at, feature in questions])
+        for (pair, way, row, _, _), value in zip(questions, values, strict=True):
             n = int((targets[pair] >= 0).sum())
-            total = np.bincount(row, minlength=n)
-            hits = np.bincount(row, yes, minlength=n)
-            shares[pair, way] = np.divide(hits, total, out=np.full(n, np.nan), where=total > 0)
+            ends = np.cumsum(np.bincount(row, minlength=n))[:-1]
+            there[pair, way] = pl.Series(np.split(value, ends), dtype=pl.List(pl.Float32))
     found = {}
     for pair, target in targets.items():
         features = np.flatnonzero(target >= 0)
-        forward, backward = shares[pair, "forward"], shares[pair, "backward"]
-        own = places[pair[0]]
-        found[pair] = pl.DataFrame(
-            {
-                "feature": features,
-                "target": target[features],
-                "contexts": np.array([len(own[i]) for i in features.tolist()], np.int64),
-                "forward": forward,
-                "backward": backward,
-                "share": (forward + backward) / 2,
-            }
-        ).with_columns(pl.col("forward", "backward", "share").fill_nan(None))
+        found[pair] = (
+            pl.DataFrame(
+                {
+                    "feature": features,
+                    "target": target[features],
+                    "values": there[pair, "forward"],
+                    "target_values": there[pair, "backward"],
+                }
+            )
+            .with_columns(
+                pl.col("values").list.eval(pl.element() != 0).list.mean().alias("forward"),
+                pl.col("target_values").list.eval(pl.element() != 0).list.mean().alias("backward"),
+            )
+            .with_columns(((pl.col("forward") + pl.col("backward")) / 2).alias("share"))
+        )
     return found
 
 
-def _fires(texts: TextSets, questions: Sequence[tuple[ndarray, ndarray]]) -> list[ndarray]:
-    """For each list of tokens and features, whether the feature fires on the token."""
-    found = [np.zeros(len(at), bool) for at, _ in questions]
+def _values(texts: TextSets, questions: Sequence[tuple[ndarray, ndarray]]) -> list[ndarray]:
+    """For each list of tokens and features, the activation of the feature on the token."""
+    found = [np.zeros(len(at), np.float32) for at, _ in questions]
     for part in texts.parts():
         matrix = part.activations.matrix
         matrix.sort_indices()
-        for (at, feature), yes in zip(questions, found, strict=True):
-            _look_up(matrix.indptr, matrix.indices, part.first, at, feature, yes)
+        for (at, feature), value in zip(questions, found, strict=True):
+            _look_up(matrix.indptr, matrix.indices, matrix.data, part.first, at, feature, value)
     return found
 
 
 @compiled
-def _look_up(start, index, first, at, feature, yes):
+def _look_up(start, index, data, first, at, feature, value):
     for q in range(len(at)):
         token = at[q] - first
         if token < 0 or token >= len(start) - 1:
@@ -99,4 +102,5 @@ def _look_up(start, index, first, at, feature, yes):
                 low = middle + 1
             else:
                 high = middle
-        yes[q] = low < start[token + 1] and index[low] == feature[q]
+        if low < start[token + 1] and index[low] == feature[q]:
+            value[q] = data[low]

@@ -296,8 +296,12 @@ SCHEMAS: dict[str, Schema] = {
         rows_of="a",
     ),
     "dashboards/A--B": Schema(
-        _of(integer="feature target contexts", number="share forward backward"),
-        frozenset({"feature", "target", "contexts"}),
+        _of(
+            integer="feature target",
+            number="share forward backward",
+            lists="values target_values",
+        ),
+        frozenset({"feature", "target", "values", "target_values"}),
         {"feature": "a", "target": "b"},
     ),
 }
