@@ -179,13 +179,18 @@ def test_the_table_says_what_was_found(tmp_path, texts):
                 assert len(c["pieces"]) == len(c["activations"]) <= BEFORE + 1 + AFTER
 
 
-def test_features_that_fire_in_each_others_contexts_agree(texts, dense):
+@pytest.mark.parametrize("most", [8, 1])  # of one length, or of several
+def test_features_that_fire_in_each_others_contexts_agree(texts, dense, most):
     values = np.concatenate(dense)
     strength = np.abs(values)
     places = {
         name: [np.flatnonzero(strength[:, i])[:k] for i in range(WIDTH)]
-        for name, k in (("a", 8), ("b", 5))
+        for name, k in (("a", most), ("b", min(most, 5)))
     }
+    if most == 1:
+        places = {
+            name: [some if len(some) else [0] for some in its] for name, its in places.items()
+        }
     target = np.array([1, 0, 2, 3, -1, 5, 6, 8, 8])
     both = {"a": texts, "b": texts}
     found = agreement({("a", "b"): target}, places, both)["a", "b"]
@@ -203,6 +208,8 @@ def test_features_that_fire_in_each_others_contexts_agree(texts, dense):
             ways.append(expected)
         assert row["share"] == (None if None in ways else pytest.approx(np.mean(ways)))
     assert found.filter(feature=2)["share"].item() == 1  # of itself
+    none = agreement({("a", "b"): np.full(WIDTH, -1)}, places, both)["a", "b"]
+    assert len(none) == 0
 
 
 def test_a_store_without_the_text_of_its_tokens_is_refused(tmp_path, dense, ids):

@@ -85,6 +85,12 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
          "-q"),
         "run",
     ),
+    "dashboard": (
+        "evaluated",
+        ("dashboard", "run", "--model", "saematch:model", "--text", "a.jsonl", "--length", "24",
+         "-q"),
+        "run",
+    ),
     "circuit": (
         "evaluated",
         ("circuit", "run", "--model", "saematch:model", "--prompt", "import numpy", "-q"),

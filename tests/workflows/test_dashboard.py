@@ -81,11 +81,14 @@ def test_called_again_it_goes_on_where_it_stopped(made, monkeypatch):
     name = made.names[0]
     before = made.table("dashboards", name)
     (made.path / "dashboards" / f"{name}.parquet").unlink()
+    shard = made.path / "evidence" / "dashboards" / "00" / name / "00000.parquet"
+    read = shard.stat().st_mtime_ns
     kept = (made.path / "dashboards" / f"{made.names[1]}.parquet").stat().st_mtime_ns
     texts = ["saematch:prose", "saematch:code"]
     again = saematch.dashboard(made.path, "saematch:model", texts, carried=True, **SMALL)
     assert again.table("dashboards", name).equals(before)
     assert (made.path / "dashboards" / f"{made.names[1]}.parquet").stat().st_mtime_ns == kept
+    assert shard.stat().st_mtime_ns == read  # the texts were not read anew
     with pytest.raises(RunError, match="has other dashboards"):
         saematch.dashboard(made.path, "saematch:model", "saematch:prose", **SMALL)
 

@@ -56,7 +56,9 @@ def agreement(
         for (pair, way, row, _, _), value in zip(questions, values, strict=True):
             n = int((targets[pair] >= 0).sum())
             ends = np.cumsum(np.bincount(row, minlength=n))[:-1]
-            there[pair, way] = pl.Series(np.split(value, ends), dtype=pl.List(pl.Float32))
+            # plain lists: of arrays of one length polars makes a type of that length
+            lists = [part.tolist() for part in np.split(value, ends)][:n]
+            there[pair, way] = pl.Series(lists, dtype=pl.List(pl.Float32))
     found = {}
     for pair, target in targets.items():
         features = np.flatnonzero(target >= 0)

@@ -123,22 +123,16 @@ def dashboard(
         else:
             load = loading(run, given)
             every = [load(name) for name in run.names]
-            sets = [
-                StoredTokens(
-                    capture(
-                        every,
-                        language.opened(),
-                        some,
-                        seed=seed,
-                        **reading,
-                        device=given.device,
-                        out=run.path / EVIDENCE / "dashboards" / f"{k:02d}",
-                        overwrite=True,  # in a folder of its own; what was made alike is continued
-                        progress=tell,
-                    )
-                )
-                for k, some in enumerate(texts)
-            ]
+            sets = []
+            for k, some in enumerate(texts):
+                place = run.path / EVIDENCE / "dashboards" / f"{k:02d}"
+                options = {**reading, "seed": seed, "device": given.device, "out": place}
+                try:
+                    store = capture(every, language.opened(), some, **options, progress=tell)
+                except RunError:  # it holds what was asked for before
+                    options["overwrite"] = True
+                    store = capture(every, language.opened(), some, **options, progress=tell)
+                sets.append(StoredTokens(store))
             del every
         _dashboards(run, sets, language, carried, seed, loading(run, given), overwrite, tell)
     return run

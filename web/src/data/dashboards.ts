@@ -1,7 +1,8 @@
 /** What each feature does on text, in full: dashboards/ of a run, where it has them. */
 
-import type { Reader } from "./parquet";
+import type { Frame, Reader } from "./parquet";
 import type { Run, Section } from "./run";
+import type { Feature } from "./tables";
 
 /** A text set that dashboards are of. */
 export interface TextSet {
@@ -136,4 +137,51 @@ export async function readAgreement(
     if (one < found.length) found[one] = share[i];
   });
   return found;
+}
+
+/** What a feature and another do in each other's strongest contexts. */
+export interface Common {
+  /** Share of both their strongest contexts in which the other fires too, on average. */
+  share: number;
+  /** The other's activation in each of the one's strongest contexts, in their order. */
+  there: number[];
+  /** The one's activation in each of the other's. */
+  here: number[];
+}
+
+/** What is known of two features of a pair that are each other's source and target; else null. */
+export async function readCommon(
+  run: Run,
+  reader: Reader,
+  one: Feature,
+  other: Feature,
+): Promise<Common | null> {
+  const tables = dashboardsOf(run)?.tables ?? {};
+  const along = tables[`${one.site}--${other.site}`];
+  const back = tables[`${other.site}--${one.site}`];
+  const columns = ["share", "values", "target_values"];
+  const read = (place: string, source: Feature, target: Feature) =>
+    reader.read(place, columns, { feature: source.feature, target: target.feature });
+  const list = (frame: Frame, name: string) =>
+    ((frame.values(name)[0] ?? []) as unknown[]).map(Number);
+  const frame = along ? await read(along, one, other) : null;
+  if (frame?.length) {
+    const [there, here] = [list(frame, "values"), list(frame, "target_values")];
+    return { share: frame.numbers("share")[0], there, here };
+  }
+  const mirrored = back ? await read(back, other, one) : null;
+  if (!mirrored?.length) return null;
+  const [there, here] = [list(mirrored, "target_values"), list(mirrored, "values")];
+  return { share: mirrored.numbers("share")[0], there, here };
+}
+
+/** Activations of a feature at all tokens that its dashboard shows, by their numbers. */
+export function seenOf(dashboard: Dashboard): Map<number, number> {
+  const seen = new Map<number, number>();
+  for (const quantile of [dashboard.top, ...dashboard.intervals]) {
+    for (const { place, at, activations } of quantile?.contexts ?? []) {
+      for (const [i, value] of activations.entries()) seen.set(place - at + i, value);
+    }
+  }
+  return seen;
 }

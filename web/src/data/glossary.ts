@@ -30,6 +30,14 @@ export const TERMS: Record<string, string> = {
     "The same if feature i went with feature i: what a matching has to beat. High only where SAEs were trained from one another, or from the same start.",
   tested:
     "What p-values are of: the score, or the mean cosine of the views. The median over the matches, and what the best of as many random directions reaches by chance. Only within a pair can it be compared.",
+  "contexts in common":
+    "Of a feature's strongest contexts, those at whose token the other feature fires too. A match may be significant by its weights, and its two features fire elsewhere all the same.",
+  intervals:
+    "The strongest contexts say what a feature is at its most sure. The rest are drawn at random from five intervals of equal width between 0 and its largest activation.",
+  "speaks for":
+    "What one unit of the feature's activation adds to the logits of next tokens, directly: its decoder row through the final norm's gain and the unembedding, less the mean over the vocabulary. The norm divides by the size of the hidden state too, which is left out: compare logits within one feature.",
+  "at the last layer":
+    "The same of the decoder row as it arrives at the last layer, changed by the model's mean Jacobian over the layers between.",
   mutual: "The share of matches in which each is the other's best.",
   "decoder cosine":
     "The cosine of two decoder rows: 1 where both features write the same direction into the hidden state, 0 where the directions have nothing in common.",

@@ -1,4 +1,10 @@
-import { type Dashboard, readAgreement, readDashboard } from "./dashboards";
+import {
+  type Common,
+  type Dashboard,
+  readAgreement,
+  readCommon,
+  readDashboard,
+} from "./dashboards";
 import type { Explorer } from "./explorer";
 import type { Frame, Reader } from "./parquet";
 import type { Pair, Run } from "./run";
@@ -254,6 +260,11 @@ export class Data {
    */
   agreement(a: string, b: string): Promise<Float64Array | null> {
     return this.once(`agreement ${a} ${b}`, () => readAgreement(this.run, this.reader, a, b));
+  }
+
+  /** What two matched features do in each other's strongest contexts; null where not known. */
+  common(one: Feature, other: Feature): Promise<Common | null> {
+    return readCommon(this.run, this.reader, one, other);
   }
 
   /** What two features do on the same text: value by statistic, where they are kept partners. */

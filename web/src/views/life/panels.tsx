@@ -1,11 +1,13 @@
 import { Fragment } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { DISAGREES, dashboardsOf } from "../../data/dashboards";
 import type { Life } from "../../data/explorer";
 import type { Data } from "../../data/tables";
 import { figure, percent, pValue } from "../../draw/format";
 import { ContextList } from "../../parts/contexts";
 import { Failure } from "../../parts/notices";
 import { idle, useLoaded } from "../../parts/use";
+import { Dashboards } from "./dashboard";
 import type { Walk } from "./track";
 import "./panels.css";
 
@@ -28,28 +30,53 @@ export function Panels(props: {
     const left = panel.offsetLeft - strip.offsetLeft - (strip.clientWidth - panel.clientWidth) / 2;
     strip.scrollTo({ left, behavior: "auto" });
   }, [props.focus]);
+  const full = dashboardsOf(props.data.run) !== null;
+  const focus = props.track.find((life) => life.node === props.focus);
   return (
-    <div class="panels" ref={box} role="list" aria-label="Contexts of the features on the track">
-      {props.track.map((life) => (
-        <Fragment key={life.node}>
-          <Panel {...props} life={life} chosen={life.node === props.focus} />
-          {beside && life.node === props.focus && (
-            <Panel {...props} life={beside} chosen={false} onRemove={props.onClose} />
-          )}
-        </Fragment>
-      ))}
-    </div>
+    <>
+      {full && focus && <Dashboards data={props.data} life={focus} beside={beside} />}
+      {full && props.track.length > 1 && <h3 class="along">Along the track</h3>}
+      <div class="panels" ref={box} role="list" aria-label="Contexts of the features on the track">
+        {props.track.map((life, i) => (
+          <Fragment key={life.node}>
+            <Panel
+              {...props}
+              life={life}
+              before={props.track[i - 1] ?? null}
+              chosen={life.node === props.focus}
+            />
+            {beside && life.node === props.focus && (
+              <Panel
+                {...props}
+                life={beside}
+                before={life}
+                chosen={false}
+                onRemove={props.onClose}
+              />
+            )}
+          </Fragment>
+        ))}
+      </div>
+      {!full && (
+        <p class="panel-more">
+          Contexts of every strength, the next tokens that features speak for, and whether the
+          contexts of a match agree: <code>saematch dashboard RUN --model M --text T</code>
+        </p>
+      )}
+    </>
   );
 }
 
 function Panel(props: {
   data: Data;
   life: Life;
+  /** The feature before it on the track, or that it is compared with. */
+  before: Life | null;
   chosen: boolean;
   onRemove?: () => void;
   walk: Walk;
 }) {
-  const { data, life, chosen, onRemove, walk } = props;
+  const { data, life, before, chosen, onRemove, walk } = props;
   const [ref, seen] = useSeen<HTMLDivElement>();
   const contexts = useLoaded(async () => {
     if (!seen) return undefined;
@@ -57,6 +84,11 @@ function Panel(props: {
     if (!chosen && !onRemove) await idle();
     return data.contextsAt(life.site, life.context);
   }, [life.node, seen]);
+  const common = useLoaded(
+    async () => (seen && before ? data.common(before, life) : null),
+    [life.node, before?.node, seen],
+  );
+  const share = common.status === "ready" ? (common.value?.share ?? Number.NaN) : Number.NaN;
   return (
     <div
       ref={ref}
@@ -87,6 +119,13 @@ function Panel(props: {
             </>
           )}
         </p>
+        {!Number.isNaN(share) && (
+          <p class={share < DISAGREES ? "panel-facts disagree" : "panel-facts"}>
+            {percent(share)} of top contexts in common with <bdi class="site">{before?.site}</bdi>{" "}
+            {before?.feature}
+            {share < DISAGREES && ": they fire on different tokens"}
+          </p>
+        )}
       </header>
       {contexts.status === "error" && <Failure error={contexts.error} />}
       {contexts.status === "ready" &&
