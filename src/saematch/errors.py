@@ -31,6 +31,7 @@ class RunError(SaematchError):
 # optional dependencies, as in pyproject.toml: saematch is on no index that they could come from
 EXTRAS = {
     "activations": "datasets transformers",
+    "cluster": "distributed",
     "judge": "openai wordllama",
     "plots": "kaleido plotly",
     "sae-lens": "sae-lens",

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saematch.cli.options import Device, Out, Overwrite, Quiet, SiteOption
+from saematch.cli.options import (
+    Device,
+    Out,
+    Overwrite,
+    Quiet,
+    SchedulerOption,
+    SiteOption,
+    WorkersOption,
+    chosen_workers,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,6 +43,8 @@ def compare(
     ] = False,
     site: SiteOption = None,
     device: Device = "auto",
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -45,6 +56,7 @@ def compare(
     from saematch.cli.console import output, reporting
     from saematch.workflows.compare import compare as find_shared
 
+    crew = chosen_workers(workers, scheduler)
     with reporting(quiet) as progress:
         run = find_shared(
             saes,
@@ -54,6 +66,7 @@ def compare(
             device=device,
             out=out,
             overwrite=overwrite,
+            workers=crew,
             progress=progress,
         )
     if quiet:

@@ -11,7 +11,10 @@ from saematch.cli.options import (
     Out,
     Overwrite,
     Quiet,
+    SchedulerOption,
     SiteOption,
+    WorkersOption,
+    chosen_workers,
     comma_list,
     takes_match_options,
 )
@@ -50,6 +53,8 @@ def flow(
     ] = None,
     site: SiteOption = None,
     device: Device = "auto",
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -59,11 +64,12 @@ def flow(
     MLP and attention write to it are matched too, by decoder cosine (feature-flow).
 
     Repeating the command continues where it stopped, pair by pair; a longer reach adds the missing
-    pairs. At most two SAEs are in memory.
+    pairs. At most two SAEs are in memory, and two in each of --workers.
     """
     from saematch.cli.console import output, reporting
     from saematch.workflows.flow import flow as follow
 
+    crew = chosen_workers(workers, scheduler)
     with reporting(quiet) as progress:
         run = follow(
             saes,
@@ -75,6 +81,7 @@ def flow(
             device=device,
             out=out,
             overwrite=overwrite,
+            workers=crew,
             progress=progress,
         )
     if quiet:

@@ -54,6 +54,27 @@ DtypeOption = Annotated[
     DtypeChoice | None, typer.Option(help="Dtype of the model's weights. Default: as stored.")
 ]
 
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Start this many processes on this machine, which match pairs at once."
+    ),
+]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Match on the Dask cluster of this scheduler, such as tcp://10.0.0.1:8786.",
+    ),
+]
+
+
+def chosen_workers(workers: int | None, scheduler: str | None) -> int | str | None:
+    """What --workers and --scheduler ask for."""
+    if workers is not None and scheduler is not None:
+        raise typer.BadParameter("--workers starts a cluster, --scheduler uses one: give one.")
+    return scheduler if workers is None else workers
+
 
 class ModeChoice(StrEnum):
     """How features are followed over layers."""

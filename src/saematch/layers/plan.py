@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from saematch.errors import MatchError
 from saematch.layers.layers import STREAM, Layers, depth
 from saematch.layers.origins import MODULES, modules_of
-from saematch.sae.sae import SAE, Site
+from saematch.sae.sae import Described, Site
+
+F = TypeVar("F", bound=Described)
 
 
 class _Seen(NamedTuple):
@@ -17,7 +19,7 @@ class _Seen(NamedTuple):
     sizes: tuple[int, int]
 
 
-def checked(saes: Iterable[SAE]) -> Iterator[SAE]:
+def checked(saes: Iterable[F]) -> Iterator[F]:
     """The same SAEs one by one, as long as together they make one flow.
 
     That is SAEs of one stream, at most one for each place; with those of the residual stream, also

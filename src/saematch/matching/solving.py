@@ -34,7 +34,7 @@ from saematch.matching.verdict import Verdict
 from saematch.models.jacobian import Jacobian
 from saematch.numerics.ranked import Ranked
 from saematch.sae.contexts import with_frequency
-from saematch.sae.sae import SAE
+from saematch.sae.sae import SAE, Described
 
 Chances = tuple[Chance | None, Chance | None]  # of A's features, and of B's
 
@@ -104,13 +104,18 @@ def check_comparable(a: SAE, b: SAE, any_site: bool = False) -> None:
             raise MatchError(
                 f"match takes SAEs, not {type(sae).__name__}: saematch.load(name) first"
             )
+    check_one_space(a, b, any_site)
+    if a.device != b.device:
+        raise MatchError(f"{a.name} is on {a.device}, {b.name} on {b.device}: move one with .to()")
+
+
+def check_one_space(a: Described, b: Described, any_site: bool = False) -> None:
+    """The same, where the SAEs themselves are not at hand."""
     if (a.d_in, a.d_out) != (b.d_in, b.d_out):
         raise MatchError(
             f"{a.name} reads {a.d_in} and writes {a.d_out} dimensions, {b.name} reads {b.d_in} and "
             f"writes {b.d_out}: their features are not vectors of one space"
         )
-    if a.device != b.device:
-        raise MatchError(f"{a.name} is on {a.device}, {b.name} on {b.device}: move one with .to()")
     here, there = a.conventions.site, b.conventions.site
     if here and there and here.stream != there.stream and not any_site:
         raise MatchError(

@@ -16,6 +16,7 @@ from saematch.files.records import now, plain, read_record
 from saematch.matching.matching import Matching
 from saematch.runs.folder import FOLDERS, RunFolder
 from saematch.runs.manifest import MANIFEST, RUN_FILE, emptied, new_record, owned
+from saematch.runs.matched import MatchedPair
 from saematch.runs.names import names_of
 from saematch.runs.notebook import Notebook
 from saematch.runs.records import (
@@ -70,7 +71,7 @@ class Run(RunFolder, Notebook):
         path: str | Path,
         command: str,
         options: Mapping[str, Any],
-        saes: Iterable[SAE],
+        saes: Iterable[SAE | SaeTables],
         overwrite: bool = False,
         distinct: bool = False,
     ) -> Run:
@@ -81,7 +82,8 @@ class Run(RunFolder, Notebook):
             command: what makes the run, such as `match`.
             options: all that the results depend on besides the SAEs, as plain values.
             saes: the SAEs; `names` gives what they are called in this run, in the same order. They
-                are gone through once, and only one is held at a time: a generator may load them.
+                are gone through once, and only one is held at a time: a generator may load them,
+                or give what a run keeps of them.
             overwrite: discard a run that was made otherwise.
             distinct: refuse the same weights of the same site twice, whatever they are called.
 
@@ -92,7 +94,7 @@ class Run(RunFolder, Notebook):
                 where they are to be `distinct`.
         """
         path = Path(path)
-        tables = list(map(SaeTables.of, saes))
+        tables = [sae if isinstance(sae, SaeTables) else SaeTables.of(sae) for sae in saes]
         if distinct:
             check_distinct(tables)
         known = dict(zip(names_of(tables), tables, strict=True))
@@ -172,7 +174,7 @@ class Run(RunFolder, Notebook):
             (self.path / getattr(found, kind)).is_file() for kind in PAIR_FOLDERS
         )
 
-    def add_pair(self, a: str, b: str, matching: Matching) -> None:
+    def add_pair(self, a: str, b: str, matching: Matching | MatchedPair) -> None:
         """Write a matching's tables, then list it in run.json.
 
         Takes from run.json first what it makes untrue: an older entry of the pair, flow and
@@ -182,25 +184,20 @@ class Run(RunFolder, Notebook):
             RunError: `a` or `b` is no SAE of this run, or not the one that was matched.
         """
         with self._guard():
-            self._add_pair(a, b, matching)
+            pair = matching if isinstance(matching, MatchedPair) else MatchedPair.of(matching)
+            self._add_pair(a, b, pair)
 
-    def _add_pair(self, a: str, b: str, matching: Matching) -> None:
-        for name, sae in ((a, matching.a), (b, matching.b)):
-            if self.sae(name).d_sae != sae.d_sae:
-                raise RunError(f"{sae.name} is not the SAE that {self.path} calls {name!r}")
-        frames = {
-            "nulls": matching.null_histogram(),
-            "sources": matching.sources.to_polars("source"),
-            "candidates": matching.candidates.to_polars("target"),
-            "table": matching.to_polars(),
-        }
+    def _add_pair(self, a: str, b: str, matched: MatchedPair) -> None:
+        for name, (given, width) in zip((a, b), matched.saes, strict=True):
+            if self.sae(name).d_sae != width:
+                raise RunError(f"{given} is not the SAE that {self.path} calls {name!r}")
         others = [pair for pair in self.record.pairs if pair.names != (a, b)]
         self._forget("flow", "compare", pairs=others)
         places = {kind: pair_place(kind, a, b) for kind in PAIR_FOLDERS}
-        for kind, frame in frames.items():
+        for kind, frame in matched.tables.items():
             self.write(places[kind], frame)
-        summary = read_record(plain(matching.summary()), PairSummary)
-        told: dict[str, Any] = {**places, "summary": summary, "notes": list(matching.notes)}
+        summary = read_record(plain(matched.summary), PairSummary)
+        told: dict[str, Any] = {**places, "summary": summary, "notes": list(matched.notes)}
         pair = PairRecord(a=a, b=b, **told)
         self.record = replace(self.record, pairs=[*others, pair])
         self._save()

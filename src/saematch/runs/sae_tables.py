@@ -28,6 +28,14 @@ class SaeTables:
     features: pl.DataFrame
     contexts: pl.DataFrame | None
 
+    @property
+    def d_in(self) -> int:
+        return self.facts["d_in"]
+
+    @property
+    def d_out(self) -> int:
+        return self.facts["d_out"]
+
     @classmethod
     def of(cls, sae: SAE) -> SaeTables:
         sidecar, sae = features_of(sae), with_frequency(sae)

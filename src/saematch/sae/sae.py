@@ -15,7 +15,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, cast
+from typing import Literal, Protocol, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -76,6 +76,19 @@ class Conventions:
     dtype: str = "float32"  # as stored
     neuronpedia_id: str | None = None
     notes: tuple[str, ...] = ()  # every guess made and every warning, in words
+
+
+class Described(Protocol):
+    """An SAE, or what is told of one where its weights are not at hand."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def conventions(self) -> Conventions: ...
+    @property
+    def d_in(self) -> int: ...
+    @property
+    def d_out(self) -> int: ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 from saematch.errors import MatchError
 from saematch.layers.shared import Comparison
-from saematch.matching.solving import check_comparable
+from saematch.matching.solving import check_one_space
 from saematch.progress import Progress, silent
 from saematch.runs.run import Run
-from saematch.sae.sae import SAE, Site
+from saematch.runs.sae_tables import SaeTables
+from saematch.sae.sae import SAE, Conventions, Site
 from saematch.workflows.folders import written
 from saematch.workflows.matcher import Matcher
+from saematch.workflows.pair_tasks import read_by
 from saematch.workflows.saes import Given, Saes
+from saematch.workflows.workers import opened_workers
+
+if TYPE_CHECKING:
+    from saematch.workflows.workers import GivenWorkers
 
 
 def compare(
@@ -28,6 +35,7 @@ def compare(
     device: str | torch.device = "auto",
     out: str | Path | None = None,
     overwrite: bool = False,
+    workers: GivenWorkers | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Find the features that SAEs of one hook point share, across seeds, widths and checkpoints.
@@ -44,6 +52,7 @@ def compare(
         out: the run directory; None for a temporary one, which is removed when the run is no longer
             used, at the latest when the process ends.
         overwrite: discard another run in the directory.
+        workers: match pairs in other processes, as of `saematch.flow`.
         progress: called with a `Step` of `saematch.progress` as work proceeds; `print`
             will do.
 
@@ -59,26 +68,38 @@ def compare(
     if len(given) < 2:
         raise MatchError("compare takes two SAEs or more")
     given.check_once(MatchError)
-    run = written(
-        out,
-        lambda path: Run.create(
-            path,
-            "compare",
-            matcher.options,
-            _comparable(given, any_site, tell),
-            overwrite=overwrite,
-            distinct=True,
-        ),
-    )
-    matcher.match_into(run, given, list(combinations(run.names, 2)), tell)
+    with opened_workers(workers) as crew:
+        run = written(
+            out,
+            lambda path: Run.create(
+                path,
+                "compare",
+                matcher.options,
+                _comparable(read_by(crew, given, tell), any_site),
+                overwrite=overwrite,
+                distinct=True,
+            ),
+        )
+        matcher.match_into(run, given, list(combinations(run.names, 2)), tell, crew)
     found = Comparison.of(run)
     run.add("compare", found.tables, found.summary())
     run.finish()
     return run
 
 
-def _comparable(saes: Saes, any_site: bool, progress: Progress) -> Iterator[SAE]:
+def _comparable(saes: Iterable[SAE | SaeTables], any_site: bool) -> Iterator[SAE | SaeTables]:
     """The SAEs one by one, each checked against the first."""
-    for sae in saes.read(progress):
-        check_comparable(saes[0], sae, any_site=any_site)
+    first: _First | None = None
+    for sae in saes:
+        first = first or _First(sae.name, sae.conventions, sae.d_in, sae.d_out)
+        check_one_space(first, sae, any_site=any_site)
         yield sae
+
+
+class _First(NamedTuple):
+    """What the others are checked against, without its weights."""
+
+    name: str
+    conventions: Conventions
+    d_in: int
+    d_out: int

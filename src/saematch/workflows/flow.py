@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -21,7 +21,12 @@ from saematch.sae.sae import Site
 from saematch.workflows.folders import written
 from saematch.workflows.matcher import Matcher
 from saematch.workflows.options import MatchOptions
+from saematch.workflows.pair_tasks import read_by
 from saematch.workflows.saes import Given, Saes
+from saematch.workflows.workers import opened_workers
+
+if TYPE_CHECKING:
+    from saematch.workflows.workers import GivenWorkers
 
 
 def flow(
@@ -35,6 +40,7 @@ def flow(
     device: str | torch.device = "auto",
     out: str | Path | None = None,
     overwrite: bool = False,
+    workers: GivenWorkers | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> Run:
@@ -59,6 +65,9 @@ def flow(
         out: the run directory; None for a temporary one, which is removed when the run is no longer
             used, at the latest when the process ends.
         overwrite: discard another run in the directory.
+        workers: match pairs in other processes, on a Dask cluster: how many to start on this
+            machine, the address of a scheduler that runs, or a `distributed.Client`. SAEs are read
+            there, so they are given by name, and results are the same.
         progress: called with a `Step` of `saematch.progress` as work proceeds; `print`
             will do.
         **options: other options of `saematch.match`: `null`, `fdr`, `partial`, `seed`,
@@ -79,32 +88,34 @@ def flow(
     cutoffs = None if origin_cutoffs is None else Cutoffs(*origin_cutoffs)
     tell, given = progress or silent, Saes(saes, device, site)
     given.check_once(MatchError)
-    run = written(
-        out,
-        lambda path: Run.create(
-            path,
-            "flow",
-            matcher.options,
-            checked(given.read(tell)),
-            overwrite=overwrite,
-            distinct=True,
-        ),
-    )
-    layers = Layers.of(run)
-    matcher.match_into(run, given, planned(layers, reach or (None if pairs == "all" else 1)), tell)
-    if modules := planned_modules(layers):
-        # encoders that read at other hook points do not compare; what is written does
-        decoders = replace(
-            matcher,
-            method=feature_flow(),
-            significance=replace(matcher.significance, partial=False),
-            evidence=None,
-            any_site=True,
+    with opened_workers(workers) as crew:
+        run = written(
+            out,
+            lambda path: Run.create(
+                path,
+                "flow",
+                matcher.options,
+                checked(read_by(crew, given, tell)),
+                overwrite=overwrite,
+                distinct=True,
+            ),
         )
-        decoders.match_into(run, given, modules, tell)
-    wanted = None if cutoffs is None else [cutoffs.residual, cutoffs.module]
+        layers = Layers.of(run)
+        wanted = planned(layers, reach or (None if pairs == "all" else 1))
+        matcher.match_into(run, given, wanted, tell, crew)
+        if modules := planned_modules(layers):
+            # encoders that read at other hook points do not compare; what is written does
+            decoders = replace(
+                matcher,
+                method=feature_flow(),
+                significance=replace(matcher.significance, partial=False),
+                evidence=None,
+                any_site=True,
+            )
+            decoders.match_into(run, given, modules, tell, crew)
+    asked = None if cutoffs is None else [cutoffs.residual, cutoffs.module]
     there = run.section("flow")
-    if there is None or there.origin_cutoffs != wanted:
+    if there is None or there.origin_cutoffs != asked:
         analyse(run, cutoffs)
     run.finish()
     return run

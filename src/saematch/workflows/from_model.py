@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from saematch.workflows.capture import capture
 from saematch.workflows.jacobians import OF, Jacobians
 from saematch.workflows.models import GivenModel, opened
 from saematch.workflows.saes import Saes
-from saematch.workflows.tokens import Both, StoredTokens
+from saematch.workflows.tokens import Both, PairEvidence, StoredTokens
 
 FOLDER = "evidence"  # inside a run
 TOKENS = 16_384  # of each text
@@ -119,6 +120,15 @@ class FromModel:
     def jacobian(self, a: SAE, b: SAE) -> Jacobian | None:
         """The Jacobian between the hook points of two SAEs, whichever is the earlier."""
         return None if self._jacobians is None else self._jacobians.between(a, b)
+
+    def of_pair(self, run: Run, a: str, b: str) -> PairEvidence:
+        """The same as it travels to another process."""
+        stored = None if self._stored is None else self._stored.of_pair(run, a, b)
+        sites = [run.sae(name).conventions.site for name in (a, b)]
+        if self._jacobians is None or None in sites:
+            return stored or PairEvidence()
+        one, other = (site.site() for site in sites if site is not None)
+        return replace(stored or PairEvidence(), jacobian=self._jacobians.between_sites(one, other))
 
     def _captured(
         self, run: Run | None, saes: Saes, path: Path, progress: Progress

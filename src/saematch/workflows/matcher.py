@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from saematch.activations.store import ActivationStore
+from saematch.activations.table import FeatureActivations
 from saematch.errors import MatchError
 from saematch.matching.matching import Matching
 from saematch.matching.methods import Method, resolve
 from saematch.matching.nulls import Null
 from saematch.matching.significance import Significance, Test
 from saematch.matching.solving import match as match_two
+from saematch.models.jacobian import Jacobian
 from saematch.progress import Progress, tracked
 from saematch.runs.run import Run
 from saematch.sae.contexts import FILE, features_of
@@ -24,8 +26,10 @@ from saematch.sae.sae import SAE
 from saematch.workflows.from_model import FromModel
 from saematch.workflows.models import GivenModel
 from saematch.workflows.options import MatchOptions
+from saematch.workflows.pair_tasks import PairTask, matched_pair, named_saes, told
 from saematch.workflows.saes import Saes
-from saematch.workflows.tokens import Both, StoredTokens, TokensInMemory
+from saematch.workflows.tokens import Both, PairEvidence, StoredTokens, TokensInMemory
+from saematch.workflows.workers import Here, Workers
 
 
 @dataclass(frozen=True)
@@ -103,18 +107,30 @@ class Matcher:
 
     def match(self, a: SAE, b: SAE) -> Matching:
         """Match two SAEs."""
+        known = self.evidence
+        if known is None:
+            return self.match_given(a, b)
+        return self.match_given(a, b, known.both(a, b), known.jacobian(a, b))
+
+    def match_given(
+        self,
+        a: SAE,
+        b: SAE,
+        activations: tuple[FeatureActivations, FeatureActivations] | None = None,
+        jacobian: Jacobian | None = None,
+    ) -> Matching:
+        """Match two SAEs, given what is known of them besides weights."""
         typical = self.typical_activation
         if self.method.fold == "activation" and typical is None:
             typical = _mean_activation(a), _mean_activation(b)
-        known = self.evidence
         return match_two(
             a,
             b,
             self.method,
             **asdict(self.significance),
             candidates=self.candidates,
-            activations=None if known is None else known.both(a, b),
-            jacobian=None if known is None else known.jacobian(a, b),
+            activations=activations,
+            jacobian=jacobian,
             typical_activation=typical,
             any_site=self.any_site,
         )
@@ -125,26 +141,52 @@ class Matcher:
         saes: Saes,
         pairs: Sequence[tuple[str, str]],
         progress: Progress,
+        workers: Workers | None = None,
     ) -> Matching | None:
-        """Match the pairs that `run` does not have yet; returns the last one that is made.
+        """Match the pairs that `run` does not have yet; returns the last one that is made here.
 
         Args:
             run: made of `saes`, in this order.
             saes: the SAEs.
             pairs: names in the run, source first.
             progress: told of each pair.
+            workers: where pairs are matched; in this process unless given.
+
+        Raises:
+            MatchError, SaematchError: what stops a pair; those that are done stay done.
         """
+        workers = workers or Here()
         missing = [pair for pair in pairs if not run.has_pair(*pair)]
         place = {name: k for k, name in enumerate(run.names)}
         if self.evidence is not None:
             self.evidence.prepare(run, saes, [(place[a], place[b]) for a, b in missing], progress)
         there, found = len(pairs) - len(missing), None
+        if not workers.here:
+            tasks = self._tasks(run, saes, missing)
+            results = workers.each(matched_pair, tasks)
+            for task, made in told(results, progress, "matching", len(pairs), there):
+                run.add_pair(*task.names, made)
+            return None
         for a, b in tracked(missing, progress, "matching", len(pairs), there, " → ".join):
             # the last one holds both SAEs, and the next may need the room
             found = None
             found = self.match(saes[place[a]], saes[place[b]])
             run.add_pair(a, b, found)
         return found
+
+    def _tasks(self, run: Run, saes: Saes, pairs: Sequence[tuple[str, str]]) -> list[PairTask]:
+        """The pairs as tasks for other processes."""
+        named = dict(zip(run.names, named_saes(saes), strict=True))
+        bare = replace(self, evidence=None)
+        return [
+            PairTask(
+                (a, b),
+                (named[a], named[b]),
+                bare,
+                PairEvidence() if self.evidence is None else self.evidence.of_pair(run, a, b),
+            )
+            for a, b in pairs
+        ]
 
 
 def _evidence(

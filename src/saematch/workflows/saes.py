@@ -54,6 +54,7 @@ class Saes(Sequence[SAE]):
             else:
                 self._given.append(converted(some))
         here = [some.device for some in self._given if isinstance(some, SAE)]
+        self.asked_device, self.site = device, site
         self.device = pick_device(device, here[0] if here else None)
         if device != "auto":
             self._given = [s if isinstance(s, str) else s.to(self.device) for s in self._given]

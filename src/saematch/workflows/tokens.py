@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from saematch.activations.describe import features_table
 from saematch.activations.store import ActivationStore
 from saematch.activations.subsample import STRETCH
 from saematch.activations.table import FeatureActivations
-from saematch.errors import RunError
+from saematch.errors import MatchError, RunError
+from saematch.models.jacobian import Jacobian
 from saematch.numerics.held import Held
 from saematch.progress import Progress
 from saematch.runs.records import SaeRecord
@@ -21,6 +23,15 @@ from saematch.sae.sae import SAE
 from saematch.workflows.saes import Saes
 
 Both = tuple[FeatureActivations, FeatureActivations]
+
+
+@dataclass(frozen=True)
+class PairEvidence:
+    """What is known of a pair besides weights, as far as it must travel."""
+
+    store: Path | None = None  # of activations, on a disk that every worker sees
+    tokens: int | None = None
+    jacobian: Jacobian | None = None
 
 
 class StoredTokens:
@@ -97,6 +108,10 @@ class StoredTokens:
         """
         return self._of(a), self._of(b)
 
+    def of_pair(self, run: Run, a: str, b: str) -> PairEvidence:
+        """The same as it travels to another process."""
+        return PairEvidence(self.store.path.resolve(), self.tokens)
+
     def jacobian(self, a: SAE, b: SAE) -> None:
         """None: activations say nothing of what the model does between two hook points."""
 
@@ -125,6 +140,10 @@ class TokensInMemory:
         self, run: Run | None, saes: Saes, pairs: Sequence[tuple[int, int]], progress: Progress
     ) -> None:
         """Nothing: they tell no contexts."""
+
+    def of_pair(self, run: Run, a: str, b: str) -> PairEvidence:
+        """Never: raises MatchError."""
+        raise MatchError("activations in memory are not sent to workers: give a store's folder")
 
     def jacobian(self, a: SAE, b: SAE) -> None:
         """None, as of a store."""
