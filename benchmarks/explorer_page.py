@@ -31,11 +31,15 @@ VIEWS = {
     "pair": ("#/pair/{site}/{next}", "view-pair"),
     "graph": ("#/graph/{site}/7", "view-graph"),
 }
+# a word, and the beginnings and middles of many
+SEARCHES = ("the", "th", "a")
 # waits in the page itself for the frame in which a mark stands, from the last click or the start
 CLOCK = """
 (() => {
   let start = 0;
-  addEventListener("click", (event) => (start = event.timeStamp), true);
+  for (const kind of ["click", "submit"]) {
+    addEventListener(kind, (event) => (start = event.timeStamp), true);
+  }
   const framed = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
   window.until = async (selector) => {
     while (!document.querySelector(selector)) await framed();
@@ -120,6 +124,21 @@ def clicked(tab: Tab, row: int) -> tuple[Timed, Timed]:
     return track, tab.until(f"{panel} mark", start, work)
 
 
+def searched(browser: Browser, explorer: Explorer, text: str) -> tuple[Timed, int]:
+    """From Enter in the search box of a first view to the rows found, and the bytes of that."""
+    with fresh(browser) as tab:
+        first_view(tab, explorer.url)
+        tab.page.wait_for_load_state("networkidle")
+        tab.page.get_by_test_id("search").fill(text)
+        tab.page.wait_for_load_state("networkidle")
+        before = sum(tab.sizes)
+        start, work = time.perf_counter(), tab.work()
+        tab.page.keyboard.press("Enter")
+        found = tab.until("[data-testid=result-row]", start, work)
+        tab.page.wait_for_load_state("networkidle")
+        return found, sum(tab.sizes) - before
+
+
 def told(name: str, timed: list[Timed]) -> None:
     """One line: least, median and most of each clock."""
 
@@ -152,6 +171,14 @@ def repeated(browser: Browser, explorer: Explorer, times: int, place: str) -> No
     told("cold click, contexts", contexts)
     told("next click, track", next_tracks)
     print(f"two clicks from {place}: {sum(sizes) / 1e6:.1f} MB", flush=True)
+
+
+def searches(browser: Browser, explorer: Explorer, times: int) -> None:
+    """Searches, each time anew: least, median, most."""
+    for text in SEARCHES:
+        found = [searched(browser, explorer, text) for _ in range(times)]
+        told(f"search for {text!r}", [timed for timed, _ in found])
+        print(f"search for {text!r}: {max(size for _, size in found) / 1e6:.1f} MB", flush=True)
 
 
 def visit(browser: Browser, explorer: Explorer, shots: Path | None) -> None:
@@ -187,6 +214,7 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for place in ("#/find", "#/find?q=the"):
             repeated(browser, explorer, options.times, place)
+        searches(browser, explorer, options.times)
         visit(browser, explorer, options.shots)
         browser.close()
 

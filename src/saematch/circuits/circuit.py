@@ -12,7 +12,7 @@ import torch
 from saematch.circuits.effects import Effects
 from saematch.circuits.pruning import Pruned, Roles
 from saematch.labels.of_run import TOP_TOKENS
-from saematch.labels.top_tokens import SHOWN, joined
+from saematch.labels.top_tokens import SHOWN, joined, merged
 from saematch.runs.records import CircuitFigures
 
 NODES = {
@@ -225,11 +225,9 @@ def with_names(nodes: pl.DataFrame, labels: pl.DataFrame, tokens: pl.DataFrame) 
         .group_by("group", maintain_order=True)
         .agg(pl.col("label").first().alias("said"))
     )
+    of_groups = grouped.select("group", "site", "feature").join(tokens, on=["site", "feature"])
     fired = (
-        grouped.select("group", "site", "feature")
-        .join(tokens, on=["site", "feature"])
-        .group_by("group", "token")
-        .agg(pl.col("weight").sum())
+        merged(of_groups.select("group", "token", "weight"), "group")
         .sort("weight", "token", descending=[True, False])
         .group_by("group", maintain_order=True)
         .agg(pl.col("token").head(SHOWN))

@@ -10,12 +10,13 @@ import numpy as np
 import polars as pl
 
 from saematch.labels.of_run import TOP_TOKENS, labels_of
-from saematch.labels.top_tokens import top_tokens
+from saematch.labels.top_tokens import folded, top_tokens
 from saematch.labels.words import label_words
 from saematch.layers.layers import STREAM, Layers
 from saematch.layers.origins import CLASSES as ORIGINS
 from saematch.runs.run import Run
 
+SNIPPET = 48  # characters of a context on either side of its token, and of the token
 # modes in which each feature is in one track, the better mode first
 _WAYS = ("gaps", "chained")
 # a clear feature fires on at most this share of tokens, and at least this share of its contexts
@@ -89,10 +90,14 @@ class Nodes:
 
     @cached_property
     def tokens(self) -> pl.DataFrame:
-        """`node`, `token`, `weight`: what features fire on, and the words of given labels."""
+        """`node`, `token`, `weight`: what features fire on, and the words of given labels.
+
+        As they are searched for: in lower case, without the space before them.
+        """
         given = self._labels.filter(pl.col("source") != TOP_TOKENS)
+        fired = self.top_tokens.with_columns(folded("token").alias("token"))
         return (
-            pl.concat([self.top_tokens, label_words(given)])
+            pl.concat([fired, label_words(given)])
             .select(self.number("site", "feature").alias("node"), "token", "weight")
             .group_by("node", "token")
             .agg(pl.col("weight").max())
@@ -119,11 +124,15 @@ class Nodes:
                 pl.Series("excluded", self.layers.excluded[name]),
             )
             contexts = self.run.contexts(name)
-            rows = pl.DataFrame(schema={"feature": pl.Int32, "context": pl.Int32})
+            rows = pl.DataFrame(schema=_CONTEXT)
             if contexts is not None:
+                best = pl.col("contexts").list.first().struct
                 rows = contexts.select(
                     pl.col("feature").cast(pl.Int32),
                     pl.int_range(pl.len(), dtype=pl.Int32).alias("context"),
+                    best["before"].str.tail(SNIPPET),
+                    best["token"].str.head(SNIPPET),
+                    best["after"].str.head(SNIPPET),
                 )
             parts.append(frame.join(rows, on="feature", how="left", maintain_order="left"))
         given = pl.when(pl.col("source") != TOP_TOKENS).then("source")
@@ -166,8 +175,13 @@ class Nodes:
             .select(pl.col(name).cast(kind) for name, kind in _TRACKS.items())
         )
 
-    def table(self, life: pl.DataFrame) -> pl.DataFrame:
-        """One row per node, for search and lists: see docs/reference/explorer.md."""
+    def table(self, life: pl.DataFrame, tracks: pl.DataFrame) -> pl.DataFrame:
+        """One row per node, for search and lists: see docs/reference/explorer.md.
+
+        Args:
+            life: one row per node, as in `saematch.explorer.life`.
+            tracks: `node`, `track`: its row in the table of tracks.
+        """
         rows = life.select(
             pl.int_range(pl.len(), dtype=pl.Int32).alias("life"),
             (
@@ -176,11 +190,12 @@ class Nodes:
             ).alias("node"),
         )
         frame = self.features
-        targets, spans = self._targets(), self._spans()
-        for other in (rows, targets, self.communities(), self.origins(), spans, self._clear()):
+        others = (self._targets(), self.communities(), self.origins(), self._spans(), self._clear())
+        for other in (rows, tracks, *others):
             frame = frame.join(other, on="node", how="left", maintain_order="left")
         return frame.select(
             "label",
+            *SNIPPETS,
             "frequency",
             "max_activation",
             "excluded",
@@ -193,6 +208,7 @@ class Nodes:
             "origin",
             "community",
             "life",
+            "track",
             "context",
         )
 
@@ -267,6 +283,8 @@ class Nodes:
         return dict(zip(first["site"].to_list(), first["row"].to_list(), strict=True))
 
 
+SNIPPETS = ("before", "token", "after")  # of the context on which a feature fires most
+_CONTEXT = {"feature": pl.Int32, "context": pl.Int32, **dict.fromkeys(SNIPPETS, pl.String)}
 _TRACKS = {
     "node": pl.Int64,
     "mode": pl.String,

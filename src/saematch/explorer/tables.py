@@ -6,7 +6,8 @@ They are made when a run is first explored or exported, and looked up by row num
     pairs.parquet              one row per pair: how many features match, split, merge, end, begin
     links.parquet              how many features tracks lead from each SAE to each other one
     nodes.parquet              one row per feature of every SAE, for search and lists
-    labels.parquet             the label of each
+    labels.parquet             the label of each, and the context on which it fires most
+    tracks.parquet             one row per track, those first that are good to begin with
     life/NUMBER.parquet        one row per feature, in the order of tracks, with its edges
     vocabulary.parquet         the tokens of top contexts, and words of labels that were given
     postings.parquet           which features fire on each, or are said to mean it
@@ -42,10 +43,11 @@ from saematch.explorer.causes import cause_tables
 from saematch.explorer.coactivation import correlations, rows_of_pairs
 from saematch.explorer.communities import clean
 from saematch.explorer.life import life
-from saematch.explorer.nodes import Nodes
+from saematch.explorer.nodes import SNIPPETS, Nodes
 from saematch.explorer.overview import links, overview
 from saematch.explorer.places import MADE, PIECES
 from saematch.explorer.shared import shared
+from saematch.explorer.tracks import tracks
 from saematch.explorer.vocabulary import postings_of
 from saematch.files.atomic import SUFFIX
 from saematch.files.cache import user_cache
@@ -58,7 +60,14 @@ from saematch.runs.run import Run
 INDEX = "index.json"
 FORMAT, VERSION = "saematch explorer", 4
 # rows that are read and decoded together: a track is in one or two groups of life/
-ROWS = {"nodes": 4096, "labels": 1024, "life": 128, "vocabulary": 65536, "postings": 8192}
+ROWS = {
+    "nodes": 8192,
+    "labels": 1024,
+    "tracks": 1024,
+    "life": 128,
+    "vocabulary": 65536,
+    "postings": 8192,
+}
 # rows per file of life/: the list of its groups is at the end of the file, of which the page reads
 # 64 KiB at once
 PIECE = 2048
@@ -169,6 +178,7 @@ def make(run: Run, folder: Path, digest: str, progress: Progress | None = None) 
             "origins": list(ORIGINS),
             "nodes": counts["nodes"],
             "life": {"rows": PIECE, "files": -(-counts["nodes"] // PIECE)},
+            "tracks": counts["tracks"],
             "tokens": counts["vocabulary"],
             "postings": counts["postings"],
             "tables": there,
@@ -211,9 +221,11 @@ def _frames(run: Run, nodes: Nodes, progress: Progress) -> Iterator[tuple[str, p
         steps.next("lives of features")
         yield f"{LIFE}/{number:05}", piece
     steps.next("tokens")
-    table = nodes.table(lives)
-    yield "labels", table.select("label")
-    yield "nodes", table.drop("label")
+    rows, places = tracks(nodes, lives)
+    yield "tracks", rows
+    table = nodes.table(lives, places)
+    yield "labels", table.select("label", *SNIPPETS)
+    yield "nodes", table.drop("label", *SNIPPETS)
     if (compared := shared(run, nodes)) is not None:
         yield "shared", compared
     groups = clean(run, nodes)

@@ -9,7 +9,7 @@ from scipy.sparse import coo_array, csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 from saematch.errors import RunError
-from saematch.labels.top_tokens import SHOWN, joined, top_tokens
+from saematch.labels.top_tokens import SHOWN, folded, joined, merged, top_tokens
 from saematch.layers.graph import FlowGraph
 from saematch.layers.layers import Layers
 from saematch.runs.run import Run
@@ -106,7 +106,8 @@ def distinctive_tokens(members: pl.DataFrame, tokens: pl.DataFrame) -> pl.DataFr
     """The tokens on which the features of a group fire and others do not.
 
     Ranked by the z-score of the log-odds ratio against all other features, with the tokens' overall
-    frequencies as the prior (Monroe, Colaresi, Quinn, "Fightin' Words", 2008).
+    frequencies as the prior (Monroe, Colaresi, Quinn, "Fightin' Words", 2008). Tokens that differ
+    in case or the space before them are counted as one, written as the group's features mostly are.
 
     Args:
         members: `community`, `site`, `feature`.
@@ -116,12 +117,11 @@ def distinctive_tokens(members: pl.DataFrame, tokens: pl.DataFrame) -> pl.DataFr
         `community`, `token`, `weight` (how many of its features fire on it), `z`, the best first;
         only tokens that are commoner within than without.
     """
-    counts = (
-        tokens.join(members, on=["site", "feature"])
-        .group_by("community", "token")
-        .agg(pl.col("weight").sum())
+    inside = tokens.join(members, on=["site", "feature"]).select("community", "token", "weight")
+    counts = merged(inside, "community").with_columns(folded("token").alias("folded"))
+    overall = tokens.group_by(folded("token").alias("folded")).agg(
+        pl.col("weight").sum().alias("all")
     )
-    overall = tokens.group_by("token").agg(pl.col("weight").sum().alias("all"))
     total = overall["all"].sum()
     own, everywhere = pl.col("weight"), pl.col("all")
     size = own.sum().over("community")
@@ -134,7 +134,7 @@ def distinctive_tokens(members: pl.DataFrame, tokens: pl.DataFrame) -> pl.DataFr
     spread = (1 / (own + prior) + 1 / (everywhere - own + prior)).sqrt()
     ratio = log_odds(own, size) - log_odds(everywhere - own, total - size)
     return (
-        counts.join(overall, on="token")
+        counts.join(overall, on="folded")
         .with_columns((ratio / spread).alias("z"))
         # sums come in any order on several threads: what is not above rounding is none
         .filter(pl.col("z") > 1e-9)
