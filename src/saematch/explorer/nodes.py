@@ -16,7 +16,7 @@ from saematch.layers.layers import STREAM, Layers
 from saematch.layers.origins import CLASSES as ORIGINS
 from saematch.runs.run import Run
 
-SNIPPET = 48  # characters of a context on either side of its token, and of the token
+SNIPPET = 32  # characters of a context on either side of its token, and of the token
 # modes in which each feature is in one track, the better mode first
 _WAYS = ("gaps", "chained")
 # a clear feature fires on at most this share of tokens, and at least this share of its contexts

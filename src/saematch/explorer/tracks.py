@@ -7,6 +7,8 @@ import polars as pl
 from saematch.explorer.nodes import RARE, Nodes
 from saematch.labels.top_tokens import folded
 
+# a token that is all of a label, and begins with a space or is of a script that has none
+WORD = r"^(␣\p{L}{3,}|[\p{L}--\p{Latin}--\p{Cyrillic}--\p{Greek}]{2,})$"
 # how a feature stands in `line`; both splits and merges: "b"
 ALONE, SPLITS, MERGES, BOTH, NOWHERE = "o", "s", "m", "b", "."
 
@@ -14,9 +16,10 @@ ALONE, SPLITS, MERGES, BOTH, NOWHERE = "o", "s", "m", "b", "."
 def tracks(nodes: Nodes, lives: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """One row per track of `nodes.mode` and per feature on none, and the row of each node.
 
-    `clarity` is the largest share of its features' top contexts that is on one token, in any
-    case. First come tracks of which no feature fires on `RARE` of all tokens or more; among them
-    those with the largest `clarity * length / (length + 1)`.
+    `clarity` is the largest share of its features' top contexts that is on one token, in any case.
+    The order is that of a list that nobody sorted: first tracks of which no feature fires on `RARE`
+    of all tokens or more; of each token the best track before a second one; whole words before
+    pieces of words and marks; the largest `clarity * length / (length + 1)`; the rarest.
 
     Args:
         nodes: the run's features.
@@ -53,11 +56,15 @@ def tracks(nodes: Nodes, lives: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFram
         .join(members.select("node", "label"), on="node", how="left", maintain_order="left")
         .with_columns(
             (pl.col("frequency") < RARE).fill_null(value=False).alias("rare"),
+            pl.col("label").str.contains(WORD).fill_null(value=False).alias("word"),
             (pl.col("clarity") * pl.col("length") / (pl.col("length") + 1)).alias("worth"),
         )
+        .sort("worth", "frequency", "first", descending=[True, False, False], nulls_last=True)
+        .with_columns(pl.int_range(pl.len()).over("rare", "token").alias("turn"))
+        .with_columns(pl.col("turn").clip(0, 1), unclear=pl.col("clarity").is_null())
         .sort(
-            "rare", "worth", "frequency", "first",
-            descending=[True, True, True, False], nulls_last=True,
+            "unclear", "rare", "turn", "word",
+            descending=[False, True, False, True], maintain_order=True,
         )
         .with_columns(pl.int_range(pl.len(), dtype=pl.Int32).alias("track"))
     )  # fmt: skip
@@ -88,7 +95,7 @@ def _sign() -> pl.Expr:
 
 
 def _clarity(members: pl.DataFrame, tokens: pl.DataFrame) -> pl.DataFrame:
-    """`first`, `clarity`, `node`: how much is on its commonest token, and on which feature most."""
+    """`first`, `clarity`, `node`, `token`: how much is on one token, and whose is most."""
     fired = members.select("first", "length", "node").join(
         tokens.select("node", folded("token").alias("token"), "weight"), on="node"
     )
@@ -101,7 +108,7 @@ def _clarity(members: pl.DataFrame, tokens: pl.DataFrame) -> pl.DataFrame:
         )
         .sort("first", "clarity", "token", descending=[False, True, False])
         .group_by("first", maintain_order=True)
-        .agg(pl.col("clarity", "node").first())
+        .agg(pl.col("clarity", "node", "token").first())
     )
 
 
