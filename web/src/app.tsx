@@ -1,4 +1,5 @@
 import { useCallback, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useArriving } from "./arriving";
 import { type Explorer, openExplorer } from "./data/explorer";
 import { overHttp } from "./data/files";
 import { Reader } from "./data/parquet";
@@ -78,7 +79,9 @@ export function App() {
   }, []);
   const opened = useLoaded(() => openRun("run/"), []);
   const theme = useTheme(state.more.theme, (theme) => go({ more: { theme } }, { replace: true }));
-  const run = opened.status === "ready" ? opened.value.run : null;
+  const value = opened.status === "ready" ? opened.value : null;
+  const run = value?.run ?? null;
+  useArriving(placeIn(state));
   // a run that compares SAEs has no flow to look over: its first view is what they share
   const name = run?.compared && state.view === "overview" ? "compare" : state.view;
   const { view: Shown, title } = PAGES[name];
@@ -113,7 +116,7 @@ export function App() {
               </a>
             ))}
           </nav>
-          <Search run={run} asked={state.more.q ?? ""} go={go} />
+          <Search opened={value} asked={state.more.q ?? ""} go={go} />
           {theme}
         </header>
       )}
@@ -135,6 +138,11 @@ function Whole({ state, title }: { state: State; title: string }) {
       </a>
     </p>
   );
+}
+
+/** What is looked at: focus goes there when it changes. */
+function placeIn({ view, site, feature, a, b, circuit, more }: State): string {
+  return JSON.stringify([view, site, feature, a, b, circuit, more.q, more.community]);
 }
 
 /** The views that a run has something for, in the order of the bar. */

@@ -53,6 +53,17 @@ export const START: State = {
 /** Entries of `more` that stay when the view changes. */
 const KEPT = ["theme", "mode", "embed"];
 
+/** Which of a state's parts a view knows; others keep none of them. */
+const KNOWN: Partial<Record<ViewName, "feature" | "pair" | "circuit">> = {
+  life: "feature",
+  graph: "feature",
+  pair: "pair",
+  circuits: "circuit",
+};
+
+/** Views that are of no SAE and no feature, whatever an address says. */
+const WHOLE: readonly ViewName[] = ["overview", "find"];
+
 /** The state that a hash says; what cannot be understood is left out. */
 export function readHash(hash: string): State {
   const [path, query = ""] = hash.replace(/^#\/?/, "").split("?");
@@ -63,6 +74,7 @@ export function readHash(hash: string): State {
     return { ...START, view: name, a: first || null, b: second || null, more };
   }
   if (name === "circuits") return { ...START, view: name, circuit: first || null, more };
+  if (WHOLE.includes(name)) return { ...START, view: name, more };
   const feature = second !== undefined && /^\d+$/.test(second) ? Number(second) : null;
   return { ...START, view: name, site: first || null, feature, more };
 }
@@ -75,7 +87,7 @@ export function writeHash(state: State): string {
     if (state.a && state.b) parts.push(state.b);
   } else if (state.view === "circuits") {
     if (state.circuit) parts.push(state.circuit);
-  } else if (state.site) {
+  } else if (state.site && !WHOLE.includes(state.view)) {
     parts.push(state.site);
     if (state.feature !== null) parts.push(String(state.feature));
   }
@@ -83,16 +95,21 @@ export function writeHash(state: State): string {
   return `#/${parts.map(encodeURIComponent).join("/")}${query ? `?${query}` : ""}`;
 }
 
-/** A state after a change. Going to another view leaves behind what only the old one knows. */
+/**
+ * A state after a change. Going to another view leaves behind what only the old one knows: from a
+ * life to the graph its feature stays.
+ */
 export function changed(state: State, change: Change): State {
-  const moved = change.view !== undefined && change.view !== state.view;
+  const view = change.view ?? state.view;
+  const moved = view !== state.view;
+  const alike = !moved || (KNOWN[view] !== undefined && KNOWN[view] === KNOWN[state.view]);
   const entries = Object.entries(state.more).filter(([name]) => !moved || KEPT.includes(name));
   const more: Record<string, string> = Object.fromEntries(entries);
   for (const [name, value] of Object.entries(change.more ?? {})) {
     if (value === null || value === "") delete more[name];
     else more[name] = String(value);
   }
-  return { ...state, ...change, more };
+  return { ...(alike ? state : START), ...change, view, more };
 }
 
 /** The whole number that a text of the URL says; null where it says none. */

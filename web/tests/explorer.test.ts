@@ -1,7 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { parseFeature, Run, RunError } from "../src/data/run";
+import { named } from "../src/data/numbers";
+import { Frame } from "../src/data/parquet";
+import { Run, RunError } from "../src/data/run";
+import { closenessOf, piecesOf, Vocabulary, wordsOf } from "../src/data/vocabulary";
 import { START } from "../src/state";
-import { answer, closenessOf, orderBy, type Query, queryOf } from "../src/views/find/query";
+import { answer, onePerTrack, orderBy, type Query, queryOf } from "../src/views/find/query";
 import { layoutOf } from "../src/views/life/layout";
 import { figuresOf } from "../src/views/overview/figures";
 import { expected, openFixture } from "./run";
@@ -79,8 +82,9 @@ describe("a track", () => {
 
 describe("finding", () => {
   const query = (more: Record<string, string>): Query => queryOf({ ...START, more });
+  const found = (more: Record<string, string>) => answer(explorer, query(more), new Map());
   const find = async (more: Record<string, string>) => [
-    ...(await answer(explorer, query(more), new Map())),
+    ...((await found({ list: "features", ...more })).nodes ?? []),
   ];
 
   it("filters as polars does", async () => {
@@ -105,16 +109,18 @@ describe("finding", () => {
 
   it("needs all the words", async () => {
     const [one, two] = (nodes.label[12] as string).split(", ");
+    expect(one.startsWith("␣")).toBe(true);
     const found = await find({ q: `${one} ${two}` });
     expect(found).toContain(12);
-    const others = await find({ q: `${one} no-such-token` });
+    const others = await find({ q: `${one} zqzqzq` });
     expect(others).toEqual([]);
   });
 
   it("sorts with what is not known last, both ways", () => {
     const column = Float64Array.from([0.2, NaN, 0.9, 0.2, NaN]);
-    expect([...orderBy(column, true)]).toEqual([2, 0, 3, 1, 4]);
-    expect([...orderBy(column, false)]).toEqual([0, 3, 2, 1, 4]);
+    const tracks = Float64Array.from([7, 3, 1, 5, 4]);
+    expect([...orderBy(column, true, tracks)]).toEqual([2, 3, 0, 1, 4]);
+    expect([...orderBy(column, false, tracks)]).toEqual([3, 0, 2, 1, 4]);
   });
 
   it("takes the nearer token for the closer", () => {
@@ -125,18 +131,77 @@ describe("finding", () => {
 
   it("understands what names a feature", () => {
     const one = [{ site: "resid_post_3", feature: 10 }];
-    for (const text of [
-      "3_10",
-      "3 10",
-      "resid_post_3/10",
-      "resid_post_3 10",
-      "layer 3 10",
-      "L3/10",
-    ]) {
-      expect(parseFeature(run, text)).toEqual(one);
+    const texts = ["3_10", "3 10", "resid_post_3/10", "resid_post_3 10", "layer 3 10", "L3/10"];
+    for (const text of [...texts, "L3 f10", "l3f10", "3 feature 10", "resid_post_3#10"]) {
+      expect(named(run, text)).toEqual({ features: one, plain: false, wrong: null });
     }
-    expect(parseFeature(run, "3_40")).toEqual([]);
-    expect(parseFeature(run, "cat")).toEqual([]);
+    expect(named(run, "cat")).toEqual({ features: [], plain: false, wrong: null });
+    expect(named(run, "cats 9")).toEqual({ features: [], plain: false, wrong: null });
+  });
+
+  it("takes a plain number for a feature of every SAE", () => {
+    const { features, plain } = named(run, " 39 ");
+    expect(plain).toBe(true);
+    expect(features).toEqual(run.names.map((site) => ({ site, feature: 39 })));
+    expect(named(run, "40").features).toEqual([]);
+  });
+
+  it("says why there is no feature of a number", () => {
+    expect(named(run, "3_40").wrong).toBe("resid_post_3 has 40 features, 0 to 39.");
+    expect(named(run, "L9 f1").wrong).toBe("No SAE of this run is at layer 9.");
+  });
+
+  it("lists a track once, by the first of its features", async () => {
+    const tracks = Float64Array.from([2, 0, 2, 1, 0]);
+    expect([...onePerTrack(Uint32Array.from([4, 2, 1, 0, 3]), (node) => tracks[node])]).toEqual([
+      4, 2, 3,
+    ]);
+    const [features, rows] = [await found({ q: "a", list: "features" }), await found({ q: "a" })];
+    expect(rows.features).toBe(features.rows);
+    expect(rows.rows).toBeLessThan(features.rows);
+    const column = await explorer.column("track");
+    const of = [...(rows.nodes ?? [])].map((node) => column[node]);
+    expect(new Set(of).size).toBe(of.length);
+    expect(new Set([...(features.nodes ?? [])].map((node) => column[node]))).toEqual(new Set(of));
+  });
+
+  it("reads all tracks in the order they lie in", async () => {
+    const { rows, nodes: none } = await found({});
+    expect([rows, none]).toEqual([explorer.index.tracks, null]);
+    const turned = await found({ sort: "-clear" });
+    const last = await explorer.trackRow(rows - 1);
+    const column = await explorer.column("track");
+    expect(column[(turned.nodes ?? [])[0]]).toBe(column[last.node]);
+  });
+});
+
+describe("the words of a search", () => {
+  it("have no case, no space before them, and signs for what cannot be seen", () => {
+    expect(wordsOf("  The ␣Cat\\n")).toEqual(["the", "cat↵"]);
+    expect(wordsOf("\\t ␣ ␣↵")).toEqual(["⇥", "␣", "␣↵"]);
+    expect(wordsOf(" ")).toEqual(["␣"]);
+    expect(wordsOf("")).toEqual([]);
+  });
+
+  it("are taken apart between letters and marks", () => {
+    expect(piecesOf("self.x()")).toEqual(["self", ".", "x", "()"]);
+    expect(piecesOf("日本go")).toEqual(["日", "本", "go"]);
+    expect(piecesOf("cat")).toEqual(["cat"]);
+  });
+
+  it("find what they begin before what holds them, and leave out what lies too far about", () => {
+    const words = Array.from({ length: 60 }, (_, i) => `${"x".repeat(i + 1)}ab`);
+    const columns = new Map<string, Float64Array | string[]>([
+      ["token", ["ab", "abc", ...words]],
+      ["features", Float64Array.from([2, 3, ...words.map(() => 1)])],
+      ["first", Float64Array.from([0, 2, ...words.map((_, i) => 8192 * (i + 1))])],
+    ]);
+    const vocabulary = new Vocabulary(new Frame(62, columns));
+    const { near, left } = vocabulary.like("ab");
+    expect(near.slice(0, 3).map(({ token }) => token)).toEqual(["ab", "abc", "xab"]);
+    expect(near.length + left).toBe(62);
+    expect(left).toBe(12);
+    expect(vocabulary.like("a").near.map(({ token }) => token)).toEqual(["abc", "ab"]);
   });
 });
 

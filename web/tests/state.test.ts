@@ -27,6 +27,15 @@ describe("the state", () => {
     const life = changed(find, { view: "life", site: "a", feature: 1 });
     expect(life.more).toEqual({ theme: "dark", mode: "flow" });
     expect(changed(find, { more: { q: null } }).more).toEqual({ theme: "dark", mode: "flow" });
+    const there: State = { ...START, view: "life", site: "a", feature: 1, more: { mode: "flow" } };
+    expect(changed(there, { view: "graph" })).toEqual({ ...there, view: "graph" });
+    expect(changed(there, { view: "overview" })).toEqual({ ...START, more: { mode: "flow" } });
+    expect(writeHash(changed(there, { view: "find", more: { q: "(" } }))).toBe(
+      "#/find?mode=flow&q=%28",
+    );
+    const pair: State = { ...START, view: "pair", a: "a", b: "b" };
+    expect(changed(pair, { view: "life" })).toEqual({ ...START, view: "life" });
+    expect(readHash("#/overview/resid_post_0/1208")).toEqual(START);
     expect(changed(find, { view: "find", more: { life: 2 } }).more.q).toBe("cat");
   });
 });

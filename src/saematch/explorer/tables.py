@@ -6,7 +6,7 @@ They are made when a run is first explored or exported, and looked up by row num
     pairs.parquet              one row per pair: how many features match, split, merge, end, begin
     links.parquet              how many features tracks lead from each SAE to each other one
     nodes.parquet              one row per feature of every SAE, for search and lists
-    labels.parquet             the label of each, and the context on which it fires most
+    labels.parquet             what a list shows of each: label, context, figures
     tracks.parquet             one row per track, those first that are good to begin with
     life/NUMBER.parquet        one row per feature, in the order of tracks, with its edges
     vocabulary.parquet         the tokens of top contexts, and words of labels that were given
@@ -68,6 +68,8 @@ ROWS = {
     "vocabulary": 65536,
     "postings": 8192,
 }
+# of a feature, besides label and context; nodes.parquet has them for orders and filters
+LISTED = ("frequency", "lifespan", "score", "p_value")
 # rows per file of life/: the list of its groups is at the end of the file, of which the page reads
 # 64 KiB at once
 PIECE = 2048
@@ -224,14 +226,14 @@ def _frames(run: Run, nodes: Nodes, progress: Progress) -> Iterator[tuple[str, p
     rows, places = tracks(nodes, lives)
     yield "tracks", rows
     table = nodes.table(lives, places)
-    yield "labels", table.select("label", *SNIPPETS)
+    yield "labels", table.select("label", *SNIPPETS, pl.col(*LISTED).cast(pl.Float32), "track")
     yield "nodes", table.drop("label", *SNIPPETS)
     if (compared := shared(run, nodes)) is not None:
         yield "shared", compared
     groups = clean(run, nodes)
     if len(groups):
         yield "communities", groups
-    vocabulary, postings = postings_of(nodes.tokens)
+    vocabulary, postings = postings_of(nodes.tokens, places)
     yield "vocabulary", vocabulary
     yield "postings", postings
     progress("done", steps.total, steps.total)

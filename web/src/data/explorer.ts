@@ -4,6 +4,7 @@ import { FileError, type Opener } from "./files";
 import { type Edge, type Life, lifeOf, shown, withLink } from "./life";
 import type { Frame, Reader } from "./parquet";
 import { type Mode, RunError } from "./run";
+import { type Near, Vocabulary } from "./vocabulary";
 
 export type { Edge, Life } from "./life";
 
@@ -29,6 +30,8 @@ export interface Index {
   kinds: string[];
   origins: string[];
   nodes: number;
+  /** Rows of the table of tracks: tracks, and features on none. */
+  tracks: number;
   /** Lives lie in files of so many rows. */
   life: { rows: number; files: number };
   tables: Record<string, string>;
@@ -44,6 +47,7 @@ export type NodeColumn =
   | "p_value"
   | "origin"
   | "community"
+  | "track"
   | SharedColumn;
 
 /** Columns that a comparison has: by how many other SAEs a feature is shared, and where. */
@@ -52,16 +56,37 @@ const SHARED = ["shared_with", "cluster", "nearest"] as const;
 
 /** What a list shows of a feature. `score` and `p` are of its target in the next SAE. */
 export interface Listed {
+  node: number;
   label: string | null;
+  /** Around the place where it fires most; null where that is not known. */
+  snippet: { before: string; token: string; after: string } | null;
+  /** Row of its track in the table of tracks. */
+  track: number;
   lifespan: number;
   frequency: number;
   score: number;
   p: number;
 }
 
+/** How much a feature fires on what is searched for, and the row of its track. */
+export interface Firing {
+  strength: number;
+  track: number;
+}
+
+/** What a list shows of a track. */
+export interface TrackRow {
+  /** The feature that is clearest. */
+  node: number;
+  label: string | null;
+  /** A sign for each SAE of the chain up to its last feature; null of features off the chain. */
+  line: string | null;
+  length: number;
+}
+
 export class Explorer {
   private readonly rowOf = new Map<string, number>();
-  private words: Promise<Frame> | null = null;
+  private words: Promise<Vocabulary> | null = null;
 
   constructor(
     readonly index: Index,
@@ -101,14 +126,31 @@ export class Explorer {
 
   /** What a list shows of a feature. */
   async listed(node: number): Promise<Listed> {
-    const names = ["frequency", "lifespan", "score", "p_value"];
-    const [frame, label] = await Promise.all([this.row("nodes", names, node), this.label(node)]);
+    const frame = await this.row("labels", undefined, node);
+    const text = (name: string) => frame.texts(name)[0];
+    const number = (name: string) => frame.numbers(name)[0];
+    const token = text("token");
     return {
-      label,
-      lifespan: frame.numbers("lifespan")[0],
-      frequency: frame.numbers("frequency")[0],
-      score: frame.numbers("score")[0],
-      p: frame.numbers("p_value")[0],
+      node,
+      label: shown(text("label")),
+      snippet:
+        token === null ? null : { before: text("before") ?? "", token, after: text("after") ?? "" },
+      track: number("track"),
+      lifespan: number("lifespan"),
+      frequency: number("frequency"),
+      score: number("score"),
+      p: number("p_value"),
+    };
+  }
+
+  /** What a list shows of a track, by its row in the table of tracks. */
+  async trackRow(row: number): Promise<TrackRow> {
+    const frame = await this.row("tracks", ["node", "label", "line", "length"], row);
+    return {
+      node: frame.numbers("node")[0],
+      label: shown(frame.texts("label")[0]),
+      line: frame.texts("line")[0],
+      length: frame.numbers("length")[0],
     };
   }
 
@@ -239,17 +281,50 @@ export class Explorer {
   }
 
   /** Tokens of the top contexts of all features; read whole once, for searching. */
-  vocabulary(): Promise<Frame> {
-    this.words ??= this.reader.read(this.table("vocabulary"));
+  vocabulary(): Promise<Vocabulary> {
+    if (!this.words) {
+      this.words = this.reader.read(this.table("vocabulary")).then((all) => new Vocabulary(all));
+      this.words.catch(() => {
+        this.words = null;
+      });
+    }
     return this.words;
   }
 
-  /** Features that fire on a token, the most first, with its weight among their tokens. */
-  async firing(first: number, count: number): Promise<{ node: number; weight: number }[]> {
-    const range = [first, first + count] as const;
-    const frame = await this.reader.read(this.table("postings"), undefined, {}, range);
-    const [node, weight] = [frame.numbers("node"), frame.numbers("weight")];
-    return Array.from({ length: frame.length }, (_, i) => ({ node: node[i], weight: weight[i] }));
+  /**
+   * Which features fire on some tokens: how much, by the largest product of closeness and weight.
+   *
+   * @param most postings read of each token, the most first.
+   */
+  async firing(tokens: readonly Near[], most = Infinity): Promise<Map<number, Firing>> {
+    const found = new Map<number, Firing>();
+    const spans: Near[][] = [];
+    let end = -Infinity;
+    for (const one of [...tokens].sort((x, y) => x.first - y.first)) {
+      // what lies side by side is read at once
+      if (one.first > end + ASIDE) spans.push([]);
+      spans[spans.length - 1].push(one);
+      end = one.first + one.features;
+    }
+    await Promise.all(
+      spans.map(async (span) => {
+        const from = span[0].first;
+        const last = span[span.length - 1];
+        const range = [from, last.first + Math.min(last.features, most)] as const;
+        const frame = await this.reader.read(this.table("postings"), POSTING, {}, range);
+        const [node, weight, track] = POSTING.map((name) => frame.numbers(name));
+        for (const { first, features, closeness } of span) {
+          const until = first - from + Math.min(features, most);
+          for (let i = first - from; i < until; i++) {
+            const strength = closeness * weight[i];
+            if (strength > (found.get(node[i])?.strength ?? 0)) {
+              found.set(node[i], { strength, track: track[i] });
+            }
+          }
+        }
+      }),
+    );
+    return found;
   }
 
   /** A small table, whole; null where the run has none. */
@@ -266,7 +341,7 @@ export class Explorer {
     return place;
   }
 
-  private row(table: string, columns: readonly string[], row: number): Promise<Frame> {
+  private row(table: string, columns: readonly string[] | undefined, row: number): Promise<Frame> {
     return this.reader.read(this.table(table), columns, {}, [row, row + 1]);
   }
 }
@@ -286,4 +361,6 @@ export async function openExplorer(open: Opener, reader: Reader): Promise<Explor
   return new Explorer(index, reader);
 }
 
+const POSTING = ["node", "weight", "track"];
+const ASIDE = 2048; // rows of postings that are read rather than asked for anew
 const PREPARE = "`saematch explore RUN`, with or without --export, makes them";

@@ -1,5 +1,9 @@
 /** What the page's words mean, in a sentence or two each. */
 export const TERMS: Record<string, string> = {
+  lifeline:
+    "The SAEs of the chain from the first layer to the last, drawn as a line: a dot where the track has a feature, a dashed stretch where it passes over a layer. A fork to the right is a feature that splits into several of the next layer; one from the left, several that merge into it.",
+  label:
+    "What somebody said the feature means; where nobody did, the tokens it fires on most. ␣ is a space before a token, ↵ a line end. Case is kept where most of its tokens share it.",
   feature:
     "One direction of a sparse autoencoder (SAE): it fires on some tokens, and writes its decoder row into the model's hidden state there.",
   shared:

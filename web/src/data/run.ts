@@ -279,33 +279,6 @@ export function featureName(site: string, feature: number): string {
   return `${site}/${feature}`;
 }
 
-/**
- * The features that a text may name: `resid_post_3/100`, `resid_post_3 100`, `3_100`.
- *
- * A layer alone names the SAEs of the chain first.
- */
-export function parseFeature(run: Run, text: string): { site: string; feature: number }[] {
-  const found = /^\s*(.+?)[\s/_:.#]+(\d+)\s*$/.exec(text);
-  if (!found) return [];
-  const feature = Number(found[2]);
-  const exact = run.saes.filter((sae) => sae.name === found[1]);
-  const layer = /^(?:layer[\s_]*|l)?(\d+)$/i.exec(found[1]);
-  const byLayer = layer
-    ? run.saes
-        .filter((sae) => run.layer(sae.name) === Number(layer[1]))
-        // what leaves a block before what enters it; the stream before modules
-        .sort((x, y) => rank(run, x) - rank(run, y))
-    : [];
-  return (exact.length ? exact : byLayer)
-    .filter((sae) => feature < sae.d_sae)
-    .map((sae) => ({ site: sae.name, feature }));
-}
-
-function rank(run: Run, sae: Sae): number {
-  const kind = sae.conventions.site?.kind;
-  return (kind === "resid_post" ? 0 : 1) + (run.chain.includes(sae.name) ? 0 : 2);
-}
-
 function inDepth(saes: readonly Sae[]): Sae[] {
   const depth = (sae: Sae): number => {
     const site = sae.conventions.site;

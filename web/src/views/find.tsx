@@ -1,67 +1,85 @@
-import type { ComponentChildren } from "preact";
 import { useMemo, useRef } from "preact/hooks";
-import type { Explorer, Listed } from "../data/explorer";
-import { parseFeature, type Run } from "../data/run";
-import { count, figure, percent, pValue } from "../draw/format";
+import type { Explorer } from "../data/explorer";
+import { named } from "../data/numbers";
+import type { Run } from "../data/run";
+import type { Feature } from "../data/tables";
+import { count, several } from "../draw/format";
 import { FeatureChip } from "../parts/chip";
+import { Explained } from "../parts/explained";
 import { Empty, Failure, Loading } from "../parts/notices";
-import { type ColumnOf, Table } from "../parts/table";
+import { Segments } from "../parts/segments";
+import { Table } from "../parts/table";
 import { latest, useLoaded } from "../parts/use";
 import { changed, type Go, type State, writeHash } from "../state";
+import { columnsOf, Items } from "./find/columns";
 import { Filters } from "./find/filters";
-import { answer, queryOf, type Sort } from "./find/query";
+import { LifelineLegend } from "./find/lifeline";
+import { type Answer, answer, type Query, queryOf } from "./find/query";
 import type { ViewProps } from "./view";
 import "./find.css";
 
-/** A list of features: by tokens they fire on, by what they do, sorted. */
+/** A list of tracks, or of single features: by tokens they fire on, by what they do, sorted. */
 export function Find({ run, explorer, state, go }: ViewProps) {
-  const query = queryOf(state, standardSort(run, explorer));
+  const tracks = explorer.index.mode !== null;
+  const asked = queryOf(state, tracks);
+  const number = named(run, asked.text);
+  const exact = number.features.length > 0 && !number.plain;
+  const query: Query = { ...asked, apart: !exact && number.wrong === null };
   const orders = useRef(new Map<string, Uint32Array>());
-  const found = useLoaded(() => answer(explorer, query, orders.current), [JSON.stringify(query)]);
-  const nodes = latest(found);
-  const exact = query.text ? parseFeature(run, query.text) : [];
-  const table = useMemo(() => columnsOf(run, explorer, state, go), [explorer, writeHash(state)]);
-  const onSort = (key: string) => {
-    const turned = query.sort === key && !(state.more.sort ?? "").startsWith("-");
-    go({ more: { sort: turned ? `-${key}` : key } });
-  };
+  const found = useLoaded(
+    // what an answer's rows are does not change while another is sought
+    async () => ({ answer: await answer(explorer, query, orders.current), query }),
+    [JSON.stringify(query)],
+  );
+  const held = latest(found);
   return (
     <div class="find" data-testid="view-find">
-      <h1>
-        {query.text ? (
-          <>
-            Firing on “<bdi>{query.text}</bdi>”
-          </>
-        ) : (
-          "Features"
+      <div class="find-head">
+        <h1>
+          {query.text ? (
+            <>
+              Firing on “<bdi>{query.text}</bdi>”
+            </>
+          ) : query.tracks ? (
+            "Tracks"
+          ) : (
+            "Features"
+          )}
+        </h1>
+        {tracks && (
+          <Segments
+            label="List"
+            choices={LISTS}
+            value={query.tracks ? "tracks" : "features"}
+            onChange={(list) => go({ more: { list: list === "tracks" ? null : list } })}
+          />
         )}
-      </h1>
-      {exact.length > 0 && <Exact exact={exact} state={state} go={go} />}
+      </div>
+      {number.features.length > 0 && (
+        <Numbered features={number.features} explorer={explorer} state={state} go={go} />
+      )}
+      {number.wrong !== null && (
+        <p class="wrong" role="status" data-testid="wrong-number">
+          No feature has that number: {number.wrong}
+        </p>
+      )}
       <div class="find-body">
         <Filters run={run} explorer={explorer} state={state} go={go} />
         <section aria-label="Results" aria-busy={found.status === "loading"}>
           {found.status === "error" && <Failure error={found.error} />}
-          {!nodes && found.status === "loading" && <Loading what="the features" />}
-          {nodes && (
-            <p class="found" role="status" data-testid="found">
-              {count(nodes.length)} of {count(explorer.index.nodes)} features
-            </p>
-          )}
-          {nodes && nodes.length === 0 && <Nothing run={run} text={query.text} />}
-          {nodes && nodes.length > 0 && (
-            <Table
-              name="features"
-              label="Features"
-              columns={table}
-              count={nodes.length}
-              row={(i) => nodes[i]}
-              sort={query.sort}
-              descending={query.descending}
-              onSort={onSort}
-              onNear={(node) => explorer.foresee(node)}
-              onOpen={(node) => go({ view: "life", ...explorer.feature(node) })}
-              height={Math.max(360, innerHeight - 260)}
-            />
+          {!held && found.status === "loading" && <Loading what="the features" />}
+          {held && (
+            <>
+              <Counted explorer={explorer} {...held} />
+              {/* where a search leads the focus */}
+              <div data-arrive>
+                {held.answer.rows ? (
+                  <List {...{ run, explorer, state, go, ...held }} />
+                ) : (
+                  <Nothing run={run} text={query.text} />
+                )}
+              </div>
+            </>
           )}
         </section>
       </div>
@@ -69,20 +87,114 @@ export function Find({ run, explorer, state, go }: ViewProps) {
   );
 }
 
-function Exact(props: { exact: { site: string; feature: number }[]; state: State; go: Go }) {
+const LISTS = [
+  {
+    value: "tracks",
+    text: "Tracks",
+    hint: "one row for a feature's whole life; a feature on no track has a row of its own",
+  },
+  { value: "features", text: "Features", hint: "one row for each feature of each SAE" },
+] as const;
+
+interface Held {
+  explorer: Explorer;
+  answer: Answer;
+  query: Query;
+}
+
+function List(props: Held & { run: Run; state: State; go: Go }) {
+  const { run, explorer, answer, query, state, go } = props;
+  const items = useMemo(() => new Items(explorer, answer, query.tracks), [explorer, answer]);
+  const columns = useMemo(
+    () => columnsOf(run, explorer, items, query, state, go),
+    [items, writeHash(state)],
+  );
+  const onSort = (key: string) => {
+    const turned = query.sort === key && !(state.more.sort ?? "").startsWith("-");
+    go({ more: { sort: turned ? `-${key}` : key } });
+  };
+  const what = query.tracks ? "tracks" : "features";
   return (
-    <p class="exact">
-      By number:{" "}
-      {props.exact.map(({ site, feature }) => (
-        <FeatureChip
-          key={site}
-          site={site}
-          feature={feature}
-          go={props.go}
-          href={writeHash(changed(props.state, { view: "life", site, feature }))}
-        />
-      ))}
-    </p>
+    <Table
+      name={what}
+      label={query.tracks ? "Tracks" : "Features"}
+      columns={columns}
+      count={answer.rows}
+      row={(i) => i}
+      sort={query.sort}
+      descending={query.descending}
+      onSort={onSort}
+      onNear={(row) => items.at(row).then(({ node }) => explorer.foresee(node), ignored)}
+      onOpen={(row) =>
+        items.at(row).then(({ site, feature }) => go({ view: "life", site, feature }), ignored)
+      }
+      height={Math.max(360, innerHeight - 260)}
+    />
+  );
+}
+
+/** A row that could not be read says so itself. */
+function ignored() {}
+
+function Counted({ explorer, answer, query }: Held) {
+  const { rows, features, apart, left } = answer;
+  const all = several(explorer.index.nodes, "feature");
+  return (
+    <div class="found">
+      <p role="status">
+        <span data-testid="found">
+          {query.tracks && `${several(rows, "track")} with `}
+          {count(features)} of {all}
+        </span>
+        {apart.map(({ word, pieces }) => (
+          <span key={word}>
+            {" "}
+            · No token holds “<bdi>{word}</bdi>”: found is what fires on{" "}
+            {pieces.map((piece, i) => (
+              <>
+                {i > 0 && " or "}“<bdi>{piece}</bdi>”
+              </>
+            ))}
+          </span>
+        ))}
+        {left > 0 && (
+          <span>
+            {" "}
+            · {several(left, "longer token")} with that inside left out: type more of the word
+          </span>
+        )}
+      </p>
+      {query.tracks && rows > 0 && (
+        <div class="found-signs">
+          <Explained term="lifeline">Lifelines</Explained>
+          <LifelineLegend />
+        </div>
+      )}
+    </div>
+  );
+}
+
+function Numbered(props: { features: Feature[]; explorer: Explorer; state: State; go: Go }) {
+  const { features, explorer, state, go } = props;
+  const nodes = features.map(({ site, feature }) => explorer.node(site, feature));
+  const labels = useLoaded(() => explorer.labels(nodes), [nodes.join()]);
+  return (
+    <section class="numbered" aria-label="By number" data-testid="by-number">
+      <h2>By number</h2>
+      <ul>
+        {features.map(({ site, feature }, i) => (
+          <li key={site}>
+            <FeatureChip
+              site={site}
+              feature={feature}
+              label={latest(labels)?.get(nodes[i])}
+              go={go}
+              href={writeHash(changed(state, { view: "life", site, feature }))}
+            />
+          </li>
+        ))}
+      </ul>
+    </section>
   );
 }
 
@@ -96,120 +208,4 @@ function Nothing({ run, text }: { run: Run; text: string }) {
       <code>{layer}_100</code>.
     </Empty>
   );
-}
-
-function columnsOf(run: Run, explorer: Explorer, state: State, go: Go): ColumnOf<number>[] {
-  const columns: ColumnOf<number>[] = [
-    {
-      key: "feature",
-      title: "feature",
-      width: "15em",
-      show: (node) => {
-        const { site, feature } = explorer.feature(node);
-        const href = writeHash(changed(state, { view: "life", site, feature }));
-        return <FeatureChip site={site} feature={feature} go={go} href={href} />;
-      },
-    },
-    {
-      key: "relevance",
-      title: "label",
-      sorts: Boolean(state.more.q),
-      hint: "what it is said to mean, else the commonest tokens of its top contexts",
-      show: (node) => (
-        <Cell
-          explorer={explorer}
-          node={node}
-          show={({ label }) => <bdi title={label ?? undefined}>{label?.slice(0, 300) ?? "–"}</bdi>}
-        />
-      ),
-    },
-    {
-      key: "lifespan",
-      title: "lives",
-      numeric: true,
-      sorts: true,
-      width: "5.5em",
-      hint: "layers of its track",
-      show: (node) => <Cell explorer={explorer} node={node} show={(its) => count(its.lifespan)} />,
-    },
-    {
-      key: "shared",
-      title: "shared with",
-      numeric: true,
-      sorts: true,
-      width: "7.5em",
-      hint: "how many other SAEs have it too",
-      show: (node) => <SharedWith run={run} explorer={explorer} node={node} />,
-    },
-    {
-      key: "frequency",
-      title: "tokens",
-      numeric: true,
-      sorts: true,
-      width: "6.5em",
-      hint: "share of tokens on which it fires",
-      show: (node) => (
-        <Cell explorer={explorer} node={node} show={(its) => percent(its.frequency)} />
-      ),
-    },
-    {
-      key: "score",
-      title: "score",
-      numeric: true,
-      sorts: true,
-      width: "6em",
-      hint: "of its target in the next SAE",
-      show: (node) => <Cell explorer={explorer} node={node} show={(its) => figure(its.score)} />,
-    },
-    {
-      key: "p",
-      title: "p-value",
-      numeric: true,
-      sorts: true,
-      width: "7em",
-      hint: "of that score",
-      show: (node) => <Cell explorer={explorer} node={node} show={(its) => pValue(its.p)} />,
-    },
-  ];
-  return columns.filter(
-    ({ key }) => told(run, explorer).includes(key as Sort) || key === "feature",
-  );
-}
-
-/** Orders that a run's features have: what SAEs share, or tracks, and scores along them. */
-function told(run: Run, explorer: Explorer): Sort[] {
-  const shares: Sort[] = explorer.index.tables.shared ? ["shared"] : [];
-  if (run.compared) return [...shares, "relevance", "frequency"];
-  const tracks: Sort[] = explorer.index.mode === null ? [] : ["lifespan"];
-  return [...tracks, ...shares, "relevance", "frequency", "score", "p"];
-}
-
-/** The order of all features, before a person asks for another. */
-function standardSort(run: Run, explorer: Explorer): Sort {
-  const orders = told(run, explorer);
-  return (
-    (["lifespan", "shared", "score", "frequency"] as const).find((one) => orders.includes(one)) ??
-    "frequency"
-  );
-}
-
-/** How many other SAEs share a feature. */
-function SharedWith({ run, explorer, node }: { run: Run; explorer: Explorer; node: number }) {
-  const its = useLoaded(() => explorer.column("shared_with"), []);
-  if (its.status === "error") return <span title={its.error.message}>not read</span>;
-  if (its.status === "loading") return <span aria-busy={true} />;
-  const others = its.value[node];
-  return <>{Number.isNaN(others) ? "–" : `${others} of ${run.names.length - 1}`}</>;
-}
-
-function Cell(props: {
-  explorer: Explorer;
-  node: number;
-  show: (its: Listed) => ComponentChildren;
-}) {
-  const { explorer, node, show } = props;
-  const its = useLoaded(() => explorer.listed(node), [node]);
-  if (its.status === "ready") return <>{show(its.value)}</>;
-  if (its.status === "loading") return <span aria-busy={true} />;
-  return <span title={its.error.message}>not read</span>;
 }
