@@ -1,9 +1,7 @@
 import { useLayoutEffect } from "preact/hooks";
 
-let entered = false;
-
 /**
- * Gives the keyboard's focus to the heading of what was just opened.
+ * Gives the keyboard's focus to the heading of what a person has just opened.
  *
  * Not when the page itself is opened, and not where the focus is within an element that matches
  * `within`, such as a drawing that is being walked.
@@ -14,9 +12,8 @@ export function useArrival(
   within: string | null = null,
 ): void {
   useLayoutEffect(() => {
-    const first = !entered;
-    entered = true;
-    if (first || (within && document.activeElement?.closest(within))) return;
+    if (!navigator.userActivation?.hasBeenActive) return;
+    if (within && document.activeElement?.closest(within)) return;
     heading.current?.focus();
   }, on);
 }
