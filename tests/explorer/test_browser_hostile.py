@@ -216,6 +216,7 @@ def test_a_pair(tab, hostile):
     expect(tab.get_by_test_id("pair-contexts").locator("mark").first).to_be_visible()
     unharmed(tab)
     at(tab, "pair", NAMES[0], NAMES[1])
+    tab.get_by_text("How they were matched").click()
     expect(tab.get_by_text("<b onclick=alert(6)>note</b>")).to_be_visible()
     unharmed(tab)
 

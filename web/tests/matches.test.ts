@@ -28,6 +28,7 @@ const MATCHES: Matches = {
   // 0 points most alike and fires least together; 3 the reverse
   pearson: f(0.1, 0.5, 0.6, 0.9, 0.3, NaN),
   common: f(0, 0, 0.5, 1, 0, NaN),
+  commonOf: "tokens",
   clear: [false, true, true, true, false, false],
 };
 
@@ -58,6 +59,13 @@ describe("lists of matches", () => {
     const unheard = { ...MATCHES, pearson: f(NaN, NaN, 0.6, 0.9, 0.3, NaN) };
     expect(listed(unheard, "contrary")).toEqual([0, 1]);
     expect(listed({ ...MATCHES, pearson: null }, "contrary")).toEqual([0, 1]);
+    const shared = {
+      ...MATCHES,
+      common: f(0.3, 0.2, 0.1, 0.9, 0, NaN),
+      commonOf: "contexts",
+    } as const;
+    expect(listed(shared, "contrary")).toEqual([]); // of 1 and 2 little is shared; they fire together
+    expect(listed({ ...shared, pearson: null }, "contrary")).toEqual([2, 1]);
     expect(listed({ ...MATCHES, common: null }, "contrary")).toEqual([]);
   });
 

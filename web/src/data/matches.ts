@@ -1,5 +1,6 @@
 /** Matches of a pair of SAEs: columns, order, and what is surprising about them. */
 
+import { DISAGREES } from "./dashboards";
 import type { Explorer } from "./explorer";
 import type { Run } from "./run";
 import type { Data } from "./tables";
@@ -18,8 +19,13 @@ export interface Matches {
   rankInColumn: Float64Array;
   /** Correlation of activations of a feature and its target; null where the run has none. */
   pearson: Float64Array | null;
-  /** How far both fire on the same tokens, 0 to 1; null where the run has no contexts of them. */
+  /**
+   * How far both fire on the same, 0 to 1: on each other's top contexts where the run has
+   * dashboards, else on the same tokens. Null where the run has no contexts of them.
+   */
   common: Float64Array | null;
+  /** What that is of. */
+  commonOf: "contexts" | "tokens";
   /** Whether a feature fires on few tokens, and mostly on one. */
   clear: readonly boolean[];
 }
@@ -28,10 +34,11 @@ export interface Matches {
 export const TOGETHER = 0.5;
 
 /**
- * Correlation below which two features do not fire alike: of 7,254 targets of the shipped SAEs that
- * are not significant and have no token in common, 95 % correlate less.
+ * Correlation below which two features do not fire together. In the shipped SAEs 92 % of the targets
+ * that are no matches and have no token in common correlate less, and 1 % of the matches that have
+ * at least half of their tokens in common; in those of SmolLM2, 3 % of such matches.
  */
-export const UNLIKE = 0.3;
+export const UNLIKE = 0.2;
 
 const COLUMNS = [
   "target",
@@ -52,10 +59,11 @@ export async function loadMatches(
   b: string,
 ): Promise<Matches | null> {
   if (!data.run.pair(a, b)) return null;
-  const [frame, firing, clear] = await Promise.all([
+  const [frame, firing, clear, agreement] = await Promise.all([
     data.pair(a, b, COLUMNS),
     data.reader.read(`explorer/firing/${a}--${b}.parquet`, ["pearson", "common"]),
     explorer.clearOf(a),
+    data.agreement(a, b),
   ]);
   if (!frame) return null;
   return {
@@ -69,7 +77,8 @@ export async function loadMatches(
     rankInRow: frame.numbers("rank_in_row"),
     rankInColumn: frame.numbers("rank_in_column"),
     pearson: knownOf(firing.numbers("pearson")),
-    common: knownOf(firing.numbers("common")),
+    common: knownOf(agreement ?? firing.numbers("common")),
+    commonOf: agreement ? "contexts" : "tokens",
     clear,
   };
 }
@@ -79,13 +88,16 @@ function knownOf(values: Float64Array): Float64Array | null {
 }
 
 /**
- * Whether a match is accepted although both features fire on different tokens, and not together.
+ * Whether a feature has a match that fires on other contexts, and not together with it.
  *
- * Where no correlation is known, having no token in common is all there is to go by.
+ * Contexts are others if the two share fewer than `DISAGREES` of them, or if it is tokens that are
+ * known, none. Where no correlation is known, contexts are all there is to go by.
  */
 export function contrary(matches: Matches, row: number): boolean {
-  const { matched, common, pearson } = matches;
-  return matched[row] === true && common?.[row] === 0 && !(pearson && pearson[row] >= UNLIKE);
+  const { matched, common, commonOf, pearson } = matches;
+  if (!common || matched[row] !== true) return false;
+  const apart = commonOf === "contexts" ? common[row] < DISAGREES : common[row] === 0;
+  return apart && !(pearson && pearson[row] >= UNLIKE);
 }
 
 /** Lists of matches. */
@@ -110,7 +122,7 @@ export type List = (typeof LISTS)[number];
  * - apart: matches that fire together and point apart, by rank of the correlation less rank of
  *   the cosine among all matches, both as shares;
  * - alike: the reverse;
- * - contrary: matches whose features fire on different tokens and not together, by p-value;
+ * - contrary: matches whose features fire on other contexts and not together, by p-value;
  * - second: matches whose target is not the best for the feature, or the feature not the best
  *   for its target, by the worse of the two ranks.
  */

@@ -10,6 +10,23 @@ export interface Group {
   parts: { feature: number; score: number; p: number }[];
 }
 
+/** How many features of a pair split, and how many are merged. */
+export interface PairGroups {
+  splits: { kind: "split"; features: number };
+  merges: { kind: "merge"; features: number };
+}
+
+export async function loadCounts(explorer: Explorer, a: string, b: string): Promise<PairGroups> {
+  const pairs = await explorer.whole("pairs");
+  const [from, to] = [pairs?.texts("a") ?? [], pairs?.texts("b") ?? []];
+  const row = from.findIndex((name, i) => name === a && to[i] === b);
+  const of = (name: string) => pairs?.numbers(name)[row] ?? 0;
+  return {
+    splits: { kind: "split", features: of("splits") },
+    merges: { kind: "merge", features: of("merges") },
+  };
+}
+
 /** The splits or merges of a pair, those of clear features first, then the best scores. */
 export async function loadGroups(
   data: Data,

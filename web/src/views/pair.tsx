@@ -1,10 +1,12 @@
 import { composedTargets, loadMatches, wayOf } from "../data/matches";
+import { loadCounts } from "../data/relations";
 import { type Pair as RunPair, testedOf } from "../data/run";
 import { Empty, Failure, Loading } from "../parts/notices";
 import { latest, useLoaded, useWidth } from "../parts/use";
 import { Choice } from "./pair/choice";
 import { Head } from "./pair/head";
 import { Histogram } from "./pair/histogram";
+import { useLabels } from "./pair/labels";
 import { AllPairs } from "./pair/matrix";
 import { Sections } from "./pair/sections";
 import type { ViewProps } from "./view";
@@ -44,6 +46,7 @@ function OfPair(props: ViewProps & { pair: RunPair }) {
   const { a, b } = pair;
   const [box, width] = useWidth<HTMLDivElement>();
   const way = wayOf(run, a, b);
+  const label = useLabels(run, explorer, pair, props.state.more.list === "origins");
   const loaded = useLoaded(
     () =>
       Promise.all([
@@ -51,6 +54,7 @@ function OfPair(props: ViewProps & { pair: RunPair }) {
         data.nulls(a, b),
         way && data.flowTable("composition"),
         way && composedTargets(data, way),
+        loadCounts(explorer, a, b),
       ]),
     [a, b],
   );
@@ -79,6 +83,8 @@ function OfPair(props: ViewProps & { pair: RunPair }) {
             matches={value[0]}
             composition={value[2]}
             over={value[3]}
+            groups={value[4]}
+            label={label}
             steps={way ? way.length - 1 : null}
           />
         </>

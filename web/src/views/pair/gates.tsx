@@ -121,7 +121,6 @@ export function Gates(props: ViewProps & { pair: Pair; gates: readonly Gate[]; l
           { site: a, feature: gate.second, note: shareOf(gate, gate.shareSecond) },
         ]}
         told={saying}
-        label={label}
       />
     </>
   );

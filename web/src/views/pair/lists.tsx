@@ -1,4 +1,5 @@
 import { useMemo } from "preact/hooks";
+import { DISAGREES } from "../../data/dashboards";
 import {
   brushed,
   contrary,
@@ -37,6 +38,8 @@ const TITLES: Record<List, string> = {
 /** One short sentence for each list: what it is. */
 function sayingOf(list: List, matches: Matches): string {
   const heard = matches.pearson !== null;
+  const few =
+    matches.commonOf === "tokens" ? "no token" : `less than ${percent(DISAGREES)} of contexts`;
   return {
     best: "Matches by score, first those of features that are rare and fire mostly on one token.",
     worst: "Matches, the lowest score first.",
@@ -44,8 +47,8 @@ function sayingOf(list: List, matches: Matches): string {
     apart: "Matches that rank much higher by how they fire than by where they point.",
     alike: "Matches that point alike and rank much lower by how they fire.",
     contrary: heard
-      ? `Matches with no token in common that do not fire together either: their correlation is below ${UNLIKE}, or too low to be kept.`
-      : "Matches with no token in common. saematch relate tells which of them fire together nevertheless.",
+      ? `Matches with ${few} in common that do not fire together either: their correlation is below ${UNLIKE}, or too low to be kept.`
+      : `Matches with ${few} in common. saematch relate tells which of them fire together nevertheless.`,
     second:
       "Matches in which the target is not the feature’s best, or the feature not the target’s.",
     differ: "Matches that the steps over the layers between lead to another feature.",
@@ -131,7 +134,7 @@ export function Lists(
 function Columns({ matches }: { matches: Matches }) {
   const terms = ["score", "p-value", "cosine"];
   if (matches.pearson) terms.push("correlation");
-  if (matches.common) terms.push("in common");
+  if (matches.common) terms.push(`${matches.commonOf} in common`);
   terms.push("ranks");
   return (
     <span class="columns-mean">
@@ -150,7 +153,7 @@ function toldOf(matches: Matches, row: number) {
     `p ${pValue(matches.p[row])}`,
     `cosine ${figure(matches.cosine[row])}`,
     ...(pearson ? [`correlation ${figure(pearson[row])}`] : []),
-    ...(common ? [`${percent(common[row])} in common`] : []),
+    ...(common ? [`${percent(common[row])} of ${matches.commonOf} in common`] : []),
     matches.matched[row] ? "matched" : "not matched",
   ];
   return (

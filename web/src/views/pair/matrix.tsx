@@ -1,11 +1,11 @@
-import { useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Run } from "../../data/run";
 import { count, percent } from "../../draw/format";
 import { changed, type Go, type State, writeHash } from "../../state";
 import type { ViewProps } from "../view";
 import "./matrix.css";
 
-const NARROW = 760; // pixels of a screen on which the matrix is opened when it is wanted
+const NARROW = 1100; // pixels of a screen on which the matrix is opened when it is wanted
 const READABLE = 15; // pixels of a label
 const GAP = 2; // pixels between squares
 
@@ -31,6 +31,14 @@ export function AllPairs(props: ViewProps & { a: string; b: string }) {
 function Matrix(props: { run: Run; a: string; b: string; state: State; go: Go }) {
   const { run, a, b, state, go } = props;
   const grid = useRef<HTMLTableElement>(null);
+  useLayoutEffect(() => {
+    const [table, box] = [grid.current, grid.current?.parentElement];
+    const cell = table?.querySelector<HTMLElement>("[aria-current]")?.parentElement;
+    if (!table || !box || !cell) return;
+    // the chosen pair in sight, without moving the page
+    box.scrollTop = cell.offsetTop - box.clientHeight / 2;
+    box.scrollLeft = cell.offsetLeft - box.clientWidth / 2;
+  }, [a, b]);
   const from = run.names.filter((name) => run.from(name).length);
   const to = run.names.filter((name) => run.to(name).length);
   const size = Math.max(11, Math.min(22, Math.floor(190 / Math.max(from.length, to.length))));

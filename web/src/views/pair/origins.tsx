@@ -86,7 +86,6 @@ export function Origins(
           })),
         ]}
         told={({ feature, origin }) => `${b} ${feature} · ${origin}`}
-        label={label}
       />
     </>
   );

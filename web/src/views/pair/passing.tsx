@@ -110,7 +110,6 @@ export function Passing(
           told={(row) =>
             `${name} ${figure(row.value)} · both fire on ${count(row.together)} tokens`
           }
-          label={label}
           sort="value"
           descending={!ascending}
           onSort={() => go({ more: { dir: ascending ? null : "up", pick: null } })}

@@ -78,7 +78,7 @@ export function Scatter(props: {
     if (!axes.ofP) return scale(axes.y, pixels);
     return scaleSymlog([0, Math.max(1, max(shown, (i) => axes.y[i]) ?? 1)], pixels);
   }, [shown, height]);
-  const ticks = axes.ofP ? POWERS.filter((power) => power <= y.domain()[1]) : y.ticks(5);
+  const ticks = axes.ofP ? apart(POWERS, y) : y.ticks(5);
   const canvas = useCanvas(
     width,
     height,
@@ -247,6 +247,17 @@ type Scale =
 
 /** p-values on the axis, as powers of ten. */
 const POWERS = [0, 1, 2, 5, 10, 30, 100, 300];
+
+/** Those that there is room for. */
+function apart(powers: readonly number[], y: Scale): number[] {
+  const shown: number[] = [];
+  for (const power of powers) {
+    const last = shown[shown.length - 1];
+    if (power > y.domain()[1]) break;
+    if (last === undefined || y(last) - y(power) >= 16) shown.push(power);
+  }
+  return shown;
+}
 
 function powerOf(power: number): string {
   return power ? `1e−${power}` : "1";

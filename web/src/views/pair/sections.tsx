@@ -1,12 +1,18 @@
-import { useMemo } from "preact/hooks";
+import type { ComponentChildren } from "preact";
 import type { Matches } from "../../data/matches";
 import type { Frame } from "../../data/parquet";
-import { loadGates, loadGroups, loadOrigins, loadPassing, type Origin } from "../../data/relations";
+import {
+  loadGates,
+  loadGroups,
+  loadOrigins,
+  loadPassing,
+  type PairGroups,
+} from "../../data/relations";
 import type { Pair } from "../../data/run";
 import { count } from "../../draw/format";
-import { Failure } from "../../parts/notices";
+import { Failure, Loading } from "../../parts/notices";
 import { Segments } from "../../parts/segments";
-import { latest, useLoaded } from "../../parts/use";
+import { useLoaded } from "../../parts/use";
 import type { ViewProps } from "../view";
 import { Gates } from "./gates";
 import { Groups } from "./groups";
@@ -29,52 +35,26 @@ const TITLES: Record<Section, string> = {
   passing: "Passing",
 };
 
+type Of = ViewProps & {
+  pair: Pair;
+  matches: Matches;
+  over: Float64Array | null;
+  composition: Frame | null;
+  /** How many steps the way along the chain has; null off the chain. */
+  steps: number | null;
+  groups: PairGroups;
+  label: LabelOf;
+};
+
 /** All that the run says of a pair, as lists one can follow. */
-export function Sections(
-  props: ViewProps & {
-    pair: Pair;
-    matches: Matches;
-    over: Float64Array | null;
-    composition: Frame | null;
-    /** How many steps the way along the chain has; null off the chain. */
-    steps: number | null;
-  },
-) {
-  const { data, explorer, state, go, pair, steps } = props;
+export function Sections(props: Of) {
+  const { data, explorer, state, go, pair, steps, groups } = props;
   const { a, b } = pair;
-  const loaded = useLoaded(async () => {
-    const splits = await loadGroups(data, explorer, "split", a, b);
-    const [merges, gates, passing, origins] = await Promise.all([
-      loadGroups(data, explorer, "merge", a, b),
-      loadGates(data, a, b),
-      loadPassing(data, a, b),
-      loadOrigins(data, explorer, b),
-    ]);
-    // of a pair that they are about
-    const near = origins.some(({ sources }) => sources.some(({ site }) => site === a));
-    return { splits, merges, gates, passing, origins: near ? origins : [] };
-  }, [a, b]);
-  const found = latest(loaded);
-  const label = useLabels(props, found?.origins);
-  const counts: Record<Section, number | null> = {
-    matches: pair.summary.matched,
-    splits: found?.splits.length ?? null,
-    merges: found?.merges.length ?? null,
-    gates: found?.gates.length ?? null,
-    differ: null,
-    origins: found?.origins.length ?? null,
-    passing: null,
-  };
-  const asked = SECTIONS.find((section) => section === state.more.list);
-  const there = SECTIONS.filter((section) => {
-    if (section === "matches") return true;
-    if (section === "differ") return steps !== null;
-    if (section === "passing") return (found?.passing.length ?? 0) > 0;
-    return (counts[section] ?? 0) > 0;
-  });
-  const section = asked && (there.includes(asked) || !found) ? asked : "matches";
+  const counts = countsOf(props);
+  const there = SECTIONS.filter((section) => counts[section] !== 0);
+  const section = there.find((one) => one === state.more.list) ?? "matches";
   return (
-    <section class="pair-lists" aria-label="Lists" aria-busy={loaded.status === "loading"}>
+    <section class="pair-lists" aria-label="Lists">
       <Segments
         label="What is listed"
         value={section}
@@ -84,31 +64,86 @@ export function Sections(
         }))}
         onChange={(value) => go({ more: { ...CLEAN, list: value === "matches" ? null : value } })}
       />
-      {loaded.status === "error" && <Failure error={loaded.error} />}
-      {section === "matches" && <Lists {...props} label={label} />}
+      {section === "matches" && <Lists {...props} />}
       {section === "differ" && steps !== null && (
         <>
           <Ways composition={props.composition} a={a} b={b} steps={steps} />
-          <Lists {...props} label={label} only="differ" />
+          <Lists {...props} only="differ" />
         </>
       )}
-      {found && (section === "splits" || section === "merges") && (
-        <Groups
-          {...props}
-          kind={section === "splits" ? "split" : "merge"}
-          groups={found[section]}
-          label={label}
-        />
+      {(section === "splits" || section === "merges") && (
+        <Read
+          key={section}
+          what={`the ${section}`}
+          load={() => loadGroups(data, explorer, groups[section].kind, a, b)}
+        >
+          {(found) => <Groups {...props} kind={groups[section].kind} groups={found} />}
+        </Read>
       )}
-      {found && section === "gates" && <Gates {...props} gates={found.gates} label={label} />}
-      {found && section === "origins" && (
-        <Origins {...props} origins={found.origins} label={label} />
+      {section === "gates" && (
+        <Read what="the gates" load={() => loadGates(data, a, b)}>
+          {(gates) => <Gates {...props} gates={gates} />}
+        </Read>
       )}
-      {found && section === "passing" && (
-        <Passing {...props} curves={found.passing} label={label} />
+      {section === "origins" && (
+        <Read what="the origins" load={() => loadOrigins(data, explorer, b)}>
+          {(origins) => <Origins {...props} origins={origins} />}
+        </Read>
+      )}
+      {section === "passing" && (
+        <Read what="what passes" load={() => loadPassing(data, a, b)}>
+          {(curves) => <Passing {...props} curves={curves} />}
+        </Read>
       )}
     </section>
   );
+}
+
+/** What a list needs, once it is read. */
+function Read<T>(props: {
+  what: string;
+  load: () => Promise<T>;
+  children: (value: T) => ComponentChildren;
+}) {
+  const loaded = useLoaded(props.load, []);
+  if (loaded.status === "error") return <Failure error={loaded.error} />;
+  if (loaded.status === "loading") return <Loading what={props.what} />;
+  return <>{props.children(loaded.value)}</>;
+}
+
+/** How many of each the run has of the pair; null where that is no number. */
+function countsOf({ run, pair, steps, groups }: Of): Record<Section, number | null> {
+  const { a, b, summary } = pair;
+  const { relations, flow } = run.manifest;
+  const related = (relations?.pairs as Related[] | undefined)?.find(
+    (one) => one.a === a && one.b === b,
+  );
+  // origins are told beside the pairs of the SAEs that features may come from
+  const before = run.chain[run.chain.indexOf(b) - 1];
+  const place = (name: string) => run.names.indexOf(name);
+  const near = run.chain.includes(b) && place(a) >= place(before) && place(a) < place(b);
+  const origins = near ? (flow?.origins ?? []).filter(({ site }) => site === b) : [];
+  return {
+    matches: summary.matched,
+    splits: run.flow("splits") ? groups.splits.features : 0,
+    merges: run.flow("splits") ? groups.merges.features : 0,
+    gates: related && relations?.tables.gates && gatesOf(related) ? null : 0,
+    differ: steps === null ? 0 : null,
+    origins: origins.reduce((sum, { features }) => sum + features, 0),
+    passing: related && relations?.tables.passing ? null : 0,
+  };
+}
+
+interface Related {
+  a: string;
+  b: string;
+  [figure: string]: unknown;
+}
+
+function gatesOf(related: Related): number {
+  return Object.entries(related)
+    .filter(([name]) => /^(and|or)_gates_/.test(name))
+    .reduce((sum, [, value]) => sum + Number(value), 0);
 }
 
 /** What one list says in the URL and another does not keep. */
@@ -122,29 +157,3 @@ export const CLEAN = {
   by: null,
   way: null,
 };
-
-/** Labels of the features of the pair, and of those that its origins name. */
-function useLabels(
-  { explorer, pair, state }: ViewProps & { pair: Pair },
-  origins: readonly Origin[] = [],
-): LabelOf {
-  const names = useMemo(() => {
-    const far = state.more.list === "origins" ? origins : [];
-    return [...new Set([pair.a, pair.b, ...far.flatMap((one) => one.sources.map((s) => s.site))])];
-  }, [pair, origins, state.more.list]);
-  const known = latest(
-    useLoaded(
-      async () =>
-        new Map(
-          await Promise.all(
-            names.map(async (name) => [name, await explorer.labelsOf(name)] as const),
-          ),
-        ),
-      [names],
-    ),
-  );
-  return useMemo(
-    () => (site: string, feature: number) => known?.get(site)?.[feature] ?? null,
-    [known],
-  );
-}
