@@ -69,7 +69,7 @@ export const TERMS: Record<string, string> = {
     "Of both features' activations on the same tokens, zeros included (Pearson). A run keeps it for each feature's best partners; a dash says that it is not among them.",
   "tokens in common":
     "How far both features fire on the same tokens: the sum over tokens of the lesser share of their top contexts. 100 %: the same tokens as often; 0 %: none. ≠ marks a match with none in common whose features do not fire together either (correlation below 0.2, or not known).",
-  "contexts in common":
+  "contexts shared":
     "The share of either feature's top contexts in which the other fires, too. ≠ marks a match with less than 25 % whose features do not fire together either (correlation below 0.2, or not known).",
   ranks:
     "Which place the target takes among all targets for the feature, and the feature among all features for the target. 1 · 1 is each other's best.",

@@ -134,7 +134,8 @@ export function Lists(
 function Columns({ matches }: { matches: Matches }) {
   const terms = ["score", "p-value", "cosine"];
   if (matches.pearson) terms.push("correlation");
-  if (matches.common) terms.push(`${matches.commonOf} in common`);
+  if (matches.common)
+    terms.push(matches.commonOf === "tokens" ? "tokens in common" : "contexts shared");
   terms.push("ranks");
   return (
     <span class="columns-mean">
