@@ -165,7 +165,8 @@ class Matcher:
             tasks = self._tasks(run, saes, missing)
             results = workers.each(matched_pair, tasks)
             for task, made in told(results, progress, "matching", len(pairs), there):
-                run.add_pair(*task.names, made)
+                a, b = task.names
+                run.add_pair(a, b, made)
             return None
         for a, b in tracked(missing, progress, "matching", len(pairs), there, " → ".join):
             # the last one holds both SAEs, and the next may need the room

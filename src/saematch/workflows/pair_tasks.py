@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
@@ -23,6 +23,9 @@ from saematch.workflows.workers import Workers
 
 if TYPE_CHECKING:
     from saematch.workflows.matcher import Matcher
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,9 @@ def named_saes(saes: Saes) -> list[NamedSae]:
     return [NamedSae(str(given), saes.asked_device, saes.site) for given in saes.given]
 
 
-def told(results: Iterator, progress: Progress, stage: str, total: int, done: int = 0) -> Iterator:
+def told(
+    results: Iterator[tuple[T, R]], progress: Progress, stage: str, total: int, done: int = 0
+) -> Iterator[tuple[T, R]]:
     """The same results, told as steps of a stage."""
     progress(Step(stage, done, total))
     for item, result in results:
