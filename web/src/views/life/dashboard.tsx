@@ -123,8 +123,9 @@ function InCommon(props: {
     const known = there.filter((value) => !Number.isNaN(value) && value !== 0).length;
     return (
       <p class="in-common" data-testid="in-common">
-        {count(known)} of {count(there.length)} top contexts are among those shown of {name(other)}.
-        The run does not match the two, so what it does in the others is not known.
+        In {count(known)} of {count(there.length)} top contexts of {name(one)} {name(other)} is
+        known to fire too. The run does not match the two: only contexts that are shown of both are
+        compared.
       </p>
     );
   }
@@ -137,13 +138,14 @@ function InCommon(props: {
             {count(fires(common.there))} of {count(common.there.length)} top contexts are shared
           </b>
         </Explained>
-        : {name(other)} fires there too. Of its own, {count(fires(common.here))} of{" "}
-        {count(common.here.length)} are: {name(one)} fires there.
+        : in those of {name(one)} {name(other)} fires too. The other way round,{" "}
+        {count(fires(common.here))} of {count(common.here.length)}.
       </p>
       {disagree && (
         <p data-testid="disagree">
           <b>The contexts of this match disagree.</b> It is significant by what it was matched on,
-          yet its two features mostly fire on different tokens ({percent(common.share)} in common).
+          yet on these texts its two features mostly fire on different tokens (
+          {percent(common.share)} in common).
         </p>
       )}
     </div>
