@@ -1,24 +1,22 @@
 """The view of interventions, in headless Chromium, served and exported, against the findings."""
 
+import csv
 import re
-from pathlib import Path
 
 import polars as pl
 import pytest
 
 from saematch.causal.findings import deactivations, substitutions, together
-from saematch.explorer import explore
 from saematch.explorer.causes import cause_tables
-from saematch.explorer.export import export
-from support.browsing import MINUS, hosted, percent, settled
+from support.browsing import MINUS, downloaded, percent
 from support.cause_world import EQUIVALENCE, SUCCESS, add_causes
 from support.explored import write_run
+from support.opened import exporting, needs_axe, serving, sound, without
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 pytestmark = pytest.mark.browser
 pytest_plugins = ["support.browser_world"]
-AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 
 @pytest.fixture(scope="module")
@@ -30,15 +28,12 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def served_url(run):
-    with explore(run, open_browser=False) as explorer:
-        yield explorer.url
+    yield from serving(run)
 
 
 @pytest.fixture(scope="module")
 def exported_url(run, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("site") / "site"
-    export(run, folder)
-    yield from hosted(folder)
+    yield from exporting(run, tmp_path_factory.mktemp("site"))
 
 
 def two(value: float) -> str:
@@ -68,14 +63,28 @@ def test_what_was_removed_is_said_and_drawn_as_python_finds_it(tab, run):
         expect(said).to_contain_text(percent(control["success"]))
         expect(said).to_contain_text(percent(one["5 nearest by cosine", False]["success"]))
         expect(said).to_contain_text(percent(one["best active", False]["success"]))
-        rows = tab.get_by_test_id("cause-removed-dots").get_by_test_id("cause-row")
-        expect(rows).to_have_count(len(SUCCESS))
+        dots = tab.get_by_test_id("cause-removed-dots")
         order = found.filter(~pl.col("control")).sort("success", descending=True)
-        for place, row in enumerate(order.to_dicts()):
-            expect(rows.nth(place)).to_contain_text(percent(row["success"]))
-            expect(rows.nth(place).locator("circle")).to_have_count(
-                1 + (row["method"] != "random active")
-            )
+        expect(dots.locator(".plot-row text")).to_have_count(len(SUCCESS))
+        expect(dots.locator(".plot-figure text")).to_have_text(
+            [percent(success) for success in order["success"]]
+        )
+        # one for what was removed, and one for its control
+        expect(dots.locator(".plot-value > *")).to_have_count(2 * len(SUCCESS) - 1)
+        expect(dots.locator(".plot-interval > *")).to_have_count(2 * len(SUCCESS) - 1)
+
+
+def test_figures_are_saved_as_python_finds_them(tab, run):
+    tab.goto("#/causes")
+    button = tab.get_by_test_id("csv-cause-removed")
+    with downloaded(tab, button.click).open(encoding="utf-8", newline="") as file:
+        saved = [*csv.DictReader(file)]
+    found = removals(run)
+    for row in saved:
+        its = found.filter(method=row["what"], control=False).row(0, named=True)
+        ends = ("success", "success_low", "success_high")
+        assert [float(row[name]) for name in ("value", "low", "high")] == [its[end] for end in ends]
+    assert len(saved) == len(SUCCESS)
 
 
 def test_several_predecessors_removed_together_stand_by_themselves(tab, run):
@@ -101,9 +110,11 @@ def test_partners_in_the_place_of_features(tab, run):
     expect(said).to_contain_text(two(one["random partner"]["equivalence"]))
     expect(said).to_contain_text(f"Of {its['alike']} partners")
     expect(said).to_contain_text(f"{percent(its['alike_different'])} are no better than nothing")
-    rows = tab.get_by_test_id("cause-replaced-dots").get_by_test_id("cause-row")
-    expect(rows).to_have_count(len(EQUIVALENCE))
-    expect(tab.get_by_test_id("cause-curve")).to_have_count(2)
+    rows = tab.get_by_test_id("cause-replaced-dots").locator(".plot-figure text")
+    order = found.sort("equivalence", descending=True)
+    expect(rows).to_have_text([two(value) for value in order["equivalence"]])
+    assert len(order) == len(EQUIVALENCE)
+    expect(tab.get_by_test_id("cause-curves").locator(".plot-line path")).to_have_count(2)
     assert tab.evaluate("document.querySelectorAll('main img, main b b').length") == 0
 
 
@@ -117,8 +128,8 @@ def test_tracks_removed_as_a_whole(tab, run):
             rf" {of['control together']} times"
         )
     )
-    rows = tab.get_by_test_id("cause-tracks-dots").get_by_test_id("cause-row")
-    expect(rows).to_have_count(3)
+    rows = tab.get_by_test_id("cause-tracks-dots").locator(".plot-figure text")
+    expect(rows).to_have_text([f"{of[to]}×" for to in found["to"]])
 
 
 def test_the_curve_ends_in_the_mean_and_is_not_too_long(run):
@@ -135,28 +146,17 @@ def test_the_curve_ends_in_the_mean_and_is_not_too_long(run):
     assert curve["coverage"].is_sorted()
 
 
-@pytest.mark.skipif(not AXE.is_file(), reason="no axe-core: npm ci in web/")
+@needs_axe
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_axe_finds_nothing_and_nothing_is_too_wide(tab, width, theme):
     tab.set_viewport_size({"width": width, "height": 900})
     tab.goto(f"#/causes?theme={theme}")
     expect(tab.get_by_test_id("cause-tracks-dots")).to_be_visible()
-    settled(tab)
-    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    tab.evaluate(AXE.read_text())
-    found = tab.evaluate("axe.run().then((found) => found.violations)")
-    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+    sound(tab)
 
 
 def test_a_run_without_interventions_says_how_to_make_them(tab):
-    def without(route):
-        answer = route.fetch()
-        index = answer.json()
-        places = index["tables"].items()
-        index["tables"] = {name: at for name, at in places if not name.startswith("causes")}
-        route.fulfill(response=answer, json=index, headers={}, status=200)
-
-    tab.route("**/explorer/index.json", without)
+    without(tab, "explorer/index.json", "causes")
     tab.goto("#/causes")
     expect(tab.get_by_test_id("view-causes")).to_contain_text("saematch intervene RUN --model NAME")

@@ -1,23 +1,20 @@
 """The view of circuits, in headless Chromium, served and exported, against the run's tables."""
 
 import re
-from pathlib import Path
 
 import polars as pl
 import pytest
 
 from saematch.circuits import read_circuit
-from saematch.explorer import explore
-from saematch.explorer.export import export
-from support.browsing import MINUS, becomes, figure, hosted, percent, settled
+from support.browsing import MINUS, becomes, figure, percent, settled
 from support.circuit_world import LOGITS, PARIS, Prompt, add_circuits
 from support.explored import write_run
+from support.opened import exporting, needs_axe, serving, sound, without
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 pytestmark = pytest.mark.browser
 pytest_plugins = ["support.browser_world"]
-AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 ILL = [
     "<img src=x onerror=alert(1)>",
     "\u202egnorts\u202c",
@@ -43,15 +40,12 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def served_url(run):
-    with explore(run, open_browser=False) as explorer:
-        yield explorer.url
+    yield from serving(run)
 
 
 @pytest.fixture(scope="module")
 def exported_url(run, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("site") / "site"
-    export(run, folder)
-    yield from hosted(folder)
+    yield from exporting(run, tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +110,7 @@ def test_tracks_are_drawn_as_one_or_feature_by_feature(tab, paris):
         assert any(one and name.startswith(one) for one in drawn), (name, drawn)
     expect(tab.locator(".circuit-node.error")).not_to_have_count(0)
     tab.get_by_text("every feature").click()
-    expect(tab.locator(".capsule")).to_have_count(1)  # of the legend
+    expect(tab.locator(".capsule")).to_have_count(0)
     singles = paris.nodes.filter(kind="feature").sort("influence", descending=True).head(8)
     for number in singles["node"]:
         expect(node(tab, f"n{number}").locator("circle")).to_have_count(1)
@@ -306,7 +300,7 @@ def test_text_of_a_circuit_is_only_ever_text(tab):
     )
 
 
-@pytest.mark.skipif(not AXE.is_file(), reason="no axe-core: npm ci in web/")
+@needs_axe
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_axe_finds_nothing(tab, paris, width, theme):
@@ -314,20 +308,11 @@ def test_axe_finds_nothing(tab, paris, width, theme):
     for more in ("", f"&node={units(paris)['key'][0]}"):
         tab.goto(f"#/circuits/paris?theme={theme}{more}")
         expect(tab.get_by_test_id("circuit")).to_be_visible()
-        settled(tab)
-        tab.evaluate(AXE.read_text())
-        found = tab.evaluate("axe.run().then((found) => found.violations)")
-        assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+        sound(tab)
 
 
 def test_a_run_without_circuits_says_how_to_make_them(tab):
-    def without(route):
-        answer = route.fetch()
-        manifest = answer.json()
-        del manifest["circuits"]
-        route.fulfill(response=answer, json=manifest, headers={}, status=200)
-
-    tab.route("**/run/run.json", without)
+    without(tab, "run/run.json", "circuits")
     tab.goto("#/circuits")
     expect(tab.get_by_test_id("view-circuits")).to_contain_text(
         'saematch circuit RUN --model NAME --prompt "..."'

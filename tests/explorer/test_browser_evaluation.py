@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from support.browsing import MINUS, cells, downloaded, figure
+from support.opened import needs_axe, sound, without
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
@@ -79,7 +80,7 @@ def test_every_value_is_drawn_or_written_at_the_end_of_the_axis(tab, values, met
     )
     expect(marks).to_have_count(wanted.total())
     assert Counter(text.split(", ", 1)[1] for text in marks.all_text_contents()) == wanted
-    for text in charts.locator(".plot-beyond").all():  # its own figure, with an arrow
+    for text in charts.locator(".plot-beyond text").all():  # its own figure, with an arrow
         value = text.locator("title").text_content().split(": ")[1].split(" (")[0]
         shown = "".join(
             text.evaluate(
@@ -172,14 +173,32 @@ def test_all_pairs_at_a_glance_with_their_medians(tab, values):
         assert drawn + len(beyond) == len(its.filter(texts=texts))
 
 
-def test_a_run_without_evaluation_says_how_to_make_one(tab, shipped_run):
-    def without(route):
-        answer = route.fetch()
-        manifest = answer.json()
-        del manifest["evaluation"]
-        route.fulfill(response=answer, json=manifest, headers={}, status=200)
+@needs_axe
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe_finds_nothing_and_nothing_is_too_wide(tab, width, theme):
+    tab.set_viewport_size({"width": width, "height": 900})
+    tab.goto(f"#/evaluation?theme={theme}")
+    expect(tab.get_by_test_id("eval-summary").first.get_by_role("img")).to_be_visible()
+    sound(tab)
 
-    tab.route("**/run/run.json", without)
+
+def test_on_a_phone_a_row_says_what_it_is_of(tab, values):
+    tab.set_viewport_size({"width": 390, "height": 844})
+    tab.goto("#/evaluation")
+    row = tab.get_by_test_id("evaluation-table").get_by_test_id("result-row").first
+    cells = row.locator("td")
+    expect(cells.nth(2)).not_to_be_empty()
+    sizes = [cell.bounding_box() for cell in cells.all()[:3]]
+    assert all(box is not None and box["width"] > 80 for box in sizes)
+    tab.get_by_test_id("evaluation-table").evaluate("box => { box.scrollLeft = 400 }")
+    box = cells.first.bounding_box()
+    assert box is not None
+    assert 0 <= box["x"] < 40  # the pair stays
+
+
+def test_a_run_without_evaluation_says_how_to_make_one(tab):
+    without(tab, "run/run.json", "evaluation")
     tab.goto("#/evaluation")
     expect(tab.get_by_test_id("view-evaluation")).to_contain_text("has not been evaluated")
     expect(tab.get_by_test_id("view-evaluation")).to_contain_text("saematch evaluate RUN")

@@ -2,4 +2,6 @@ import "./style.css";
 import { render } from "preact";
 import { App } from "./app";
 
-render(<App />, document.getElementById("app") as HTMLElement);
+const place = document.getElementById("app") as HTMLElement;
+place.replaceChildren(); // what index.html says to those whose browser does not start this
+render(<App />, place);

@@ -1,4 +1,3 @@
-import type { ComponentChildren } from "preact";
 import {
   type Causes as All,
   CEILINGS,
@@ -11,10 +10,12 @@ import {
 } from "../data/causes";
 import type { Run } from "../data/run";
 import { count, percent, several } from "../draw/format";
+import { Figure } from "../parts/figure";
 import { Empty, Failure, Loading } from "../parts/notices";
+import { CsvButton } from "../parts/table";
 import { useLoaded } from "../parts/use";
 import { Curves } from "./causes/curves";
-import { Dots, type Row } from "./causes/dots";
+import { COLUMNS, Dots, keyOf, type Row } from "./causes/dots";
 import type { ViewProps } from "./view";
 import "./causes.css";
 
@@ -138,45 +139,45 @@ function Deactivation(props: { title: string; id: string; removals: readonly Rem
     };
   });
   return (
-    <Section id={id} title={title}>
-      {best && (
-        <p class="cause-sentence" data-testid={`${id}-sentence`}>
-          With the feature that <b>{best.method}</b> names removed,{" "}
-          <b>{percent(best.success.value)}</b> ({within(best.success, 100)}) of{" "}
-          {several(best.features, "feature")} no longer fire
-          {control && (
-            <>
-              ; with as much removed along another feature that fires there,{" "}
-              <b>{percent(control.value)}</b>
-            </>
-          )}
-          {five && (
-            <>
-              ; with five removed, by <b>{five.method.slice(2)}</b>,{" "}
-              <b>{percent(five.success.value)}</b>
-            </>
-          )}
-          {ceiling && (
-            <>
-              . The best single feature, found by trying every one, stops{" "}
-              <b>{percent(ceiling.success.value)}</b>
-            </>
-          )}
-          .
-        </p>
-      )}
-      <p class="aside">
-        Share of features that no longer fire, with 95 % intervals. Hollow: the control, as much
-        removed along a random feature that fires there.
-      </p>
-      <Dots
-        label="Share of features that no longer fire"
-        rows={rows}
-        domain={[0, 1]}
-        write={(value) => percent(value)}
-        testid={`${id}-dots`}
-      />
-    </Section>
+    <section>
+      <Figure name={id} title={title} legend={keyOf(rows, "as much removed elsewhere")}>
+        {best && (
+          <p class="cause-sentence" data-testid={`${id}-sentence`}>
+            With the feature that <b class="method">{best.method}</b> names removed,{" "}
+            <b>{percent(best.success.value)}</b> ({within(best.success, 100)}) of{" "}
+            {several(best.features, "feature")} no longer fire
+            {control && (
+              <>
+                ; with as much removed along another feature that fires there,{" "}
+                <b>{percent(control.value)}</b>
+              </>
+            )}
+            {five && (
+              <>
+                ; with five removed, by <b class="method">{five.method.slice(2)}</b>,{" "}
+                <b>{percent(five.success.value)}</b>
+              </>
+            )}
+            {ceiling && (
+              <>
+                . The best single feature, found by trying every one, stops{" "}
+                <b>{percent(ceiling.success.value)}</b>
+              </>
+            )}
+            .
+          </p>
+        )}
+        <p class="aside">Share of features that no longer fire, with 95 % intervals.</p>
+        <Dots
+          label="Share of features that no longer fire"
+          rows={rows}
+          domain={[0, 1]}
+          write={percent}
+          testid={`${id}-dots`}
+        />
+      </Figure>
+      <CsvButton name={id} columns={COLUMNS} rows={() => rows} />
+    </section>
   );
 }
 
@@ -187,6 +188,7 @@ function Substitution(props: { all: All; replacements: readonly Replacement[]; w
   const best = its.find(({ method }) => isNamed(method));
   const random = its.find(({ method }) => method === "random partner");
   const ceiling = its.find(({ method }) => CEILINGS.includes(method));
+  const drawn = whole ? all.curves : [];
   const values = its.flatMap(({ equivalence }) => [equivalence.low, equivalence.high]);
   const known = values.filter((value) => !Number.isNaN(value));
   const low = Math.min(-0.1, ...known);
@@ -201,59 +203,70 @@ function Substitution(props: { all: All; replacements: readonly Replacement[]; w
     }),
   );
   return (
-    <Section id="cause-replaced" title="A feature's partner is put in its place">
-      {best && (
-        <p class="cause-sentence" data-testid="cause-replaced-sentence">
-          With the partner by <b>{best.method}</b> in a feature's place, causal equivalence is{" "}
-          <b>{two(best.equivalence.value)}</b> ({two(best.equivalence.low)} to{" "}
-          {two(best.equivalence.high)})
-          {random && (
-            <>
-              , with a random partner <b>{two(random.equivalence.value)}</b>
-            </>
-          )}
-          {ceiling && (
-            <>
-              , with the feature that its removal affects most{" "}
-              <b>{two(ceiling.equivalence.value)}</b>
-            </>
-          )}
-          .
-          {best.alike > 0 && (
-            <>
-              {" "}
-              Of {several(best.alike, "partner")} with a decoder cosine of 0.7 or more,{" "}
-              <b>{percent(best.alikeDifferent)}</b> are no better than nothing.
-            </>
-          )}
+    <section>
+      <Figure
+        name="cause-replaced"
+        title="A feature's partner is put in its place"
+        legend={[
+          ...keyOf(rows, ""),
+          ...(drawn.length
+            ? [{ color: "var(--quiet)", text: "what no matching is", kind: "dash" } as const]
+            : []),
+        ]}
+      >
+        {best && (
+          <p class="cause-sentence" data-testid="cause-replaced-sentence">
+            With the partner by <b class="method">{best.method}</b> in a feature's place, causal
+            equivalence is <b>{two(best.equivalence.value)}</b> ({two(best.equivalence.low)} to{" "}
+            {two(best.equivalence.high)})
+            {random && (
+              <>
+                , with a random partner <b>{two(random.equivalence.value)}</b>
+              </>
+            )}
+            {ceiling && (
+              <>
+                , with the feature that its removal affects most{" "}
+                <b>{two(ceiling.equivalence.value)}</b>
+              </>
+            )}
+            .
+            {best.alike > 0 && (
+              <>
+                {" "}
+                Of {several(best.alike, "partner")} with a decoder cosine of 0.7 or more,{" "}
+                <b>{percent(best.alikeDifferent)}</b> are no better than nothing.
+              </>
+            )}
+          </p>
+        )}
+        <p class="aside">
+          Causal equivalence: 1, predictions as if nothing was changed; 0, as if the feature was
+          only removed; below, worse than that.
         </p>
-      )}
-      <p class="aside">
-        Causal equivalence: 1, predictions as if nothing was changed; 0, as if the feature was only
-        removed; below, worse than that.
-      </p>
-      <div class="cause-pair">
-        <Dots
-          label="Causal equivalence"
-          rows={rows}
-          domain={[low, high]}
-          zero={0}
-          write={two}
-          testid="cause-replaced-dots"
-        />
-        {whole && all.curves.length > 0 && (
-          <div>
-            <h3>The surest partners first</h3>
+        <div class={drawn.length ? "cause-pair" : undefined}>
+          <Dots
+            label="Causal equivalence"
+            title={drawn.length ? "All features with a partner" : undefined}
+            rows={rows}
+            domain={[low, high]}
+            rule={0}
+            write={two}
+            testid="cause-replaced-dots"
+          />
+          {drawn.length > 0 && (
             <Curves
-              curves={all.curves}
-              lines={its.filter(({ method }) => !isNamed(method))}
+              title="The surest partners first"
+              curves={drawn}
+              levels={its.filter(({ method }) => !isNamed(method))}
               features={best?.features ?? 0}
               best={best?.method ?? null}
             />
-          </div>
-        )}
-      </div>
-    </Section>
+          )}
+        </div>
+      </Figure>
+      <CsvButton name="cause-replaced" columns={COLUMNS} rows={() => rows} />
+    </section>
   );
 }
 
@@ -287,50 +300,49 @@ function Tracks({ all }: { all: All }) {
     Math.max(2, ...values.map(({ high }) => high || 2)),
   ];
   return (
-    <Section id="cause-tracks" title="A track is removed as a whole">
-      <p class="cause-sentence" data-testid="cause-tracks-sentence">
-        Removed over all their layers, {several(its[0].tracks, "track")} of{" "}
-        {its[0].length.toFixed(1)} features change predictions
-        {largest && (
-          <>
-            {" "}
-            <b>{two(largest.ratio.value)}</b> times as much as their strongest member alone
-          </>
-        )}
-        {alone && (
-          <>
-            , <b>{two(alone.ratio.value)}</b> times as much as their members one by one, summed
-          </>
-        )}
-        {others && (
-          <>
-            , and <b>{two(others.ratio.value)}</b> times as much as other features of the same sizes
-          </>
-        )}
-        .
-      </p>
-      <p class="aside">
-        Ratios of summed KL divergences, with 95 % intervals over tracks. Hollow: the same of as
-        many other features that fire there, drawn at random.
-      </p>
-      <Dots
-        label="How much a track changes predictions, as a multiple"
-        rows={rows}
-        domain={domain}
-        log
-        zero={1}
-        write={(value) => `${two(value)}×`}
-        testid="cause-tracks-dots"
-      />
-    </Section>
-  );
-}
-
-function Section(props: { id: string; title: string; children: ComponentChildren }) {
-  return (
-    <section aria-labelledby={props.id}>
-      <h2 id={props.id}>{props.title}</h2>
-      {props.children}
+    <section>
+      <Figure
+        name="cause-tracks"
+        title="A track is removed as a whole"
+        legend={[
+          { color: "var(--accent)", text: "tracks", kind: "dot" },
+          { color: "var(--accent)", text: "as many other features that fire there", kind: "ring" },
+        ]}
+      >
+        <p class="cause-sentence" data-testid="cause-tracks-sentence">
+          Removed over all their layers, {several(its[0].tracks, "track")} of{" "}
+          {its[0].length.toFixed(1)} features change predictions
+          {largest && (
+            <>
+              {" "}
+              <b>{two(largest.ratio.value)}</b> times as much as their strongest member alone
+            </>
+          )}
+          {alone && (
+            <>
+              , <b>{two(alone.ratio.value)}</b> times as much as their members one by one, summed
+            </>
+          )}
+          {others && (
+            <>
+              , and <b>{two(others.ratio.value)}</b> times as much as other features of the same
+              sizes
+            </>
+          )}
+          .
+        </p>
+        <p class="aside">Ratios of summed KL divergences, with 95 % intervals over tracks.</p>
+        <Dots
+          label="How much a track changes predictions, as a multiple"
+          rows={rows}
+          domain={domain}
+          log
+          rule={1}
+          write={(value) => `${two(value)}×`}
+          testid="cause-tracks-dots"
+        />
+      </Figure>
+      <CsvButton name="cause-tracks" columns={COLUMNS} rows={() => rows} />
     </section>
   );
 }

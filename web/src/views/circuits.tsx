@@ -12,12 +12,13 @@ import {
 } from "../data/circuits";
 import { visible } from "../data/tokens";
 import { percent, several } from "../draw/format";
+import type { Key } from "../draw/picture";
+import { Figure } from "../parts/figure";
 import { Empty, Failure, Loading } from "../parts/notices";
 import { Segments } from "../parts/segments";
 import { latest, useLoaded, useWidth } from "../parts/use";
 import { Drawing } from "./circuits/drawing";
 import { Edges } from "./circuits/edges";
-import { Legend } from "./circuits/legend";
 import { MarkLine } from "./circuits/line";
 import { Panel } from "./circuits/panel";
 import { Sentence } from "./circuits/sentence";
@@ -29,6 +30,15 @@ const AMOUNTS = [8, 16, 32, 64, 128];
 const USUAL = 16; // features that are drawn, supernodes as one
 const EDGES = 50; // edges that are drawn
 const LOGITS = 5;
+
+const KEY: Key[] = [
+  { color: "var(--accent)", text: "raises", kind: "line" },
+  { color: "var(--attn)", text: "lowers", kind: "line" },
+  { color: "var(--accent)", text: "from errors", kind: "dash" },
+  { color: "var(--ink)", text: "a feature", kind: "dot" },
+  { color: "var(--ink)", text: "dots in one frame: a track over layers", kind: "ring" },
+  { color: "var(--quiet)", text: "diamond: what an SAE leaves out, its error", kind: "ring" },
+];
 
 /** Which features made the model say what it said next, and by what effects on each other. */
 export function Circuits(props: ViewProps) {
@@ -155,20 +165,27 @@ function Shown(props: ViewProps & { circuits: About[]; circuit: Circuit }) {
       </header>
       <div class="circuit-body">
         <div class="circuit-main" ref={box}>
-          {width > 0 && (
-            <Drawing
-              run={run}
-              about={about}
-              marks={marks}
-              edges={edges}
-              cut={cut}
-              chosen={chosen}
-              path={path.marks}
-              width={width}
-              onChoose={choose}
-            />
-          )}
-          <Legend />
+          <Figure
+            name={`circuit-${about.slug}`}
+            title={`What leads to the next token of “${visible(about.prompt)}”`}
+            legend={KEY}
+            level={0}
+          >
+            {width > 0 && (
+              <Drawing
+                run={run}
+                about={about}
+                marks={marks}
+                edges={edges}
+                cut={cut}
+                chosen={chosen}
+                path={path.marks}
+                width={width}
+                onChoose={choose}
+              />
+            )}
+          </Figure>
+          <p class="aside">Wider edges, larger dots: more of the influence on the next token.</p>
           {left > 0 && (
             <p class="aside" data-testid="circuit-left">
               {!Number.isNaN(drawn) &&

@@ -10,6 +10,7 @@ import {
   tallyOf,
 } from "../data/judging";
 import { count, percent, several } from "../draw/format";
+import { Figure } from "../parts/figure";
 import { Empty, Failure, Loading } from "../parts/notices";
 import { useLoaded } from "../parts/use";
 import { Bars, type Row } from "./judging/bars";
@@ -17,6 +18,9 @@ import { Curves } from "./judging/curves";
 import { List } from "./judging/list";
 import type { ViewProps } from "./view";
 import "./judging.css";
+
+const COLORS = { same: "var(--accent)", maybe: "var(--maybe)", different: "var(--attn)" };
+const KEY = GRADES.map((grade) => ({ color: COLORS[grade], text: grade }));
 
 /** What judges, and people, say of matches and of controls beside them. */
 export function Judging(props: ViewProps) {
@@ -80,29 +84,20 @@ function Shown(props: ViewProps & { all: Judgements }) {
           {count(cases.length - matches.length)} other pairs
         </p>
         <h1>Do matched features mean the same?</h1>
-        <div class="judging-choices">
-          <label>
-            Judge{" "}
-            <select
-              class="filter"
-              value={judge}
-              data-testid="judge"
-              onChange={(event) => go({ more: { judge: event.currentTarget.value } })}
-            >
-              {judges.map((name) => (
-                <option key={name}>{name}</option>
-              ))}
-            </select>
-          </label>
-          <ul class="grade-key" aria-label="Grades">
-            {GRADES.map((grade) => (
-              <li key={grade} class={`grade ${grade}`}>
-                {grade}
-              </li>
-            ))}
-          </ul>
-        </div>
         <Sentence all={all} judge={judge} />
+        <label class="judging-choices">
+          Judge{" "}
+          <select
+            class="filter"
+            value={judge}
+            data-testid="judge"
+            onChange={(event) => go({ more: { judge: event.currentTarget.value } })}
+          >
+            {judges.map((name) => (
+              <option key={name}>{name}</option>
+            ))}
+          </select>
+        </label>
         {notes.map((note) => (
           <p key={note} class="aside">
             Note: {note}.
@@ -110,24 +105,44 @@ function Shown(props: ViewProps & { all: Judgements }) {
         ))}
       </header>
       <div class="judging-plots">
-        <section aria-labelledby="judged-pairs">
-          <h2 id="judged-pairs">Matches, layer by layer</h2>
-          <Bars rows={pairs} judge={judge} onOpen={open} testid="bars-pairs" />
-        </section>
-        <section aria-labelledby="judged-others">
-          <h2 id="judged-others">Pairs beside them</h2>
-          <Bars rows={others} judge={judge} onOpen={open} long testid="bars-others" />
-        </section>
+        <Figure name="judged-matches" title={`Matches, as ${judge} grades them`} legend={KEY}>
+          <Bars
+            label="Matches by grade, layer by layer"
+            rows={pairs}
+            judge={judge}
+            onOpen={open}
+            testid="bars-pairs"
+          />
+        </Figure>
+        <Figure name="judged-others" title={`Other pairs, as ${judge} grades them`} legend={KEY}>
+          <Bars
+            label="Other pairs by grade"
+            rows={others}
+            judge={judge}
+            onOpen={open}
+            testid="bars-others"
+          />
+        </Figure>
       </div>
       {curves.length > 0 && (
-        <section aria-labelledby="judged-coverage">
-          <h2 id="judged-coverage">The surest matches first</h2>
+        <section class="judged-curves">
+          <Figure
+            name="judged-coverage"
+            title="The surest matches first"
+            legend={[
+              { color: "var(--accent)", text: "mean probability of “same” so far", kind: "line" },
+              { color: "var(--accent)", text: "its mean over all matches", kind: "dash" },
+              ...(curves.length > 1
+                ? [{ color: "var(--quiet)", text: "other judges", kind: "line" } as const]
+                : []),
+            ]}
+          >
+            <Curves curves={curves} judge={judge} />
+          </Figure>
           <p class="aside">
-            Matches in order of their p-value: the share that is taken, and the mean probability of
-            “same” among them. Dashed: the mean over all matches, which an order at random has
-            everywhere. From the tenth match on.
+            From left to right more of the matches are taken, those of the smallest p-values first,
+            from the tenth on. An order at random would follow the dashed line.
           </p>
-          <Curves curves={curves} judge={judge} />
         </section>
       )}
       <List {...props} all={all} judge={judge} groups={groups} />

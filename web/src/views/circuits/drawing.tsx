@@ -124,6 +124,13 @@ export function Drawing(props: DrawingProps) {
           onKeyDown={(event) => event.key === "Escape" && onChoose(null)}
         >
           <Grid layout={layout} />
+          <g class="circuit-rows" aria-hidden="true">
+            {layout.rows.slice(1).map((y, row) => (
+              <text key={y} x={2} y={y - 5}>
+                {names[row] ?? "next"}
+              </text>
+            ))}
+          </g>
           {about.tokens.map((token, position) => {
             const column = layout.columns[position];
             const noted = marks.some(

@@ -1,4 +1,3 @@
-import { sum } from "d3-array";
 import { useMemo } from "preact/hooks";
 import type { Explorer } from "../../data/explorer";
 import {
@@ -18,10 +17,8 @@ import { useLoaded } from "../../parts/use";
 import { type Change, changed, writeHash } from "../../state";
 import type { ViewProps } from "../view";
 
-const OTHERS = 800; // pixels of the columns beside those of judges, at least
-
-/** Pixels of a judge's column: its name has room, up to a point. */
-const roomOf = (judge: string) => Math.max(104, Math.min(170, 32 + 7 * judge.length));
+/** Characters of a judge's column: its name has room, up to a point. */
+const roomOf = (judge: string) => Math.max(7, Math.min(12, 2.5 + 0.55 * judge.length));
 
 /** Every case that was judged, with what each judge says; each leads to its two features. */
 export function List(
@@ -92,24 +89,22 @@ export function List(
           {grade && <> by {judge}</>}
         </span>
       </div>
-      <div style={{ "--least": `${OTHERS + sum(all.judges, roomOf)}px` }}>
-        <Table<Case>
-          name="judged"
-          label="Pairs that were judged"
-          columns={columns}
-          count={rows.length}
-          row={(index) => rows[index]}
-          sort={sort}
-          descending={descending}
-          onSort={(key) =>
-            go({ more: { sort: key, dir: sort === key && !descending ? "down" : null } })
-          }
-          onOpen={(one) => go(beside(one))}
-          onNear={(one) => explorer.foresee(explorer.node(one.a, one.featureA))}
-          height={560}
-          testid="judged-table"
-        />
-      </div>
+      <Table<Case>
+        name="judged"
+        label="Pairs that were judged"
+        columns={columns}
+        count={rows.length}
+        row={(index) => rows[index]}
+        sort={sort}
+        descending={descending}
+        onSort={(key) =>
+          go({ more: { sort: key, dir: sort === key && !descending ? "down" : null } })
+        }
+        onOpen={(one) => go(beside(one))}
+        onNear={(one) => explorer.foresee(explorer.node(one.a, one.featureA))}
+        height={560}
+        testid="judged-table"
+      />
     </section>
   );
 }
@@ -118,20 +113,11 @@ function columnsOf(props: ViewProps & { all: Judgements; judge: string }): Colum
   const { run, state, go, all, judge, explorer } = props;
   return [
     {
-      key: "kind",
-      title: "kind",
-      sorts: true,
-      width: "11.5em",
-      show: (one) => {
-        const name = KINDS[one.kind]?.one ?? one.kind;
-        return groupOf(one) === one.kind ? name : `${name}, ${one.steps} steps`;
-      },
-    },
-    {
       key: "features",
       title: "features",
-      width: "15em",
+      width: "10.5em",
       hint: "side by side: what they fire on",
+      text: (one) => `${one.a} ${one.featureA} → ${one.b} ${one.featureB}`,
       show: (one) => (
         <a
           href={writeHash(changed(state, beside(one)))}
@@ -149,18 +135,25 @@ function columnsOf(props: ViewProps & { all: Judgements; judge: string }): Colum
         </a>
       ),
     },
+    {
+      key: "kind",
+      title: "kind",
+      sorts: true,
+      width: "11.5em",
+      show: kindOf,
+      text: kindOf,
+    },
     ...(["a", "b"] as const).map((end) => ({
       key: `label-${end}`,
       title: end === "a" ? "the one" : "the other",
       hint: "its label, else the commonest tokens of its top contexts",
-      show: (one: Case) => (
-        <Label
-          explorer={explorer}
-          node={
-            end === "a" ? explorer.node(one.a, one.featureA) : explorer.node(one.b, one.featureB)
-          }
-        />
-      ),
+      width: "10em",
+      grows: true,
+      show: (one: Case) => <Label explorer={explorer} node={nodeOf(explorer, one, end)} />,
+      text: async (one: Case) => {
+        const node = nodeOf(explorer, one, end);
+        return (await explorer.labels([node])).get(node) ?? null;
+      },
     })),
     {
       key: "p",
@@ -169,6 +162,7 @@ function columnsOf(props: ViewProps & { all: Judgements; judge: string }): Colum
       sorts: true,
       width: "6em",
       show: (one) => pValue(one.p),
+      text: (one) => one.p,
     },
     {
       key: "cosine",
@@ -178,13 +172,15 @@ function columnsOf(props: ViewProps & { all: Judgements; judge: string }): Colum
       width: "5.5em",
       hint: "of the decoder vectors",
       show: (one) => figure(one.cosine),
+      text: (one) => one.cosine,
     },
     ...all.judges.map((name) => ({
       key: `of ${name}`,
       title: name,
       sorts: true,
-      width: `${roomOf(name)}px`,
+      width: `${roomOf(name)}em`,
       hint: name === judge ? "the judge chosen above" : "what this judge says",
+      text: (one: Case) => one.verdicts.get(name)?.grade,
       show: (one: Case) => {
         const verdict = one.verdicts.get(name);
         if (!verdict) return "";
@@ -200,6 +196,15 @@ function columnsOf(props: ViewProps & { all: Judgements; judge: string }): Colum
       },
     })),
   ];
+}
+
+function kindOf(one: Case): string {
+  const name = KINDS[one.kind]?.one ?? one.kind;
+  return groupOf(one) === one.kind ? name : `${name}, ${one.steps} steps`;
+}
+
+function nodeOf(explorer: Explorer, one: Case, end: "a" | "b"): number {
+  return end === "a" ? explorer.node(one.a, one.featureA) : explorer.node(one.b, one.featureB);
 }
 
 function End({ site, feature }: { site: string; feature: number }) {
