@@ -129,7 +129,7 @@ def test_tracks_removed_as_a_whole(tab, run):
         )
     )
     rows = tab.get_by_test_id("cause-tracks-dots").locator(".plot-figure text")
-    expect(rows).to_have_text([f"{of[to]}×" for to in found["to"]])
+    expect(rows).to_have_text([f"{of[to]}\u00d7" for to in found["to"]])
 
 
 def test_the_curve_ends_in_the_mean_and_is_not_too_long(run):

@@ -26,6 +26,9 @@ export function Chart(props: {
       ...options(width),
       style: { background: "none", color: "var(--muted)", fontFamily: "inherit", fontSize: "12px" },
     });
+    // what Plot calls its groups is no name of an image's part, and may not be one
+    for (const part of chart.querySelectorAll("[aria-label]:not([aria-label=tip])"))
+      part.removeAttribute("aria-label");
     chart.setAttribute("role", "img");
     chart.setAttribute("aria-label", label);
     inner.current.replaceChildren(chart);

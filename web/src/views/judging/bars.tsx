@@ -2,6 +2,7 @@ import { useRef, useState } from "preact/hooks";
 import { type Case, GRADES, type Grade, type Tally, tallyOf } from "../../data/judging";
 import { count, percent } from "../../draw/format";
 import { cut, measured, rem } from "../../draw/measured";
+import { useTooltip } from "../../draw/tooltip";
 import { useWidth } from "../../parts/use";
 
 export interface Row {
@@ -39,6 +40,7 @@ export function Bars(props: {
   const [entry, setEntry] = useState("");
   const at = Math.max(0, order.indexOf(entry));
   const elements = useRef(new Map<string, SVGGElement>());
+  const tip = useTooltip();
   const size = 0.8 * rem();
   const longest = Math.max(0, ...shown.map(({ title }) => measured(title, size)));
   // titles stand above their bars where they would take the room of these
@@ -74,6 +76,7 @@ export function Bars(props: {
                 </text>
                 {parts.map(({ grade, number, from, to, said }) => {
                   const name = `${key} ${grade}`;
+                  const tipped = tip.on(() => said);
                   const wide = Math.max(2, x(to) - x(from) - 2);
                   return (
                     <g
@@ -86,7 +89,11 @@ export function Bars(props: {
                       role="button"
                       tabindex={order[at] === name ? 0 : -1}
                       aria-label={`${said}; list them`}
-                      onFocus={() => setEntry(name)}
+                      {...tipped}
+                      onFocus={(event) => {
+                        setEntry(name);
+                        tipped.onFocus(event);
+                      }}
                       onClick={() => onOpen(only, grade)}
                       onKeyDown={(event) => {
                         if (event.key !== "Enter" && event.key !== " ")
@@ -95,7 +102,6 @@ export function Bars(props: {
                         onOpen(only, grade);
                       }}
                     >
-                      <title>{`${said}; list them`}</title>
                       <rect x={x(from)} y={y} width={wide} height={tall} rx={3} />
                       {measured(count(number), size) + 8 < wide && (
                         <text x={x(from) + wide / 2} y={middle} text-anchor="middle">
@@ -118,6 +124,7 @@ export function Bars(props: {
           })}
         </svg>
       )}
+      {tip.view}
     </div>
   );
 }
