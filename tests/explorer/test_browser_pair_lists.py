@@ -1,13 +1,17 @@
 """Lists of a pair besides its matches, in headless Chromium, against the tables of the run."""
 
+import json
 import re
+import shutil
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from saematch.explorer import explore
 from saematch.labels.top_tokens import top_tokens
-from support.browsing import becomes, cells, figure, numbers, p_value, percent, settled
+from saematch.runs.run import Run
+from support.browsing import becomes, cells, figure, numbers, p_value, percent, settled, watched
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
@@ -214,7 +218,7 @@ def test_matches_whose_contexts_disagree(tab, shipped_run, tokens):
         [row[2:] for row in wanted[:few]],
     )
     for row in cells(tab, few):
-        assert row[6] == "≠0 %" or row[6] == "≠ 0 %"
+        assert row[6].replace(" ", "") == "≠0%"
     expect(tab.get_by_test_id("pair-contexts")).to_contain_text("weights agree, contexts do not")
     choose(tab, "Which matches", "Weakest")
     for row in cells(tab, 6):
@@ -224,11 +228,47 @@ def test_matches_whose_contexts_disagree(tab, shipped_run, tokens):
         assert row[6].startswith("≠") == marked
 
 
-def test_a_run_without_activations_says_what_would_add_them(tab):
-    # of this pair the run has activations; none of it may be told as if there were none
-    opened(tab, A, B, "best")
-    expect(tab.get_by_role("heading", name="Pointing and firing")).to_be_visible()
-    expect(tab.locator(".scatter-part")).not_to_contain_text("saematch relate")
+@pytest.fixture(scope="module")
+def silent_url(shipped_run, tmp_path_factory):
+    """The run as it was before `saematch relate`."""
+    folder = tmp_path_factory.mktemp("silent") / "run"
+    shutil.copytree(shipped_run.path, folder, ignore=shutil.ignore_patterns(".*"))
+    record = json.loads((folder / "run.json").read_text())
+    del record["relations"]
+    (folder / "run.json").write_text(json.dumps(record))
+    with explore(Run.open(folder), open_browser=False) as explorer:
+        yield explorer.url
+
+
+@pytest.fixture
+def silent(browser, silent_url):
+    yield from watched(browser, silent_url)
+
+
+def test_a_run_without_activations_says_what_would_add_them(silent, shipped_run):
+    opened(silent, A, B, "best")
+    expect(silent.get_by_role("heading", name="Pointing and p-value")).to_be_visible()
+    expect(silent.get_by_test_id("pair-finding")).not_to_contain_text("fire together")
+    silent.get_by_text("Drag to list a part").click()
+    expect(silent.locator(".scatter-part")).to_contain_text("saematch relate")
+    lists = silent.get_by_role("radiogroup", name="Which matches")
+    expect(lists.get_by_role("radio", name="Contexts disagree")).to_be_attached()
+    expect(lists.get_by_role("radio", name="Fire alike, point apart")).not_to_be_attached()
+    every = silent.get_by_role("radiogroup", name="What is listed")
+    expect(every.get_by_role("radio", name=re.compile("^Splits"))).to_be_attached()
+    for name in ("Gates", "Passing"):
+        expect(every.get_by_role("radio", name=name)).not_to_be_attached()
+    # no p-value pushes the others to the foot of the scatter
+    matched = shipped_run.pair(A, B).filter("matched")
+    silent.get_by_label("largest \u2212log₁₀ p").fill("1.3")
+    silent.keyboard.press("Enter")
+    frame = shipped_run.pair(A, B).filter(pl.col("target").is_not_null())
+    low = frame.filter(pl.col("p_value") >= 10**-1.3)
+    assert 0 < len(low) < len(frame) - len(matched) // 2
+    expect(silent.get_by_test_id("list-says")).to_contain_text(f"{len(low):,} of ")
+    brush = silent.locator(".brush").bounding_box()
+    plot = silent.locator(".scatter").bounding_box()
+    assert brush["height"] > 0.1 * plot["height"]
 
 
 def test_a_phone_shows_both_features_of_each_match(tab):

@@ -26,17 +26,14 @@ export function Chart(props: {
       ...options(width),
       style: { background: "none", color: "var(--muted)", fontFamily: "inherit", fontSize: "12px" },
     });
-    // what Plot calls its groups is no name of an image's part, and may not be one
-    for (const part of chart.querySelectorAll("[aria-label]:not([aria-label=tip])"))
-      part.removeAttribute("aria-label");
-    chart.setAttribute("role", "img");
-    chart.setAttribute("aria-label", label);
+    // Plot labels its groups, which are no names of an image's parts
+    chart.setAttribute("aria-hidden", "true");
     inner.current.replaceChildren(chart);
     return () => chart.remove();
-  }, [width, height, label, ...on]);
+  }, [width, height, ...on]);
   return (
     <div class="chart" ref={outer} data-testid={props.testid} style={{ minHeight: `${height}px` }}>
-      <div ref={inner} />
+      <div ref={inner} role="img" aria-label={label} />
     </div>
   );
 }
