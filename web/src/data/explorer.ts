@@ -169,6 +169,11 @@ export class Explorer {
     return frame.texts("label").map(shown);
   }
 
+  /** How each feature of A and its target fire: `pearson`, and `common`, tokens in common. */
+  firingOf(a: string, b: string): Promise<Frame> {
+    return this.reader.read(`explorer/firing/${a}--${b}.parquet`);
+  }
+
   /** Which features of an SAE are clear: they fire on few tokens, mostly on one. */
   async clearOf(name: string): Promise<readonly boolean[]> {
     const { start, features } = this.site(name);

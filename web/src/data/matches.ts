@@ -61,7 +61,7 @@ export async function loadMatches(
   if (!data.run.pair(a, b)) return null;
   const [frame, firing, clear, agreement] = await Promise.all([
     data.pair(a, b, COLUMNS),
-    data.reader.read(`explorer/firing/${a}--${b}.parquet`, ["pearson", "common"]),
+    explorer.firingOf(a, b),
     explorer.clearOf(a),
     data.agreement(a, b),
   ]);
