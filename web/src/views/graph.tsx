@@ -197,27 +197,26 @@ function Drawn(props: ViewProps & { community: Listed | null; opening: boolean }
             )}
           </div>
         </Figure>
-        {graph && (
-          <>
-            <p class="aside">
-              A click shows what a feature fires on; shift-click chooses several. What is chosen can
-              be pinned, named and grouped: pinned features and groups stay when the cut-offs
-              change.
-            </p>
-            <Files
-              {...props}
-              graph={graph}
-              marks={marks}
-              community={community?.community ?? null}
-              title={title}
-              note={note}
-              onNote={setNote}
-            />
-            <Edges run={run} graph={graph} marks={marks} />
-          </>
-        )}
       </div>
       {graph && <Chosen {...props} graph={graph} marks={marks} chosen={chosen} mark={mark} />}
+      {graph && (
+        <div class="graph-rest">
+          <p class="aside">
+            A click shows what a feature fires on; shift-click chooses several. What is chosen can
+            be pinned, named and grouped: pinned features and groups stay when the cut-offs change.
+          </p>
+          <Files
+            {...props}
+            graph={graph}
+            marks={marks}
+            community={community?.community ?? null}
+            title={title}
+            note={note}
+            onNote={setNote}
+          />
+          <Edges run={run} graph={graph} marks={marks} />
+        </div>
+      )}
     </>
   );
 }
