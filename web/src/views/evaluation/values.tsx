@@ -33,7 +33,7 @@ export function Figures(
       key: "pair",
       title: "Pair",
       sorts: true,
-      width: "8em",
+      width: "7em",
       show: (one) => (
         <span title={`${one.a} → ${one.b}`}>
           {run.short(one.a)} → {run.short(one.b)}
@@ -45,7 +45,7 @@ export function Figures(
       key: "texts",
       title: "Texts",
       sorts: true,
-      width: "6.5em",
+      width: "5em",
       show: (one) => short(one.texts),
       text: (one) => one.texts,
     },
