@@ -105,7 +105,7 @@ function Shown(props: ViewProps & { all: Judgements }) {
         ))}
       </header>
       <div class="judging-plots">
-        <Figure name="judged-matches" title={`Matches, as ${judge} grades them`} legend={KEY}>
+        <Figure name="judged-matches" title={`Matches, graded by ${judge}`} legend={KEY}>
           <Bars
             label="Matches by grade, layer by layer"
             rows={pairs}
@@ -114,7 +114,7 @@ function Shown(props: ViewProps & { all: Judgements }) {
             testid="bars-pairs"
           />
         </Figure>
-        <Figure name="judged-others" title={`Other pairs, as ${judge} grades them`} legend={KEY}>
+        <Figure name="judged-others" title={`Other pairs, graded by ${judge}`} legend={KEY}>
           <Bars
             label="Other pairs by grade"
             rows={others}
