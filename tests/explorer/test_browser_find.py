@@ -54,7 +54,7 @@ def shown(page) -> int:
     ],
 )  # fmt: skip
 def test_filters_keep_what_fulfils_them(tab, features, filters, kept):
-    tab.goto(f"#/find?site={SITE}")
+    tab.goto(f"#/find?list=features&site={SITE}")
     expect(tab.get_by_test_id("found")).to_contain_text(f"{len(features):,} of ")
     for name, value in filters.items():
         tab.get_by_test_id(f"filter-{name}").fill(value)
@@ -82,19 +82,19 @@ def test_filters_keep_what_fulfils_them(tab, features, filters, kept):
 
 def test_origin_and_community(tab, features, shipped_run):
     origin = features["origin"].drop_nulls().mode().sort()[0]
-    tab.goto(f"#/find?site={SITE}")
+    tab.goto(f"#/find?list=features&site={SITE}")
     tab.get_by_test_id("filter-origin").select_option(origin)
     wanted = features.filter(origin=origin)
     assert 0 < len(wanted) < len(features)
     expect(tab.get_by_test_id("found")).to_contain_text(f"{len(wanted):,} of ")
     largest = shipped_run.table("flow", "communities").sort("size", descending=True)["community"][0]
-    tab.goto(f"#/find?community={largest}")
+    tab.goto(f"#/find?list=features&community={largest}")
     size = shipped_run.table("flow", "communities").filter(community=largest)["size"][0]
     expect(tab.get_by_test_id("found")).to_contain_text(f"{size:,} of ")
 
 
 def test_headings_sort(tab, features):
-    tab.goto(f"#/find?site={SITE}")
+    tab.goto(f"#/find?list=features&site={SITE}")
     expect(tab.get_by_test_id("result-row").first).to_be_visible()
     for title, column, digits in (("p-value", "p_value", p_value), ("score", "score", figure)):
         place = 5 if title == "p-value" else 4
@@ -114,7 +114,8 @@ def test_search_by_token_finds_what_fires_on_it(tab, shipped_run):
     tab.goto("")
     tab.get_by_test_id("search").fill("import")
     tab.keyboard.press("Enter")
-    expect(tab.get_by_test_id("found")).to_contain_text("features")
+    tab.get_by_role("radio", name="Features").check(force=True)
+    expect(tab.get_by_test_id("found")).to_have_text(re.compile("^[0-9]+ of "))
     all_found = shown(tab)
     tab.get_by_test_id("filter-site").select_option(SITE)
     expect(tab).to_have_url(re.compile(f"site={SITE}"))
@@ -129,7 +130,7 @@ def test_search_by_token_finds_what_fires_on_it(tab, shipped_run):
 
 
 def test_a_list_is_walked_by_keys(tab):
-    tab.goto(f"#/find?site={SITE}")
+    tab.goto(f"#/find?list=features&site={SITE}")
     expect(tab.get_by_test_id("result-row").first).to_be_visible()
     second = cells(tab, 2)[1]
     tab.get_by_role("region", name=re.compile("arrow keys move")).focus()
@@ -143,7 +144,7 @@ def test_labels_are_there_however_often_a_list_is_read(tab, shipped_run):
     """A browser's cache once gave parts of a table without their bytes, which read as nulls."""
     for _ in range(4):
         tab.goto("about:blank")
-        tab.goto("#/find?q=import")
+        tab.goto("#/find?list=features&q=import")
         expect(tab.get_by_test_id("found")).to_contain_text("features")
         tab.wait_for_load_state("networkidle")
         rows = cells(tab, min(12, shown(tab)))
@@ -152,5 +153,5 @@ def test_labels_are_there_however_often_a_list_is_read(tab, shipped_run):
 
 def test_nothing_found_says_what_to_do(tab):
     tab.goto("#/find?q=zzzzqqqq")
-    expect(tab.get_by_test_id("found")).to_have_text(re.compile("^0 of"))
+    expect(tab.get_by_test_id("found")).to_have_text(re.compile("^0 tracks with 0 of"))
     expect(tab.locator("main")).to_contain_text("Try a shorter part of a word")

@@ -156,7 +156,7 @@ class Texts:
         return pl.DataFrame({"feature": [0, 4, 5], "contexts": listed})
 
 
-def test_tokens_without_case_and_spaces():
+def test_tokens_that_differ_in_case_and_spaces_alike_are_one():
     tokens = top_tokens(Texts())  # pyright: ignore[reportArgumentType]
     found = {(f, t): w for f, t, w in tokens.select("feature", "token", "weight").rows()}
     third = pytest.approx(1 / 3)
@@ -169,4 +169,28 @@ def test_tokens_without_case_and_spaces():
     assert feature_labels(tokens).sort("feature").rows() == [
         ("a", 0, "the, dog"),
         ("a", 4, "↵␣, ␣"),
+    ]
+
+
+def test_tokens_of_a_group_are_written_as_most_of_it_writes_them():
+    tokens = pl.DataFrame(
+        [
+            *(("a", i, "␣P", 1.0) for i in range(9)),
+            ("a", 9, "p", 1.0),
+            *(("b", i, "␣She", 1.0) for i in range(3)),
+            *(("b", i, "she", 1.0) for i in range(3, 6)),
+            *(("c", i, f"␣other{i}", 1.0) for i in range(20)),
+        ],
+        schema=["site", "feature", "token", "weight"],
+        orient="row",
+    )
+    members = pl.DataFrame(
+        [*((0, "a", i) for i in range(10)), *((1, "b", i) for i in range(6))],
+        schema=["community", "site", "feature"],
+        orient="row",
+    )
+    found = distinctive_tokens(members, tokens)
+    assert found.select("community", "token", "weight").rows() == [
+        (0, "␣P", 10.0),
+        (1, "she", 6.0),
     ]

@@ -10,6 +10,7 @@ import polars as pl
 from saematch.errors import RunError
 from saematch.explorer.nodes import Nodes
 from saematch.files.foreign import scan_parquet
+from saematch.labels.top_tokens import folded
 from saematch.runs.run import Run
 
 STATISTIC = "pearson"
@@ -36,7 +37,7 @@ class Correlations:
     def of_pairs(self) -> Iterator[tuple[tuple[str, str], pl.DataFrame]]:
         """For each pair, `pearson` and `common` of each feature of A and its target, in order."""
         tokens = {
-            name: frame.select("feature", "token", "weight")
+            name: frame.select("feature", folded("token").alias("token"), "weight")
             for (name,), frame in self.nodes.top_tokens.partition_by("site", as_dict=True).items()
         }
         for a, b in self.run.pairs:

@@ -65,20 +65,18 @@ export function Find({ run, explorer, state, go }: ViewProps) {
       )}
       <div class="find-body">
         <Filters run={run} explorer={explorer} state={state} go={go} />
-        <section aria-label="Results" aria-busy={found.status === "loading"}>
+        {/* the list in it is where a search leads the focus */}
+        <section aria-label="Results" aria-busy={found.status === "loading"} data-arrive>
           {found.status === "error" && <Failure error={found.error} />}
           {!held && found.status === "loading" && <Loading what="the features" />}
           {held && (
             <>
               <Counted explorer={explorer} {...held} />
-              {/* where a search leads the focus */}
-              <div data-arrive>
-                {held.answer.rows ? (
-                  <List {...{ run, explorer, state, go, ...held }} />
-                ) : (
-                  <Nothing run={run} text={query.text} />
-                )}
-              </div>
+              {held.answer.rows ? (
+                <List {...{ run, explorer, state, go, ...held }} />
+              ) : (
+                <Nothing run={run} text={query.text} />
+              )}
             </>
           )}
         </section>

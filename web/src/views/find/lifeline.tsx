@@ -50,7 +50,7 @@ export function Lifeline(props: { explorer: Explorer; line: string | null; site:
   const text = lineText(explorer, line, site);
   return (
     <svg
-      class="lifeline"
+      class="find-line"
       width={x(chain.length - 1) + 6}
       height={2 * MIDDLE}
       role="img"
@@ -90,7 +90,7 @@ function fork(x: number, step: number): string {
 /** What the signs of a line mean. */
 export function LifelineLegend() {
   return (
-    <ul class="lifeline-signs" aria-label="Signs of a lifeline">
+    <ul class="find-line-signs" aria-label="Signs of a lifeline">
       <Sign text="lives">
         <line class="lives" x1="4" x2="20" y1="12" y2="12" />
         <circle cx="4" cy="12" r="2.6" />
@@ -118,7 +118,7 @@ export function LifelineLegend() {
 function Sign({ text, children }: { text: string; children: preact.ComponentChildren }) {
   return (
     <li>
-      <svg class="lifeline" width="26" height="24" aria-hidden="true" data-export="no">
+      <svg class="find-line" width="26" height="24" aria-hidden="true" data-export="no">
         {children}
       </svg>
       {text}
