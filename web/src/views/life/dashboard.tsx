@@ -298,7 +298,7 @@ function Histogram(props: { life: Life; dashboard: Dashboard; chosen: string }) 
 function Frequencies({ dashboard, texts }: { dashboard: Dashboard; texts: readonly TextSet[] }) {
   const most = Math.max(...dashboard.frequency, 1e-12);
   return (
-    <section aria-label="How often it fires">
+    <div>
       <h3>How often, by text set</h3>
       <dl class="bars" data-testid="frequencies">
         {texts.map((text, i) => (
@@ -313,13 +313,13 @@ function Frequencies({ dashboard, texts }: { dashboard: Dashboard; texts: readon
           </div>
         ))}
       </dl>
-    </section>
+    </div>
   );
 }
 
 function Logits({ logits, carried }: { logits: Promoted; carried: Promoted | null }) {
   return (
-    <section class="dash-logits" aria-label="Which next tokens it speaks for">
+    <div class="dash-logits">
       <div>
         <h3>
           <Explained term="speaks for">Next tokens it speaks for, directly</Explained>
@@ -334,7 +334,7 @@ function Logits({ logits, carried }: { logits: Promoted; carried: Promoted | nul
           <Sides of={carried} kind="carried" />
         </div>
       )}
-    </section>
+    </div>
   );
 }
 
