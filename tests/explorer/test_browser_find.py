@@ -19,7 +19,11 @@ def features(shipped_run) -> pl.DataFrame:
     """What is known of the features of one SAE: `frequency`, `score`, `p_value`, `lifespan`."""
     pair = shipped_run.pair(SITE, "resid_post_4").select("feature", "score", "p_value")
     tracks = shipped_run.table("flow", "tracks").filter(mode="gaps")
-    spans = tracks.with_columns(pl.len().over("track").alias("lifespan")).filter(site=SITE)
+    chain = [name for name in shipped_run.names if name.startswith("resid")]
+    place = pl.col("site").replace_strict({name: i for i, name in enumerate(chain)})
+    span = (place.max() - place.min() + 1).over("track")
+    spans = tracks.with_columns(pl.col("site").cast(pl.String)).with_columns(lifespan=span)
+    spans = spans.filter(site=SITE)
     origins = shipped_run.table("flow", "origins").filter(site=SITE).select("feature", "origin")
     communities = (
         shipped_run.table("flow", "communities")

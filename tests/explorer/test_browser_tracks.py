@@ -175,6 +175,7 @@ def test_numbers_lead_to_features_or_say_what_is_wrong(tab, shipped_run):
     box.fill("L3 f100")
     box.press("Enter")
     expect(tab).to_have_url(re.compile("#/life/resid_post_3/100"))
+    holds_focus(tab, tab.locator("main h1"))
     box.fill("3_99999")
     box.press("Enter")
     expect(tab.get_by_test_id("wrong-number")).to_contain_text("1,536 features, 0 to 1,535")

@@ -226,7 +226,7 @@ def _frames(run: Run, nodes: Nodes, progress: Progress) -> Iterator[tuple[str, p
     rows, places = tracks(nodes, lives)
     yield "tracks", rows
     table = nodes.table(lives, places)
-    yield "labels", table.select("label", *SNIPPETS, pl.col(*LISTED).cast(pl.Float32), "track")
+    yield "labels", table.select("label", *SNIPPETS, *LISTED, "track")
     yield "nodes", table.drop("label", *SNIPPETS)
     if (compared := shared(run, nodes)) is not None:
         yield "shared", compared
