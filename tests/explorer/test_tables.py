@@ -14,7 +14,7 @@ from saematch.errors import RunError
 from saematch.explorer import tables
 from saematch.explorer.coactivation import tokens_in_common
 from saematch.explorer.nodes import Nodes
-from saematch.explorer.overview import beyond
+from saematch.explorer.overview import beyond, examples
 from saematch.explorer.tables import PIECE, ROWS, digest_of, prepare
 from saematch.layers.graph import KINDS, FlowGraph
 from saematch.runs.folder import GROUPS
@@ -145,6 +145,24 @@ def test_pairs_are_beyond_chance_by_their_histograms(run, read):
         median = run.summaries[row["a"], row["b"]]["median_statistic"]
         wanted = (median - middle) / ((high - low) / 2)
         assert row["beyond"] == pytest.approx(wanted, rel=3 * width / (high - low))
+
+
+def test_examples_live_throughout_are_born_and_die():
+    rows = [
+        ("a", "o", 1),  # alone
+        ("b, x", ".oo", 2),
+        ("B", "ooooo", 5),
+        ("c", "o.o", 2),
+        (None, "ooooo", 5),
+        (None, "....o", 1),
+        ("d", "..ooo", 3),
+    ]
+    tracks = pl.DataFrame(rows, schema=["label", "line", "length"], orient="row")
+    # the one that is born is not of the token of the first: `b, x` is like `B`
+    assert examples(tracks, 5) == [2, 6, 3]
+    # without one of a kind, the next best; never a feature that is alone
+    assert examples(tracks.filter(pl.col("label").is_in(["a", "c", "d"])), 5) == [2, 1]
+    assert examples(tracks.clear(), 5) == []
 
 
 @pytest.mark.parametrize("mode", ["chained", "flow", "gaps"])

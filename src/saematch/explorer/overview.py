@@ -35,6 +35,7 @@ LINKS = {
     "leaving": pl.Int32,
     "arriving": pl.Int32,
 }
+EXAMPLES = 3
 # of a normal distribution, as far below and above the median as one standard deviation
 _BELOW, _ABOVE = NormalDist().cdf(-1), NormalDist().cdf(1)
 
@@ -117,3 +118,32 @@ def links(nodes: Nodes) -> pl.DataFrame:
         .sort("mode", *order)
         .select(pl.col(name).cast(kind) for name, kind in LINKS.items())
     )
+
+
+def examples(tracks: pl.DataFrame, layers: int) -> list[int]:
+    """Rows of tracks to begin with: one that lives throughout, one that is born, one that dies.
+
+    Args:
+        tracks: the page's table of them, those first that are clear and rare (`line`: a sign for
+            each layer up to the track's last, `.` where it has no feature; `length`; `label`).
+        layers: how many there are.
+
+    Returns:
+        At most `EXAMPLES`; where one of these kinds is missing, the next best. They live for a
+        third of the layers where such are there, and their labels begin with different tokens.
+    """
+    known = tracks.with_row_index("row").filter(pl.col("length") > 1, pl.col("line").is_not_null())
+    known = known.with_columns(
+        pl.col("label").fill_null("").str.split(", ").list.first().str.to_lowercase().alias("token")
+    )
+    born, whole = pl.col("line").str.starts_with("."), pl.col("line").str.len_chars() == layers
+    long = 3 * pl.col("line").str.strip_chars_start(".").str.len_chars() >= layers
+    kinds = [~born & whole, born & long, ~born & ~whole & long, *[long] * EXAMPLES]
+    chosen: list[int] = []
+    for kind in (*kinds, *[pl.lit(value=True)] * EXAMPLES):
+        if len(chosen) == EXAMPLES:
+            break
+        some = known.filter(kind).head(1)
+        chosen += some["row"].to_list()
+        known = known.join(some, on="token", how="anti", maintain_order="left")
+    return chosen

@@ -44,7 +44,7 @@ from saematch.explorer.coactivation import correlations, rows_of_pairs
 from saematch.explorer.communities import clean
 from saematch.explorer.life import life
 from saematch.explorer.nodes import SNIPPETS, Nodes
-from saematch.explorer.overview import links, overview
+from saematch.explorer.overview import examples, links, overview
 from saematch.explorer.places import MADE, PIECES
 from saematch.explorer.shared import shared
 from saematch.explorer.tracks import tracks
@@ -163,12 +163,15 @@ def make(run: Run, folder: Path, digest: str, progress: Progress | None = None) 
     nodes = Nodes.of(run)
     there: dict[str, str] = {}
     counts: dict[str, int] = {}
+    chosen: list[int] = []
     try:
         for name, frame in _frames(run, nodes, progress or _silent):
             place = folder / f"{name}.parquet"
             place.parent.mkdir(exist_ok=True)
             rows = ROWS.get(name.split("/")[0], 4096)
             frame.write_parquet(place, row_group_size=rows, statistics=False)
+            if name == "tracks":
+                chosen = examples(frame, len(nodes.layers.chain))
             if "/" not in name:
                 there[name], counts[name] = f"{MADE}/{name}.parquet", len(frame)
         index = {
@@ -181,6 +184,7 @@ def make(run: Run, folder: Path, digest: str, progress: Progress | None = None) 
             "nodes": counts["nodes"],
             "life": {"rows": PIECE, "files": -(-counts["nodes"] // PIECE)},
             "tracks": counts["tracks"],
+            "examples": chosen,
             "tokens": counts["vocabulary"],
             "postings": counts["postings"],
             "tables": there,

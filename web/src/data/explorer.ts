@@ -34,6 +34,8 @@ export interface Index {
   tracks: number;
   /** Lives lie in files of so many rows. */
   life: { rows: number; files: number };
+  /** Rows of the table of tracks: some to begin with. */
+  examples?: number[];
   tables: Record<string, string>;
   /** Of `explore RUN --against RUN2`: what tells the two runs apart. */
   against?: { names: [string, string]; methods: [string, string]; runs: [string, string] };
@@ -278,11 +280,13 @@ export class Explorer {
     return track;
   }
 
-  /** Tracks that fire on something clear and rare, the clearest first; null where none are known. */
-  async clearest(count: number): Promise<Frame | null> {
-    const place = this.index.tables.tracks;
-    if (!place) return null;
-    return this.reader.read(place, ["node", "label", "line", "length"], {}, [0, count]);
+  /** What the table of tracks says of the tracks to begin with. */
+  async examples(): Promise<Record<string, unknown>[]> {
+    const { examples = [], tables } = this.index;
+    const columns = ["node", "label", "line"];
+    const read = (row: number) =>
+      this.reader.read(tables.tracks, columns, {}, [row, row + 1] as const);
+    return (await Promise.all(examples.map(read))).map((frame) => frame.row(0));
   }
 
   /** Tokens of the top contexts of all features; read whole once, for searching. */
