@@ -157,6 +157,32 @@ def test_the_claim_says_how_many_live_and_leads_to_them(tab, shipped_run):
     assert whole in numbers(tab.get_by_test_id("found").inner_text())
 
 
+def test_tracks_to_begin_with_are_one_click_away(tab, shipped_run):
+    tab.goto("")
+    examples = tab.get_by_test_id("example")
+    expect(examples).to_have_count(3)
+    chain = shipped_run.section("flow").chain
+    tracks = shipped_run.table("flow", "tracks").filter(mode="gaps")
+    for i in range(3):
+        found = re.search(r"#/life/(\w+)/(\d+)", examples.nth(i).get_attribute("href"))
+        site, feature = found.group(1, 2)
+        its = tracks.filter(site=site, feature=int(feature))["track"][0]
+        places = [chain.index(name) for name in tracks.filter(track=its)["site"]]
+        assert len(places) > 1
+        lives = ("two", "three", "four")[max(places) - min(places) - 1]
+        expect(examples.nth(i)).to_contain_text(f"{lives} layers")
+        label = shipped_run.contexts(site).filter(feature=int(feature))["contexts"][0][0]["token"]
+        name = examples.nth(i).locator(".example-name").inner_text().lower()
+        assert label.strip().lower() in name
+        frequencies = [
+            shipped_run.features(name)["frequency"][number]
+            for name, number in tracks.filter(track=its).select("site", "feature").iter_rows()
+        ]
+        assert max(frequencies) < 0.05
+    examples.first.click()
+    expect(tab.get_by_test_id("track-node").first).to_be_visible()
+
+
 def test_modules_enter_the_river_with_what_they_match(tab, shipped_run):
     tab.goto("")
     sides = tab.get_by_test_id("river-side")

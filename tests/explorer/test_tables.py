@@ -16,6 +16,7 @@ from saematch.explorer.coactivation import tokens_in_common
 from saematch.explorer.nodes import Nodes
 from saematch.explorer.overview import beyond, examples
 from saematch.explorer.tables import PIECE, ROWS, digest_of, prepare
+from saematch.explorer.tracks import tracks
 from saematch.layers.graph import KINDS, FlowGraph
 from saematch.runs.folder import GROUPS
 from saematch.runs.manifest import new_record
@@ -396,7 +397,8 @@ def test_nothing_is_in_common_where_a_feature_has_no_contexts():
 def test_a_clear_feature_is_rare_and_of_one_token(run, life, node, monkeypatch):
     often = run.features(run.names[0])["frequency"].median()
     monkeypatch.setattr(saematch.explorer.nodes, "RARE", often)
-    clear = Nodes.of(run).table(life)["clear"]
+    nodes = Nodes.of(run)
+    clear = nodes.table(life, tracks(nodes, life)[1])["clear"]
     for name in run.names[:2]:
         for row in run.contexts(name).iter_rows(named=True):
             texts = [context["token"].strip().lower() for context in row["contexts"]]

@@ -45,7 +45,7 @@ export function Overview({ run, data, explorer, state, go }: ViewProps) {
               aside={
                 <>
                   {run.modes.length > 1 && mode && (
-                    <span class="modes">
+                    <span class="river-modes">
                       <Segments
                         label="Tracks"
                         value={mode}
@@ -76,7 +76,7 @@ export function Overview({ run, data, explorer, state, go }: ViewProps) {
       </section>
       {figures && run.chain.length > 1 && <Strips run={run} figures={figures} />}
       {figures && figures.survival.length > 0 && (
-        <div class="two">
+        <div class="lives-row">
           <SurvivalCurves run={run} figures={figures} />
           <Lengths figures={figures} />
         </div>

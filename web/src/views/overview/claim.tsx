@@ -4,7 +4,8 @@ import { count, several } from "../../draw/format";
 import { latest, useLoaded } from "../../parts/use";
 import type { Go, State } from "../../state";
 import { changed, writeHash } from "../../state";
-import { type Example, examplesOf } from "./examples";
+import { Lifeline } from "../find/lifeline";
+import { examplesOf } from "./examples";
 import type { Figures } from "./figures";
 import { claimOf } from "./story";
 
@@ -48,9 +49,9 @@ function Examples({ run, explorer, state, go }: Its) {
   const examples = latest(useLoaded(() => examplesOf(run, explorer), []));
   if (!examples?.length) return null;
   return (
-    <ul class="examples" aria-label="Tracks to begin with">
+    <ul class="tracks-to-begin" aria-label="Tracks to begin with">
       {examples.map((example) => {
-        const { site, feature, label, said } = example;
+        const { site, feature, label, line, said } = example;
         const to = { view: "life", site, feature, more: { mode: null } } as const;
         return (
           <li key={`${site} ${feature}`}>
@@ -61,39 +62,13 @@ function Examples({ run, explorer, state, go }: Its) {
               data-testid="example"
             >
               <bdi class="example-name">{label ?? `${site} ${feature}`}</bdi>
-              <Lifeline example={example} all={run.chain.length} />
+              <Lifeline explorer={explorer} line={line} site={site} />
               <span class="example-said">{said}</span>
             </a>
           </li>
         );
       })}
     </ul>
-  );
-}
-
-const WIDE = 120;
-const TALL = 14;
-
-/** A track among the layers: a dot where it has a feature, dotted where it passes over. */
-function Lifeline({ example: { line }, all }: { example: Example; all: number }) {
-  const step = (WIDE - TALL) / Math.max(1, all - 1);
-  const x = (i: number) => TALL / 2 + i * step;
-  const here = [...line].flatMap((sign, i) => (sign === "." ? [] : [i]));
-  const radius = Math.min(4, step * 0.36);
-  return (
-    <svg class="lifeline" width={WIDE} height={TALL} aria-hidden="true">
-      <path class="lifeline-all" d={`M${x(0)},${TALL / 2}H${x(all - 1)}`} />
-      {here.slice(1).map((i, before) => (
-        <path
-          key={i}
-          class={i > here[before] + 1 ? "lifeline-over" : "lifeline-link"}
-          d={`M${x(here[before])},${TALL / 2}H${x(i)}`}
-        />
-      ))}
-      {here.map((i) => (
-        <circle key={i} cx={x(i)} cy={TALL / 2} r={radius} />
-      ))}
-    </svg>
   );
 }
 

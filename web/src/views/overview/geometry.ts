@@ -4,7 +4,7 @@ import { LANES } from "../../draw/colours";
 import type { Arc, Figures } from "./figures";
 
 export const BAR = 5; // width of a layer's bar
-const TALL = 176; // pixels of the layer with most features
+const TALL = 168; // pixels of the layer with most features
 const LEAST = 104; // from layer to layer, where the river is scrolled
 const ABOVE = 46; // what is born comes from so far above a bar
 const BELOW = 58; // what dies goes so far below

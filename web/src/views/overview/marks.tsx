@@ -80,20 +80,32 @@ export function Column(props: Shared & { layer: Layer; at: number; figures: Figu
   return (
     <g data-testid="overview-column">
       {born > 0 && (
-        <path class="births" d={birthOf(x - BAR / 2, top + tall(layer.landing), born, reach)} />
+        <path
+          class="river-births"
+          d={birthOf(x - BAR / 2, top + tall(layer.landing), born, reach)}
+        />
       )}
-      {dying > 0 && <path class="deaths" d={deathOf(x + BAR / 2, bottom - dying, dying, reach)} />}
+      {dying > 0 && (
+        <path class="river-deaths" d={deathOf(x + BAR / 2, bottom - dying, dying, reach)} />
+      )}
       <Leading
         {...props}
         mark={`layer ${at}`}
         to={{ view: "find", more: { site: layer.site } }}
-        class="column"
+        class="river-column"
         title={layer.site}
         facts={factsOf(layer, words, run, at)}
         testid="river-layer"
       >
-        <rect class="bar-hit" x={x - 10} y={top - 8} width={20} height={height - top} />
-        <rect class="bar-mark" x={x - BAR / 2} y={top} width={BAR} height={bottom - top} rx={1.5} />
+        <rect class="river-bar-hit" x={x - 10} y={top - 8} width={20} height={height - top} />
+        <rect
+          class="river-bar"
+          x={x - BAR / 2}
+          y={top}
+          width={BAR}
+          height={bottom - top}
+          rx={1.5}
+        />
       </Leading>
       <g aria-hidden="true" class="river-counts">
         {roomy && born > 0 && (
@@ -174,29 +186,29 @@ export function StepBand(props: Shared & { step: Step; at: number; figures: Figu
         {...props}
         mark={`step ${at}`}
         to={{ view: "pair", a: step.a, b: step.b }}
-        class="step"
+        class="river-step"
         title={`${step.a} → ${step.b}`}
         facts={facts}
         testid="river-step"
       >
-        <path class="flowing" d={band(x0, [top, top + leaving], x1, ends)} />
+        <path class="river-flow" d={band(x0, [top, top + leaving], x1, ends)} />
         {splits > 0 && (
           <path
-            class="more"
+            class="river-parts"
             d={band(x0, [top, top + splits], x1, [ends[0], Math.min(bottom, ends[0] + parts)])}
           />
         )}
         {mergers > 0 && (
           <path
-            class="more"
+            class="river-parts"
             d={band(x0, [Math.max(top, top + leaving - mergers), top + leaving], x1, [
               bottom - merged,
               bottom,
             ])}
           />
         )}
-        <path class="edge" d={level(x0, top, x1, ends[0])} />
-        <path class="edge" d={level(x0, top + leaving, x1, bottom)} />
+        <path class="river-edge" d={level(x0, top, x1, ends[0])} />
+        <path class="river-edge" d={level(x0, top + leaving, x1, bottom)} />
       </Leading>
       {spacing > ROOMY && leaving > 15 && (
         <text
@@ -236,13 +248,13 @@ export function ArcMark(props: Shared & { arc: Arc; layers: Layer[] }) {
           ? { view: "pair", a: from, b: to }
           : { view: "find", more: { site: from } }
       }
-      class="arc"
+      class="river-arc"
       title={`${from} → ${to}`}
       facts={facts}
       testid="river-arc"
     >
-      <path class="arc-hit" d={path} />
-      <path class="arc-mark" d={path} style={{ strokeWidth: widthOf(tall(arc.leaving)) }} />
+      <path class="river-arc-hit" d={path} />
+      <path class="river-arc-mark" d={path} style={{ strokeWidth: widthOf(tall(arc.leaving)) }} />
     </Leading>
   );
 }
@@ -283,7 +295,7 @@ export function SideMark(props: Shared & { side: Side; sides: Side[] }) {
         {...props}
         mark={`side ${sides.indexOf(side)}`}
         to={{ view: "pair", a: side.site, b: layer }}
-        class="side"
+        class="river-module"
         title={`${side.site} → ${layer}`}
         facts={[
           [`of ${count(side.features)} features match`, count(side.matched)],
@@ -293,18 +305,18 @@ export function SideMark(props: Shared & { side: Side; sides: Side[] }) {
       >
         <g style={{ color: LANES[side.lane] }}>
           <path
-            class="side-line"
+            class="river-module-line"
             d={`M${x + wide},${y - 4}C${foot},${y - 4} ${foot},${y - 10} ${foot},${bottom + 3}`}
           />
           <rect
-            class="side-bracket"
+            class="river-module-bracket"
             x={foot - 1.5}
             y={bottom - tall(side.reached)}
             width={3}
             height={tall(side.reached) + 3}
           />
           <rect
-            class="side-chip"
+            class="river-module-chip"
             x={x}
             y={y - 4 - tallness / 2}
             width={wide}

@@ -22,7 +22,7 @@ export function Pairs(props: Its) {
   const [near, far] = [run.pairs.filter(adjacent), run.pairs.filter((pair) => !adjacent(pair))];
   return (
     <>
-      <p class="terms">
+      <p class="pair-terms">
         {["matched", "tested", "beyond chance", "cosine", "i to i", "mutual"].map((term) => (
           <Explained key={term} term={term} />
         ))}

@@ -64,7 +64,7 @@ export function Strips({ run, figures }: { run: Run; figures: Figures }) {
   );
   if (!shown.length || figures.steps.length < 2) return null;
   return (
-    <div class="strips">
+    <div class="strips-row">
       {shown.map((strip) => (
         <Figure
           key={strip.name}
