@@ -121,7 +121,7 @@ def test_lifespans_count_layers_from_first_to_last(tab, shipped_run, mode):
         f"{len(spans):,} tracks, {longer:,} of two layers or more; "
         f"mean lifespan {figure(mean)} layers"
     )
-    drawn = tab.get_by_test_id("lifespans").locator("svg[aria-label]").get_attribute("aria-label")
+    drawn = tab.get_by_test_id("lifespans").locator("[role=img]").get_attribute("aria-label")
     chain = shipped_run.section("flow").chain
     counted = [sum(lives == n for _, lives in spans) for n in range(1, len(chain) + 1)]
     parts = [f"{n:,} of {i + 1} layer{'s' if i else ''}" for i, n in enumerate(counted)]
@@ -190,7 +190,8 @@ def test_modules_enter_the_river_with_what_they_match(tab, shipped_run):
     for i, module in enumerate(("attn_out_3", "mlp_out_3")):
         said = sides.nth(i).get_attribute("aria-label")
         pair = shipped_run.pair(module, "resid_post_3").filter("matched")
-        used = shipped_run.summaries[module, "resid_post_3"]["features_a"]
+        summary = shipped_run.summaries[module, "resid_post_3"]
+        used = summary["features_a"] - summary["excluded_a"]
         assert said == (
             f"{module} → resid_post_3: {len(pair):,} of {used:,} features match, "
             f"{pair['target'].n_unique():,} features of layer 3 they lead to"
@@ -215,7 +216,7 @@ def test_what_pairs_are_compared_by_is_in_one_unit(tab, shipped_run):
         ("beyond", [figure(value) for value in away]),
         ("cosine", [figure(s["median_decoder_cosine"]) for s in summaries]),
     ):
-        drawn = tab.get_by_test_id(f"strip-{name}").locator("svg[aria-label]").first
+        drawn = tab.get_by_test_id(f"strip-{name}").locator("[role=img]")
         said = drawn.get_attribute("aria-label")
         parts = [f"{n} {v}" for n, v in zip(names, values, strict=True)]
         assert said.endswith(", ".join(parts))
