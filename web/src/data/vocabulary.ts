@@ -22,7 +22,7 @@ export interface Found {
 // postings lie in blocks of so many, each read as a whole
 const BLOCK = 8192;
 // blocks read of tokens that hold a word: as many as are read in a moment
-const MOST = 48;
+const MOST = 16;
 
 export class Vocabulary {
   private readonly tokens: readonly (string | null)[];

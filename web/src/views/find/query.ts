@@ -132,10 +132,10 @@ async function ordered(
 ): Promise<Uint32Array> {
   const keep = (node: number) => tests.every((test) => test(node));
   if (firing && query.sort === "relevance") {
-    const found = [...firing].filter(([node]) => keep(node)).sort(([x], [y]) => x - y);
-    const strengths = Float64Array.from(found, ([, { strength }]) => strength);
-    const tracks = Float64Array.from(found, ([, { track }]) => track);
-    return orderBy(strengths, query.descending, tracks).map((i) => found[i][0]);
+    const nodes = Uint32Array.from(firing.keys()).filter(keep).sort();
+    const strengths = Float64Array.from(nodes, (node) => firing.get(node)?.strength ?? NaN);
+    const tracks = Float64Array.from(nodes, (node) => firing.get(node)?.track ?? NaN);
+    return orderBy(strengths, query.descending, tracks).map((i) => nodes[i]);
   }
   const key = `${query.sort} ${query.descending}`;
   let order = orders.get(key);
