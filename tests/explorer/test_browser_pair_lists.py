@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from saematch.explorer import explore
-from saematch.labels.top_tokens import top_tokens
+from saematch.labels.top_tokens import folded, top_tokens
 from saematch.runs.run import Run
 from support.browsing import becomes, cells, figure, numbers, p_value, percent, settled, watched
 
@@ -24,7 +24,8 @@ AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min
 
 @pytest.fixture(scope="module")
 def tokens(shipped_run) -> pl.DataFrame:
-    return top_tokens(shipped_run)
+    """What features fire on, whatever the case of it."""
+    return top_tokens(shipped_run).with_columns(folded("token").alias("token"))
 
 
 @pytest.fixture(scope="module")
