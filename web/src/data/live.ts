@@ -37,6 +37,7 @@ export interface Asking {
   along: "layer" | "track";
   how: "add" | "remove";
   strength: number | null;
+  tokens: number;
   seed: number;
 }
 
@@ -67,6 +68,8 @@ export function shareable(address: string): string {
 
 /** A model that answers. */
 export class Live {
+  private last: Promise<unknown> = Promise.resolve();
+
   private constructor(
     readonly about: About,
     private readonly base: string,
@@ -81,11 +84,18 @@ export class Live {
   }
 
   sentence(text: string): Promise<Answer> {
-    return asked(`${this.base}sentence`, { text }) as Promise<Answer>;
+    return this.next("sentence", { text }) as Promise<Answer>;
   }
 
   steer(asking: Asking): Promise<Steered> {
-    return asked(`${this.base}steer`, asking) as Promise<Steered>;
+    return this.next("steer", asking) as Promise<Steered>;
+  }
+
+  /** One after the other: the model answers one at a time. */
+  private next(place: string, body: object): Promise<unknown> {
+    const answer = this.last.then(() => asked(`${this.base}${place}`, body));
+    this.last = answer.catch(() => {});
+    return answer;
   }
 }
 

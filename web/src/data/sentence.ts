@@ -184,9 +184,10 @@ export function findingOf(sentence: Sentence): Finding {
   const top = Math.max(0, ...reaches.values());
   const layers = Math.min(top, Math.max(2, Math.round(FAR * sentence.chain.length)));
   const far = strands.filter((strand) => (reaches.get(strand) as number) >= layers);
+  const named = (strand: Strand) => Number(/\p{L}{2}/u.test(strand.label ?? ""));
   const longest = strands
     .filter((strand) => reaches.get(strand) === top)
-    .sort((x, y) => y.score - x.score)[0];
+    .sort((x, y) => named(y) - named(x) || y.score - x.score)[0];
   const of = (some: readonly Strand[]) => new Set(some.map(({ track }) => track)).size;
   return {
     far: of(far),
@@ -281,8 +282,7 @@ export async function examplesOf(explorer: Explorer, contexts: ContextsOf): Prom
       const text = tidy(context);
       if (!text || used.has(word)) continue;
       used.add(word);
-      // those that begin as a sentence does are read more easily
-      (/^\p{Lu}/u.test(text) ? whole : parts).push(text);
+      (PROSE.test(text) ? whole : parts).push(text);
       break;
     }
   }
@@ -295,6 +295,8 @@ type ContextsOf = (site: string, feature: number) => Promise<{ contexts: Context
 const [EXAMPLES, LOOKED_AT, SHORTEST, LONGEST] = [4, 120, 22, 64]; // the last two in characters
 const [RAREST, COMMON] = [2e-4, 0.02];
 const LETTERS = 0.75; // of the characters, at least
+// what begins as a sentence does, and goes on in words, is read more easily
+const PROSE = /^\p{Lu}[\p{L}\p{M}’',;:.!? -]+$/u;
 
 /** The whole words of a context, from the start of a sentence where there is one; null if unfit. */
 function tidy({ before, token, after }: Context): string | null {

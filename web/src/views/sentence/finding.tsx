@@ -33,7 +33,7 @@ export function Finding(props: ViewProps & { sentence: Sentence }) {
           go({ more });
         }}
       >
-        <bdi>{strandName(longest)}</bdi>
+        “<bdi>{strandName(longest)}</bdi>”
       </a>
       , runs {span(run, longest)} on “<bdi>{wordOf(sentence, longest.token)}</bdi>”.{" "}
       {fires > 0 && `${Math.round((100 * alone) / fires)} % of what fires is on no track.`}

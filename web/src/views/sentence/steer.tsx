@@ -4,14 +4,21 @@ import type { Sentence, Strand } from "../../data/sentence";
 import { visible } from "../../data/tokens";
 import { Segments } from "../../parts/segments";
 
-const USUAL = 0.5; // of the largest activation, along a whole track
+const TOKENS = 24; // that are written
+/** Of the largest activation: what is added at every layer adds up. */
+const STRENGTHS = {
+  layer: { usual: 1, most: 2, step: 0.1 },
+  track: { usual: 0.1, most: 0.5, step: 0.02 },
+} as const;
 
 /** The model goes on from the sentence, as it is and with a track added or taken away. */
 export function Steer(props: { live: Live | null; sentence: Sentence; strand: Strand }) {
   const { live, sentence, strand } = props;
   const [how, setHow] = useState<Asking["how"]>("add");
   const [along, setAlong] = useState<Asking["along"]>(strand.track === null ? "layer" : "track");
-  const [strength, setStrength] = useState(USUAL);
+  const scale = STRENGTHS[along];
+  const [told, setStrength] = useState<number | null>(null);
+  const strength = told ?? scale.usual;
   const [seed, setSeed] = useState(0);
   const [found, set] = useState<{ asked: Asking; answer: Steered } | null>(null);
   const [error, setError] = useState<string | null>(null);
@@ -27,6 +34,7 @@ export function Steer(props: { live: Live | null; sentence: Sentence; strand: St
     const { site, feature } = strand.strongest.known;
     const asked: Asking = {
       ...{ text: sentence.text, feature: `${site}/${feature}`, along, how, seed: again },
+      tokens: Math.min(TOKENS, live.about.new_tokens),
       strength: how === "remove" ? null : strength,
     };
     setBusy(true);
@@ -66,7 +74,10 @@ export function Steer(props: { live: Live | null; sentence: Sentence; strand: St
               { value: "track", text: "at all its layers" },
               { value: "layer", text: "where it is strongest" },
             ]}
-            onChange={setAlong}
+            onChange={(where) => {
+              setAlong(where);
+              setStrength(null);
+            }}
           />
         )}
         {how === "add" && (
@@ -74,15 +85,15 @@ export function Steer(props: { live: Live | null; sentence: Sentence; strand: St
             strength
             <input
               type="range"
-              min={-2}
-              max={2}
-              step={0.1}
+              min={-scale.most}
+              max={scale.most}
+              step={scale.step}
               value={strength}
               aria-valuetext={`${strength} times its largest activation`}
               data-testid="steer-strength"
               onInput={(event) => setStrength(Number(event.currentTarget.value))}
             />
-            <output>{strength.toFixed(1)} × its largest activation</output>
+            <output>{minus(strength.toFixed(2))} × its largest activation</output>
           </label>
         )}
         <button type="submit" class="button primary" disabled={busy} data-testid="steer-go">
@@ -104,6 +115,8 @@ export function Steer(props: { live: Live | null; sentence: Sentence; strand: St
   );
 }
 
+const minus = (text: string) => text.replace("-", "−");
+
 /** Both continuations, beside each other, with where they part. */
 function Both({ asked, answer }: { asked: Asking; answer: Steered }) {
   const { plain, steered, differs } = answer;
@@ -111,7 +124,11 @@ function Both({ asked, answer }: { asked: Asking; answer: Steered }) {
     <div class="steer-both" role="status" data-testid="steer-both">
       <Text title="The model as it is" before={answer.text} pieces={plain} differs={differs} />
       <Text
-        title={asked.how === "remove" ? "Without it" : `With it, ${asked.strength?.toFixed(1)} ×`}
+        title={
+          asked.how === "remove"
+            ? "Without it"
+            : `With it, ${minus((asked.strength ?? 0).toFixed(2))} × its largest activation`
+        }
         before={answer.text}
         pieces={steered}
         differs={differs}
