@@ -56,10 +56,21 @@ def exported_url(run, reader, tmp_path_factory):
     yield from hosted(folder)
 
 
+@pytest.fixture(params=["served", "exported"])
+def place(request):
+    """The address of a page that has the sentences, with a model beside it or without."""
+    return request.getfixturevalue(f"{request.param}_url")
+
+
+@pytest.fixture
+def tab(browser, place):
+    yield from watched(browser, place.split("?")[0])
+
+
 @pytest.fixture
 def live(browser, served_url):
     """A page with a model beside it."""
-    yield from watched(browser, served_url)
+    yield from watched(browser, served_url.split("?")[0])
 
 
 def open_sentence(tab, url, text=TEXT, **more):
@@ -67,11 +78,6 @@ def open_sentence(tab, url, text=TEXT, **more):
     tab.goto(f"{url}#/sentence?text={quote(text)}&{query}")
     expect(tab.get_by_test_id("sentence-picture")).to_be_visible()
     settled(tab)
-
-
-@pytest.fixture(params=["served", "exported"])
-def place(request):
-    return request.getfixturevalue(f"{request.param}_url")
 
 
 def strands(reader, sentence):

@@ -14,7 +14,7 @@ const PAD = 5;
 const GAP = 7; // between strands and their names
 const DOT = 8; // from dot to dot
 const [LEAST, MOST] = [3, 6]; // strands of a token that are drawn as such
-const [NARROW, WIDE] = [34, 128]; // pixels of the names
+const [NARROW, EASY, WIDE] = [34, 68, 128]; // pixels of the names
 const [LEAST_ROW, MOST_ROW] = [30, 64];
 const TOP = 18;
 const WORDS = 62; // below the lines: the words
@@ -78,7 +78,10 @@ export function layoutOf(sentence: Sentence, sizes: Sizes): Layout {
   const counted = tokens.length - 1;
   const room = (sizes.width - BOS) / Math.max(1, counted);
   const many = clamp(Math.floor((room - 2 * PAD - GAP - NARROW) / PITCH), LEAST, MOST);
-  const least = many * PITCH + GAP + NARROW + 2 * PAD;
+  const tight = LEAST * PITCH + GAP + NARROW + 2 * PAD;
+  // where it is scrolled anyway, names have room
+  const names = room < tight ? EASY : NARROW;
+  const least = many * PITCH + GAP + names + 2 * PAD;
   const columns: Column[] = [];
   let left = 0;
   for (let token = 0; token < tokens.length; token++) {
@@ -170,7 +173,9 @@ function nameThem(
   const x = left + PAD + many * PITCH + GAP;
   const room = left + width - 4 - x;
   const said = new Set<string>();
-  for (const placed of [...strands].sort((a, b) => b.strand.score - a.strand.score)) {
+  const rank = ({ strand }: Placed) =>
+    sizes.chosen !== null && strand.track === sizes.chosen ? Number.MAX_VALUE : strand.score;
+  for (const placed of [...strands].sort((a, b) => rank(b) - rank(a))) {
     const { nodes, strongest } = placed.strand;
     // tracks that mean the same are told apart by pointing at them
     const name = strandName(placed.strand);

@@ -49,7 +49,13 @@ export function Track(
           Close
         </button>
       </header>
-      <div class="sentence-heat">
+      <div
+        class="sentence-heat"
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: a long sentence is scrolled by keyboard
+        tabIndex={0}
+        role="region"
+        aria-label={`Activations of ${strandName(best)}, word by word`}
+      >
         <table aria-label={`Activations of ${strandName(best)} by SAE and token`}>
           <thead>
             <tr>
