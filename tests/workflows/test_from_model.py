@@ -14,6 +14,7 @@ from saematch.cli import app
 from saematch.models import open_model
 from saematch.models.jacobian import Jacobian, mean_jacobians
 from saematch.workflows import from_model, jacobians
+from saematch.workflows.capture import capture_into
 from saematch.workflows.jacobians import steps
 
 pytest.importorskip("transformers")
@@ -53,7 +54,7 @@ def test_one_call_matches_across_the_embedding_where_weights_find_nothing(across
 
 
 def test_the_same_call_again_makes_nothing(across, model, monkeypatch):
-    monkeypatch.setattr(from_model, "capture", never)
+    monkeypatch.setattr(from_model, "capture_into", never)
     monkeypatch.setattr(jacobians, "mean_jacobians", never)
     before = across.pair(*across.pairs[0])
     saematch.match(EMBEDDED, AFTER, model=model, tokens=1500, out=across.path)
@@ -105,7 +106,7 @@ def test_a_longer_reach_needs_no_more_jacobians(model, monkeypatch, tmp_path):
 def test_a_store_in_place_of_generated_text(model, monkeypatch):
     names = [EMBEDDED, AFTER]
     store = saematch.capture(names, model, "saematch:prose", examples=8, length=200)
-    monkeypatch.setattr(from_model, "capture", never)
+    monkeypatch.setattr(from_model, "capture_into", never)
     found = saematch.match(*names, activations=store, model=model)
     assert any("weights carried by the model" in note for note in found.notes)
     plain = saematch.match(*names, activations=store)
@@ -184,3 +185,15 @@ def test_what_an_interrupted_call_for_other_text_left_is_no_obstacle(model, tmp_
     assert ActivationStore.open(left).finished is None
     saematch.match(*PAIR, model=model, tokens=600, out=tmp_path / "run", overwrite=True)
     assert ActivationStore.open(left).record.texts["from"] == ["generated"]
+
+
+def test_a_store_of_a_runs_own_is_kept_where_it_is_of_the_same_and_replaced_otherwise(tmp_path):
+    given = ("saematch:resid_post_0", "saematch:model", "saematch:prose")
+    asked = {"examples": 2, "length": 32}
+    place = tmp_path / "acts"
+    capture_into(place, *given, **asked)
+    first = (place / "tokens" / "00000.parquet").stat()
+    again = capture_into(place, *given, **asked)
+    assert (place / "tokens" / "00000.parquet").stat() == first
+    other = capture_into(place, *given, **{**asked, "length": 48})
+    assert other.n_tokens > again.n_tokens

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from numpy import ndarray
@@ -15,7 +16,7 @@ from saematch.activations.forecast import check_room, forecast
 from saematch.activations.massive import TIMES, checked_times, norm_limits
 from saematch.activations.store import ActivationStore
 from saematch.activations.store_manifest import CACHE
-from saematch.errors import SaematchError
+from saematch.errors import RunError, SaematchError
 from saematch.models.language_model import LanguageModel
 from saematch.models.texts import GENERATED, Examples, Long, digest, examples_of, open_texts
 from saematch.models.token_text import Pieces
@@ -179,3 +180,18 @@ def _fill(
             "times the median norm; no feature counts as active there (--massive 0 counts them)"
         )
     store.finish()
+
+
+def capture_into(place: Path, *given: Any, **options: Any) -> ActivationStore:
+    """The store that `capture` makes in a folder of a run's own.
+
+    One that was made alike is continued or taken as it is; one that was made otherwise is
+    discarded.
+
+    Raises:
+        SaematchError, RunError: as of `capture`.
+    """
+    try:
+        return capture(*given, out=place, **options)
+    except RunError:
+        return capture(*given, out=place, overwrite=True, **options)

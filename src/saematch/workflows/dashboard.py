@@ -30,7 +30,7 @@ from saematch.models.unembedding import Unembedding, unembedding, writes_to_stre
 from saematch.progress import Progress, Step, log, silent, tracked
 from saematch.runs.run import Run
 from saematch.sae.sae import SAE, Site
-from saematch.workflows.capture import capture
+from saematch.workflows.capture import capture_into
 from saematch.workflows.from_model import FOLDER as EVIDENCE
 from saematch.workflows.jacobians import Jacobians
 from saematch.workflows.models import GivenModel, opened
@@ -126,12 +126,8 @@ def dashboard(
             sets = []
             for k, some in enumerate(texts):
                 place = run.path / EVIDENCE / "dashboards" / f"{k:02d}"
-                options = {**reading, "seed": seed, "device": given.device, "out": place}
-                try:
-                    store = capture(every, language.opened(), some, **options, progress=tell)
-                except RunError:  # it holds what was asked for before
-                    options["overwrite"] = True
-                    store = capture(every, language.opened(), some, **options, progress=tell)
+                options = {**reading, "seed": seed, "device": given.device, "progress": tell}
+                store = capture_into(place, every, language.opened(), some, **options)
                 sets.append(StoredTokens(store))
             del every
         _dashboards(run, sets, language, carried, seed, loading(run, given), overwrite, tell)

@@ -25,7 +25,7 @@ from saematch.models.texts import GENERATED
 from saematch.progress import Progress
 from saematch.runs.run import Run
 from saematch.sae.sae import SAE
-from saematch.workflows.capture import capture
+from saematch.workflows.capture import capture_into
 from saematch.workflows.jacobians import OF, Jacobians
 from saematch.workflows.models import GivenModel, opened
 from saematch.workflows.saes import Saes
@@ -143,15 +143,14 @@ class FromModel:
             every = {sae.checksum for sae in run.record.saes}
             if (kept.record.model, of) == (self.name, asked) and every <= there:
                 return kept
-        return capture(
+        return capture_into(
+            path,
             saes.given,
             self._opened(saes),
             self._text,
             examples=examples,
             length=LENGTH,
             device=saes.device,
-            out=path,
-            overwrite=True,  # in a folder of its own; what was made alike is continued
             progress=progress,
         )
 
