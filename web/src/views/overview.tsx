@@ -40,7 +40,7 @@ export function Overview({ run, data, explorer, state, go }: ViewProps) {
           <>
             <Figure
               name="river"
-              title="How features flow"
+              title={mode ? "How features flow" : "What matches"}
               legend={legendOf(figures)}
               aside={
                 <>

@@ -78,9 +78,11 @@ export function legendOf(figures: Figures): Key[] {
   const keys: Key[] = [
     { color: "var(--birth)", text: words.begin },
     { color: "var(--river)", text: words.on },
-    { color: "var(--river-more)", text: "split (above) or merge (below)" },
-    { color: "var(--death)", text: words.end },
   ];
+  if (figures.steps.some(({ splits, merges }) => splits > 0 || merges > 0)) {
+    keys.push({ color: "var(--river-more)", text: "split (above) or merge (below)" });
+  }
+  keys.push({ color: "var(--death)", text: words.end });
   if (figures.arcs.length) keys.push({ color: "var(--stream)", text: "pass over", kind: "line" });
   for (const lane of ["attn", "mlp", "other"] as const) {
     if (figures.sides.some((side) => side.lane === lane)) {
