@@ -360,7 +360,8 @@ def test_the_explorer_shows_them_and_finds_their_words(run, tmp_path, bucket):
 
     def firing(token):
         word = words.row(by_predicate=pl.col("token") == token, named=True)
-        return postings[word["first"] : word["first"] + word["features"]].rows()
+        part = postings[word["first"] : word["first"] + word["features"]]
+        return part.select("node", "weight").rows()
 
     assert [node for node, _ in firing("kings")] == [start + 8, start + 7]
     assert [weight for _, weight in firing("kings")] == pytest.approx([1, 1 / 5])
