@@ -7,7 +7,7 @@
  */
 
 import { type Fire, reach, type Sentence, type Strand } from "../../data/sentence";
-import { strandName } from "./names";
+import { shortName } from "./names";
 
 export const PITCH = 13; // pixels from strand to strand
 const PAD = 5;
@@ -178,7 +178,7 @@ function nameThem(
   for (const placed of [...strands].sort((a, b) => rank(b) - rank(a))) {
     const { nodes, strongest } = placed.strand;
     // tracks that mean the same are told apart by pointing at them
-    const name = strandName(placed.strand);
+    const name = shortName(placed.strand);
     if (said.has(name)) continue;
     said.add(name);
     const [low, high] = [rows[nodes[0].row], rows[nodes[nodes.length - 1].row]];

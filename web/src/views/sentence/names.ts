@@ -7,6 +7,11 @@ export function wordOf(sentence: Sentence, token: number): string {
   return token === 0 && sentence.bos ? "BOS" : tokenText(sentence.tokens[token]).trimStart() || "␣";
 }
 
+/** The same where there is little room: without the signs of blanks before words. */
+export function shortName(strand: Strand): string {
+  return strandName(strand).replace(/␣(?=\p{L})/gu, "");
+}
+
 /** As many of the tokens of a name as fit; of the first as much as fits. */
 export function fitting(name: string, room: number, size: number, weight: number): string {
   const parts = name.split(", ");

@@ -6,7 +6,7 @@ import { figure, percent, several } from "../../draw/format";
 import { cut, measured, rem } from "../../draw/measured";
 import { useTooltip } from "../../draw/tooltip";
 import { type Column, type Layout, layoutOf } from "./layout";
-import { fitting, strandName, wordOf } from "./names";
+import { fitting, shortName, strandName, wordOf } from "./names";
 import { flame, half } from "./strand";
 import { StrandFacts, WordFacts } from "./tips";
 
@@ -282,7 +282,7 @@ export function Picture(props: {
                   <g key={strand.key} class={classOf(strand)}>
                     <line x1={x + 2} x2={name.x - 2} y1={name.y} y2={name.y} />
                     <text x={name.x} y={name.y + 0.34 * size}>
-                      {fitting(strandName(strand), name.room, size, 550)}
+                      {fitting(shortName(strand), name.room, size, 550)}
                     </text>
                   </g>
                 ) : null,
