@@ -289,7 +289,8 @@ def test_nothing_else_has_an_address(port, path):
 @pytest.mark.usefixtures("traps")
 def test_links_and_strays_are_not_listed(world):
     places = {place for place, _ in world.places.files()}
-    assert not any("link" in place or "hidden" in place or "notes" in place for place in places)
+    assert places.isdisjoint({"run/flow/link.parquet", "assets/link.js"})
+    assert not any("linked" in place or "hidden" in place or "notes" in place for place in places)
     assert not any(place.startswith("run/evaluation") for place in places)
 
 
