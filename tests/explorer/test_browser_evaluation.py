@@ -190,7 +190,7 @@ def test_on_a_phone_a_row_says_what_it_is_of(tab, values):
     cells = row.locator("td")
     expect(cells.nth(2)).not_to_be_empty()
     sizes = [cell.bounding_box() for cell in cells.all()[:3]]
-    assert all(box is not None and box["width"] > 80 for box in sizes)
+    assert all(box is not None and box["width"] > 60 for box in sizes)
     tab.get_by_test_id("evaluation-table").evaluate("box => { box.scrollLeft = 400 }")
     box = cells.first.bounding_box()
     assert box is not None
