@@ -114,9 +114,11 @@ def hosted(folder):
     server.server_close()
 
 
-def watched(browser, url):
+def watched(browser, url, **context):
     """A tab whose faults, dialogs and requests to other hosts fail the test."""
-    context = browser.new_context(base_url=url, viewport={"width": 1280, "height": 900})
+    context = browser.new_context(
+        base_url=url, **{"viewport": {"width": 1280, "height": 900}, **context}
+    )
     page = context.new_page()
     page.set_default_timeout(1000 * PATIENCE)
     faults: list[str] = []
