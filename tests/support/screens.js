@@ -52,6 +52,20 @@
         found.push(`${text.textContent.slice(0, 30)} is ${size} px tall`);
       }
     }
+    // what is kept of a view, is kept of all of it
+    for (const drawing of document.querySelectorAll("main svg, main canvas")) {
+      const { width, height } = drawing.getBoundingClientRect();
+      const icon = width < 100 || height < 40;
+      if (!icon && !drawing.closest(".figure-body, [data-export=no]")) {
+        found.push(`a drawing of ${width} x ${height} px in no figure: ${drawing.ariaLabel}`);
+      }
+    }
+    for (const table of document.querySelectorAll("main table")) {
+      const whole = table.closest(".table-whole, section, details");
+      if (!whole?.querySelector("[data-testid^=csv-]")) {
+        found.push(`the table ${table.ariaLabel} cannot be kept as CSV`);
+      }
+    }
     return found;
   },
 })
