@@ -59,10 +59,12 @@ def test_a_table_is_kept_whole(tab, shipped_run):
     tab.goto("#/evaluation")
     settled(tab)
     with tab.expect_download() as download:
-        tab.get_by_test_id("csv-evaluation").click()
+        tab.get_by_test_id("csv-evaluation-delta-loss").click()
     text = download.value.path().read_text(encoding="utf-8")
     rows = list(csv.DictReader(io.StringIO(text)))
-    assert len(rows) == len(shipped_run.table("evaluation", "values"))
+    values = shipped_run.table("evaluation", "values").filter(metric="delta-loss")
+    assert len(rows) == len(values)
+    assert sum(float(row["Value"]) for row in rows) == pytest.approx(values["value"].sum())
 
 
 def test_a_frame_shows_the_view_without_the_bar(tab, browser):
