@@ -154,7 +154,7 @@ export function Cluster(props: {
                 <circle class="dot" r={chosen ? 9 : 7} />
                 <text y={25} text-anchor="middle" class="member-number" aria-hidden="true">
                   {one.feature}
-                </text>
+                </text>{" "}
                 <text y={41} text-anchor="middle" class="member-label" aria-hidden="true">
                   {fitted(one.label ?? "–", step - 16, 13)}
                 </text>
