@@ -12,7 +12,6 @@ import "./cluster.css";
 const COLUMN = 150; // least pixels between two SAEs
 const ROW = 108;
 const TOP = 40;
-const FEW = 6; // lines, up to which all have their figures; else those of the feature in focus
 
 interface Point {
   x: number;
@@ -110,7 +109,7 @@ export function Cluster(props: {
             ))}
             {ties.map(
               ({ key, own, x, y, cosine }) =>
-                (own || pairs.length <= FEW) && (
+                own && (
                   <text key={key} class="tie-cosine" x={x} y={y + 4} text-anchor="middle">
                     {figure(cosine)}
                   </text>

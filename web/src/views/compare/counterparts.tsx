@@ -73,7 +73,9 @@ export function Counterparts(props: {
       <Figure
         name="cluster"
         title="Where it is shared"
-        legend={[{ color: "var(--accent)", kind: "line", text: "shared, with the decoder cosine" }]}
+        legend={[
+          { color: "var(--accent)", kind: "line", text: "shared; figures are decoder cosines" },
+        ]}
       >
         <Cluster {...props} pairs={shown.pairs} />
       </Figure>

@@ -53,7 +53,7 @@ export function SharedMatrix({ run, state }: { run: Run; state: State }) {
                   const pair = run.pair(a, b) ?? run.pair(b, a);
                   const to = { view: "pair", a: pair?.a, b: pair?.b } as const;
                   return (
-                    <td key={b} style={{ "--share": `${Math.round(42 * share)}%` }}>
+                    <td key={b} style={{ "--share": `${Math.round(50 * Math.sqrt(share))}%` }}>
                       <a href={writeHash(changed(state, to))} title={`${a} and ${b}: the pair`}>
                         <b>{count(row.shared)}</b> <small>{percent(share)}</small>
                       </a>
