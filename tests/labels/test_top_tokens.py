@@ -33,6 +33,8 @@ def label(*tokens: str) -> str:
         ([" "] * 6 + ["\n  "] * 4, "␣, ↵␣"),
         ([" I"] * 6 + [" i"] * 2 + [" my"] * 2, "␣i, ␣my"),
         ([" ␣x"] * 3, "␣␣x"),
+        # rules of signs are one, however long each is
+        (["-" * 48] * 3 + ["-" * 60] * 2 + ["burnt"], f"{'-' * 23}…, burnt"),
     ],
 )
 def test_what_most_contexts_share_is_kept(tokens, said):

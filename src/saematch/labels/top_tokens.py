@@ -7,6 +7,7 @@ import polars as pl
 from saematch.runs.run import Run
 
 SHOWN = 4  # tokens of a label
+LONGEST = 24  # characters of a token in it
 SPACE = "␣"  # what stands for spaces before a token, and for tokens of nothing else
 ALIKE = 0.8  # of a token's weight: above it, one way of writing is the token's own
 # tokens of nothing else are shown by these signs
@@ -45,8 +46,11 @@ def feature_labels(tokens: pl.DataFrame) -> pl.DataFrame:
 
 
 def joined(column: str) -> pl.Expr:
-    """A list of tokens as one label."""
-    return pl.col(column).list.join(", ")
+    """A list of tokens as one label, in which long ones are cut."""
+    token = pl.element()
+    cut = token.str.head(LONGEST - 1) + "…"
+    short = pl.when(token.str.len_chars() > LONGEST).then(cut).otherwise(token)
+    return pl.col(column).list.eval(short).list.unique(maintain_order=True).list.join(", ")
 
 
 def feature_tokens(contexts: pl.DataFrame) -> pl.DataFrame:
