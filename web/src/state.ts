@@ -1,6 +1,6 @@
 /** The whole state of the page, as its URL says it: #/life/SITE/FEATURE?more=... */
 
-export const VIEWS = [
+const VIEWS = [
   "overview",
   "sentence",
   "find",

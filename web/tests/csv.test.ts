@@ -23,4 +23,9 @@ test("columns that have a text are written, missing numbers are empty", async ()
 test("what a spreadsheet would run as a formula stays a text", async () => {
   const [, row] = (await csvOf(COLUMNS, [{ name: "=HYPERLINK(1)", score: -1 }])).split("\r\n");
   expect(row).toBe("'=HYPERLINK(1),-1");
+  const more = await csvOf(COLUMNS, [
+    { name: "\n=1+1", score: 1 },
+    { name: "＝1+1", score: 2 },
+  ]);
+  expect(more).toBe("name,score\r\n\"'\n=1+1\",1\r\n'＝1+1,2\r\n");
 });

@@ -25,7 +25,7 @@ export async function loadSteps(explorer: Explorer): Promise<Step[] | null> {
   return frame && stepsOf(frame);
 }
 
-export function stepsOf(frame: Frame): Step[] {
+function stepsOf(frame: Frame): Step[] {
   const number = (name: string) => frame.numbers(name);
   const [b, features] = [frame.texts("b"), number("features")];
   const parts = PARTS.map((part) => [part, number(part)] as const);

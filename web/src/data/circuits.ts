@@ -25,7 +25,7 @@ export interface About {
   replacement?: number | null;
 }
 
-export const NODE_KINDS = ["feature", "error", "token", "logit"] as const;
+const NODE_KINDS = ["feature", "error", "token", "logit"] as const;
 export type NodeKind = (typeof NODE_KINDS)[number];
 
 export interface Node {

@@ -26,7 +26,7 @@ export async function loadEvaluation(data: Data): Promise<Value[] | null> {
   return place ? valuesOf(await data.reader.read(place)) : null;
 }
 
-export function valuesOf(frame: Frame): Value[] {
+function valuesOf(frame: Frame): Value[] {
   const [a, b, texts] = [frame.texts("a"), frame.texts("b"), frame.texts("texts")];
   const [estimate, metric] = [frame.texts("estimate"), frame.texts("metric")];
   const [links, carry] = [frame.texts("links"), frame.texts("carry")];

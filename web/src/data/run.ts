@@ -142,7 +142,7 @@ export interface Manifest {
 export type Lane = "attn" | "stream" | "mlp" | "other";
 
 /** Modes of tracks, those that pass over layers first. */
-export const MODES = ["gaps", "flow", "chained"] as const;
+const MODES = ["gaps", "flow", "chained"] as const;
 export type Mode = (typeof MODES)[number];
 
 const VERSION = 2;

@@ -66,7 +66,7 @@ const RARE = 3; // -log10 of the frequency of a feature of which none is known: 
 const LEAST = 1e-6;
 
 /** How rare a feature is: the number of noughts in "one token in so many". */
-export function rarity(frequency: number): number {
+function rarity(frequency: number): number {
   if (Number.isNaN(frequency)) return RARE;
   return -Math.log10(Math.min(1, Math.max(LEAST, frequency)));
 }

@@ -1,9 +1,5 @@
 import type { Lane } from "../data/run";
 
-/** CSS variables of style.css, which has a light and a dark value for each. */
-export const INK = "var(--ink)";
-export const ACCENT = "var(--accent)";
-
 /** Colours of lanes: of the Okabe-Ito set, told apart with any colour vision. */
 export const LANES: Record<Lane, string> = {
   stream: "var(--stream)",

@@ -28,6 +28,6 @@ function quoted(value: Cell): string {
   }
   const text = String(value);
   // a spreadsheet would take a text that begins so for a formula
-  const safe = typeof value === "string" && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  const safe = typeof value === "string" && /^[=+\-@\t\r\n＝＋－＠]/.test(text) ? `'${text}` : text;
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }

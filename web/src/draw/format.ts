@@ -43,6 +43,6 @@ function tidy(text: string): string {
   return text.replace("e+", "e");
 }
 
-function minus(text: string): string {
+export function minus(text: string): string {
   return text.replace(/-/g, "−");
 }

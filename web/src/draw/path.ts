@@ -26,7 +26,7 @@ export function fitted(text: string, width: number, size = 12): string {
 }
 
 /** How much larger text is on a large screen: style.css sets the same. */
-function textScale(): number {
+export function textScale(): number {
   return typeof matchMedia === "function" && matchMedia("(min-width: 1700px)").matches
     ? 17 / 15
     : 1;

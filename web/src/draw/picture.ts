@@ -84,9 +84,12 @@ export function pictureOf(element: Element, caption: Caption): SVGSVGElement {
   return picture;
 }
 
+// tokens may hold control characters, of which no file of XML may have one
+const UNWRITABLE = /[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu;
+
 /** A picture as text. */
 export function svgText(picture: SVGSVGElement): string {
-  return new XMLSerializer().serializeToString(picture);
+  return new XMLSerializer().serializeToString(picture).replace(UNWRITABLE, "\ufffd");
 }
 
 /** A picture as pixels, `scale` to a CSS pixel, fewer where a browser would not draw as many. */

@@ -47,7 +47,7 @@ export function Figure(props: {
 }
 
 /** What the marks of a drawing mean. */
-export function Legend({ keys }: { keys: readonly Key[] }) {
+function Legend({ keys }: { keys: readonly Key[] }) {
   if (!keys.length) return null;
   return (
     <ul class="legend" aria-label="Legend">

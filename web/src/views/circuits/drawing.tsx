@@ -4,6 +4,7 @@ import type { Run } from "../../data/run";
 import { percent } from "../../draw/format";
 import { cut, lines, measured, rem } from "../../draw/measured";
 import { useTooltip } from "../../draw/tooltip";
+import { axisName } from "../../parts/axis";
 import { bow, strength, thickness } from "./geometry";
 import { layersOf, nameOf, tokenText } from "./labels";
 import { type Layout, layoutOf } from "./layout";
@@ -266,12 +267,6 @@ function labelWidth(mark: Mark, size: number): number {
     }
   }
   return 96;
-}
-
-/** The name of an SAE on the axis. */
-function axisName(run: Run, site: string, first: boolean): string {
-  const name = run.has(site) ? run.short(site) : site;
-  return first && /^\d+$/.test(name) ? `layer ${name}` : name;
 }
 
 /** The edges of a mark that stand out: of those into it and of those out of it the weightiest. */

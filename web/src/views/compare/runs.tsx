@@ -33,7 +33,7 @@ export function TwoRuns(props: ViewProps) {
 }
 
 /** What a part is, of the features of a step. */
-export function saidOfPart(part: Part, [one, two]: readonly [string, string]): string {
+function saidOfPart(part: Part, [one, two]: readonly [string, string]): string {
   return {
     same: "both match the same feature",
     different: "both match, different features",

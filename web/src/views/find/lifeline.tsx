@@ -13,7 +13,7 @@ export interface Stop {
 }
 
 /** The features of a track, as its line says: a sign for each SAE of the chain. */
-export function stopsOf(line: string): Stop[] {
+function stopsOf(line: string): Stop[] {
   return [...line].flatMap((sign, place) =>
     sign === "." ? [] : [{ place, splits: /[sb]/.test(sign), merges: /[mb]/.test(sign) }],
   );

@@ -1,7 +1,7 @@
 /** How the features and SAEs of a graph are written. */
 
 import type { Run } from "../../data/run";
-import { cutTo, type Type, widthOf } from "../../draw/text";
+import { cutTo, type Type, widthOf } from "../../draw/measured";
 
 const HEAD: Type = { size: 0.867, weight: 600 };
 const APART = 18; // pixels between headings

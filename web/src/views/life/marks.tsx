@@ -1,8 +1,8 @@
 import type { Life } from "../../data/explorer";
 import type { Run } from "../../data/run";
 import { LANE_NAMES, LANES } from "../../draw/colours";
+import { cutTo, type Type, widthOf } from "../../draw/measured";
 import { level } from "../../draw/path";
-import { cutTo, type Type, widthOf } from "../../draw/text";
 import { linesOf, type Word } from "./labels";
 import type { Layout, LinkMark, SideMark, TrackMark } from "./layout";
 

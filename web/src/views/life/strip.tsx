@@ -1,7 +1,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Run } from "../../data/run";
-import { widthOf } from "../../draw/text";
+import { widthOf } from "../../draw/measured";
 import type { Layout } from "./layout";
 
 const TALL = 46;

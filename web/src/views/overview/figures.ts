@@ -246,6 +246,6 @@ function rowsBy(frame: Frame, key: (row: Row) => string): Map<string, Row> {
   return found;
 }
 
-function numberOf(value: unknown): number {
+export function numberOf(value: unknown): number {
   return typeof value === "number" ? value : NaN;
 }

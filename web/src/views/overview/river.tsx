@@ -1,5 +1,6 @@
 import type { Run } from "../../data/run";
 import { LANE_NAMES, LANES } from "../../draw/colours";
+import { textScale } from "../../draw/path";
 import type { Key } from "../../draw/picture";
 import { useTooltip } from "../../draw/tooltip";
 import type { Go, State } from "../../state";
@@ -122,9 +123,4 @@ function marksOf({ arcs, steps, layers, sides }: Figures): Mark[] {
       at: to - 0.3,
     })),
   ];
-}
-
-/** How much larger text is on a large screen: style/base.css sets the same. */
-function textScale(): number {
-  return matchMedia("(min-width: 1700px)").matches ? 17 / 15 : 1;
 }

@@ -5,7 +5,7 @@ import type { Key } from "../../draw/picture";
 import { Chart } from "../../draw/plot";
 import { Explained } from "../../parts/explained";
 import { Figure } from "../../parts/figure";
-import type { Figures, Step } from "./figures";
+import { type Figures, numberOf, type Step } from "./figures";
 
 const TALL = 168;
 
@@ -165,8 +165,4 @@ function Drawn({ run, figures, strip }: { run: Run; figures: Figures; strip: Str
 
 function nameOf(rows: readonly { i: number; name: string }[], at: number): string {
   return rows.find(({ i }) => i === at)?.name ?? "";
-}
-
-function numberOf(value: unknown): number {
-  return typeof value === "number" ? value : NaN;
 }

@@ -97,7 +97,7 @@ interface Bin {
 }
 
 /** Bins of the run's table of nulls; without one, fifty of the scores themselves. */
-export function binsOf(nulls: Frame | null, matches: Matches): Bin[] {
+function binsOf(nulls: Frame | null, matches: Matches): Bin[] {
   const low = nulls?.numbers("low") ?? [];
   let bins: Bin[];
   if (nulls && low.length) {

@@ -147,7 +147,7 @@ function gatesOf(related: Related): number {
 }
 
 /** What one list says in the URL and another does not keep. */
-export const CLEAN = {
+const CLEAN = {
   sort: null,
   dir: null,
   pick: null,

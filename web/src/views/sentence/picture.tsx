@@ -5,6 +5,7 @@ import { carried, type Sentence, type Strand } from "../../data/sentence";
 import { figure, percent, several } from "../../draw/format";
 import { cut, measured, rem } from "../../draw/measured";
 import { useTooltip } from "../../draw/tooltip";
+import { axisName } from "../../parts/axis";
 import { type Column, type Layout, layoutOf } from "./layout";
 import { fitting, shortName, strandName, wordOf } from "./names";
 import { flame, half } from "./strand";
@@ -389,9 +390,4 @@ export function span(run: Run, { nodes }: Strand): string {
     run.short(known.site),
   );
   return first === last ? `at ${first}` : `from ${first} to ${last}`;
-}
-
-function axisName(run: Run, site: string, first: boolean): string {
-  const name = run.short(site);
-  return first && /^\d+$/.test(name) ? `layer ${name}` : name;
 }

@@ -2,6 +2,7 @@ import { useState } from "preact/hooks";
 import type { Asking, Live, Steered } from "../../data/live";
 import type { Sentence, Strand } from "../../data/sentence";
 import { visible } from "../../data/tokens";
+import { minus } from "../../draw/format";
 import { Segments } from "../../parts/segments";
 
 const TOKENS = 24; // that are written
@@ -114,8 +115,6 @@ export function Steer(props: { live: Live | null; sentence: Sentence; strand: St
     </div>
   );
 }
-
-const minus = (text: string) => text.replace("-", "−");
 
 /** Both continuations, beside each other, with where they part. */
 function Both({ asked, answer }: { asked: Asking; answer: Steered }) {
