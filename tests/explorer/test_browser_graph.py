@@ -179,7 +179,7 @@ def test_a_picture_is_a_whole_file_of_its_own(tab, centre):
     title = f"Around {centre[0]} {centre[1]}: {HOSTILE}"
     assert root.findtext(f"{space}title").startswith(title)
     texts = ["".join(element.itertext()) for element in root.iter(f"{space}text")]
-    assert {title, "accepted match", "pinned"} <= set(texts)
+    assert {title, "match", "pinned"} <= set(texts)
     assert any("matched by feature-flow" in each for each in texts)
     assert any(each.startswith("<img src=x") for each in texts)
     drawn = tab.get_by_test_id("graph-node").count()

@@ -8,6 +8,7 @@ import json
 import re
 from itertools import pairwise
 from pathlib import Path
+from xml.etree import ElementTree
 
 import polars as pl
 import pytest
@@ -30,7 +31,7 @@ NAMES = [
     "\u202eexe.png\u202c\u2067\u05e9\u05dc\u05d5\u05dd",
     "resid" + "_long" * 18,
 ]
-MODEL = "<script>alert(1)</script>\u202e"
+MODEL = "<script>alert(1)</script>\u202e\x07"
 TOKENS = [
     "<script>alert(2)</script>",
     '"><svg onload=alert(3)>',
@@ -231,6 +232,24 @@ def test_graphs_and_communities(tab, hostile):
     at(tab, "graph", community=table["community"][0])
     expect(tab.get_by_test_id("graph-node")).to_have_count(table["size"][0])
     unharmed(tab)
+
+
+@pytest.mark.parametrize("view", ["overview", "life", "graph", "pair"])
+def test_a_picture_is_whole_whatever_it_says(tab, hostile, view: str):
+    places = {
+        "overview": (),
+        "life": (NAMES[0], feature_of(hostile, NAMES[0], "\x00\x1b[31m")),
+        "graph": (NAMES[0], feature_of(hostile, NAMES[0], "\x00\x1b[31m")),
+        "pair": NAMES[:2],
+    }
+    at(tab, view, *places[view], **({"p": 1} if view == "graph" else {}))
+    figure = tab.locator("figure.figure:visible").first
+    figure.locator(".keep summary").click()
+    settled(tab)
+    with tab.expect_download() as download:
+        figure.get_by_role("button", name="Picture, SVG").click()
+    picture = ElementTree.parse(download.value.path())
+    assert not [one for one in picture.iter() if re.search("script|foreignObject", one.tag)]
 
 
 def test_marks_in_the_url_are_text_too(tab, hostile):

@@ -111,8 +111,8 @@ def dashboard(
     if done.pairs:
         console.print(_table(done))
         console.print(
-            "Of an accepted match: the share of top contexts of the one in which the other fires "
-            "too, and the other way round; their mean.",
+            "Of a match: the share of the one feature's top contexts in which the other fires too, "
+            "and the other way round; their mean.",
             style="dim",
             highlight=False,
         )

@@ -21,7 +21,7 @@ DISAGREES = 0.25  # features of a lower share fire in other contexts
 
 def agreement(
     targets: Mapping[Pair, ndarray],
-    places: Mapping[str, Sequence[Sequence[int]]],
+    places: Mapping[str, Sequence[Sequence[int] | ndarray]],
     texts: Mapping[str, TextSets],
 ) -> dict[Pair, pl.DataFrame]:
     """Whether features and their targets share contexts; goes through each SAE's activations once.

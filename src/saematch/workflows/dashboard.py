@@ -102,8 +102,8 @@ def dashboard(
     """
     run, tell, given = opened_run(run), progress or silent, Saes(saes, device)
     texts = [str(text)] if isinstance(text, (str, Path)) else [*map(str, text)]
-    several = isinstance(activations, (list, tuple))
-    stores = [*activations] if several else [activations]  # pyright: ignore[reportGeneralTypeIssues]
+    single = isinstance(activations, (ActivationStore, str, Path))
+    stores = [activations] if single else [*activations]
     if bool(texts) == bool(stores) or (texts and model is None):
         raise SaematchError(
             "dashboards are of texts that a model reads (--model, --text), or of stores of "
@@ -140,7 +140,8 @@ class _Language:
     def __init__(
         self, model: GivenModel | None, device: torch.device, dtype: DtypeChoice | None
     ) -> None:
-        self._model, self._device, self._dtype = model, device, dtype
+        self._model, self._device = model, device
+        self._dtype: DtypeChoice | None = dtype
 
     @property
     def name(self) -> str | None:

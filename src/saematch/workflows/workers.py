@@ -151,5 +151,8 @@ def opened_workers(given: GivenWorkers | None) -> Iterator[Workers]:
             else:
                 client = stack.enter_context(Client(given, timeout=PATIENCE))
         except (OSError, ValueError, TimeoutError) as error:
-            raise SaematchError(f"no scheduler at {given}: {reason(error)}") from error
+            failed = f"no scheduler at {given}"
+            if isinstance(given, int):
+                failed = f"{given} workers cannot be started on this machine"
+            raise SaematchError(f"{failed}: {reason(error)}") from error
         yield Cluster(client, threads)

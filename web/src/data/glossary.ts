@@ -11,7 +11,7 @@ export const TERMS: Record<string, string> = {
   cluster:
     "Features of several SAEs that shared pairs join, one to the next. Complete if every two of them are shared; tangled if two are of one SAE.",
   "two runs":
-    "Two runs of the same SAEs, by different methods or settings. A run matches a feature if it accepts a target for it at its false discovery rate.",
+    "Two runs of the same SAEs, by different methods or settings. A run matches a feature if its target passes at the run's false discovery rate.",
   "say most":
     "Each feature counts by its activation, as a share of the largest that is known of it, times how rare it is (minus the logarithm of the share of tokens that it fires on); a track adds up its layers. What fires everywhere says little.",
   "p-value":
@@ -61,7 +61,7 @@ export const TERMS: Record<string, string> = {
   match:
     "The feature of the other SAE that a feature was assigned to, if the two are significantly alike: a target that is not counts as no match.",
   significant:
-    "With a p-value that passes at the run's false discovery rate (1 % by default): about that share of what is accepted is chance.",
+    "With a p-value that passes at the run's false discovery rate (1 % by default): about that share of the matches is chance.",
   score:
     "What the matching adds up. It is compared within one pair of SAEs only, may be negative or above 1, and is no correlation.",
   similarity: "The mean cosine of what the method compares. This is what p-values are of here.",

@@ -225,7 +225,7 @@ function Drawn(props: ViewProps & { community: Listed | null; opening: boolean }
 function legendOf(run: Run, graph: Neighbourhood, marks: Marks): Key[] {
   const keys: Key[] = [];
   if (graph.links.some((link) => link.kind === "match")) {
-    keys.push({ kind: "line", color: "var(--accent)", text: "accepted match" });
+    keys.push({ kind: "line", color: "var(--accent)", text: "match" });
   }
   if (graph.links.some((link) => link.kind !== "match")) {
     keys.push({

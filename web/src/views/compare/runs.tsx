@@ -230,22 +230,22 @@ function columnsOf(
   const label = async (node: number) => (await explorer.listed(node)).label;
   const sideOf = (run: 0 | 1): ColumnOf<number>[] => {
     const target = (feature: number) => sides.target[run][feature];
-    const accepted = (feature: number) => sides.matched[run][feature] === true;
+    const matched = (feature: number) => sides.matched[run][feature] === true;
     return [
       {
         key: `target ${run}`,
         title: `by ${names[run]}`,
         width: "13em",
         grows: true,
-        hint: "its target; in grey where it is not accepted",
+        hint: "its target; in grey where it is no match",
         show: (feature) =>
           target(feature) < 0 ? (
             "–"
           ) : (
-            <span class={accepted(feature) ? undefined : "refused"}>
+            <span class={matched(feature) ? undefined : "refused"}>
               <b>{target(feature)}</b>{" "}
               <Label explorer={explorer} node={explorer.node(b, target(feature))} />
-              {!accepted(feature) && <small class="kind"> not accepted</small>}
+              {!matched(feature) && <small class="kind"> no match</small>}
             </span>
           ),
         text: (feature) => (target(feature) < 0 ? null : target(feature)),

@@ -36,7 +36,7 @@ export function legendOf(layout: Layout, partners: ReadonlySet<number>): Key[] {
     keys.push({
       kind: "line",
       color: "var(--quiet)",
-      text: "an accepted match that is not on the track",
+      text: "a match that is not on the track",
     });
   }
   for (const lane of ["attn", "mlp"] as const) {

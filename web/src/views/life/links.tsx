@@ -134,7 +134,7 @@ function LinkTable(
       key: "kind",
       title: "Kind",
       width: "6.4em",
-      hint: "match: significant and accepted; target: assigned, not accepted; candidate and source: among the best, not assigned",
+      hint: "match: assigned and significant; target: assigned, but no match; candidate and source: among the best, not assigned",
       text: (edge) => edge.kind,
       show: (edge) => <span class={edge.kind === "match" ? "strong" : ""}>{edge.kind}</span>,
     },
