@@ -622,9 +622,20 @@ def test_a_budget_is_never_passed_and_a_larger_one_goes_on(make, concurrency):
         with pytest.raises(BudgetError):
             judge.ask(questions)
         assert len(chat.bodies) == 10
-        assert is_right(questions[:10], judge.ask(questions[:10]))
+        # which ten, is up to the threads
+        answered = [question for question in questions if _kept(judge, question)]
+        assert len(answered) == 10
+        assert is_right(answered, judge.ask(answered))
         assert is_right(questions, make(chat, budget=40 * 32).ask(questions))
         assert {*chat.asked.values()} == {1}
+
+
+def _kept(judge, question) -> bool:
+    try:
+        judge.ask([question])
+    except BudgetError:
+        return False
+    return True
 
 
 def test_an_endpoint_that_does_not_count_is_taken_to_cost_what_was_forecast(make):
