@@ -11,7 +11,13 @@ import torch
 import saematch
 from saematch.errors import RunError, SaematchError
 from saematch.explorer import export
-from saematch.explorer.sentence import OvertimeError, SentenceReader, recorded, within
+from saematch.explorer.sentence import (
+    OvertimeError,
+    SentenceReader,
+    recorded,
+    shown_name,
+    within,
+)
 from saematch.files.foreign import read_json
 from saematch.workflows.explore import sentence_reader
 from support.live_world import MODULE, STREAM, TEXT, write_run
@@ -111,6 +117,13 @@ def test_halves_of_surrogate_pairs_are_replaced(reader):
     found = reader.read("a\ud800b")
     assert found.text == "a\ufffdb"
     assert "".join(found.tokens[1:]) == "a\ufffdb"
+
+
+def test_a_model_from_a_folder_is_shown_without_where_it_lies(reader, tmp_path):
+    folder = tmp_path / "SmolLM2"
+    folder.mkdir()
+    assert shown_name(replace(reader.model, name=str(folder))) == "SmolLM2"
+    assert shown_name(replace(reader.model, name="org/model@main")) == "org/model@main"
 
 
 def test_the_model_begins_no_pass_after_its_time(reader):

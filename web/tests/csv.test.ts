@@ -29,3 +29,11 @@ test("what a spreadsheet would run as a formula stays a text", async () => {
   ]);
   expect(more).toBe("name,score\r\n\"'\n=1+1\",1\r\n'＝1+1,2\r\n");
 });
+
+test("a heading of its own tells a column from another of the same title", async () => {
+  const columns = [
+    { title: "p", text: () => 0.1 },
+    { title: "p", heading: "p by fused", text: () => 0.2 },
+  ];
+  expect(await csvOf(columns, [null])).toBe("p,p by fused\r\n0.1,0.2\r\n");
+});

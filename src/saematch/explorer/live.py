@@ -28,6 +28,7 @@ from saematch.explorer.sentence import (
     TOKENS,
     OvertimeError,
     SentenceReader,
+    shown_name,
     within,
 )
 from saematch.files.foreign import plain_text
@@ -97,7 +98,7 @@ class Live:
         """What there is, and how much is allowed."""
         model = self.reader.model
         return {
-            "model": model.name,
+            "model": shown_name(model),
             "tokens": self.tokens,
             "most": STRONGEST,
             "bytes": MOST,

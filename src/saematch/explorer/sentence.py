@@ -156,7 +156,7 @@ class SentenceReader:
         firing = pl.concat(fires).sort("token", maintain_order=True)
         return Sentence(
             text=text,
-            model=self.model.name,
+            model=shown_name(self.model),
             tokens=tuple(token_texts(self.model.tokenizer, ids)),
             bos=bool(head_of(self.model.tokenizer)),
             active=tuple(active),
@@ -188,6 +188,12 @@ class SentenceReader:
             tracks.select("node", "track", "length"), on="node", how="left", maintain_order="left"
         )
         return found.select(pl.col(name).cast(kind) for name, kind in KNOWN.items())
+
+
+def shown_name(model: LanguageModel) -> str:
+    """A model's name for the page and its export: of a folder the last part, not where it lies."""
+    folder = Path(model.name).expanduser()
+    return folder.resolve().name if folder.exists() else model.name
 
 
 @contextmanager

@@ -100,7 +100,7 @@ export class Live {
 }
 
 const BUSY = 429;
-const PATIENCE = [300, 900, 2000]; // milliseconds between tries, while the model reads another
+const PATIENCE = [300, 900, 2000, 4000, 8000]; // milliseconds between tries, while the model reads another
 
 async function asked(address: string, body?: object): Promise<unknown> {
   for (const wait of [...PATIENCE, null]) {

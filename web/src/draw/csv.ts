@@ -5,6 +5,8 @@ export type Cell = string | number | null | undefined;
 /** A column of a table that can be saved: its heading, and its value of a row. */
 export interface CsvColumn<Row> {
   title: string;
+  /** Its heading in a file, where the title alone does not tell it from another column. */
+  heading?: string;
   text?: (row: Row) => Cell | Promise<Cell>;
 }
 
@@ -14,7 +16,7 @@ export async function csvOf<Row>(
   rows: Iterable<Row>,
 ): Promise<string> {
   const kept = columns.filter(({ text }) => text);
-  const lines = [kept.map(({ title }) => quoted(title)).join(",")];
+  const lines = [kept.map(({ title, heading }) => quoted(heading ?? title)).join(",")];
   for (const row of rows) {
     const cells = await Promise.all(kept.map(({ text }) => text?.(row)));
     lines.push(cells.map(quoted).join(","));

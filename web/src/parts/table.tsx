@@ -25,6 +25,8 @@ export interface ColumnOf<Row> {
   grows?: boolean;
   hint?: string;
   show: (row: Row) => ComponentChildren;
+  /** Its heading in a file, where the title alone does not tell it from another column. */
+  heading?: string;
   /** Its value in a file. */
   text?: (row: Row) => Cell | Promise<Cell>;
 }

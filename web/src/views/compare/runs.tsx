@@ -253,6 +253,7 @@ function columnsOf(
       {
         key: `p ${run}`,
         title: "p-value",
+        heading: `p-value by ${names[run]}`,
         numeric: true,
         width: "5.5em",
         show: (feature) => pValue(sides.p[run][feature]),
@@ -261,6 +262,7 @@ function columnsOf(
       {
         key: `cosine ${run}`,
         title: "cosine",
+        heading: `cosine by ${names[run]}`,
         numeric: true,
         width: "5em",
         hint: "of the decoder rows of the feature and that target",

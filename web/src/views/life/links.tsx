@@ -68,7 +68,7 @@ function otherColumns<Row extends Other>(
     feature: {
       key: "feature",
       title: "Feature",
-      width: "10.5em",
+      width: "12em",
       text: nameOf,
       show: ({ other }) => {
         const { site, feature } = explorer.feature(other);
@@ -139,7 +139,14 @@ function LinkTable(
       show: (edge) => <span class={edge.kind === "match" ? "strong" : ""}>{edge.kind}</span>,
     },
     number("score", "Score", (edge) => edge.score, figure, "compared within a pair of SAEs"),
-    number("p", "p-value", pOf, pValue, "of the target, or where that is not known of the source"),
+    number(
+      "p",
+      "p-value",
+      pOf,
+      pValue,
+      "of the target, or where that is not known of the source",
+      "6em",
+    ),
     number("cosine", "Cosine", (edge) => edge.cosine, figure, "of the decoder rows"),
     ...(heard
       ? [
@@ -222,7 +229,8 @@ function PartnerTable(props: LinksProps & { partners: readonly Partner[] }) {
       key: "p",
       title: "p-value",
       numeric: true,
-      width: "5.4em",
+      width: "6em",
+      hint: "of the one that splits or merges as the best of all for this part: of a match the other way round, so not the p-value of the match above",
       text: ({ p }) => p,
       show: ({ p }) => pValue(p),
     },

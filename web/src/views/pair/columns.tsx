@@ -92,7 +92,7 @@ export function columnsOf(of: {
       "p",
       (i) => pValue(matches.p[i]),
       (i) => matches.p[i],
-      { width: "5.4em" },
+      { width: "6em" },
     ),
     numeric(
       "cosine",
