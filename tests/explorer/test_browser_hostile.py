@@ -162,8 +162,9 @@ def test_the_list(tab):
     at(tab, "find", q="onerror")
     expect(tab.get_by_role("heading", level=1)).to_contain_text("onerror")
     unharmed(tab)
-    rows = cells(tab, 3)
-    assert all(row[1].startswith("<img src=x onerror=alert(4)>") for row in rows), rows
+    (row,) = cells(tab, 1)
+    assert row[0].startswith("<img src=x onerror=aler")
+    assert "<img src=x onerror=alert(4)>" in row[4]
     at(tab, "find", q="<b>no such</b>")
     expect(tab.get_by_role("heading", level=1)).to_have_text("Firing on “<b>no such</b>”")
     unharmed(tab)
