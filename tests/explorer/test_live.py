@@ -213,11 +213,16 @@ def test_what_takes_too_long_is_given_up(served, live, monkeypatch):
     assert ask(served, text=TEXT)[0] == 200
 
 
-def test_a_fault_within_is_a_sentence_without_the_text(served, live, monkeypatch, caplog):
-    def fail(*_, **__):
-        raise ValueError("secret words of the text")
+class PanicException(BaseException):  # noqa: N818
+    """What a library in Rust raises."""
 
-    monkeypatch.setattr(live.reader, "read", fail)
+
+@pytest.mark.parametrize("fault", [ValueError, PanicException])
+def test_a_fault_within_is_a_sentence_without_the_text(served, live, monkeypatch, caplog, fault):
+    def failing(*_, **__):
+        raise fault("secret words of the text")
+
+    monkeypatch.setattr(live.reader, "read", failing)
     caplog.set_level(logging.DEBUG)
     status, said = ask(served, text="secret words")
     assert status == 500

@@ -223,6 +223,6 @@ How features flow through a model: a run of saematch {saematch.__version__}, wit
 {len(run.names)} sparse autoencoders and {len(run.pairs)} pairs of them, as a page.
 
 Any web host serves this folder as it is: upload it whole. On this machine:
-`saematch explore run` here, or `python -m http.server` and http://localhost:8000 in a browser. A
-page opened as a file (`file://`) may not read the tables beside it, and says so.
+`saematch explore run` here, or `python -m http.server --bind 127.0.0.1` and http://127.0.0.1:8000
+in a browser. A page opened as a file (`file://`) may not read the tables beside it, and says so.
 """

@@ -31,7 +31,7 @@ from saematch.explorer.sentence import (
     shown_name,
     within,
 )
-from saematch.files.foreign import plain_text
+from saematch.files.foreign import is_panic, plain_text
 from saematch.layers.tracks import MODES
 from saematch.models.token_text import Pieces
 from saematch.progress import log
@@ -58,7 +58,7 @@ class Asking(msgspec.Struct, forbid_unknown_fields=True):
     text: str
     feature: Annotated[str, msgspec.Meta(max_length=300)]  # SAE/INDEX
     along: Literal["layer", "track"] = "layer"
-    how: Literal["add", "remove", "scale"] = "add"
+    how: Literal["add", "remove"] = "add"
     strength: Annotated[float, msgspec.Meta(ge=-STRENGTH, le=STRENGTH)] | None = None
     tokens: Annotated[int, msgspec.Meta(ge=1, le=NEW)] = 40
     seed: Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)] = 0
@@ -127,7 +127,9 @@ class Live:
             return _Answer(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
         except SaematchError as error:
             return _Answer(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
-        except Exception as error:
+        except BaseException as error:
+            if not isinstance(error, Exception) and not is_panic(error):
+                raise
             # its own message may have the text in it
             log.warning(f"a live request failed: {type(error).__name__}")
             return _Answer(

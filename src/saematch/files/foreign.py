@@ -58,7 +58,7 @@ def parsing(
     except SaematchError:
         raise
     except BaseException as raised:
-        if not isinstance(raised, Exception) and not _is_panic(raised):
+        if not isinstance(raised, Exception) and not is_panic(raised):
             raise
         raise error(f"{one_line(str(label))}: {said} ({reason(raised)})") from raised
 
@@ -224,7 +224,7 @@ def _check_names(field: Any) -> None:
         _check_names(field.type.field(i))
 
 
-def _is_panic(raised: BaseException) -> bool:
+def is_panic(raised: BaseException) -> bool:
     """Whether it is a panic of a Rust library, which derives from BaseException directly."""
     return type(raised).__name__ == "PanicException"
 

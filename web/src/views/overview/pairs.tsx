@@ -61,7 +61,7 @@ function PairTable(props: Its & { name: string; label: string; pairs: readonly P
     {
       key: "pair",
       title: "pair",
-      width: "14.5em",
+      width: "17em",
       grows: true,
       show: (pair) => (
         <a
