@@ -213,7 +213,7 @@ def test_what_takes_too_long_is_given_up(served, live, monkeypatch):
     assert ask(served, text=TEXT)[0] == 200
 
 
-class PanicException(BaseException):  # noqa: N818
+class PanicException(BaseException):
     """What a library in Rust raises."""
 
 
