@@ -81,7 +81,10 @@ export function legendOf(figures: Figures): Key[] {
     { color: "var(--river)", text: words.on },
   ];
   if (figures.steps.some(({ splits, merges }) => splits > 0 || merges > 0)) {
-    keys.push({ color: "var(--river-more)", text: "split (above) or merge (below)" });
+    keys.push({
+      color: "var(--river-more)",
+      text: "split (above) or merge (below), darker where both",
+    });
   }
   keys.push({ color: "var(--death)", text: words.end });
   if (figures.arcs.length) keys.push({ color: "var(--stream)", text: "pass over", kind: "line" });
