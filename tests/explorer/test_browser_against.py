@@ -69,9 +69,10 @@ def test_the_finding_is_what_both_tables_say(tab, run, other):
     both = parts["same"] + parts["different"]
     features = sum(parts.values()) - parts[None]
     expect(tab.get_by_test_id("finding")).to_have_text(
-        f"From {a} to {b}, flow sees {percent(share(run, a, b))} of features go on, feature-flow "
-        f"{percent(share(other, a, b))}. Over 2 steps, both match {both} of {features} features, "
-        f"{percent(parts['same'] / both)} of those to the same feature."
+        f"Over 2 steps, both match {both} of {features} features, "
+        f"{percent(parts['same'] / both)} of those to the same feature. They differ most from {a} "
+        f"to {b}: there flow sees {percent(share(run, a, b))} of features go on, feature-flow "
+        f"{percent(share(other, a, b))}."
     )
 
 

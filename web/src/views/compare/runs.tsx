@@ -147,17 +147,19 @@ function Finding(props: {
   const what = run.compared ? "shared" : "go on";
   return (
     <p class="finding" data-testid="finding">
-      From <bdi class="site">{told.a}</bdi> to <bdi class="site">{told.b}</bdi>,{" "}
-      <bdi>{names[0]}</bdi> sees <b>{percent(shareOf(told, 0))}</b> of features {what},{" "}
-      <bdi>{names[1]}</bdi> <b>{percent(shareOf(told, 1))}</b>. Over{" "}
-      {several(steps.length, run.compared ? "pair" : "step")}, both match {count(both)} of{" "}
+      Over {several(steps.length, run.compared ? "pair" : "step")}, both match {count(both)} of{" "}
       {count(features)} features
       {both > 0 && (
         <>
           , <b>{percent(same / both)}</b> of those to the same feature
         </>
       )}
-      .
+      . {steps.length > 1 && "They differ most "}
+      {steps.length > 1 ? "from" : "From"} <bdi class="site">{told.a}</bdi> to{" "}
+      <bdi class="site">{told.b}</bdi>
+      {steps.length > 1 ? ": there" : ","} <bdi>{names[0]}</bdi> sees{" "}
+      <b>{percent(shareOf(told, 0))}</b> of features {what}, <bdi>{names[1]}</bdi>{" "}
+      <b>{percent(shareOf(told, 1))}</b>.
     </p>
   );
 }
