@@ -270,7 +270,7 @@ def _legend(found: Trace) -> list[str]:
     if any(step.alternatives for step in steps):
         lines.append("next best in: the candidates of that layer after the match, best first.")
     if any(link.kind == "target" for link in ends):
-        lines.append("assigned: the target by the method, not accepted as a match.")
+        lines.append("assigned: the target by the method, which is no match.")
     if any(link.taken is not None for link in ends):
         lines.append("taken by / goes to: significant, but matched to the feature named instead.")
     if found.community is not None:
@@ -279,7 +279,7 @@ def _legend(found: Trace) -> list[str]:
 
 
 def _facts(link: Link) -> list[str]:
-    parts = ["match" if link.kind == "match" else "not accepted"]
+    parts = ["match" if link.kind == "match" else "no match"]
     if link.cosine is not None:
         parts.append(f"cosine {link.cosine:.2f}")
     if link.score is not None:
