@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -24,12 +23,12 @@ from support.browsing import (
 )
 from support.compared import parts_of, write_compared, write_other
 from support.explored import write_run
+from support.screens import AXE, needs_axe
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 pytestmark = pytest.mark.browser
 pytest_plugins = ["support.browser_world"]
-AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +177,7 @@ def test_parts_are_reached_by_keyboard(tab, other):
     expect(tab.get_by_test_id("list-part")).to_have_value("same")
 
 
-@pytest.mark.skipif(not AXE.is_file(), reason="no axe-core: npm ci in web/")
+@needs_axe
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_axe_finds_nothing_and_nothing_is_too_wide(tab, width, theme):

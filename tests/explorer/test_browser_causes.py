@@ -11,7 +11,8 @@ from saematch.explorer.causes import cause_tables
 from support.browsing import MINUS, downloaded, percent
 from support.cause_world import EQUIVALENCE, SUCCESS, add_causes
 from support.explored import write_run
-from support.opened import exporting, needs_axe, serving, sound, without
+from support.opened import exporting, serving, sound, without
+from support.screens import needs_axe
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect

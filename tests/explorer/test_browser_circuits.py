@@ -9,7 +9,8 @@ from saematch.circuits import read_circuit
 from support.browsing import MINUS, becomes, figure, percent, settled
 from support.circuit_world import LOGITS, PARIS, Prompt, add_circuits
 from support.explored import write_run
-from support.opened import exporting, needs_axe, serving, sound, without
+from support.opened import exporting, serving, sound, without
+from support.screens import needs_axe
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect

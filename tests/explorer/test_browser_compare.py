@@ -1,7 +1,6 @@
 """A run that compares SAEs, in headless Chromium: figures as Polars finds them, no false words."""
 
 import re
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -11,12 +10,12 @@ from saematch.explorer.export import export
 from saematch.layers.shared import Comparison
 from support.browsing import becomes, cells, downloaded, figure, hosted, numbers, percent, settled
 from support.compared import write_compared
+from support.screens import AXE, needs_axe
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 pytestmark = pytest.mark.browser
 pytest_plugins = ["support.browser_world"]
-AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 # what is only true of features that go from layer to layer
 FALSE = re.compile(r"\b(born|dies?|births?|deaths?|lifespan|lives?|layers?|goe?s? on)\b", re.I)
 
@@ -223,7 +222,7 @@ def test_find_says_with_how_many_others_a_feature_is_shared(tab, run, told):
         assert row[2] == f"{told[site, int(feature)]['shared_with']} of 3"
 
 
-@pytest.mark.skipif(not AXE.is_file(), reason="no axe-core: npm ci in web/")
+@needs_axe
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("where", ["#/compare", "#/compare?list=clusters", "#/life/resid_post_0/3"])

@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from support.browsing import MINUS, cells, downloaded, figure
-from support.opened import needs_axe, sound, without
+from support.opened import sound, without
+from support.screens import needs_axe
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect

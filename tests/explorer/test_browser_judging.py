@@ -12,7 +12,8 @@ from saematch.judging import judged, shares
 from saematch.judging.votes import VotesFile
 from support.browsing import becomes, cells, downloaded, figure, p_value
 from support.judged_world import make_world
-from support.opened import exporting, needs_axe, serving, sound, without
+from support.opened import exporting, serving, sound, without
+from support.screens import needs_axe
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect

@@ -2,18 +2,17 @@
 
 import re
 from itertools import pairwise
-from pathlib import Path
 
 import polars as pl
 import pytest
 
 from support.browsing import becomes, downloaded, figure, longest, percent, settled
+from support.screens import AXE, needs_axe
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 pytestmark = pytest.mark.browser
 pytest_plugins = ["support.browser_world"]
-AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 
 def opened(tab, site, feature, more=""):
@@ -163,7 +162,7 @@ def test_a_narrow_screen_scrolls_the_drawing_to_the_feature(tab, shipped_run):
     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-@pytest.mark.skipif(not AXE.is_file(), reason="no axe-core: npm ci in web/")
+@needs_axe
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_axe_finds_nothing(tab, shipped_run, width, theme):

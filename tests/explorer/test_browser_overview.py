@@ -2,19 +2,18 @@
 
 import re
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
 from saematch.explorer.overview import beyond
 from support.browsing import NONE, figure, numbers, percent, settled
+from support.screens import AXE, needs_axe
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 pytestmark = pytest.mark.browser
 pytest_plugins = ["support.browser_world"]
 
-AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 MODES = ["gaps", "flow", "chained"]
 
 
@@ -271,7 +270,7 @@ def test_a_word_is_explained_where_it_stands(tab):
     expect(tab.get_by_role("note")).to_contain_text("may pass over a layer")
 
 
-@pytest.mark.skipif(not AXE.is_file(), reason="no axe-core: npm ci in web/")
+@needs_axe
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_axe_finds_nothing_and_nothing_is_too_wide(tab, width, theme):

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -12,6 +11,7 @@ from saematch.explorer import explore
 from saematch.labels.top_tokens import folded, top_tokens
 from saematch.runs.run import Run
 from support.browsing import becomes, cells, figure, numbers, p_value, percent, settled, watched
+from support.screens import AXE, needs_axe
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
@@ -19,7 +19,6 @@ pytestmark = pytest.mark.browser
 pytest_plugins = ["support.browser_world"]
 A, B = "resid_post_3", "resid_post_4"
 BEFORE = "resid_post_2"  # before attn_out_3, mlp_out_3 and resid_post_3
-AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 
 @pytest.fixture(scope="module")
@@ -306,7 +305,7 @@ def test_keys_walk_a_list(tab, shipped_run, clear):
     expect(tab).to_have_url(re.compile(rf"pick={third}\b"))
 
 
-@pytest.mark.skipif(not AXE.is_file(), reason="no axe-core: npm ci in web/")
+@needs_axe
 @pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])
 def test_axe_finds_nothing(tab, width, theme):
     tab.set_viewport_size({"width": width, "height": 900})

@@ -1,7 +1,6 @@
 """The live sentence in headless Chromium: with a model beside the page, and as exported."""
 
 import re
-from pathlib import Path
 from urllib.parse import quote
 
 import polars as pl
@@ -11,13 +10,13 @@ import saematch
 from saematch.explorer import export
 from support.browsing import becomes, downloaded, figure, hosted, settled, watched
 from support.live_world import MODULE, STREAM, TEXT, write_run
+from support.screens import AXE, needs_axe
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytest.importorskip("transformers")
 expect = sync_api.expect
 pytestmark = pytest.mark.browser
 pytest_plugins = ["support.browser_world"]
-AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 HOSTILE = "<img src=x onerror=alert(1)> \u202eturned\u202c & \x07 </script>"
 
 
@@ -325,7 +324,7 @@ def test_names_lie_apart_and_the_page_is_no_wider_than_the_window(tab, place, wi
     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-@pytest.mark.skipif(not AXE.is_file(), reason="no axe-core: npm ci in web/")
+@needs_axe
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_axe_finds_nothing(live, served_url, width, theme):

@@ -3,15 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from saematch.explorer import explore
 from saematch.explorer.export import export
 from saematch.runs.run import Run
 from support.browsing import hosted, settled
-
-_AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
-needs_axe = pytest.mark.skipif(not _AXE.is_file(), reason="no axe-core: npm ci in web/")
+from support.screens import AXE
 
 
 def serving(run: Run) -> Iterator[str]:
@@ -30,7 +26,7 @@ def sound(page) -> None:
     """Nothing on the page hinders those who do not see it, and it is no wider than the window."""
     settled(page)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    page.evaluate(_AXE.read_text(encoding="utf-8"))
+    page.evaluate(AXE.read_text(encoding="utf-8"))
     found = page.evaluate("axe.run().then((found) => found.violations)")
     assert not found, [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
 

@@ -10,6 +10,8 @@ import json
 import os
 from pathlib import Path
 
+import pytest
+
 from support.browsing import settled
 
 KEPT = Path(__file__).parents[1] / "explorer" / "screens"
@@ -17,6 +19,7 @@ CELL = 10  # CSS pixels
 FAR = 40  # of 255: a cell that differs by more has other things in it
 MANY = 0.06  # share of cells that may
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
+needs_axe = pytest.mark.skipif(not AXE.is_file(), reason="no axe-core: npm ci in web/")
 SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")  # one object
 
 
