@@ -2,10 +2,12 @@
 nothing, and it looks as it did when somebody last looked at it.
 """
 
+from itertools import combinations
+
 import pytest
 
 from support.browsing import watched
-from support.screens import ailments, differs
+from support.screens import MANY, ailments, differs, kept_cells, other_cells
 
 pytestmark = pytest.mark.browser
 pytest_plugins = ["support.browser_world"]
@@ -49,6 +51,18 @@ def test_a_view_fits_the_screen(browser, served_url, feature, view, size):
         if size != "zoomed":  # the same page at a width between others
             found.append(differs(page, f"{view}-{size}"))
         assert [ailment for ailment in found if ailment] == []
+
+
+@pytest.mark.parametrize("size", [size for size in SCREENS if size != "zoomed"])
+def test_a_screen_is_not_taken_for_another(browser, served_url, size):
+    """The comparison would fail: no view would pass for another one."""
+    width, height, _ = SCREENS[size]
+    for page in watched(browser, served_url):
+        page.goto("")
+        kept = {view: kept_cells(page, f"{view}-{size}", width, height) for view in VIEWS}
+        for one, other in combinations(kept, 2):
+            share = len(other_cells(kept[one], kept[other])) / len(kept[one])
+            assert share > MANY, (one, other, share)
 
 
 @pytest.mark.parametrize("view", VIEWS)

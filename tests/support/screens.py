@@ -16,8 +16,8 @@ from support.browsing import settled
 
 KEPT = Path(__file__).parents[1] / "explorer" / "screens"
 CELL = 10  # CSS pixels
-FAR = 40  # of 255: a cell that differs by more has other things in it
-MANY = 0.06  # share of cells that may
+FAR = 12  # of 255: a cell that differs by more has other things in it
+MANY = 0.03  # share of cells that may; two views differ in more, which a test makes sure of
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 needs_axe = pytest.mark.skipif(not AXE.is_file(), reason="no axe-core: npm ci in web/")
 SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")  # one object
@@ -36,13 +36,23 @@ def differs(page, name: str) -> str:
     if not place.is_file():
         return f"no screen {place.name} is kept: SCREENS=write keeps it"
     then = _cells(page, place.read_bytes(), **grid, blur=False)
-    both = enumerate(zip(now["gray"], then["gray"], strict=True))
-    far = [i for i, (x, y) in both if abs(x - y) > FAR]
+    far = other_cells(now["gray"], then["gray"])
     share = len(far) / len(now["gray"])
     if share <= MANY:
         return ""
     rows = [CELL * (i // grid["wide"]) for i in far]
     return f"{name}: {share:.0%} is other than what was kept, {min(rows)} to {max(rows)} px down"
+
+
+def other_cells(one: list[int], other: list[int]) -> list[int]:
+    """The cells that have other things in them."""
+    return [i for i, (x, y) in enumerate(zip(one, other, strict=True)) if abs(x - y) > FAR]
+
+
+def kept_cells(page, name: str, width: int, height: int) -> list[int]:
+    """The brightness of a screen that was kept."""
+    grid = {"wide": width // CELL, "tall": height // CELL}
+    return _cells(page, (KEPT / f"{name}.png").read_bytes(), **grid, blur=False)["gray"]
 
 
 def ailments(page) -> list[str]:
