@@ -72,6 +72,14 @@ def test_activations_are_read_where_a_pair_is_matched(tmp_path, client):
     same(alone, there)
 
 
+def test_what_a_model_tells_travels_with_a_pair(tmp_path, client):
+    pytest.importorskip("transformers")
+    asked = {"method": "fused", "model": "saematch:model", "tokens": 600}
+    alone = saematch.flow(SAES, out=tmp_path / "alone", **asked)
+    there = saematch.flow(SAES, out=tmp_path / "there", workers=client, **asked)
+    same(alone, there)
+
+
 def test_saes_in_memory_do_not_travel(tmp_path, client):
     saes = [saematch.load(f"saematch:resid_post_{layer}") for layer in (0, 1)]
     with pytest.raises(SaematchError, match="given in memory, where workers cannot read it"):
