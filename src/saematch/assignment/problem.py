@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,8 @@ Rows = Num[Tensor, "n D"] | Num[np.ndarray, "n D"]
 Columns = Num[Tensor, "m D"] | Num[np.ndarray, "m D"]
 PerRow = Num[Tensor, " n"] | Num[np.ndarray, " n"]
 PerColumn = Num[Tensor, " m"] | Num[np.ndarray, " m"]
+
+SLICE = 1024  # rows looked at once, of vectors that may be larger than memory
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,10 @@ def real_tensor(values: Tensor | np.ndarray | float, name: str) -> Tensor:
             raise SaematchError(f"{name} is an array of {values.dtype}; real numbers are needed")
         plain = values.dtype in (np.float16, np.float32)
         dtype = values.dtype.newbyteorder("=") if plain else np.float64
-        # torch takes no steps backwards, and nothing that is not to be written to without a word
-        return torch.from_numpy(np.require(values, dtype, ["C", "W"]))
+        with warnings.catch_warnings():
+            # nothing here writes to it, and a copy of a memory-mapped file may not fit in memory
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+            return torch.from_numpy(np.require(values, dtype, ["C"]))  # no steps backwards
     tensor = values.detach()
     if tensor.is_complex() or tensor.dtype == torch.bool:
         raise SaematchError(f"{name} is {tensor.dtype}; real numbers are needed")
@@ -101,9 +106,10 @@ def _real(values: Tensor | np.ndarray, name: str, ndim: int, dtype: torch.dtype)
         raise SaematchError(f"{name} has shape {tuple(tensor.shape)}; {ndim} dimensions are needed")
     tensor = tensor.to(dtype)
     # a sum shows NaN and infinity in a fraction of the time; it may overflow without them
-    if not tensor.sum().isfinite() and not tensor.isfinite().all():
-        bad = int((~tensor.isfinite()).sum())
-        raise SaematchError(f"{name} has {bad} entries that are NaN or infinite in {dtype}")
+    if not tensor.sum().isfinite():
+        bad = sum(int((~some.isfinite()).sum()) for some in tensor.split(SLICE))
+        if bad:
+            raise SaematchError(f"{name} has {bad} entries that are NaN or infinite in {dtype}")
     return tensor
 
 

@@ -7,29 +7,36 @@ of columns that are the same are equal wherever one of them is taken, as are the
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 
 FEW = 8  # numbers that tell almost all rows apart
 
 
 def classes(x: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """For each row of `x` the first row that is the same, with the same offset."""
+    """For each row of `x` the first row that is the same, with the same offset.
+
+    `x` may be larger than memory: of most rows only a few numbers are read, and the others are
+    told apart by hashes of 128 bits, one row at a time.
+    """
     first = np.arange(len(x))
-    suspects = first
-    for columns in (slice(FEW), slice(None)):
-        values = np.ascontiguousarray(x[suspects, columns]) + 0.0  # no -0.0
-        values = np.concatenate([values.astype(np.float64), offset[suspects, None] + 0.0], axis=1)
-        rows = values.view(np.dtype((np.void, values.dtype.itemsize * values.shape[1])))[:, 0]
-        _, start, place, counts = np.unique(
-            rows, return_index=True, return_inverse=True, return_counts=True
-        )
-        same = counts[place] > 1
-        found = suspects[start][place]
-        suspects = suspects[same]
-        if len(suspects) == 0:
-            return first
-    first[suspects] = found[same]
+    few = np.concatenate([x[:, :FEW], offset[:, None]], axis=1, dtype=np.float64)
+    few = np.ascontiguousarray(few + 0.0)  # no -0.0
+    _, place, counts = _distinct(few.view(f"V{few.itemsize * few.shape[1]}")[:, 0])
+    suspects = np.flatnonzero(counts[place] > 1)
+    hashes = np.zeros(len(suspects), "V16")
+    for which, i in enumerate(suspects):
+        whole = (x[i] + 0.0).tobytes() + (offset[i] + 0.0).tobytes()
+        hashes[which] = hashlib.blake2b(whole, digest_size=16).digest()
+    start, place, _ = _distinct(hashes)
+    first[suspects] = suspects[start[place]]
     return first
+
+
+def _distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of the distinct values where each is first; which each row has; how many have each."""
+    return np.unique(rows, return_index=True, return_inverse=True, return_counts=True)[1:]
 
 
 def in_order(target: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:

@@ -165,7 +165,7 @@ class Engine:
             return rows
         s = self.state
         room = np.where(s.target >= 0, s.own - s.price[s.target], np.inf) - s.tau
-        return np.union1d(rows, np.argsort(room, kind="stable")[:missing])
+        return np.union1d(rows, np.argpartition(room, missing - 1)[:missing])
 
     def _stalled(self) -> bool:
         """Whether other prices should be sought: once, where lists are made again without end."""

@@ -16,7 +16,7 @@ from saematch.assignment.auction.engine import Engine
 from saematch.assignment.auction.state import new_state
 from saematch.assignment.filtering import Filter, make_filter, norms
 from saematch.assignment.nearest import SPARE, nearest
-from saematch.assignment.problem import Problem
+from saematch.assignment.problem import SLICE, Problem
 from saematch.assignment.result import Assignment, Kind
 from saematch.assignment.scoring import Scorer, usual_block
 from saematch.assignment.solution import Solution
@@ -170,7 +170,9 @@ def _in_order(task: Problem, offsets: tuple[Tensor, Tensor], solution: Solution)
     target = in_order(solution.target, rows, columns)
     moved = np.flatnonzero((target != solution.target) & (target >= 0))
     own, at = solution.own.copy(), target[moved]
-    own[moved] = np.einsum("id,id->i", x[moved], y[at], dtype=np.float64)
+    for start in range(0, len(moved), SLICE):
+        i, j = moved[start : start + SLICE], at[start : start + SLICE]
+        own[i] = np.einsum("id,id->i", x[i], y[j], dtype=np.float64)
     own[moved] += offsets[0].numpy()[moved] + offsets[1].numpy()[at]
     return dataclasses.replace(solution, target=target, own=own)
 
@@ -210,11 +212,13 @@ def _plan(
     if precision == "auto":
         large = n * m * width >= WORTH_FILTERING
         precision = hardware.fastest(task.x.device) if large else "float32"
-    item = 4 if precision == "float32" else 2
-    natural = item == task.x.element_size()
     block = options.block or usual_block(m)
     share = hardware.MEMORY_SHARE * hardware.available_memory()
     limit = int(share) if options.memory_limit is None else options.memory_limit
+    if options.precision == "auto" and task.x.element_size() == 4 and (n + m) * width * 2 > limit:
+        precision = "float32"  # the vectors as they are, without a copy
+    item = 4 if precision == "float32" else 2
+    natural = item == task.x.element_size()
     copies = 0 if natural else (n + m) * width * item
 
     def needed(k: int, block: int) -> int:
