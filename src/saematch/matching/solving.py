@@ -220,7 +220,8 @@ def _judged(
     given: bool,
 ) -> tuple[Pairs, Verdict]:
     """The pairs, of which significant ones are matched; all of them where targets were given."""
-    p_value, inner = _p_value(forward, near.score), posed.inner_target(target)
+    p_value = _p_value(forward, near.score).to(target.device)
+    inner = posed.inner_target(target)
     if posed.rare_columns is not None:
         # either feature of a coincidence may be the rare one
         rare = posed.rare_columns[inner.clamp(min=0)] & (inner >= 0)

@@ -94,9 +94,9 @@ class Jacobian:
             SaematchError: the file does not hold a Jacobian.
         """
         say = "not a Jacobian that saematch saved"
-        with parsing(path, say=say), safe_open(path, framework="pt", device=str(device)) as file:
+        with parsing(path, say=say), safe_open(path, framework="pt", device="cpu") as file:
             header = json.loads((file.metadata() or {})[KEY])
-            matrix, before, after = (file.get_tensor(name) for name in TENSORS)
+            matrix, before, after = (file.get_tensor(name).to(device) for name in TENSORS)
             source, target = header["source"], header["target"]
             made_of = header["made_of"]
         if matrix.shape != (len(after), len(before)):
