@@ -18,7 +18,9 @@ settings.load_profile("saematch")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """What needs a browser is skipped where there is none, but never in CI."""
+    """What needs a GPU, or a browser, is skipped where there is none; never for a browser in CI."""
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("no CUDA device on this machine")
     if item.get_closest_marker("browser") and chromium() is None:
         missing = "no Chromium on this machine (Debian: apt-get install chromium)"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
