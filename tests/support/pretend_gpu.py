@@ -2,7 +2,7 @@
 
 Their numbers lie in the processor's memory. Within `pretend_gpu()` tensors moved to `cuda`, or made
 there, are marked. An operation on marked and unmarked ones, `numpy()` of a marked one, or a random
-draw there with a generator of the processor raises `Mixed`, as a GPU would. Code that forgets
+draw there with a generator of the processor raises `MixedError`, as a GPU would. Code that forgets
 where its tensors lie is so found on any machine; of speed, memory and rounding it tells nothing.
 """
 
@@ -27,7 +27,7 @@ _GROUPED = torch.optim.Optimizer._group_tensors_by_device_and_dtype
 _INDEXING = (Tensor.__getitem__, Tensor.__setitem__)
 
 
-class Mixed(RuntimeError):
+class MixedError(RuntimeError):
     """What a GPU would refuse."""
 
 
@@ -54,13 +54,13 @@ def _called(func: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
     given = [v for v in pytree.tree_leaves((args, kwargs)) if isinstance(v, Tensor)]
     here = any(map(on_gpu, given))
     if here and func in _READS:
-        raise Mixed(f"{name} of a tensor on the GPU")
+        raise MixedError(f"{name} of a tensor on the GPU")
     if here and where is None and func not in _COPIES:
         _check_together(func, name, args, given)
     there = here and func is not torch.tensor if where is None else where.type == "cuda"
     generator = kwargs.get("generator")
     if there and generator is not None and not on_gpu(generator):
-        raise Mixed(f"{name} on the GPU with a generator of the processor")
+        raise MixedError(f"{name} on the GPU with a generator of the processor")
     if func is torch.mm and "out_dtype" in kwargs:  # which only a GPU has
         wide = kwargs.pop("out_dtype")
         args = tuple(v.to(wide) for v in args)
@@ -101,7 +101,7 @@ def _check_together(func: Any, name: str, args: tuple, given: list[Tensor]) -> N
     if any(not on_gpu(v) and v.ndim > 0 for v in given):
         with torch._C.DisableTorchFunctionSubclass():
             of = [f"{'gpu' if on_gpu(v) else 'cpu'} {tuple(v.shape)}" for v in given]
-        raise Mixed(f"{name} of tensors on the GPU and the processor: {', '.join(of)}")
+        raise MixedError(f"{name} of tensors on the GPU and the processor: {', '.join(of)}")
 
 
 def on_gpu(value: Any) -> bool:
@@ -154,9 +154,9 @@ def pretend_gpu() -> Iterator[None]:
     future.set_overwrite_module_params_on_conversion(True)
     try:
         with (
-            mock.patch.object(torch.cuda, "synchronize", lambda *_: None),
-            mock.patch.object(torch.cuda, "get_rng_state", lambda *_: torch.empty(0)),
-            mock.patch.object(torch.cuda, "set_rng_state", lambda *_: None),
+            mock.patch.object(torch.cuda, "synchronize"),
+            mock.patch.object(torch.cuda, "get_rng_state"),
+            mock.patch.object(torch.cuda, "set_rng_state"),
             mock.patch.object(torch, "Generator", _Generator),
             mock.patch.object(
                 torch.optim.Optimizer, "_group_tensors_by_device_and_dtype", staticmethod(_grouped)
