@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -260,7 +261,11 @@ def transports(bench: Bench) -> None:
         spliced = SplicedPair(models[str(device)], a, b)
         downstream = Predictions(models[str(device)], spliced.sites[1], tokens)
         error, x_b, some = fit_states(spliced, downstream.read)
-        how = {"downstream": downstream, "schedule": schedule, "reaches": ("here", "previous")}
+        how: dict[str, Any] = {
+            "downstream": downstream,
+            "schedule": schedule,
+            "reaches": ("here", "previous"),
+        }
         return fit_transports(a, b, some, x_b, ks=(32,), error=error, **how)[32].loss
 
     bench.measure(

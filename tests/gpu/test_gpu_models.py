@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -26,7 +27,7 @@ MODEL, TEXT = "saematch:model", "saematch:prose"
 SITES = ("resid_post_1", "resid_post_2", "resid_post_3")
 NAMES = [f"saematch:{site}" for site in SITES]
 HOOKS = [f"blocks.{layer}.hook_resid_post" for layer in (1, 2)]
-READING = {"examples": 6, "length": 48}
+READING: dict[str, Any] = {"examples": 6, "length": 48}
 pytestmark = pytest.mark.filterwarnings("ignore")  # few tokens, and those of transformers
 
 
@@ -109,7 +110,13 @@ def test_a_model_writes_there(gpu):
 
 
 def _evaluate(run, device):
-    how = {"fit_examples": 12, "jacobian": True, "resamples": 10, "massive": None, **READING}
+    how: dict[str, Any] = {
+        "fit_examples": 12,
+        "jacobian": True,
+        "resamples": 10,
+        "massive": None,
+        **READING,
+    }
     saematch.evaluate(run, MODEL, TEXT, device=device, **how)
 
 
@@ -122,12 +129,18 @@ def _circuit(run, device):
 
 
 def _intervene(run, device):
-    few = {"features": 4, "substituted": 4, "whole_tracks": 2, "windows": 1, "after": 3}
+    few: dict[str, Any] = {
+        "features": 4,
+        "substituted": 4,
+        "whole_tracks": 2,
+        "windows": 1,
+        "after": 3,
+    }
     saematch.intervene(run, MODEL, TEXT, fit_examples=8, device=device, **few, **READING)
 
 
 def _steer(run, device):
-    few = {"strengths": (1.0,), "tokens": 4, "samples": 1, "temperature": 0.0}
+    few: dict[str, Any] = {"strengths": (1.0,), "tokens": 4, "samples": 1, "temperature": 0.0}
     saematch.steer_sweep(MODEL, run, (SITES[0], 5), device=device, **few)
 
 

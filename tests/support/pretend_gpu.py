@@ -66,7 +66,7 @@ def _called(func: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
         args = tuple(v.to(wide) for v in args)
     with torch._C.DisableTorchFunctionSubclass():
         found = func(*args, **kwargs)
-        if not there and where is None:
+        if isinstance(found, torch.Size) or (not there and where is None):
             return found
         if where is None:
             return pytree.tree_map_only(Tensor, _marked, found)
@@ -130,7 +130,7 @@ def _copied_back(value: Tensor) -> Tensor:
 
 class _Generator(torch.Generator):
     def __new__(cls, device: torch.device | str = "cpu") -> _Generator:
-        made = super().__new__(cls, "cpu")
+        made = super().__new__(cls, "cpu")  # type: ignore[reportCallIssue]
         made.on_gpu = torch.device(device).type == "cuda"
         return made
 
