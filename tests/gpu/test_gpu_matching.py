@@ -104,8 +104,9 @@ def test_chances_are_the_same(null, gpu):
         torch.testing.assert_close(there, here, atol=1e-4, rtol=1e-3)
 
 
-def same(a, b, gpu, method, activations=None, **options) -> None:
+def same(saes, gpu, method, activations=None, **options) -> None:
     """A match there and here: targets, ranks and what is matched, p-values nearly."""
+    a, b = saes
     here = match(a, b, method, activations=activations, **options)
     there = match(a.to(gpu), b.to(gpu), method, activations=activations, **options)
     assert there.target.is_cuda
@@ -123,12 +124,12 @@ def same(a, b, gpu, method, activations=None, **options) -> None:
 
 @pytest.mark.parametrize("method", ["sae-match", "cosine", "feature-flow", "paulo-belrose"])
 def test_matches_are_the_same(method, saes, gpu):
-    same(*saes, gpu, method)
+    same(saes, gpu, method)
 
 
 @pytest.mark.parametrize("options", [{"partial": True}, {"null": "rotation"}, {"null": "none"}])
 def test_matches_with_options_are_the_same(options, saes, gpu):
-    same(*saes, gpu, "cosine", **options)
+    same(saes, gpu, "cosine", **options)
 
 
 @pytest.mark.parametrize("null", ["covariance", "none"])
@@ -138,4 +139,4 @@ def test_matches_by_activations_are_the_same(null, saes, gpu):
         activations(dense[0]),
         activations(dense[0] + dense[1]),
     )
-    same(*saes, gpu, "pearson", some, null=null)
+    same(saes, gpu, "pearson", some, null=null)
