@@ -54,6 +54,7 @@ from .workflows.intervene import intervene as intervene
 from .workflows.judge import judge as judge
 from .workflows.label import label as label
 from .workflows.match import match as match
+from .workflows.merge import merge as merge
 from .workflows.options import MatchOptions as MatchOptions
 from .workflows.plot import plot as plot
 from .workflows.relate import relate as relate

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -679,3 +681,24 @@ def test_killed_anywhere_while_one_run_discards_another_no_old_table_counts(
         assert again.pairs == []
         assert not list((path / "pairs").glob("*"))
     assert 10 < k < 199
+
+
+def test_readers_are_not_disturbed_by_a_writer(tmp_path, saes, matchings):
+    path = tmp_path / "run"
+    writer = Run.create(path, "match", OPTIONS, saes)
+    names, ended, seen = writer.names, threading.Event(), []
+    expected = matchings[0].to_polars()
+
+    def reads():
+        while not ended.is_set():
+            for pair in (run := Run.open(path)).pairs:
+                seen.append(run.pair(*pair).equals(expected))
+
+    with ThreadPoolExecutor(1) as pool:
+        reader = pool.submit(reads)
+        for _ in range(10):
+            writer.add_pair(names[0], names[1], matchings[0])
+        ended.set()
+        reader.result(timeout=30)
+    assert seen
+    assert all(seen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 
@@ -16,6 +17,8 @@ from saematch.checkpoints.sources import LocalSource
 from saematch.errors import CheckpointError, SaematchError
 from saematch.files.foreign import parsing, reason
 from saematch.sae.sae import SAE, Site
+
+C = TypeVar("C", bound=Checkpoint)
 
 
 def load(
@@ -58,23 +61,10 @@ def load(
     if site is not None:
         check_site(site)
     check_device(device)
-    location = locate(str(name), revision)
-    tensors = location.tensors()
-    checkpoint = Checkpoint(
-        tensors=tensors,
-        configs=location.configs(),
-        path=_words(tensors.label),
-        source=location.name,
-        dtype=dtype,
-        device=device,
-        commit=location.source.commit,
-        facts=location.facts,
-        beside=location.beside(),
-        asked=site,
-    )
+    checkpoint = opened(Checkpoint, name, revision, dtype=dtype, device=device, asked=site)
     say = "its tensors or its config are not those that its format has"
     try:
-        with parsing(tensors.label, error=CheckpointError, say=say):
+        with parsing(checkpoint.tensors.label, error=CheckpointError, say=say):
             checkpoint.family, family = identify(checkpoint)
             sae = family.read(checkpoint)
     except CheckpointError:
@@ -85,6 +75,26 @@ def load(
     if unusable is not None and bool(unusable.all()):
         raise checkpoint.error("every feature has NaN or infinite weights", "finite weights")
     return sae
+
+
+def opened(kind: type[C], name: str | Path, revision: str | None = None, **how: Any) -> C:
+    """The files of the SAE called `name`; nothing but their lists of tensors is read.
+
+    Raises:
+        CheckpointError: nothing is there, or no file of tensors.
+    """
+    location = locate(str(name), revision)
+    tensors = location.tensors()
+    return kind(
+        tensors=tensors,
+        configs=location.configs(),
+        path=_words(tensors.label),
+        source=location.name,
+        commit=location.source.commit,
+        facts=location.facts,
+        beside=location.beside(),
+        **how,
+    )
 
 
 def check_device(device: torch.device | str) -> None:

@@ -23,6 +23,7 @@ from saematch.cli.intervene import intervene
 from saematch.cli.judge import judge
 from saematch.cli.label import label
 from saematch.cli.match import match
+from saematch.cli.merge import merge
 from saematch.cli.plot import plot
 from saematch.cli.relate import relate
 from saematch.cli.reproduce import reproduce
@@ -67,6 +68,7 @@ for _command in (
     reproduce,
     plot,
     explore,
+    merge,
 ):
     app.command(_command.__name__, help=_paragraphs(_command.__doc__ or ""))(_command)
 

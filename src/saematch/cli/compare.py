@@ -13,9 +13,11 @@ from saematch.cli.options import (
     Overwrite,
     Quiet,
     SchedulerOption,
+    ShardOption,
     SiteOption,
     WorkersOption,
     chosen_workers,
+    show_shard,
 )
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ def compare(
     device: Device = "auto",
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
+    shard: ShardOption = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -67,10 +70,14 @@ def compare(
             out=out,
             overwrite=overwrite,
             workers=crew,
+            shard=shard,
             progress=progress,
         )
     if quiet:
-        typer.echo(out)
+        typer.echo(run.path)
+        return
+    if shard is not None:
+        show_shard(run.path, shard, f"{len(run.pairs)} pairs of {len(run.names)} SAEs")
         return
     from saematch.cli.report import show_place
     from saematch.layers.shared import Comparison

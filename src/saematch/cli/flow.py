@@ -12,10 +12,12 @@ from saematch.cli.options import (
     Overwrite,
     Quiet,
     SchedulerOption,
+    ShardOption,
     SiteOption,
     WorkersOption,
     chosen_workers,
     comma_list,
+    show_shard,
     takes_match_options,
 )
 from saematch.workflows.options import MatchOptions
@@ -55,6 +57,7 @@ def flow(
     device: Device = "auto",
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
+    shard: ShardOption = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -82,10 +85,14 @@ def flow(
             out=out,
             overwrite=overwrite,
             workers=crew,
+            shard=shard,
             progress=progress,
         )
     if quiet:
         typer.echo(run.path)
+        return
+    if shard is not None:
+        show_shard(run.path, shard, f"{len(run.pairs)} pairs of {len(run.names)} SAEs")
         return
     from saematch.cli.flow_report import show_flow
     from saematch.cli.report import show_place

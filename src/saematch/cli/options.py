@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import shlex
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -69,11 +70,28 @@ SchedulerOption = Annotated[
 ]
 
 
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="K/N",
+        help="Do the K-th of N parts of the work alone, into the folder shards; saematch merge "
+        "puts all together.",
+    ),
+]
+
+
 def chosen_workers(workers: int | None, scheduler: str | None) -> int | str | None:
     """What --workers and --scheduler ask for."""
     if workers is not None and scheduler is not None:
         raise typer.BadParameter("--workers starts a cluster, --scheduler uses one: give one.")
     return scheduler if workers is None else workers
+
+
+def show_shard(place: Path, shard: str, holds: str) -> None:
+    """Say what a shard holds, and what is done once all are there."""
+    whole = place.parent.parent
+    typer.echo(f"Shard {shard}: {holds}, in {place}")
+    typer.echo(f"Once all are there: saematch merge {shlex.quote(str(whole))}")
 
 
 class ModeChoice(StrEnum):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +12,8 @@ import polars as pl
 
 from saematch.errors import RunError
 from saematch.files.atomic import sweep, whole
-from saematch.files.foreign import reason
+from saematch.files.foreign import reason, regular
+from saematch.files.lock import check_not_lost
 
 
 @contextmanager
@@ -18,15 +21,36 @@ def writing(root: Path, place: str) -> Iterator[Path]:
     """`atomic.whole` of a place inside a directory, with errors in one line.
 
     Raises:
-        RunError: it cannot be written, or a folder on the way is a link.
+        RunError: it cannot be written, a folder on the way is a link, or another program took over
+            the writing.
     """
     path = root / place
     refuse_links(root, [place])
+    check_not_lost(root)
     try:
         with whole(path) as partial:
             yield partial
     except (OSError, pl.exceptions.PolarsError) as error:
         raise RunError(f"{path} cannot be written: {_why(error)}") from error
+
+
+def adopt(source: Path, root: Path, place: str) -> None:
+    """Take a file over from the same place in another directory, whole or not at all.
+
+    On one file system both share it, which costs no room: files of ours are replaced, never
+    altered.
+
+    Raises:
+        RunError: it is not there, lies behind a link, or cannot be written.
+    """
+    file = source / place
+    refuse_links(source, [place])
+    regular(file, str(file), RunError)
+    with writing(root, place) as partial:
+        try:
+            os.link(file, partial, follow_symlinks=False)
+        except OSError:  # another file system, or one without such links
+            shutil.copyfile(file, partial)
 
 
 def refuse_links(root: Path, places: Iterable[str]) -> None:

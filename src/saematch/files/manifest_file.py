@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from saematch.errors import RunError
 from saematch.files.atomic import SUFFIX
@@ -22,6 +23,7 @@ from saematch.files.directory import writing
 from saematch.files.foreign import one_line, read_json, reason
 from saematch.files.lock import LOCK, WriterLock
 from saematch.files.records import Record, plain, read_record
+from saematch.files.share import SHARDS, ShardRecord
 
 
 class Manifest(Record, frozen=True, kw_only=True):
@@ -30,6 +32,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     format: str
     format_version: int
     saematch: str
+    shard: ShardRecord | UnsetType = UNSET  # of a directory that holds a part of another's work
 
 
 M = TypeVar("M", bound=Manifest)
@@ -120,7 +123,9 @@ class ManifestFile(Generic[M]):
                     return None
                 raise
         others = sorted(
-            p.name for p in path.iterdir() if not p.name.endswith(SUFFIX) and LOCK not in p.name
+            p.name
+            for p in path.iterdir()
+            if not p.name.endswith(SUFFIX) and LOCK not in p.name and p.name != SHARDS
         )
         if others:
             shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")

@@ -72,18 +72,20 @@ class Layers:
         """
         run = run if isinstance(run, Run) else Run.open(run)
         sites = {name: run.sae(name).site for name in run.names}
-        depths = {name: key for name, site in sites.items() if (key := depth(site)) is not None}
-        names = run.names
-        if len(depths) == len(names):
-            names = sorted(names, key=depths.__getitem__)
+        names = _ordered(sites)
         return cls(
-            names=tuple(names),
+            names=names,
             sites=sites,
             features={name: run.sae(name).d_sae for name in names},
             excluded=_excluded(run),
             pairs=_Pairs(run),
             fdr=run.record.options.get("fdr") or cls.fdr,
         )
+
+    @classmethod
+    def planned(cls, sites: Mapping[str, Site | None]) -> Layers:
+        """The layers of SAEs of which no more than their hook points is known, by name."""
+        return cls(_ordered(sites), sites, features={}, excluded={}, pairs={})
 
     @property
     def streams(self) -> dict[str, tuple[str, ...]]:
@@ -143,6 +145,12 @@ class _Pairs(Mapping[tuple[str, str], Pair]):
 
     def __len__(self) -> int:
         return len(self._done)
+
+
+def _ordered(sites: Mapping[str, Site | None]) -> tuple[str, ...]:
+    depths = {name: key for name, site in sites.items() if (key := depth(site)) is not None}
+    known = len(depths) == len(sites)
+    return tuple(sorted(sites, key=depths.__getitem__) if known else sites)
 
 
 def read_pair(run: Run, a: str, b: str) -> Pair:

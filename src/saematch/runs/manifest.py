@@ -7,13 +7,14 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 import saematch
 from saematch.files.differences import option_differences
 from saematch.files.manifest_file import ManifestFile
 from saematch.files.records import now, plain
+from saematch.files.share import ShardRecord, shard_differences
 from saematch.runs.records import (
     PAIR_FOLDERS,
     SECTIONS,
@@ -30,7 +31,12 @@ FORMAT = "saematch run"
 VERSION = 2  # of the format; larger when a reader of an older one would misread it
 
 
-def new_record(command: str, options: Mapping[str, Any], saes: list[SaeRecord]) -> RunRecord:
+def new_record(
+    command: str,
+    options: Mapping[str, Any],
+    saes: list[SaeRecord],
+    shard: ShardRecord | UnsetType = UNSET,
+) -> RunRecord:
     """The record of a run in which nothing is done yet."""
     return RunRecord(
         format=FORMAT,
@@ -43,6 +49,7 @@ def new_record(command: str, options: Mapping[str, Any], saes: list[SaeRecord]) 
         finished=None,
         saes=saes,
         pairs=[],
+        shard=shard,
     )
 
 
@@ -60,6 +67,7 @@ def differences(there: RunRecord, here: RunRecord) -> list[str]:
     if there.command != here.command:
         found.append(f"made by the command {there.command}, not {here.command}")
     found += option_differences(there.options, here.options)
+    found += shard_differences(there.shard, here.shard)
     return found + sae_differences(there.saes, here.saes)
 
 

@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, overload
 
 import polars as pl
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from saematch.errors import RunError, names_there
-from saematch.files.directory import refuse_links, remove
+from saematch.files.directory import adopt, refuse_links, remove
 from saematch.files.records import now, plain, read_record
+from saematch.files.share import SHARDS, ShardRecord
 from saematch.matching.matching import Matching
 from saematch.runs.folder import FOLDERS, RunFolder
 from saematch.runs.manifest import MANIFEST, RUN_FILE, emptied, new_record, owned
@@ -74,6 +77,8 @@ class Run(RunFolder, Notebook):
         saes: Iterable[SAE | SaeTables],
         overwrite: bool = False,
         distinct: bool = False,
+        names: Sequence[str] | None = None,
+        shard: ShardRecord | None = None,
     ) -> Run:
         """Start a run, or take up the same one where it stopped.
 
@@ -86,6 +91,8 @@ class Run(RunFolder, Notebook):
                 or give what a run keeps of them.
             overwrite: discard a run that was made otherwise.
             distinct: refuse the same weights of the same site twice, whatever they are called.
+            names: what the SAEs are called, where that does not follow from these alone.
+            shard: of which whole the run is a part.
 
         Raises:
             RunError: the directory holds a run that was made otherwise, or one that cannot be read
@@ -97,10 +104,11 @@ class Run(RunFolder, Notebook):
         tables = [sae if isinstance(sae, SaeTables) else SaeTables.of(sae) for sae in saes]
         if distinct:
             check_distinct(tables)
-        known = dict(zip(names_of(tables), tables, strict=True))
-        asked = new_record(command, options, [its.record(name) for name, its in known.items()])
+        known = dict(zip(names_of(tables) if names is None else names, tables, strict=True))
+        records = [its.record(name) for name, its in known.items()]
+        asked = new_record(command, options, records, shard or UNSET)
         lock, there, same = RUN_FILE.begin(path, asked, overwrite)
-        refuse_links(path, (f"{folder}/x" for folder in FOLDERS))
+        refuse_links(path, (f"{folder}/x" for folder in (*FOLDERS, SHARDS)))
         run = cls(path, there if there is not None and same else asked, lock)
         if there is None or not same:
             # emptied first: from here on no file of the old run counts, and whoever stops this
@@ -191,14 +199,29 @@ class Run(RunFolder, Notebook):
         for name, (given, width) in zip((a, b), matched.saes, strict=True):
             if self.sae(name).d_sae != width:
                 raise RunError(f"{given} is not the SAE that {self.path} calls {name!r}")
-        others = [pair for pair in self.record.pairs if pair.names != (a, b)]
-        self._forget("flow", "compare", pairs=others)
         places = {kind: pair_place(kind, a, b) for kind in PAIR_FOLDERS}
-        for kind, frame in matched.tables.items():
-            self.write(places[kind], frame)
         summary = read_record(plain(matched.summary), PairSummary)
         told: dict[str, Any] = {**places, "summary": summary, "notes": list(matched.notes)}
-        pair = PairRecord(a=a, b=b, **told)
+        with self._listing(PairRecord(a=a, b=b, **told)):
+            for kind, frame in matched.tables.items():
+                self.write(places[kind], frame)
+
+    def adopt_pair(self, pair: PairRecord, other: Run) -> None:
+        """Take a pair over from another run of the same SAEs, as `add_pair` does a matching.
+
+        Raises:
+            RunError: a table of it is not there, or cannot be taken over.
+        """
+        with self._guard(), self._listing(pair):
+            for kind in PAIR_FOLDERS:
+                adopt(other.path, self.path, getattr(pair, kind))
+
+    @contextmanager
+    def _listing(self, pair: PairRecord) -> Generator[None, None, None]:
+        """Around the writing of a pair's tables: what they make untrue is taken from run.json."""
+        others = [known for known in self.record.pairs if known.names != pair.names]
+        self._forget("flow", "compare", pairs=others)
+        yield
         self.record = replace(self.record, pairs=[*others, pair])
         self._save()
 

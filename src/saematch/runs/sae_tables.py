@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import polars as pl
 from torch import Tensor
@@ -15,7 +15,9 @@ from saematch.runs.records import SaeRecord
 from saematch.sae.checksum import checksum
 from saematch.sae.contexts import STATISTICS, features_of, with_frequency
 from saematch.sae.records import ConventionsRecord
-from saematch.sae.sae import SAE, Conventions
+from saematch.sae.sae import SAE, Activation, Conventions
+
+_FACTS = ("checksum", "d_in", "d_sae", "d_out", "threshold_kind", "excluded", "conventions")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,14 @@ class SaeTables:
             "conventions": ConventionsRecord.of(sae),
         }
         return cls(sae.name, sae.conventions, facts, features_frame(sae, sidecar), sidecar)
+
+    @classmethod
+    def again(cls, sae: SaeRecord, features: pl.DataFrame, contexts: pl.DataFrame | None) -> Self:
+        """The same from what another run keeps of it."""
+        told = sae.conventions
+        facts = {name: getattr(sae, name) for name in _FACTS}
+        known = Conventions(cast("Activation", told.activation), site=sae.site, source=told.source)
+        return cls(known.name, known, facts, features, contexts)
 
     def record(self, name: str) -> SaeRecord:
         """Its record in a run that calls it `name`."""

@@ -77,6 +77,17 @@ class Conventions:
     neuronpedia_id: str | None = None
     notes: tuple[str, ...] = ()  # every guess made and every warning, in words
 
+    @property
+    def name(self) -> str:
+        """See `SAE.name`."""
+        source = self.source.rstrip("/")
+        parts = source.split("/")
+        if not source:
+            return str(self.site or "SAE")
+        # org/repo/layer_12/width_16k/average_l0_82: only all of the inner path tells it apart
+        inner = parts[2:] if len(parts) > 3 and parts[0] not in ("", ".", "..", "~") else []
+        return "/".join(inner or parts[-2:])
+
 
 class Described(Protocol):
     """An SAE, or what is told of one where its weights are not at hand."""
@@ -146,13 +157,7 @@ class SAE:
     @property
     def name(self) -> str:
         """Its name in tables: its path inside a hub repository, else the end of its path."""
-        source = self.conventions.source.rstrip("/")
-        parts = source.split("/")
-        if not source:
-            return str(self.conventions.site or "SAE")
-        # org/repo/layer_12/width_16k/average_l0_82: only all of the inner path tells it apart
-        inner = parts[2:] if len(parts) > 3 and parts[0] not in ("", ".", "..", "~") else []
-        return "/".join(inner or parts[-2:])
+        return self.conventions.name
 
     @cached_property
     def excluded(self) -> Bool[Tensor, " d_sae"]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from saematch.errors import MatchError
+from saematch.files.share import Share
 from saematch.layers.shared import Comparison
 from saematch.matching.solving import check_one_space
 from saematch.progress import Progress, silent
@@ -20,6 +21,7 @@ from saematch.workflows.folders import written
 from saematch.workflows.matcher import Matcher
 from saematch.workflows.pair_tasks import read_by
 from saematch.workflows.saes import Given, Saes
+from saematch.workflows.sharding import begun, outlines
 from saematch.workflows.workers import opened_workers
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ def compare(
     out: str | Path | None = None,
     overwrite: bool = False,
     workers: GivenWorkers | None = None,
+    shard: str | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Find the features that SAEs of one hook point share, across seeds, widths and checkpoints.
@@ -53,6 +56,7 @@ def compare(
             used, at the latest when the process ends.
         overwrite: discard another run in the directory.
         workers: match pairs in other processes, as of `saematch.flow`.
+        shard: `K/N`: match the K-th of N parts of the pairs alone, as of `saematch.flow`.
         progress: called with a `Step` of `saematch.progress` as work proceeds; `print`
             will do.
 
@@ -61,6 +65,7 @@ def compare(
 
     Raises:
         MatchError: fewer than two SAEs, one given twice, or SAEs that cannot be compared.
+        SaematchError: `shard` is not K/N.
         RunError: the directory holds something else, or another program is writing to it.
     """
     matcher = Matcher.of("paulo-belrose", cutoff=cutoff, any_site=any_site)
@@ -68,23 +73,50 @@ def compare(
     if len(given) < 2:
         raise MatchError("compare takes two SAEs or more")
     given.check_once(MatchError)
+    share = None if shard is None else Share.parsed(shard)
     with opened_workers(workers) as crew:
-        run = written(
-            out,
-            lambda path: Run.create(
-                path,
+        if share is None:
+            run = written(
+                out,
+                lambda path: Run.create(
+                    path,
+                    "compare",
+                    matcher.options,
+                    _comparable(read_by(crew, given, tell), any_site),
+                    overwrite=overwrite,
+                    distinct=True,
+                ),
+            )
+            wanted = [*combinations(run.names, 2)]
+        else:
+            told = outlines(given)
+            every = [*combinations(told, 2)]
+            part = begun(
+                share,
+                out,
                 "compare",
-                matcher.options,
-                _comparable(read_by(crew, given, tell), any_site),
+                matcher,
+                given,
+                told,
+                every,
+                order=[*told],
+                whole={},
+                workers=crew,
                 overwrite=overwrite,
-                distinct=True,
-            ),
-        )
-        matcher.match_into(run, given, list(combinations(run.names, 2)), tell, crew)
-    found = Comparison.of(run)
-    run.add("compare", found.tables, found.summary())
+                progress=tell,
+            )
+            run, given, wanted = part.run, part.saes, part.of(every)
+        matcher.match_into(run, given, wanted, tell, crew)
+    if share is None:
+        compared(run)
     run.finish()
     return run
+
+
+def compared(run: Run) -> None:
+    """What is made of all pairs of a comparison."""
+    found = Comparison.of(run)
+    run.add("compare", found.tables, found.summary())
 
 
 def _comparable(saes: Iterable[SAE | SaeTables], any_site: bool) -> Iterator[SAE | SaeTables]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from saematch.errors import MatchError
+from saematch.files.share import Share
 from saematch.layers.analysis import analyse
 from saematch.layers.layers import Layers
 from saematch.layers.origins import Cutoffs
@@ -23,6 +25,7 @@ from saematch.workflows.matcher import Matcher
 from saematch.workflows.options import MatchOptions
 from saematch.workflows.pair_tasks import read_by
 from saematch.workflows.saes import Given, Saes
+from saematch.workflows.sharding import begun, outlines
 from saematch.workflows.workers import opened_workers
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ def flow(
     out: str | Path | None = None,
     overwrite: bool = False,
     workers: GivenWorkers | None = None,
+    shard: str | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> Run:
@@ -68,6 +72,9 @@ def flow(
         workers: match pairs in other processes, on a Dask cluster: how many to start on this
             machine, the address of a scheduler that runs, or a `distributed.Client`. SAEs are read
             there, so they are given by name, and results are the same.
+        shard: `K/N`: match the K-th of N parts of the pairs alone, reading only their SAEs, into
+            the folder `shards` of the directory; `saematch.merge` puts all parts together. Returns
+            the part's own run.
         progress: called with a `Step` of `saematch.progress` as work proceeds; `print`
             will do.
         **options: other options of `saematch.match`: `null`, `fdr`, `partial`, `seed`,
@@ -76,6 +83,7 @@ def flow(
 
     Raises:
         MatchError: the SAEs do not form a flow, or an option is not allowed.
+        SaematchError: `shard` is not K/N.
         RunError: the directory holds something else, or another program is writing to it.
     """
     if pairs not in ("adjacent", "all"):
@@ -87,23 +95,47 @@ def flow(
     matcher = Matcher.of(method, **options)
     cutoffs = None if origin_cutoffs is None else Cutoffs(*origin_cutoffs)
     tell, given = progress or silent, Saes(saes, device, site)
+    share = None if shard is None else Share.parsed(shard)
     given.check_once(MatchError)
+    reach = reach or (None if pairs == "all" else 1)
     with opened_workers(workers) as crew:
-        run = written(
-            out,
-            lambda path: Run.create(
-                path,
+        if share is None:
+            run = written(
+                out,
+                lambda path: Run.create(
+                    path,
+                    "flow",
+                    matcher.options,
+                    checked(read_by(crew, given, tell)),
+                    overwrite=overwrite,
+                    distinct=True,
+                ),
+            )
+            layers = Layers.of(run)
+            wanted, modules = planned(layers, reach), planned_modules(layers)
+        else:
+            told = outlines(given)
+            deque(checked(told.values()), maxlen=0)
+            layers = Layers.planned({name: its.conventions.site for name, its in told.items()})
+            wanted, modules = planned(layers, reach), planned_modules(layers)
+            part = begun(
+                share,
+                out,
                 "flow",
-                matcher.options,
-                checked(read_by(crew, given, tell)),
+                matcher,
+                given,
+                told,
+                [*wanted, *modules],
+                order=layers.names,
+                whole={"origin_cutoffs": origin_cutoffs},
+                workers=crew,
                 overwrite=overwrite,
-                distinct=True,
-            ),
-        )
-        layers = Layers.of(run)
-        wanted = planned(layers, reach or (None if pairs == "all" else 1))
+                progress=tell,
+            )
+            run, given = part.run, part.saes
+            wanted, modules = part.of(wanted), part.of(modules)
         matcher.match_into(run, given, wanted, tell, crew)
-        if modules := planned_modules(layers):
+        if modules:
             # encoders that read at other hook points do not compare; what is written does
             decoders = replace(
                 matcher,
@@ -113,9 +145,15 @@ def flow(
                 any_site=True,
             )
             decoders.match_into(run, given, modules, tell, crew)
+    if share is None:
+        followed(run, cutoffs)
+    run.finish()
+    return run
+
+
+def followed(run: Run, cutoffs: Cutoffs | None) -> None:
+    """What is made of all pairs of a flow, unless it is there."""
     asked = None if cutoffs is None else [cutoffs.residual, cutoffs.module]
     there = run.section("flow")
     if there is None or there.origin_cutoffs != asked:
         analyse(run, cutoffs)
-    run.finish()
-    return run

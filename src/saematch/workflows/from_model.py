@@ -80,6 +80,11 @@ class FromModel:
         return self._model.name if isinstance(self._model, LanguageModel) else str(self._model)
 
     @property
+    def reads_text(self) -> bool:
+        """Whether it reads text itself, for want of stored activations."""
+        return self._given is None and bool(self._text)
+
+    @property
     def options(self) -> dict[str, Any]:
         """What the evidence is made of, as plain values, for a run."""
         found: dict[str, Any] = {"model": self.name}

@@ -105,6 +105,11 @@ class Matcher:
         others = {"candidates": self.candidates, **asdict(self.significance), **known}
         return self.method.options(**others)
 
+    @property
+    def reads_text(self) -> bool:
+        """Whether activations are made of text on the way, as of all SAEs together."""
+        return isinstance(self.evidence, FromModel) and self.evidence.reads_text
+
     def match(self, a: SAE, b: SAE) -> Matching:
         """Match two SAEs."""
         known = self.evidence
