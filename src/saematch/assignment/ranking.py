@@ -12,6 +12,7 @@ import numpy as np
 from saematch.assignment.auction.state import inner
 from saematch.numerics.compiled import compiled
 
+CHUNK = 64  # scores looked at together
 SPARE = 8  # listed beyond those asked for, so that rounding rarely decides who is left out
 
 
@@ -98,42 +99,90 @@ def keep(lists, i, j, upper):
 
 
 @compiled
+def span(side, i, start, raw, lower, upper):
+    """Write `bounds` of row i and the columns from `start` on to `lower` and `upper`."""
+    scale, slack, offset = side.row_scale[i], side.row_slack[i], side.row_offset[i]
+    for c in range(raw.shape[0]):
+        j = start + c
+        product = scale * side.column_scale[j] * np.float64(raw[c])
+        error = side.relative * abs(product) + slack * side.column_reach[j]
+        middle = product + offset + side.column_offset[j]
+        lower[c], upper[c] = middle - error, middle + error
+
+
+@compiled
 def rank_in_rows(raw, start, side, pairs, lists):
     """For rows from `start` on: how many columns are above each pair, and the best columns."""
+    lower, upper = np.empty(CHUNK), np.empty(CHUNK)
+    m = raw.shape[1]
     for r in range(raw.shape[0]):
         i = start + r
         p = pairs.place[i]
         own = pairs.column[p] if p >= 0 else -1
         limit = pairs.limit[p] if p >= 0 else np.inf
-        for j in range(raw.shape[1]):
-            middle, error = bounds(side, i, j, raw[r, j])
-            if middle + error > lists.floor[i]:
-                keep(lists, i, j, middle + error)
-            if (
-                middle + error > limit
-                and j != own
-                and (middle - error > limit or exact(side, i, j) > limit)
-            ):
-                pairs.above_in_row[p] += 1
+        above = 0
+        for first in range(0, m, CHUNK):
+            size = min(CHUNK, m - first)
+            span(side, i, first, raw[r, first : first + size], lower, upper)
+            floor, better, surely, perhaps = lists.floor[i], 0, 0, 0
+            for c in range(size):
+                better += upper[c] > floor
+                surely += lower[c] > limit
+                perhaps += upper[c] > limit
+            above += surely
+            if better > 0:
+                for c in range(size):
+                    if upper[c] > lists.floor[i]:
+                        keep(lists, i, first + c, upper[c])
+            if perhaps > surely:
+                for c in range(size):
+                    if upper[c] > limit and not lower[c] > limit and first + c != own:
+                        above += exact(side, i, first + c) > limit
+        if p >= 0:
+            pairs.above_in_row[p] += above
+
+
+@compiled
+def least_limits(pairs, begin, end):
+    """For columns from `begin` to `end` the lowest limit of their pairs."""
+    least = np.full(end - begin, np.inf)
+    for j in range(begin, end):
+        for p in range(pairs.first[j], pairs.first[j + 1]):
+            least[j - begin] = min(least[j - begin], pairs.limit[p])
+    return least
 
 
 @compiled
 def rank_in_columns(raw, start, begin, end, side, pairs, lists):
     """For columns from `begin` to `end` and the block's rows: the same the other way round."""
-    for r in range(raw.shape[0]):
-        i = start + r
-        for j in range(begin, end):
-            middle, error = bounds(side, i, j, raw[r, j])
-            if middle + error > lists.floor[j]:
-                keep(lists, j, i, middle + error)
-            for p in range(pairs.first[j], pairs.first[j + 1]):
-                limit = pairs.limit[p]
-                if (
-                    middle + error > limit
-                    and i != pairs.row[p]
-                    and (middle - error > limit or exact(side, i, j) > limit)
-                ):
-                    pairs.above_in_column[p] += 1
+    lower, upper = np.empty(CHUNK), np.empty(CHUNK)
+    least = least_limits(pairs, begin, end)
+    for first in range(begin, end, CHUNK):
+        size = min(CHUNK, end - first)
+        floor, limit = lists.floor[first : first + size], least[first - begin :]
+        for r in range(raw.shape[0]):
+            i, better, perhaps = start + r, 0, 0
+            span(side, i, first, raw[r, first : first + size], lower, upper)
+            for c in range(size):
+                better += upper[c] > floor[c]
+                perhaps += upper[c] > limit[c]
+            if better > 0:
+                for c in range(size):
+                    if upper[c] > floor[c]:
+                        keep(lists, first + c, i, upper[c])
+            if perhaps > 0:
+                for c in range(size):
+                    if upper[c] > limit[c]:
+                        count(side, pairs, i, first + c, lower[c], upper[c])
+
+
+@compiled
+def count(side, pairs, i, j, lower, upper):
+    """Count row i above the pairs of column j that it is above."""
+    for p in range(pairs.first[j], pairs.first[j + 1]):
+        limit = pairs.limit[p]
+        if upper > limit and i != pairs.row[p] and (lower > limit or exact(side, i, j) > limit):
+            pairs.above_in_column[p] += 1
 
 
 @compiled

@@ -61,10 +61,11 @@ def select(raw, rows, s, bound):
                 v += slack * reach[start + c] + base[start + c]
                 chunk[c] = v
                 above += v > threshold
-            if above == 0:
-                continue
             for c in range(size):
+                if above == 0:
+                    break
                 if chunk[c] > threshold:
+                    above -= 1
                     value[count], index[count] = chunk[c], start + c
                     count += 1
                     if count == 2 * k + 64:

@@ -21,23 +21,34 @@ from torch import Tensor
 
 Null = Literal["covariance", "rotation", "none"]
 
+ROWS = 256  # measured at once, within the processor's cache
+STRIP = 128  # dimensions mixed at once, likewise
+
 
 def split(y: Float[Tensor, "m D"], widths: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Directions `(m, D)`, of unit norm in each view, and norms `(m, views)` of stacked views.
 
     A view of one dimension has the direction 1 and its value, with its sign, for a norm.
     """
-    directions, norms = [], []
-    for part in y.split(list(widths), dim=1):
-        if part.shape[1] == 1:
-            directions.append(torch.ones_like(part))
-            norms.append(part)
-        else:
-            norm = torch.linalg.vector_norm(part, dim=1, keepdim=True, dtype=torch.float64)
-            norm = norm.to(part)
-            directions.append(part / norm.clamp(min=torch.finfo(part.dtype).tiny))
-            norms.append(norm)
-    return torch.cat(directions, 1), torch.cat(norms, 1)
+    directions = torch.empty(y.shape, dtype=y.dtype, device=y.device)
+    norms = y.new_empty(len(y), len(widths))
+    _divide(y, widths, directions, norms)
+    return directions, norms
+
+
+def _divide(y: Tensor, widths: Sequence[int], directions: Tensor, norms: Tensor) -> None:
+    """Fill `directions`, which may be `y`, and `norms`; a few rows at a time, in the cache."""
+    for start in range(0, len(y), ROWS):
+        rows = slice(start, start + ROWS)
+        whole, into = (v[rows].split(list(widths), dim=1) for v in (y, directions))
+        for v, (part, out) in enumerate(zip(whole, into, strict=True)):
+            if part.shape[1] == 1:
+                norms[rows, v] = part[:, 0]
+                out.fill_(1)
+            else:
+                norm = torch.linalg.vector_norm(part, dim=1, keepdim=True, dtype=torch.float64)
+                norms[rows, v] = norm[:, 0].to(part)
+                torch.div(part, norm.to(part).clamp(min=torch.finfo(part.dtype).tiny), out=out)
 
 
 def draw(
@@ -75,9 +86,14 @@ def draw(
     in_time = [*over_tokens] or [False] * len(widths)
     still = [v for v, shifts in enumerate(in_time) if not shifts]
     sizes = [widths[v] for v in still]
-    at_rest = torch.cat([parts[v] for v in still], 1) if still else None
+    at_rest = u if len(still) == len(widths) else None
+    if still and at_rest is None:
+        at_rest = torch.cat([parts[v] for v in still], 1)
     while True:
-        found = None if at_rest is None else split(kinds[null](at_rest, sizes, generator), sizes)[0]
+        found = None
+        if at_rest is not None:
+            found = kinds[null](at_rest, sizes, generator)
+            _divide(found, sizes, found, found.new_empty(len(found), len(sizes)))
         if found is not None and not any(in_time):
             yield found
             continue
@@ -105,17 +121,20 @@ def _mixed(u: Tensor, widths: Sequence[int], generator: torch.Generator) -> Tens
     m, width = u.shape
     power = max(0, (m - 1).bit_length())
     shape = 2 ** (power // 2), 2 ** (power - power // 2)
-    mean = u.mean(0)
-    mixed = u.new_zeros(shape[0] * shape[1], width)
-    places = torch.randperm(len(mixed), generator=generator)[:m].to(u.device)
+    places = torch.randperm(shape[0] * shape[1], generator=generator)[:m].to(u.device)
     signs = torch.randint(0, 2, (m, 1), generator=generator).to(u) * 2 - 1
-    mixed[places] = signs * (u - mean) / m**0.5
+    chosen = torch.randperm(shape[0] * shape[1], generator=generator)[:m].to(u.device)
     # the Hadamard matrix of the whole is the Kronecker product of two small ones
     first, second = (torch.from_numpy(hadamard(size)).to(u) for size in shape)
-    mixed = (first @ mixed.view(shape[0], -1)).view(*shape, width)
-    mixed = (second @ mixed).view(-1, width)
-    chosen = torch.randperm(len(mixed), generator=generator)[:m].to(u.device)
-    return mixed[chosen] + mean
+    found = u.new_empty(m, width)
+    mixed = u.new_zeros(shape[0] * shape[1], STRIP)
+    for some, out in zip(u.split(STRIP, dim=1), found.split(STRIP, dim=1), strict=True):
+        mean, strip = some.mean(0), mixed[:, : some.shape[1]].contiguous()
+        strip[places] = signs * (some - mean) / m**0.5
+        turned = (first @ strip.view(shape[0], -1)).view(*shape, some.shape[1])
+        turned = (second @ turned).view(-1, some.shape[1])
+        torch.add(turned[chosen], mean, out=out)
+    return found
 
 
 def _rotated(u: Tensor, widths: Sequence[int], generator: torch.Generator) -> Tensor:

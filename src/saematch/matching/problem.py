@@ -19,13 +19,13 @@ from saematch.matching.evidence import NONE, Activations, Evidence
 from saematch.matching.methods import Method, resolve_fold
 from saematch.matching.views import View, stack
 from saematch.numerics.hardware import available_memory
+from saematch.numerics.pairs import products
 from saematch.sae.folding import Fold, fold
 from saematch.sae.sae import SAE
 
 BOTH_ABSENT = (None, None)
 SILENT = "silent on the tokens"
 COPIES = 6  # of the rows of one side that are held at once, those of both sides and a null
-ROWS = 4096  # whose products with single rows are held at once
 RARE = 5  # firings: features that fired less often coincide by chance
 
 
@@ -63,16 +63,13 @@ class Posed:
 
     def scores(self, columns: Int[Tensor, "n k"]) -> Float64[Tensor, "n k"]:
         """The scores of each row with `k` columns; NaN for -1."""
-        found = self.row_offset.new_full(columns.shape, torch.nan)
-        if not len(self.y):
-            return found
-        columns = columns.to(self.y.device)
-        for rows in torch.arange(len(self.x), device=self.x.device).split(ROWS):
-            x = self.x[rows].double()
-            for c, column in enumerate(columns[rows].clamp(min=0).unbind(1)):
-                product = (x * self.y[column].double()).sum(1)
-                found[rows, c] = product + self.row_offset[rows] + self.column_offset[column]
-        return torch.where(columns >= 0, found, torch.nan)
+        columns = columns.cpu()
+        found = torch.full(columns.shape, torch.nan, dtype=torch.float64)
+        row, place = (columns >= 0).nonzero(as_tuple=True)
+        column = columns[row, place]
+        found[row, place] = products(self.x, self.y, row, column)
+        found[row, place] += self.row_offset.cpu()[row] + self.column_offset.cpu()[column]
+        return found.to(self.x.device)
 
     def turned(self) -> Posed:
         """The same problem with A and B exchanged."""

@@ -274,8 +274,10 @@ def chance(
             part.mul_(norm[:, None])
         rows = torch.randperm(len(x), generator=generator)[: min(wanted, at_once)].to(x.device)
         for some in rows.split(max(1, ROWS * ROWS // len(y))):
-            scores = (x[some] @ z.T).double() + row_offset[some, None] + column_offset
-            best.append(scores.amax(1))
+            scores = x[some] @ z.T
+            if column_offset.any():
+                scores = scores.double() + column_offset
+            best.append(scores.amax(1).double() + row_offset[some])
             surprises.append(formula.surprise(best[-1], some))
         wanted -= len(rows)
     return dataclasses.replace(
@@ -303,8 +305,9 @@ def _moments(
             products = [view[rows] @ u.T for view, u in zip(views, some, strict=True)]
             for v, one in enumerate(products):
                 total[rows, v] += one.sum(1, dtype=torch.float64)
-                for w, other in enumerate(products):
+                for w, other in enumerate(products[: v + 1]):
                     square[rows, v, w] += (one * other).sum(1, dtype=torch.float64)
+                    square[rows, w, v] = square[rows, v, w]
     mean = total / drawn
     covariance = square / drawn - mean[:, :, None] * mean[:, None, :]
     return mean, covariance * drawn / (drawn - 1)

@@ -45,9 +45,8 @@ def rescale(sae: SAE, scale: Float[Tensor, " d_sae"], reason: str = "scale not p
     if tuple(scale.shape) != (sae.d_sae,):
         raise SaematchError(f"scale has shape {tuple(scale.shape)}, expected ({sae.d_sae},)")
     scale = scale.to(sae.W_dec)
-    usable = scale.isfinite() & (scale > 0)
-    refused = ~usable & ~sae.excluded
-    scale = torch.where(usable & ~sae.excluded, scale, torch.ones_like(scale))
+    refused = ~(scale.isfinite() & (scale > 0)) & ~sae.excluded
+    scale = applied(sae, scale)
     exclusions = dict(sae.exclusions)
     if refused.any():
         exclusions[reason] = refused
@@ -63,6 +62,13 @@ def rescale(sae: SAE, scale: Float[Tensor, " d_sae"], reason: str = "scale not p
         selection_scale=old_selection * scale if ranks else sae.selection_scale,
         exclusions=exclusions,
     )
+
+
+def applied(sae: SAE, scale: Float[Tensor, " d_sae"]) -> Float[Tensor, " d_sae"]:
+    """What `rescale` multiplies decoder rows by: `scale`, or 1 where a feature is left alone."""
+    scale = scale.to(sae.W_dec)
+    usable = scale.isfinite() & (scale > 0) & ~sae.excluded
+    return torch.where(usable, scale, torch.ones_like(scale))
 
 
 def fold(sae: SAE, how: Fold = "threshold", activation: Tensor | None = None) -> SAE:
