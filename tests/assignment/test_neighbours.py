@@ -4,6 +4,7 @@ import torch
 
 from saematch import SaematchError
 from saematch.assignment import assign, neighbours
+from saematch.assignment.neighbours import PATIENCE
 
 
 def naive(
@@ -45,6 +46,24 @@ def test_against_the_whole_matrix(shape, kind, block, dtype):
     np.testing.assert_allclose(found.source_scores.T, np.take_along_axis(scores, back.T, 0))
     own = np.where(target >= 0, scores[np.arange(n), target], np.nan)
     np.testing.assert_allclose(found.score, own)
+
+
+@pytest.mark.parametrize("patience", [0, 2, 128])
+@pytest.mark.parametrize("kind", ["one-to-one", "many-to-one", "some"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_precision_of_the_product_changes_nothing(precision, kind, patience, monkeypatch):
+    monkeypatch.setitem(PATIENCE, "bfloat16", patience)
+    x, y = (torch.randn(n, 9, generator=torch.manual_seed(n)) for n in (150, 170))
+    scores = (x.double() @ y.double().T).numpy()
+    target = assign(x, y, kind="one-to-one" if kind == "some" else kind).target
+    if kind == "some":
+        target[3:] = -1  # so few that their rows and columns are less than the whole
+    found = neighbours(x, y, None, None, target, 5, precision=precision, block=64)
+    in_row, in_column = naive(scores, target.numpy(), 1e-12)
+    assert found.rank_in_row.tolist() == in_row
+    assert found.rank_in_column.tolist() == in_column
+    assert found.candidates.tolist() == np.argsort(-scores, axis=1)[:, :5].tolist()
+    assert found.sources.tolist() == np.argsort(-scores, axis=0)[:5].T.tolist()
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -1,7 +1,8 @@
 """The surroundings of each pair of an assignment: ranks, and the best of each row and column.
 
-One float32 product, a block of rows at a time, with a proved bound on its error (`filtering.py`).
-Whatever the bound leaves in doubt is computed again in float64, one score at a time.
+One product, a block of rows at a time, with a proved bound on its error (`filtering.py`). What the
+bound leaves in doubt is computed again in float64, one score at a time. Where a bfloat16 product
+leaves too much of a row or column in doubt, that is ranked again by a float32 product.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from saematch.assignment.auction.plan import WORTH_FILTERING
 from saematch.assignment.filtering import Filter, make_filter, norms
 from saematch.assignment.problem import Columns, PerColumn, PerRow, Problem, Rows, problem
 from saematch.assignment.ranking import (
@@ -30,8 +33,12 @@ from saematch.assignment.ranking import (
     settle,
 )
 from saematch.errors import SaematchError
+from saematch.numerics import hardware
+from saematch.numerics.hardware import Precision
 
 BLOCK_ENTRIES = 2**24  # scores held at once: 64 MiB
+# doubts about a pair that are settled by exact scores, of which each takes as long as dozens
+PATIENCE = {"float32": 2**62, "bfloat16": 128}
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +68,7 @@ def neighbours(
     k: int,
     *,
     block: int | None = None,
+    precision: Precision | Literal["auto"] = "auto",
 ) -> Neighbours:
     """Rank each pair `(i, target[i])` in its row and column, and keep the best of both.
 
@@ -73,8 +81,9 @@ def neighbours(
     **Arguments:** `x` (n, D), `y` (m, D), `row_offset` (n,) or None, `column_offset` (m,) or None;
     `target` (n,), a column of each row or -1; `k`, at least 1: how many columns to keep of each
     row, and rows of each column, of which there are at most m and n; `block`, rows scored at once,
-    by default what takes 64 MiB. One float32 product of 2 n m D operations on the device of `x`;
-    the rest is done on the processor.
+    by default what takes 64 MiB; `precision` of the product, "float32", "bfloat16", or "auto" for
+    the faster on this machine, whose results are the same. One product of 2 n m D operations on
+    the device of `x`; the rest is done on the processor.
 
     **Returns:** `Neighbours`. Equal ones stand in the order of their indices.
 
@@ -86,27 +95,21 @@ def neighbours(
     if k < 1:
         raise SaematchError(f"k is {k}; at least 1 candidate is kept")
     sizes = norms(task.x), norms(task.y)
-    filtering = make_filter(task.x, task.y, sizes, "float32")
+    if precision == "auto":
+        large = task.n * task.m * task.x.shape[1] >= WORTH_FILTERING
+        precision = hardware.fastest(task.x.device) if large else "float32"
+    filtering = make_filter(task.x, task.y, sizes, precision)
     side = _side(task, filtering)
     _check_range(side, sizes)
-    pairs = _pairs(side, sizes, target)
-    rows, columns = _lists(task.n, task.m, k), _lists(task.m, task.n, k)
-    block = block or max(1, BLOCK_ENTRIES // max(1, task.m))
+    pairs = _pairs(side, sizes, target, PATIENCE[precision])
+    length = k + SPARE[precision]
+    rows, columns = _lists(task.n, task.m, length), _lists(task.m, task.n, length)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        for start in range(0, task.n if task.m else 0, block):
-            raw = filtering.product(slice(start, start + block)).float().cpu().numpy()
-            work = [
-                pool.submit(rank_in_rows, raw[begin:end], start + begin, side, pairs, rows)
-                for begin, end in _pieces(len(raw))
-            ]
-            work += [
-                pool.submit(rank_in_columns, raw, start, begin, end, side, pairs, columns)
-                for begin, end in _pieces(task.m)
-            ]
-            for each in work:
-                each.result()
+        _scan(side, filtering, pairs, rows, columns, block, pool)
         candidates = _best(rows, side, filtering.left, filtering.right, k, pool)
         sources = _best(columns, side.turned(), filtering.right, filtering.left, k, pool)
+        del filtering, side
+        _count_again(task, sizes, target, pairs, block, pool)
 
     # pairs stand in the order of their columns
     score = torch.full((task.n,), torch.nan, dtype=torch.float64)
@@ -116,6 +119,69 @@ def neighbours(
     in_row[which] = 1 + torch.from_numpy(pairs.above_in_row)
     in_column[which] = 1 + torch.from_numpy(pairs.above_in_column)
     return Neighbours(score, in_row, in_column, *candidates, *sources)
+
+
+def _scan(
+    side: Side,
+    filtering: Filter,
+    pairs: Pairs,
+    rows: Lists,
+    columns: Lists,
+    block: int | None,
+    pool: ThreadPoolExecutor,
+) -> None:
+    """Count what is above the pairs and fill the lists, a block of rows at a time."""
+    n, m = len(side.x), len(side.y)
+    block = block or max(1, BLOCK_ENTRIES // max(1, m))
+    for start in range(0, n if m else 0, block):
+        raw = filtering.product(slice(start, start + block)).float().cpu().numpy()
+        work = [
+            pool.submit(rank_in_rows, raw[begin:end], start + begin, side, pairs, rows)
+            for begin, end in _pieces(len(raw))
+        ]
+        work += [
+            pool.submit(rank_in_columns, raw, start, begin, end, side, pairs, columns)
+            for begin, end in _pieces(m)
+        ]
+        for each in work:
+            each.result()
+
+
+def _count_again(
+    task: Problem,
+    sizes: tuple[Tensor, Tensor],
+    target: Tensor,
+    pairs: Pairs,
+    block: int | None,
+    pool: ThreadPoolExecutor,
+) -> None:
+    """Count by a float32 product for pairs with too many doubts: of their rows, or columns."""
+    in_row, in_column = (d > pairs.patience for d in (pairs.doubts_in_row, pairs.doubts_in_column))
+    some = torch.from_numpy(np.unique(pairs.row[in_row]))
+    others = torch.from_numpy(np.unique(pairs.column[in_column]))
+    # two parts, but no more than the whole
+    whole = len(some) * task.m + len(others) * task.n > task.n * task.m
+    every = slice(None)
+    for rows, columns in [(every, every)] if whole else [(some, every), (every, others)]:
+        x, y = task.x[rows], task.y[columns]
+        if not len(x) or not len(y):
+            continue
+        part = Problem(x, y, task.row_offset[rows], task.column_offset[columns])
+        measured = sizes[0][rows], sizes[1][columns]
+        filtering = make_filter(x, y, measured, "float32")
+        side = _side(part, filtering)
+        place = torch.full((task.m + 1,), -1)  # the last for rows without a target
+        place[:-1][columns] = torch.arange(len(y))
+        found = _pairs(side, measured, place[target[rows]], PATIENCE["float32"])
+        _scan(side, filtering, found, _no_lists(len(x)), _no_lists(len(y)), block, pool)
+        row = torch.arange(task.n)[rows].numpy()
+        known = np.full(task.n, -1)
+        known[pairs.row] = np.arange(len(pairs.row))
+        which = known[row[found.row]]
+        if rows is every:
+            pairs.above_in_column[which] = found.above_in_column
+        if columns is every:
+            pairs.above_in_row[which] = found.above_in_row
 
 
 def _side(task: Problem, filtering: Filter) -> Side:
@@ -142,7 +208,7 @@ def _check_range(side: Side, sizes: tuple[Tensor, Tensor]) -> None:
         raise SaematchError("the scores overflow float64; scale x, y or the offsets down")
 
 
-def _pairs(side: Side, sizes: tuple[Tensor, Tensor], target: Tensor) -> Pairs:
+def _pairs(side: Side, sizes: tuple[Tensor, Tensor], target: Tensor, patience: int) -> Pairs:
     """The pairs of an assignment in the order of their columns."""
     which = (target >= 0).nonzero()[:, 0]
     which = which[target[which].argsort(stable=True)]
@@ -155,15 +221,20 @@ def _pairs(side: Side, sizes: tuple[Tensor, Tensor], target: Tensor) -> Pairs:
     magnitude += np.abs(side.row_offset[row]) + np.abs(side.column_offset[column])
     # equal scores share a rank, so a greater one must be so by more than the usual rounding
     rounding = 4 * np.finfo(np.float64).eps * max(1, side.x.shape[1]) ** 0.5
-    zeros = np.zeros((2, len(row)), np.int64)
-    return Pairs(row, column, first, place, own, own + rounding * magnitude, zeros[0], zeros[1])
+    zeros = np.zeros((4, len(row)), np.int64)
+    return Pairs(row, column, first, place, own, own + rounding * magnitude, *zeros, patience)
 
 
-def _lists(n: int, m: int, k: int) -> Lists:
-    length = min(m, k + SPARE)
+def _lists(n: int, m: int, length: int) -> Lists:
+    length = min(m, length)
     return Lists(
         np.full((n, length), -1, np.int32), np.full((n, length), -np.inf), np.full(n, -np.inf)
     )
+
+
+def _no_lists(n: int) -> Lists:
+    """Lists of no column, which none is good enough for."""
+    return Lists(np.empty((n, 0), np.int32), np.empty((n, 0)), np.full(n, np.inf))
 
 
 def _best(

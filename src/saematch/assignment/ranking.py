@@ -13,7 +13,8 @@ from saematch.assignment.auction.state import inner
 from saematch.numerics.compiled import compiled
 
 CHUNK = 64  # scores looked at together
-SPARE = 8  # listed beyond those asked for, so that rounding rarely decides who is left out
+# listed beyond those asked for, so that rounding rarely decides who is left out
+SPARE = {"float32": 8, "bfloat16": 24}
 
 
 class Side(NamedTuple):
@@ -55,6 +56,9 @@ class Pairs(NamedTuple):
     limit: np.ndarray  # (pairs,) float64: above which another score is greater
     above_in_row: np.ndarray  # (pairs,) int64, counted up
     above_in_column: np.ndarray  # (pairs,) int64, counted up
+    doubts_in_row: np.ndarray  # (pairs,) int64: scores that `raw` could not tell above or not
+    doubts_in_column: np.ndarray  # (pairs,) int64
+    patience: int  # doubts that are settled by exact scores; a pair with more is not counted
 
 
 class Lists(NamedTuple):
@@ -91,23 +95,38 @@ def bounds(side, i, j, raw):
 @compiled
 def keep(lists, i, j, upper):
     """List column j instead of the lowest of row i's list."""
-    listed = lists.upper[i]
-    place = listed.argmin()
-    listed[place] = upper
-    lists.column[i, place] = j
-    lists.floor[i] = listed.min()
+    # plain loops: on so few numbers argmin and min take several times as long
+    length, floor, place = lists.upper.shape[1], lists.floor[i], 0
+    while lists.upper[i, place] != floor:
+        place += 1
+    lists.upper[i, place], lists.column[i, place] = upper, j
+    for c in range(length):
+        upper = min(upper, lists.upper[i, c])
+    lists.floor[i] = upper
 
 
 @compiled
 def span(side, i, start, raw, lower, upper):
     """Write `bounds` of row i and the columns from `start` on to `lower` and `upper`."""
     scale, slack, offset = side.row_scale[i], side.row_slack[i], side.row_offset[i]
+    # slices, so that the loop is vectorised
+    columns = slice(start, start + raw.shape[0])
+    column_scale, reach = side.column_scale[columns], side.column_reach[columns]
+    column_offset = side.column_offset[columns]
     for c in range(raw.shape[0]):
-        j = start + c
-        product = scale * side.column_scale[j] * np.float64(raw[c])
-        error = side.relative * abs(product) + slack * side.column_reach[j]
-        middle = product + offset + side.column_offset[j]
+        product = scale * column_scale[c] * np.float64(raw[c])
+        error = side.relative * abs(product) + slack * reach[c]
+        middle = product + offset + column_offset[c]
         lower[c], upper[c] = middle - error, middle + error
+
+
+@compiled
+def number_above(value, limit, size):
+    """How many of the first `size` values are above `limit`."""
+    above = 0
+    for c in range(size):
+        above += np.int64(value[c] > limit)
+    return above
 
 
 @compiled
@@ -124,20 +143,18 @@ def rank_in_rows(raw, start, side, pairs, lists):
         for first in range(0, m, CHUNK):
             size = min(CHUNK, m - first)
             span(side, i, first, raw[r, first : first + size], lower, upper)
-            floor, better, surely, perhaps = lists.floor[i], 0, 0, 0
-            for c in range(size):
-                better += upper[c] > floor
-                surely += lower[c] > limit
-                perhaps += upper[c] > limit
+            surely, perhaps = number_above(lower, limit, size), number_above(upper, limit, size)
             above += surely
-            if better > 0:
+            if number_above(upper, lists.floor[i], size) > 0:
                 for c in range(size):
                     if upper[c] > lists.floor[i]:
                         keep(lists, i, first + c, upper[c])
             if perhaps > surely:
                 for c in range(size):
                     if upper[c] > limit and not lower[c] > limit and first + c != own:
-                        above += exact(side, i, first + c) > limit
+                        pairs.doubts_in_row[p] += 1
+                        if pairs.doubts_in_row[p] <= pairs.patience:
+                            above += exact(side, i, first + c) > limit
         if p >= 0:
             pairs.above_in_row[p] += above
 
@@ -181,8 +198,14 @@ def count(side, pairs, i, j, lower, upper):
     """Count row i above the pairs of column j that it is above."""
     for p in range(pairs.first[j], pairs.first[j + 1]):
         limit = pairs.limit[p]
-        if upper > limit and i != pairs.row[p] and (lower > limit or exact(side, i, j) > limit):
+        if i == pairs.row[p] or not upper > limit:
+            continue
+        if lower > limit:
             pairs.above_in_column[p] += 1
+            continue
+        pairs.doubts_in_column[p] += 1
+        if pairs.doubts_in_column[p] <= pairs.patience:
+            pairs.above_in_column[p] += exact(side, i, j) > limit
 
 
 @compiled

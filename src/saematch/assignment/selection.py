@@ -54,13 +54,17 @@ def select(raw, rows, s, bound):
         scale, slack = bound.row_scale[i], bound.row_slack[i]
         for start in range(0, m, CHUNK):
             size = min(CHUNK, m - start)
+            # slices and a loop for each, so that they are vectorised
+            part, columns = raw[r, start : start + size], slice(start, start + size)
+            column_scale, far, at = bound.column_scale[columns], reach[columns], base[columns]
+            for c in range(size):
+                a = np.float64(part[c])
+                chunk[c] = (
+                    scale * column_scale[c] * (a + relative * abs(a)) + slack * far[c] + at[c]
+                )
             above = 0
             for c in range(size):
-                a = np.float64(raw[r, start + c])
-                v = scale * bound.column_scale[start + c] * (a + relative * abs(a))
-                v += slack * reach[start + c] + base[start + c]
-                chunk[c] = v
-                above += v > threshold
+                above += np.int64(chunk[c] > threshold)
             for c in range(size):
                 if above == 0:
                     break
