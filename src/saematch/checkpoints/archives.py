@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 import zipfile
 from pathlib import Path
 
@@ -35,6 +36,8 @@ _SAFETENSORS_DTYPES = {
 # random weights hardly shrink; rows of zeros do, but a file of nothing else is no SAE
 MOST_INFLATED = 100
 _SMALL = 1 << 28
+_CHUNK = 1 << 22
+_LOCAL = 30  # bytes of the fixed part of a member's header
 
 
 class SafetensorsFile:
@@ -84,8 +87,14 @@ class NpzFile:
                 self._members[name] = member.filename
 
     def read(self, name: str) -> Tensor:
-        with zipfile.ZipFile(self._path) as archive, archive.open(self._members[name]) as file:
-            values = np.lib.format.read_array(file, allow_pickle=False)
+        member = self._members[name]
+        with zipfile.ZipFile(self._path) as archive:
+            info = archive.getinfo(member)
+            if info.compress_type == zipfile.ZIP_STORED and info.file_size > _SMALL:
+                values = _mapped(archive, info, self._path)
+            else:
+                with archive.open(member) as file:
+                    values = np.lib.format.read_array(file, allow_pickle=False)
         return torch.from_numpy(values.astype(values.dtype.newbyteorder("="), copy=False))
 
 
@@ -101,6 +110,28 @@ def check_inflation(archive: zipfile.ZipFile, path: Path, label: str) -> None:
             f"{label}: its {stored:,} bytes unpack to {whole:,}, expected {MOST_INFLATED} times as "
             "many at most"
         )
+
+
+def _mapped(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> np.ndarray:
+    """An uncompressed member where it lies in the file, once its checksum is seen to be right."""
+    with archive.open(info) as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0
+        shape, columns_first, dtype = (
+            read if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )(file)
+        before = file.tell()
+        while file.read(_CHUNK):  # zipfile compares the checksum at the end
+            pass
+    with path.open("rb") as whole:
+        # a name and extra fields, of lengths stated there, lie between this header and the member
+        whole.seek(info.header_offset)
+        local = whole.read(_LOCAL)
+    lengths = struct.unpack("<HH", local[-4:])
+    start = info.header_offset + _LOCAL + sum(lengths) + before
+    order = "F" if columns_first else "C"
+    # copied where it is written to; the file stays as it is
+    return np.memmap(path, dtype, "c", start, shape, order)
 
 
 def _header(

@@ -14,6 +14,7 @@ from saematch.checkpoints.archives import NpzFile, SafetensorsFile
 from saematch.checkpoints.torch_file import TorchFile
 from saematch.errors import CheckpointError
 from saematch.files.foreign import parsing, regular
+from saematch.numerics.scratch import by_rows
 
 SUFFIXES = (".safetensors", ".npz", ".pt", ".pth", ".bin")
 FLOATING = ("float32", "bfloat16", "float16", "float64")
@@ -32,8 +33,8 @@ class Stored(Protocol):
 class Tensors:
     """The named tensors of a `.safetensors`, `.npz` or torch file.
 
-    Safetensors and torch files are memory-mapped, so a tensor that is read in its stored dtype
-    takes no memory of its own; npz members are read one by one.
+    Safetensors, torch files and uncompressed npz members are memory-mapped, so a tensor that is
+    read in its stored dtype takes no memory of its own.
 
     Args:
         path: the file; where there are shards, the file that they are parts of.
@@ -102,7 +103,10 @@ class Tensors:
                 f"{self.label}: {name} is stored as {stored}; expected weights in floating numbers "
                 f"({', '.join(FLOATING)}), and those of a quantised file scaled back"
             )
-        return self._value(name).to(device=device, dtype=dtype)
+        value = self._value(name)
+        if value.dtype != dtype and value.ndim > 1:
+            value = by_rows(lambda rows: rows.to(dtype), value)
+        return value.to(device=device, dtype=dtype)
 
     def number(self, name: str) -> float:
         """The one real number that a tensor of whatever shape and dtype holds.

@@ -19,6 +19,8 @@ from jaxtyping import Float
 from scipy.linalg import hadamard
 from torch import Tensor
 
+from saematch.numerics.scratch import by_rows, empty
+
 Null = Literal["covariance", "rotation", "none"]
 
 ROWS = 256  # measured at once, within the processor's cache
@@ -30,7 +32,7 @@ def split(y: Float[Tensor, "m D"], widths: Sequence[int]) -> tuple[Tensor, Tenso
 
     A view of one dimension has the direction 1 and its value, with its sign, for a norm.
     """
-    directions = torch.empty(y.shape, dtype=y.dtype, device=y.device)
+    directions = empty(tuple(y.shape), y.dtype, y.device)
     norms = y.new_empty(len(y), len(widths))
     _divide(y, widths, directions, norms)
     return directions, norms
@@ -126,7 +128,7 @@ def _mixed(u: Tensor, widths: Sequence[int], generator: torch.Generator) -> Tens
     chosen = torch.randperm(shape[0] * shape[1], generator=generator)[:m].to(u.device)
     # the Hadamard matrix of the whole is the Kronecker product of two small ones
     first, second = (torch.from_numpy(hadamard(size)).to(u) for size in shape)
-    found = u.new_empty(m, width)
+    found = empty((m, width), u.dtype, u.device)
     mixed = u.new_zeros(shape[0] * shape[1], STRIP)
     for some, out in zip(u.split(STRIP, dim=1), found.split(STRIP, dim=1), strict=True):
         mean, strip = some.mean(0), mixed[:, : some.shape[1]].contiguous()
@@ -139,12 +141,15 @@ def _mixed(u: Tensor, widths: Sequence[int], generator: torch.Generator) -> Tens
 
 def _rotated(u: Tensor, widths: Sequence[int], generator: torch.Generator) -> Tensor:
     rotations: dict[int, Tensor] = {}
-    turned = []
-    for part, width in zip(u.split(list(widths), dim=1), widths, strict=True):
+    for width in widths:
         if width not in rotations:
             gaussian = torch.randn(width, width, generator=generator, dtype=torch.float64)
             q, r = torch.linalg.qr(gaussian)
             # with these signs the rotation is uniform (Mezzadri, 2007)
             rotations[width] = (q * r.diagonal().sign()).to(u)
-        turned.append(part @ rotations[width])
-    return torch.cat(turned, 1)
+
+    def turned(u: Tensor) -> Tensor:
+        parts = zip(u.split(list(widths), dim=1), widths, strict=True)
+        return torch.cat([part @ rotations[width] for part, width in parts], 1)
+
+    return by_rows(turned, u)

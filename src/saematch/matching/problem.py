@@ -17,9 +17,10 @@ from saematch.activations.table import FeatureActivations
 from saematch.errors import MatchError
 from saematch.matching.evidence import NONE, Activations, Evidence
 from saematch.matching.methods import Method, resolve_fold
-from saematch.matching.views import View, stack
+from saematch.matching.views import View, stack, unit
 from saematch.numerics.hardware import available_memory
 from saematch.numerics.pairs import products
+from saematch.numerics.scratch import by_rows, per_row
 from saematch.sae.folding import Fold, fold
 from saematch.sae.sae import SAE
 
@@ -150,10 +151,8 @@ def pose(
     x, y = _chosen(x, rows), _chosen(y, columns)
     if method.distance:
         # -|x - y|^2 = 2 x.y - |x|^2 - |y|^2
-        row_offset, column_offset = (
-            -torch.linalg.vector_norm(z, dim=1, dtype=torch.float64).square() for z in (x, y)
-        )
-        x = 2 * x
+        row_offset, column_offset = (per_row(_minus_square, z, width=z.shape[1]) for z in (x, y))
+        x = by_rows(lambda rows: 2 * rows, x)
     else:
         row_offset, column_offset = (
             torch.zeros(len(z), dtype=torch.float64, device=z.device) for z in (x, y)
@@ -179,16 +178,18 @@ def directed(posed: Posed, weights: Sequence[float]) -> Posed:
     kept = [v for v, width in enumerate(posed.widths) if width > 1]
     total = sum(abs(weights[v]) for v in kept)
 
-    def unit(x: Tensor, scale: float) -> Tensor:
+    def units(x: Tensor, scale: float) -> Tensor:
         parts = x.split(list(posed.widths), dim=1)
         sizes = [abs(weights[v]) ** 0.5 * scale for v in kept]
         # the sign of a weight is already in the rows
-        return torch.cat([_unit(parts[v]) * s for v, s in zip(kept, sizes, strict=True)], dim=1)
+        return torch.cat([unit(parts[v]) * s for v, s in zip(kept, sizes, strict=True)], dim=1)
+
+    factor = 1 / max(total, torch.finfo(posed.x.dtype).tiny)
 
     return dataclasses.replace(
         posed,
-        x=unit(posed.x, 1 / max(total, torch.finfo(posed.x.dtype).tiny)),
-        y=unit(posed.y, 1.0),
+        x=by_rows(lambda rows: units(rows, factor), posed.x),
+        y=by_rows(lambda rows: units(rows, 1.0), posed.y),
         row_offset=torch.zeros_like(posed.row_offset),
         column_offset=torch.zeros_like(posed.column_offset),
         widths=tuple(posed.widths[v] for v in kept),
@@ -196,8 +197,8 @@ def directed(posed: Posed, weights: Sequence[float]) -> Posed:
     )
 
 
-def _unit(rows: Tensor) -> Tensor:
-    return rows / rows.norm(dim=1, keepdim=True).clamp(min=torch.finfo(rows.dtype).tiny)
+def _minus_square(rows: Tensor) -> Tensor:
+    return -torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).square()
 
 
 def _check_memory(a: SAE, b: SAE, activations: Activations) -> None:
@@ -215,7 +216,7 @@ def _check_memory(a: SAE, b: SAE, activations: Activations) -> None:
 
 
 def _chosen(x: Tensor, rows: Tensor) -> Tensor:
-    return x if len(rows) == len(x) else x[rows]
+    return x if len(rows) == len(x) else by_rows(lambda some: x[some], rows)
 
 
 def _rare(activations: FeatureActivations | None, places: Tensor) -> Tensor | None:

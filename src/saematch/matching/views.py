@@ -19,6 +19,7 @@ from torch import Tensor
 from saematch.activations.table import FeatureActivations
 from saematch.errors import MatchError
 from saematch.matching.evidence import NONE, Carry, Evidence
+from saematch.numerics.scratch import by_rows
 from saematch.registry import Registry
 from saematch.sae.sae import SAE
 
@@ -174,15 +175,21 @@ def feature_vectors(
     else:
         rows = VIEWS[view.vectors].make(sae, activations)
         _check_rows(rows, sae, view)
-        rows = rows if carry is None else carry(rows)
+        rows = rows if carry is None else by_rows(carry, rows)
         if view.normalised:
-            norm = cast("Tensor", rows.norm(dim=1, keepdim=True))
-            rows = rows / norm.clamp(min=torch.finfo(rows.dtype).tiny)
+            rows = by_rows(unit, rows)
     if view.shrinkage is not None:
         assert activations is not None
         fired = torch.from_numpy(activations.counts()).to(rows)
-        rows = rows * (fired / (fired + view.shrinkage).clamp(min=1e-9)).sqrt()[:, None]
+        share = (fired / (fired + view.shrinkage).clamp(min=1e-9)).sqrt()[:, None]
+        rows = by_rows(lambda some, factor: some * factor, rows, share)
     return rows
+
+
+def unit(rows: Tensor) -> Tensor:
+    """Rows of unit norm; those of zeros stay."""
+    norm = cast("Tensor", rows.norm(dim=1, keepdim=True))
+    return rows / norm.clamp(min=torch.finfo(rows.dtype).tiny)
 
 
 def _check_rows(rows: Tensor, sae: SAE, view: View) -> None:
@@ -211,12 +218,16 @@ def _stacked(
 ) -> tuple[Tensor, tuple[int, ...]]:
     """All views side by side, each times the root of its weight, with its sign if a `target`."""
     parts: list[Tensor] = []
+    factors: list[float] = []
     for view in views:
         carry = evidence.carry(VIEWS[view.vectors].carried, source=not target)
-        rows = feature_vectors(sae, view, evidence.activations[int(target)], carry)
-        factor = abs(view.weight) ** 0.5
-        factor *= -1 if target and view.weight < 0 else 1
+        parts.append(feature_vectors(sae, view, evidence.activations[int(target)], carry))
+        factors.append(abs(view.weight) ** 0.5 * (-1 if target and view.weight < 0 else 1))
+
+    def beside(*parts: Tensor) -> Tensor:
         # rows over many tokens are not copied for nothing
-        parts.append(rows if factor == 1 else rows * factor)
+        scaled = [rows if f == 1 else rows * f for rows, f in zip(parts, factors, strict=True)]
+        return scaled[0] if len(scaled) == 1 else torch.cat(scaled, dim=1)
+
     widths = tuple(part.shape[1] for part in parts)
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1), widths
+    return by_rows(beside, *parts), widths

@@ -1,1 +1,1 @@
-"""Compiled loops, free memory, ranked lists: what computing rooms share."""
+"""Compiled loops, free memory and matrices larger than it, ranked lists: what rooms share."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import time
+from pathlib import Path
 from typing import Literal
 
 import psutil
@@ -15,10 +16,49 @@ Precision = Literal["float32", "bfloat16"]
 MEMORY_SHARE = 0.6  # share of free memory to use, unless the caller sets a limit
 WORTHWHILE = 1.5  # how many times faster a bfloat16 product must be
 
+_CGROUPS = Path("/sys/fs/cgroup")
+
 
 def available_memory() -> int:
-    """Bytes that can be allocated without swapping."""
-    return psutil.virtual_memory().available
+    """Bytes that can be allocated without swapping, or beyond what this process is allowed."""
+    free = psutil.virtual_memory().available
+    return max(0, min([free, *(limit - used for limit, used in _allowances())]))
+
+
+def total_memory() -> int:
+    """Bytes of memory that this process may take at most."""
+    return min([psutil.virtual_memory().total, *(limit for limit, _ in _allowances())])
+
+
+def _allowances() -> list[tuple[int, int]]:
+    """What a container or a batch job may take, and takes: of each control group it is in."""
+    found: list[tuple[int, int]] = []
+    for line in _lines(Path("/proc/self/cgroup")):
+        _, kinds, place = line.split(":", 2)
+        if kinds == "":  # version 2
+            root, names, cached = _CGROUPS, ("memory.max", "memory.current"), "file"
+        elif "memory" in kinds.split(","):
+            root, cached = _CGROUPS / "memory", "total_cache"
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+        else:
+            continue
+        own = root / place.lstrip("/")
+        for folder in (own, *own.parents):
+            limit, used = (" ".join(_lines(folder / name)) for name in names)
+            if limit.isdigit() and used.isdigit():
+                # files in memory make room when it is asked for
+                stat = dict(line.split() for line in _lines(folder / "memory.stat"))
+                found.append((int(limit), int(used) - int(stat.get(cached, 0))))
+            if folder == root:
+                break
+    return found
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return []
 
 
 @functools.cache

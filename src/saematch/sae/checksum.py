@@ -8,6 +8,7 @@ import hashlib
 import torch
 from torch import Tensor
 
+from saematch.numerics.scratch import slices
 from saematch.sae.sae import SAE
 
 _TENSORS = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold", "selection_scale", "W_skip")
@@ -24,7 +25,9 @@ def checksum(sae: SAE) -> str:
     for name in _TENSORS:
         value: Tensor | None = getattr(sae, name)
         if value is not None:
-            value = value.detach().cpu().contiguous()
             digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-            digest.update(value.view(torch.uint8).numpy().data)
+            width = value.shape[-1] if value.ndim > 1 else 1
+            for some in slices(len(value), width):
+                rows = value[some].detach().cpu().contiguous()
+                digest.update(rows.view(torch.uint8).numpy().data)
     return f"sha256:{digest.hexdigest()}"

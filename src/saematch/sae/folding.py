@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from saematch.errors import SaematchError
+from saematch.numerics.scratch import by_rows
 from saematch.sae.sae import SAE
 
 Fold = Literal["threshold", "decoder-norm", "activation", "none"]
@@ -54,8 +55,9 @@ def rescale(sae: SAE, scale: Float[Tensor, " d_sae"], reason: str = "scale not p
     old_selection = 1.0 if sae.selection_scale is None else sae.selection_scale
     return dataclasses.replace(
         sae,
-        W_enc=sae.W_enc / scale,
-        W_dec=sae.W_dec * scale[:, None],
+        # feature by feature: that is how matching reads the encoder too
+        W_enc=by_rows(lambda rows, s: rows / s[:, None], sae.W_enc.T, scale).T,
+        W_dec=by_rows(lambda rows, s: rows * s[:, None], sae.W_dec, scale),
         b_enc=sae.b_enc / scale,
         threshold=None if sae.threshold is None else sae.threshold / scale,
         # top-k must keep choosing the same features

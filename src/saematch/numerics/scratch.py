@@ -1,0 +1,91 @@
+# pyright: strict, reportUnknownMemberType=false
+"""Matrices larger than memory has room for, in files without a name.
+
+A matrix that would take much of the memory is a file that is mapped into it: torch and numpy read
+and write it as any other, and the operating system keeps in memory what is in use. The file has no
+name and is gone with the matrix, however the process ends. It lies where `tempfile` puts files:
+`TMPDIR` says where.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from saematch.errors import SaematchError
+from saematch.numerics.hardware import total_memory
+
+SHARE = 1 / 16  # of the memory of the machine, above which a matrix is a file: a pair takes a dozen
+SLICE = 2**26  # numbers of a slice: 256 MiB of float32
+
+
+def is_large(numbers: int, dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether a matrix of so many numbers is better kept in a file."""
+    return device.type == "cpu" and numbers * dtype.itemsize > SHARE * total_memory()
+
+
+def empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A matrix to be filled: in memory, or in a file where it is large.
+
+    Raises:
+        SaematchError: the disk has no room for it.
+    """
+    numbers = math.prod(shape)
+    if not is_large(numbers, dtype, device):
+        return torch.empty(shape, dtype=dtype, device=device)
+    size = numbers * dtype.itemsize
+    with tempfile.NamedTemporaryFile(prefix="saematch-") as file:
+        try:
+            # a hole in a file is found to be one too many only when it is written to, by a signal
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            raise SaematchError(
+                f"{tempfile.gettempdir()} has no room for {size / 1e9:,.1f} GB that memory is too "
+                f"small for ({error.strerror}): set TMPDIR to a folder on a larger disk"
+            ) from error
+        mapped = torch.from_file(file.name, shared=True, size=numbers, dtype=dtype)
+    return mapped.view(shape)
+
+
+def by_rows(make: Callable[..., Tensor], *given: Tensor) -> Tensor:
+    """`make(*given)`, for a `make` that treats each row alone.
+
+    Where the result is large it is made a slice of rows at a time.
+
+    Args:
+        make: gives as many rows as it is given.
+        given: tensors with the same number of rows.
+    """
+    rows = len(given[0])
+    if rows < 2:
+        return make(*given)
+    few = make(*(one[:1] for one in given))
+    if not is_large(rows * few.numel(), few.dtype, few.device):
+        return make(*given)
+    made = empty((rows, *few.shape[1:]), few.dtype, few.device)
+    for some in slices(rows, few.numel()):
+        made[some] = make(*(one[some] for one in given))
+    return made
+
+
+def per_row(make: Callable[..., Tensor], *given: Tensor, width: int) -> Tensor:
+    """`make(*given)`, for a `make` that gives a number or a few for each row.
+
+    Args:
+        make: gives as many rows as it is given.
+        given: tensors with the same number of rows.
+        width: how many numbers of each row it looks at, or makes on its way.
+    """
+    parts = [make(*(one[some] for one in given)) for some in slices(len(given[0]), width)]
+    return torch.cat(parts) if len(parts) > 1 else make(*given)
+
+
+def slices(rows: int, width: int) -> Iterator[slice]:
+    """The rows of a matrix, so many at a time that a few copies do no harm."""
+    step = max(1, SLICE // max(1, width))
+    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
