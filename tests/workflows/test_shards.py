@@ -4,17 +4,14 @@ import json
 import shutil
 from pathlib import Path
 
-import polars as pl
 import pytest
-from polars.testing import assert_frame_equal
 
 import saematch
 from saematch import Run
 from saematch.errors import MatchError, RunError, SaematchError
 from saematch.files.share import Share
+from support.merged import same
 from support.stand_in import write_shipped
-
-TIMES = ("created", "finished", "seconds")
 
 
 @pytest.fixture(scope="module")
@@ -31,31 +28,6 @@ def saes(tmp_path_factory):
         config = config.replace(f"blocks.{of[-1]}.hook_resid_post", hook)
         (saes / name / "cfg.json").write_text(config)
     return saes
-
-
-def told(path, drop=TIMES):
-    """run.json or cache.json, without what tells when it was made."""
-
-    def bare(value):
-        if isinstance(value, dict):
-            return {k: bare(v) for k, v in value.items() if k not in drop}
-        return [bare(v) for v in value] if isinstance(value, list) else value
-
-    file = next(p for p in (path / "run.json", path / "cache.json") if p.is_file())
-    return bare(json.loads(file.read_text()))
-
-
-def same(one, other):
-    """Two directories with the same JSON but for dates, and the same tables."""
-    assert told(one) == told(other)
-    tables = [
-        {p.relative_to(path) for p in path.rglob("*.parquet") if "shards" not in p.parts}
-        for path in (one, other)
-    ]
-    assert tables[0] == tables[1]
-    assert tables[0]
-    for place in tables[0]:
-        assert_frame_equal(pl.read_parquet(one / place), pl.read_parquet(other / place))
 
 
 def flow(saes, out, **options):

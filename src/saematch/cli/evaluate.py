@@ -16,7 +16,9 @@ from saematch.cli.options import (
     ModelOption,
     Overwrite,
     Quiet,
+    ShardOption,
     comma_list,
+    show_shard,
 )
 
 
@@ -108,6 +110,7 @@ def evaluate(
     device: Device = "auto",
     dtype: DtypeOption = None,
     overwrite: Overwrite = False,
+    shard: ShardOption = None,
     quiet: Quiet = False,
 ) -> None:
     """Map hidden states across layers along a run's matches, and measure what that costs the model.
@@ -146,8 +149,13 @@ def evaluate(
             device=device,
             dtype=dtype,
             overwrite=overwrite,
+            shard=shard,
             progress=progress,
         )
+    if shard is not None and not quiet:
+        values = done.table("evaluation", "values") if done.section("evaluation") else []
+        show_shard(done.path, shard, f"{len(values):,} values")
+        return
     if quiet:
         typer.echo(run)
         return

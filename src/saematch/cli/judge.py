@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saematch.cli.options import Overwrite, Quiet, comma_list
+from saematch.cli.options import Overwrite, Quiet, ShardOption, comma_list, show_shard
 
 if TYPE_CHECKING:
     from saematch.asking import Forecast
@@ -116,6 +116,7 @@ def judge(
         bool, typer.Option("--yes", "-y", help="Ask, however much it is forecast to cost.")
     ] = False,
     overwrite: Overwrite = False,
+    shard: ShardOption = None,
     quiet: Quiet = False,
 ) -> None:
     """Judge whether matched features mean the same, beside pairs whose answer is known.
@@ -163,13 +164,19 @@ def judge(
                 endpoint=endpoint,
                 confirm=_agreed if yes or budget is not None else None,
                 overwrite=overwrite,
+                shard=shard,
                 progress=progress,
             )
             for run, store in zip(runs, stores, strict=True)
         ]
     if quiet:
-        for run in runs:
-            typer.echo(run)
+        for run in done:
+            typer.echo(run.path)
+        return
+    if shard is not None:
+        for run in done:
+            verdicts = run.table("judging", "verdicts") if run.section("judging") else []
+            show_shard(run.path, shard, f"{len(verdicts):,} verdicts")
         return
     console = output()
     if len(done) > 1:

@@ -74,12 +74,21 @@ class Experiment:
         open_ = pl.col("problem").fill_null("").str.starts_with(UNANSWERED)
         return not len(self._verdicts.filter((pl.col("judge") == judge.name) & open_))
 
-    def add(self, cases: pl.DataFrame, figures: JudgeFigures, verdicts: Sequence[Verdict]) -> None:
-        """Write a judge's verdicts on all cases; they replace those of a judge of that name."""
+    def add(
+        self,
+        cases: pl.DataFrame,
+        figures: JudgeFigures,
+        verdicts: Sequence[Verdict],
+        first: int = 0,
+    ) -> None:
+        """Write a judge's verdicts on all cases, or on those from `first` on.
+
+        They replace those of a judge of that name.
+        """
         self.cases = cases
         rows = [
             (k, figures.name, v.grade, v.probability, [*v.votes], v.value, v.problem)
-            for k, v in enumerate(verdicts)
+            for k, v in enumerate(verdicts, first)
         ]
         others = self._verdicts.filter(pl.col("judge") != figures.name)
         new = pl.DataFrame(rows, VERDICTS, orient="row")

@@ -27,6 +27,7 @@ from saematch.workflows.models import GivenModel, generated, opened
 from saematch.workflows.options import DtypeChoice
 from saematch.workflows.runs import GivenRun, opened_run, warn_unfinished
 from saematch.workflows.saes import Given, Saes
+from saematch.workflows.sharding import part_for
 
 Texts = dict[str, list[ndarray]]
 FOR_JACOBIANS = 4, 200, 0  # examples that the model generates, tokens of each, and a seed
@@ -56,6 +57,7 @@ def evaluate(
     device: str | torch.device = "auto",
     dtype: DtypeChoice | None = None,
     overwrite: bool = False,
+    shard: str | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Map hidden states across layers along a run's matches, and measure what that costs the model.
@@ -97,6 +99,8 @@ def evaluate(
         device: where to compute; `auto`: where an SAE in memory lies, else a GPU if there is one.
         dtype: of the model's weights; as stored unless given.
         overwrite: discard an evaluation that was made with other options.
+        shard: `K/N`: evaluate the K-th of N parts of the pairs alone, into the folder `shards` of
+            the run, which is only read; `saematch.merge` puts all parts together. Returns the part.
         progress: called with a `Step` of `saematch.progress` as work proceeds; `print`
             will do.
 
@@ -126,6 +130,8 @@ def evaluate(
             f"{run.path} has no pair to evaluate: two SAEs of one stream whose layers are known; "
             "if files do not state the layer, match them again with site (--site)"
         )
+    run, share = part_for(run, shard, "evaluate", "evaluation", overwrite)
+    chosen = share.block(chosen)
     language = opened(model, given.device, dtype)
     fitted_on = next(iter(named.values())) if fit is None else str(fit)
     sizes = examples, fit_examples, length, seed
@@ -160,6 +166,8 @@ def evaluate(
         raise
     every = len(chosen) * len(texts)
     tell(Step("evaluating", every, every))
+    if shard is not None:
+        run.finish()
     return run
 
 

@@ -26,6 +26,7 @@ from saematch.progress import Progress, Step, log, silent, tracked
 from saematch.runs.records import JudgeFigures
 from saematch.runs.run import Run
 from saematch.workflows.runs import GivenRun, opened_run, warn_unfinished
+from saematch.workflows.sharding import part_for
 from saematch.workflows.tokens import StoredTokens
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def judge(
     endpoint: Asked | None = None,
     confirm: Confirm | None = None,
     overwrite: bool = False,
+    shard: str | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Judge whether the matched features of a run mean the same, beside controls.
@@ -79,6 +81,8 @@ def judge(
         confirm: is given the forecast of what will be asked, where that is more than 200,000
             tokens; false ends it. Without it nothing is asked that would cost more.
         overwrite: discard judgements of other cases.
+        shard: `K/N`: judge the K-th of N parts of the cases alone, into the folder `shards` of the
+            run, which is only read; `saematch.merge` puts all parts together. Returns the part.
         progress: called with a `Step` of `saematch.progress` as work proceeds; `print`
             will do.
 
@@ -121,32 +125,24 @@ def judge(
         "labels": 0 if labels is None else len(labels),
         "notes": _notes(run, stored, labels is not None, chosen),
     }
+    run, share = part_for(run, shard, "judge", "judging", overwrite)
     with run.writing():
         experiment = Experiment(run, asked, overwrite)
         layers = Layers.of(run)
         if experiment.cases is None:
             tell(Step("drawing cases", 0, None))
-            correlate = shown.correlations if shown.has_text else None
-            draws = Draws(layers, shown.usable, shown.often, correlate, seed)
-            if draw == "paths":
-                cases = draws.paths(paths, distances)
-            else:
-                cases = draws.stratified(paths, draw)
-            if not cases:
-                raise MatchError(
-                    "no match has two features that can be judged: they must fire on "
-                    "the given text, or without text have labels"
-                )
-            cases += draws.controls(cases)
+            cases = _drawn(layers, shown, paths, draw, distances, seed)
             frame = cases_frame(cases, layers)
         else:
             frame = experiment.cases
             cases = cases_of(frame)
+        places = share.block(range(len(cases)))
+        cases = cases[places.start : places.stop]
         tell(Step("reading contexts", 0, None))
         shown.read(cases, contexts)
         setting = Setting(shown, endpoint, votes, contexts, seed, tell)
         asks = {name: _asks(name, setting, labels) for name in chosen}
-        missing = [name for name in chosen if not experiment.has(asks[name])]
+        missing = [name for name in chosen if cases and not experiment.has(asks[name])]
         _confirmed([name for name in missing if name in ASK], cases, setting, confirm)
         for name in tracked(missing, tell, "judging", len(missing)):
             its = replace(setting, answers=[])
@@ -164,8 +160,25 @@ def judge(
                 input_tokens=sum(answer.input_tokens for answer in its.answers),
                 output_tokens=sum(answer.output_tokens for answer in its.answers),
             )
-            experiment.add(frame, figures, verdicts)
+            experiment.add(frame, figures, verdicts, places.start)
+    if shard is not None:
+        run.finish()
     return run
+
+
+def _drawn(
+    layers: Layers, shown: Shown, paths: int, draw: Draw, distances: Sequence[int], seed: int
+) -> list[Case]:
+    """The cases, matches first, then their controls."""
+    correlate = shown.correlations if shown.has_text else None
+    draws = Draws(layers, shown.usable, shown.often, correlate, seed)
+    cases = draws.paths(paths, distances) if draw == "paths" else draws.stratified(paths, draw)
+    if not cases:
+        raise MatchError(
+            "no match has two features that can be judged: they must fire on the given text, or "
+            "without text have labels"
+        )
+    return [*cases, *draws.controls(cases)]
 
 
 def _chosen(

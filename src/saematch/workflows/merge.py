@@ -15,6 +15,7 @@ from saematch.runs.sae_tables import SaeTables
 from saematch.workflows.compare import compared
 from saematch.workflows.flow import followed
 from saematch.workflows.gathering import Found, gathered
+from saematch.workflows.merged_sections import merged_evaluation, merged_judging
 
 
 def merge(
@@ -103,7 +104,12 @@ def _compare(path: Path, shards: Sequence[Found], overwrite: bool, progress: Pro
 
 
 # in the order in which one needs what the other makes
-MERGES = {"flow": _flow, "compare": _compare}
+MERGES = {
+    "flow": _flow,
+    "compare": _compare,
+    "evaluate": merged_evaluation,
+    "judge": merged_judging,
+}
 
 
 def _removed(path: Path, shards: Sequence[Found]) -> None:

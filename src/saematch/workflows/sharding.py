@@ -12,6 +12,8 @@ from saematch.errors import MatchError, RunError
 from saematch.files.share import Share
 from saematch.progress import Progress, log
 from saematch.runs.names import names_of
+from saematch.runs.part import part_of
+from saematch.runs.records import SectionName
 from saematch.runs.run import Run
 from saematch.runs.sae_tables import SaeTables
 from saematch.sae.sae import SAE, Conventions
@@ -102,6 +104,24 @@ def begun(
         shard=share.record(command, saes=names, pairs=pairs, **whole),
     )
     return Part(run, its, frozenset((a, b) for a, b in pairs if (a, b) in mine))
+
+
+def part_for(
+    run: Run, shard: str | None, command: str, section: SectionName, overwrite: bool
+) -> tuple[Run, Share]:
+    """Where `command` writes its section of a run, and which share of the work it does.
+
+    The run itself and all of the work, unless a shard is asked for: then a run in its `shards`.
+
+    Raises:
+        SaematchError: `shard` is not K/N.
+        RunError: as of `part_of` and `Share.place`.
+    """
+    if shard is None:
+        return run, Share(1, 1)
+    share = Share.parsed(shard)
+    place = share.place(run.path, command)
+    return part_of(run, place, share.record(command, pairs=run.pairs), section, overwrite), share
 
 
 def _as_told(
