@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,6 +21,9 @@ from saematch.models.opening import SHIPPED
 from saematch.models.padding import groups, padded
 from saematch.sae.sae import SAE
 
+Pass = Sequence[ndarray]  # token ids of examples that the model reads together
+Sparse = tuple[dict[str, sp.csr_array], int]  # activations by SAE, and massive tokens
+
 _AHEAD = 8  # passes of the model per batch of results
 _DENSE = 1 << 26  # most numbers in a dense table of features (256 MiB)
 
@@ -31,6 +35,7 @@ def capture(
     batch_tokens: int = 8192,
     start: int = 0,
     limits: Mapping[str, float] | None = None,
+    passes: Callable[[Sequence[Pass]], Iterator[Sparse]] | None = None,
 ) -> Iterator[Batch]:
     """Feature activations of every SAE on every example, a few examples at a time.
 
@@ -51,6 +56,7 @@ def capture(
         start: the first example to read; the numbers of examples do not change.
         limits: by hook, the largest norm of a token that counts, as from `norm_limits`. A token
             beyond it at any hook point keeps its place, with no active feature in any SAE.
+        passes: reads what `read_pass` reads, in order, elsewhere; here, pass by pass, unless given.
 
     Raises:
         SaematchError: an SAE whose hook point is unknown, not in this model or of another width; an
@@ -59,10 +65,46 @@ def capture(
     if batch_tokens < 1:
         raise SaematchError(f"batch_tokens={batch_tokens}: give at least 1")
     sites = model.hooks_of(saes)
-    ready = {name: sae.to(model.device, torch.float32) for name, sae in saes.items()}
+    if passes is None:
+        ready = {name: sae.to(model.device, torch.float32) for name, sae in saes.items()}
+        passes = partial(_passes, model, ready, sites, limits or {})
     # a generator runs only when iterated; the errors above must be raised at the call
     arrays = [np.asarray(e) for e in examples]
-    return _batches(model, ready, sites, arrays, batch_tokens, start, limits or {})
+    return _batches([*saes], arrays, batch_tokens, start, passes)
+
+
+def read_pass(
+    model: LanguageModel,
+    saes: Mapping[str, SAE],
+    sites: Mapping[str, str],
+    limits: Mapping[str, float],
+    examples: Pass,
+) -> Sparse:
+    """The features of SAEs on examples that are read together.
+
+    Args:
+        model: the model.
+        saes: SAEs by name, in float32 on the model's device.
+        sites: the hook of each.
+        limits: as of `capture`.
+        examples: token ids of each.
+
+    Returns:
+        By name the activations, `(tokens, d_sae)`, first tokens left out; and the number of tokens
+        with massive activations.
+    """
+    ids, mask = padded(examples)
+    values = model.run(ids, sorted(set(sites.values())), mask)
+    counted = mask.clone()
+    counted[:, 0] = False
+    counted = counted.to(model.device)
+    kept = ~beyond(norms(values, limits), limits)[counted] if limits else None
+    found: dict[str, sp.csr_array] = {}
+    for hook in list(values):
+        x = values.pop(hook)[counted]
+        for name in (name for name in saes if sites[name] == hook):
+            found[name] = _encoded(saes[name], x, kept)
+    return found, 0 if kept is None else int((~kept).sum())
 
 
 def notes(model: LanguageModel, saes: Mapping[str, SAE]) -> list[str]:
@@ -94,60 +136,62 @@ def _over_batch(sae: SAE) -> bool:
     return sae.conventions.activation == "batchtopk" and sae.threshold is None
 
 
-def _batches(
+def _passes(
     model: LanguageModel,
     saes: Mapping[str, SAE],
     sites: Mapping[str, str],
+    limits: Mapping[str, float],
+    passes: Sequence[Pass],
+) -> Iterator[Sparse]:
+    for examples in passes:
+        yield read_pass(model, saes, sites, limits, examples)
+
+
+def _batches(
+    names: Sequence[str],
     examples: list[ndarray],
     batch_tokens: int,
     start: int,
-    limits: Mapping[str, float],
+    passes: Callable[[Sequence[Pass]], Iterator[Sparse]],
 ) -> Iterator[Batch]:
+    planned: list[tuple[int, int, list[list[int]]]] = []
     while start < len(examples):
         stop, tokens = start, 0
         while stop < len(examples) and (stop == start or tokens < _AHEAD * batch_tokens):
             tokens += len(examples[stop])
             stop += 1
-        yield _gathered(model, saes, sites, examples[start:stop], start, batch_tokens, limits)
+        lengths = [len(e) for e in examples[start:stop]]
+        planned.append((start, stop, groups(lengths, batch_tokens)))
         start = stop
+    results = passes([[examples[k + i] for i in g] for k, _, of in planned for g in of])
+    for first, stop, together in planned:
+        found = [next(results) for _ in together]
+        yield _gathered(names, examples[first:stop], first, together, found)
 
 
 def _gathered(
-    model: LanguageModel,
-    saes: Mapping[str, SAE],
-    sites: Mapping[str, str],
+    names: Sequence[str],
     examples: list[ndarray],
     first: int,
-    batch_tokens: int,
-    limits: Mapping[str, float],
+    together: list[list[int]],
+    found: Sequence[Sparse],
 ) -> Batch:
     """One batch: passes over examples of similar length, with rows in the original order."""
-    parts: dict[str, list[sp.csr_array]] = {name: [] for name in saes}
-    order, massive = [], 0
-    for group in groups([len(e) for e in examples], batch_tokens):
-        ids, mask = padded([examples[i] for i in group])
-        values = model.run(ids, sorted(set(sites.values())), mask)
-        counted = mask.clone()
-        counted[:, 0] = False
-        counted = counted.to(model.device)
-        kept = ~beyond(norms(values, limits), limits)[counted] if limits else None
-        massive += 0 if kept is None else int((~kept).sum())
-        for hook in list(values):
-            x = values.pop(hook)[counted]
-            for name in (name for name in saes if sites[name] == hook):
-                parts[name].append(_encoded(saes[name], x, kept))
-        order += group
+    order = [i for group in together for i in group]
     counts = [max(len(e) - 1, 0) for e in examples]
     ends = np.cumsum([0, *(counts[i] for i in order)])
     place = {i: (ends[at], ends[at + 1]) for at, i in enumerate(order)}
     rows = np.concatenate([np.arange(*place[i]) for i in range(len(examples))])
     example = np.repeat(np.arange(first, first + len(examples), dtype=np.int32), counts)
     return Batch(
-        {name: FeatureActivations(_stacked(parts[name])[rows], example) for name in saes},
+        {
+            name: FeatureActivations(_stacked([of[name] for of, _ in found])[rows], example)
+            for name in names
+        },
         np.concatenate([e[1:] for e in examples]).astype(np.int32),
         example,
         np.concatenate([np.arange(1, n + 1, dtype=np.int32) for n in counts]),
-        massive,
+        sum(massive for _, massive in found),
     )
 
 

@@ -15,7 +15,10 @@ from saematch.cli.options import (
     Out,
     Overwrite,
     Quiet,
+    SchedulerOption,
     SiteOption,
+    WorkersOption,
+    chosen_workers,
 )
 
 if TYPE_CHECKING:
@@ -51,6 +54,8 @@ def capture(
     site: SiteOption = None,
     device: Device = "auto",
     dtype: DtypeOption = None,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -64,6 +69,7 @@ def capture(
     from saematch.cli.console import reporting
     from saematch.workflows.capture import capture as run_model
 
+    crew = chosen_workers(workers, scheduler)
     with reporting(quiet) as progress:
         store = run_model(
             saes,
@@ -80,6 +86,7 @@ def capture(
             dtype=dtype,
             out=out,
             overwrite=overwrite,
+            workers=crew,
             progress=progress,
         )
     if quiet:

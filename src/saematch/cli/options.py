@@ -57,15 +57,13 @@ DtypeOption = Annotated[
 
 WorkersOption = Annotated[
     int | None,
-    typer.Option(
-        min=1, help="Start this many processes on this machine, which match pairs at once."
-    ),
+    typer.Option(min=1, help="Start this many processes on this machine, which share the work."),
 ]
 SchedulerOption = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
-        help="Match on the Dask cluster of this scheduler, such as tcp://10.0.0.1:8786.",
+        help="Work on the Dask cluster of this scheduler, such as tcp://10.0.0.1:8786.",
     ),
 ]
 

@@ -20,6 +20,10 @@ class Held(Generic[K, V]):
         self._make = make
         self._kept: dict[K, V] = {}  # the one used last stands last
 
+    def clear(self) -> None:
+        """Drop all."""
+        self._kept.clear()
+
     def __getitem__(self, key: K) -> V:
         if key in self._kept:
             self._kept[key] = self._kept.pop(key)

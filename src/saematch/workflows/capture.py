@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from numpy import ndarray
@@ -23,10 +23,16 @@ from saematch.models.token_text import Pieces
 from saematch.progress import Progress, Step, log, silent, tracked
 from saematch.runs.names import names_of
 from saematch.sae.sae import SAE, Site
+from saematch.workflows.capture_tasks import Reader, passes_by
 from saematch.workflows.folders import written
-from saematch.workflows.models import GivenModel, generated, opened
+from saematch.workflows.models import GivenModel, NamedModel, generated, opened
 from saematch.workflows.options import DtypeChoice
+from saematch.workflows.pair_tasks import named_saes
 from saematch.workflows.saes import Given, Saes
+from saematch.workflows.workers import opened_workers
+
+if TYPE_CHECKING:
+    from saematch.workflows.workers import GivenWorkers, Workers
 
 FIRST = 32  # examples whose median norm is taken
 
@@ -47,6 +53,7 @@ def capture(
     dtype: DtypeChoice | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
+    workers: GivenWorkers | None = None,
     progress: Progress | None = None,
 ) -> ActivationStore:
     """Run a language model over text, and keep what the features of SAEs do, token by token.
@@ -77,6 +84,8 @@ def capture(
         out: the folder; None for a temporary one, which is removed when the store is no longer
             used, at the latest when the process ends.
         overwrite: discard other activations in the folder.
+        workers: read texts in other processes, on a Dask cluster, as of `saematch.flow`: each reads
+            the model and all the SAEs, which are given by name, and takes a few examples at a time.
         progress: called with a `Step` of `saematch.progress` as work proceeds; `print`
             will do.
 
@@ -99,6 +108,10 @@ def capture(
     loaded = list(given.read(tell))
     called = dict(zip(names_of(loaded), loaded, strict=True))
     found = [open_texts(spec, n=examples or None, seed=seed) for spec in texts if spec != GENERATED]
+    reader = None
+    if workers is not None:
+        named = zip(called, named_saes(given), strict=True)
+        reader = Reader(NamedModel.of(model, device, dtype), tuple(named))
     language = opened(model, given.device, dtype)
     # what cannot be captured is no reason to touch the folder
     language.hooks_of(called)
@@ -138,7 +151,8 @@ def capture(
         ),
     )
     if store.finished is None:
-        _fill(store, language, called, ids, massive, tell)
+        with opened_workers(workers) as crew:
+            _fill(store, language, called, ids, massive, tell, crew, reader)
     if store.n_tokens:
         for name in tracked(store.names, tell, "finding contexts", len(store.names)):
             keep_features(store, name)
@@ -162,6 +176,8 @@ def _fill(
     examples: list[ndarray],
     massive: float | None,
     progress: Progress,
+    workers: Workers,
+    reader: Reader | None,
 ) -> None:
     done, batch_tokens = store.next_example, store.record.options["batch_tokens"]
     progress(Step("reading texts", done, len(examples)))
@@ -170,7 +186,8 @@ def _fill(
         hooks = list(dict.fromkeys(model.hooks_of(saes).values()))
         limits = norm_limits(model, hooks, examples[:FIRST], massive, batch_tokens)
     left_out = tokens = 0
-    for batch in capture_batches(model, saes, examples, batch_tokens, done, limits):
+    passes = None if reader is None else passes_by(workers, reader, limits)
+    for batch in capture_batches(model, saes, examples, batch_tokens, done, limits, passes):
         store.add(batch)
         left_out, tokens = left_out + batch.massive, tokens + batch.n_tokens
         progress(Step("reading texts", store.next_example, len(examples)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from saematch.models.language_model import LanguageModel
 from saematch.models.opening import open_model
 from saematch.progress import Progress, Step
 from saematch.workflows.options import DtypeChoice
+from saematch.workflows.saes import pick_device
 
 DTYPES: dict[str, torch.dtype] = {
     "float32": torch.float32,
@@ -20,6 +22,30 @@ DTYPES: dict[str, torch.dtype] = {
     "float16": torch.float16,
 }
 GivenModel = str | Path | LanguageModel
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """A model that a task opens itself."""
+
+    name: str
+    device: str | torch.device
+    dtype: DtypeChoice | None = None
+
+    @classmethod
+    def of(
+        cls, model: GivenModel, device: str | torch.device, dtype: DtypeChoice | None
+    ) -> NamedModel:
+        """A model as tasks take it; raises SaematchError for one that was given in memory."""
+        if isinstance(model, LanguageModel):
+            raise SaematchError(
+                f"{model.name} was given in memory, where workers cannot read it: give its name"
+            )
+        return cls(str(model), device, dtype)
+
+    def opened(self) -> LanguageModel:
+        """The model, opened anew."""
+        return opened(self.name, pick_device(self.device), self.dtype)
 
 
 def opened(

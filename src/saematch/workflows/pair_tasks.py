@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,6 +18,7 @@ from saematch.runs.sae_tables import SaeTables
 from saematch.sae.sae import SAE, Site
 from saematch.workflows.saes import Saes, pick_device
 from saematch.workflows.tokens import PairEvidence, StoredTokens
+from saematch.workflows.worker_cache import Kept, at_the_end
 from saematch.workflows.workers import Workers
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def matched_pair(task: PairTask) -> MatchedPair:
     """What a run keeps of a pair."""
     a, b = (sae.read() for sae in task.saes)
     known = task.evidence
-    stored = None if known.store is None else _stored(known.store, known.tokens)
+    stored = None if known.store is None else _STORED((known.store, known.tokens))
     activations = None if stored is None else stored.both(a, b)
     return MatchedPair.of(task.matcher.match_given(a, b, activations, known.jacobian))
 
@@ -110,8 +110,5 @@ def told(
 _HELD = Held[NamedSae, SAE](
     lambda sae: load(sae.name, device=pick_device(sae.device, None), site=sae.site)
 )
-
-
-@lru_cache(maxsize=1)
-def _stored(path: Path, tokens: int | None) -> StoredTokens:
-    return StoredTokens(path, tokens)
+at_the_end(_HELD.clear)
+_STORED = Kept[tuple[Path, int | None], StoredTokens](lambda key: StoredTokens(*key))

@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -18,17 +20,16 @@ import torch
 import saematch
 from saematch.errors import SaematchError, install
 from saematch.files.foreign import reason
+from saematch.workflows.worker_cache import forget_all
 
 if TYPE_CHECKING:
-    from distributed import Client
-
-    # how many workers to start here, the address of a scheduler that runs, or a client of one
-    GivenWorkers = int | str | Client
+    from distributed import Client, Future
 
 T = TypeVar("T")
 R = TypeVar("R")
 HOST = "127.0.0.1"
 PATIENCE = 30  # seconds that a scheduler has to answer
+AHEAD = 2  # tasks that each worker has, at least one of which waits
 
 
 class Workers(Protocol):
@@ -38,6 +39,10 @@ class Workers(Protocol):
 
     def each(self, task: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[T, R]]:
         """`(item, task(item))` for every item, as they are done."""
+        ...
+
+    def in_order(self, task: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[T, R]]:
+        """The same in the order of the items; few results wait for those before them."""
         ...
 
 
@@ -50,6 +55,8 @@ class Here:
         """See `Workers`."""
         for item in items:
             yield item, task(item)
+
+    in_order = each
 
 
 class Cluster:
@@ -71,33 +78,86 @@ class Cluster:
         Raises:
             SaematchError: what a task raises; or a task's worker died, and those that took it over.
         """
-        from distributed import KilledWorker, as_completed
+        from distributed import as_completed
 
-        futures = self.client.map(
-            _alone, [(task, item, self._threads) for item in items], pure=False, retries=0
-        )
+        futures = self._sent(task, items)
         items_of = dict(zip([future.key for future in futures], items, strict=True))
         try:
             for future in as_completed(futures):
                 item = items_of[future.key]
-                try:
-                    result = future.result()
-                except KilledWorker as error:
-                    raise SaematchError(
-                        f"{item}: the workers that did it died: is their memory enough?"
-                    ) from error
-                except RuntimeError as error:
-                    if "deserialization" not in str(error):
-                        raise
-                    raise SaematchError(
-                        "the scheduler and its workers need the same saematch and the same Dask as "
-                        f"this process (saematch {saematch.__version__})"
-                    ) from error
-                future.release()
-                yield item, result
+                yield item, _result(future, item)
         finally:
-            # what is not done yet is not wanted where a task failed, or the caller stopped
+            self._forget(futures)
+
+    def in_order(self, task: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[T, R]]:
+        """See `Workers`; raises as `each` does."""
+        waiting: deque[tuple[T, Future]] = deque()
+        rest = deque(items)
+        try:
+            while rest or waiting:
+                room = AHEAD * max(1, len(self._workers())) - len(waiting)
+                more = [rest.popleft() for _ in range(min(max(room, 0), len(rest)))]
+                waiting.extend(zip(more, self._sent(task, more), strict=True))
+                item, future = waiting.popleft()
+                yield item, _result(future, item)
+        finally:
+            self._forget([future for _, future in waiting])
+
+    def _workers(self) -> Collection[str]:
+        with _telling():
+            return self.client.nthreads()  # pyright: ignore[reportReturnType]
+
+    def _sent(self, task: Callable[[T], R], items: Sequence[T]) -> list[Future]:
+        work = [(task, item, self._threads) for item in items]
+        with _telling():
+            return self.client.map(_alone, work, pure=False, retries=0)
+
+    def _forget(self, futures: Sequence[Future]) -> None:
+        """Cancel what is not done where a task failed, or the caller stopped: nobody wants it."""
+        if self.client.status == "running":  # else the scheduler is lost, and all is cancelled
             self.client.cancel([future for future in futures if not future.done()])
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """Raises SaematchError where the scheduler is lost."""
+    from distributed.comm import CommClosedError
+
+    try:
+        yield
+    except (CancelledError, CommClosedError) as error:
+        raise SaematchError(
+            "the connection to the scheduler is lost: see that it runs, and repeat the command, "
+            "which continues with what is not done"
+        ) from error
+
+
+if TYPE_CHECKING:
+    # how many workers to start here, the address of a scheduler that runs, a client of one, or
+    # workers that are open already
+    GivenWorkers = int | str | Client | Here | Cluster
+
+
+def _result(future: Future, item: object) -> Any:
+    """What a task returned; SaematchError where it could not be done."""
+    from distributed import KilledWorker
+
+    try:
+        with _telling():
+            result = future.result()
+    except KilledWorker as error:
+        raise SaematchError(
+            f"{item}: the workers that did it died: is their memory enough?"
+        ) from error
+    except RuntimeError as error:
+        if "deserialization" not in str(error):
+            raise
+        raise SaematchError(
+            "the scheduler and its workers need the same saematch and the same Dask as "
+            f"this process (saematch {saematch.__version__})"
+        ) from error
+    future.release()
+    return result
 
 
 _ONE = threading.Lock()  # a worker process may have several threads
@@ -117,20 +177,20 @@ def opened_workers(given: GivenWorkers | None) -> Iterator[Workers]:
 
     Args:
         given: None for this process, a number of workers to start on this machine, the address of
-            a scheduler that runs, or a `distributed.Client`.
+            a scheduler that runs, a `distributed.Client`, or workers that are open already.
 
     Raises:
         SaematchError: Dask is not installed, there is no such scheduler, or the number is below 1.
     """
-    if given is None:
-        yield Here()
+    if given is None or isinstance(given, (Here, Cluster)):
+        yield Here() if given is None else given
         return
     try:
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise SaematchError(f"workers need Dask: {install('cluster')}") from error
     if isinstance(given, Client):
-        yield Cluster(given)
+        yield from _used(given)
         return
     if isinstance(given, int) and given < 1:
         raise SaematchError(f"workers is {given}; one is the least")
@@ -155,4 +215,13 @@ def opened_workers(given: GivenWorkers | None) -> Iterator[Workers]:
             if isinstance(given, int):
                 failed = f"{given} workers cannot be started on this machine"
             raise SaematchError(f"{failed}: {reason(error)}") from error
+        yield from _used(client, threads)
+
+
+def _used(client: Client, threads: int | None = None) -> Iterator[Cluster]:
+    """A cluster to work with, whose workers keep nothing afterwards."""
+    try:
         yield Cluster(client, threads)
+    finally:
+        if client.status == "running":
+            client.run(forget_all, on_error="ignore")
