@@ -19,7 +19,8 @@ from saematch.evaluation import (
     evaluate_matchings,
 )
 from saematch.evaluation.per_example import SplicedPair
-from saematch.evaluation.run_evaluation import chain, evaluate_run
+from saematch.evaluation.run_evaluation import evaluate_run
+from saematch.evaluation.run_pairs import chain
 from saematch.evaluation.splice import batches
 from saematch.layers.layers import Layers
 from support.saes import make_sae, permuted

@@ -16,7 +16,10 @@ from saematch.cli.options import (
     ModelOption,
     Overwrite,
     Quiet,
+    SchedulerOption,
     ShardOption,
+    WorkersOption,
+    chosen_workers,
     comma_list,
     show_shard,
 )
@@ -109,6 +112,8 @@ def evaluate(
     ] = 4096,
     device: Device = "auto",
     dtype: DtypeOption = None,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
     overwrite: Overwrite = False,
     shard: ShardOption = None,
     quiet: Quiet = False,
@@ -126,6 +131,7 @@ def evaluate(
     from saematch.cli.console import output, reporting
     from saematch.workflows.evaluate import evaluate as evaluate_run
 
+    crew = chosen_workers(workers, scheduler)
     with reporting(quiet) as progress:
         done = evaluate_run(
             run,
@@ -150,6 +156,7 @@ def evaluate(
             dtype=dtype,
             overwrite=overwrite,
             shard=shard,
+            workers=crew,
             progress=progress,
         )
     if shard is not None and not quiet:

@@ -8,7 +8,7 @@ from .estimates import partial as partial
 from .evaluate import EvaluationOptions as EvaluationOptions
 from .evaluate import evaluate_matchings as evaluate_matchings
 from .feature_pairs import FeaturePairs as FeaturePairs
-from .run_evaluation import evaluable as evaluable
 from .run_evaluation import evaluate_run as evaluate_run
+from .run_pairs import evaluable as evaluable
 from .scores import Resamples as Resamples
 from .splice import losses as losses

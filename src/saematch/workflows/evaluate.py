@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,24 +14,26 @@ from saematch.activations.massive import TIMES, checked_times, norm_limits, with
 from saematch.checkpoints import load
 from saematch.errors import RunError, SaematchError, names_there
 from saematch.evaluation.evaluate import EvaluationOptions, Names
-from saematch.evaluation.run_evaluation import evaluable, evaluate_run
+from saematch.evaluation.run_evaluation import evaluate_run
+from saematch.evaluation.run_pairs import evaluable
 from saematch.evaluation.splice import counted_tokens
-from saematch.models.hook_points import site_of
-from saematch.models.jacobian import Jacobian, mean_jacobians
 from saematch.models.language_model import LanguageModel
 from saematch.models.texts import GENERATED, Long, examples_of, open_texts
 from saematch.progress import Progress, Step, log, silent
 from saematch.runs.run import Run
-from saematch.sae.sae import SAE
 from saematch.transport.fitting import ENOUGH
-from saematch.workflows.models import GivenModel, generated, opened
+from saematch.workflows.evaluate_tasks import GeneratedJacobians, Setting, evaluated_by
+from saematch.workflows.models import GivenModel, NamedModel, generated, opened
 from saematch.workflows.options import DtypeChoice
 from saematch.workflows.runs import GivenRun, opened_run, warn_unfinished
 from saematch.workflows.saes import Given, Saes
 from saematch.workflows.sharding import part_for
+from saematch.workflows.workers import opened_workers
+
+if TYPE_CHECKING:
+    from saematch.workflows.workers import GivenWorkers
 
 Texts = dict[str, list[ndarray]]
-FOR_JACOBIANS = 4, 200, 0  # examples that the model generates, tokens of each, and a seed
 
 
 def evaluate(
@@ -58,6 +61,7 @@ def evaluate(
     dtype: DtypeChoice | None = None,
     overwrite: bool = False,
     shard: str | None = None,
+    workers: GivenWorkers | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Map hidden states across layers along a run's matches, and measure what that costs the model.
@@ -101,6 +105,8 @@ def evaluate(
         overwrite: discard an evaluation that was made with other options.
         shard: `K/N`: evaluate the K-th of N parts of the pairs alone, into the folder `shards` of
             the run, which is only read; `saematch.merge` puts all parts together. Returns the part.
+        workers: evaluate pairs in other processes, on a Dask cluster, as of `saematch.flow`. The
+            model and the SAEs are given by name, and the run lies on a disk that every one sees.
         progress: called with a `Step` of `saematch.progress` as work proceeds; `print`
             will do.
 
@@ -132,6 +138,9 @@ def evaluate(
         )
     run, share = part_for(run, shard, "evaluate", "evaluation", overwrite)
     chosen = share.block(chosen)
+    named_model = None if workers is None else NamedModel.of(model, device, dtype)
+    if workers is not None and given.in_memory:
+        raise SaematchError("SAEs in memory (saes) cannot be read by workers")
     language = opened(model, given.device, dtype)
     fitted_on = next(iter(named.values())) if fit is None else str(fit)
     sizes = examples, fit_examples, length, seed
@@ -144,23 +153,32 @@ def evaluate(
             f"transports are fitted on {tokens:,} tokens, which are few; give {ENOUGH:,} or more "
             "by fit_examples, length, or another fit (--fit-examples, --length, --fit)"
         )
+    begun = _told(chosen, list(texts), tell)
     try:
-        evaluate_run(
-            run,
-            language,
-            texts,
-            fitted,
-            options,
-            pairs=chosen,
-            model_name=language.name,
-            dtype=dtype,
-            jacobian=_Jacobians(language, tell),
-            load=lambda name: load(name, device=given.device),
-            given=given,
-            batch_tokens=batch_tokens,
-            overwrite=overwrite,
-            begun=_told(chosen, list(texts), tell),
-        )
+        with opened_workers(workers) as crew:
+            elsewhere = None
+            if named_model is not None:
+                setting = Setting(
+                    run.path.resolve(), named_model, device, batch_tokens, texts, fitted
+                )
+                elsewhere = evaluated_by(crew, setting, begun)
+            evaluate_run(
+                run,
+                language,
+                texts,
+                fitted,
+                options,
+                pairs=chosen,
+                model_name=language.name,
+                dtype=dtype,
+                jacobian=GeneratedJacobians(language, tell),
+                load=lambda name: load(name, device=given.device),
+                given=given,
+                batch_tokens=batch_tokens,
+                overwrite=overwrite,
+                begun=begun,
+                elsewhere=elsewhere,
+            )
     except KeyboardInterrupt:
         log.error(_stopped(run, chosen, list(texts)))
         raise
@@ -169,20 +187,6 @@ def evaluate(
     if shard is not None:
         run.finish()
     return run
-
-
-class _Jacobians:
-    """The mean Jacobian between the hook points of two SAEs, over text that the model generates."""
-
-    def __init__(self, language: LanguageModel, progress: Progress) -> None:
-        self._language, self._progress = language, progress
-        self._examples: list[ndarray] = []
-
-    def __call__(self, a: SAE, b: SAE) -> Jacobian:
-        if not self._examples:
-            self._examples = generated(self._language, *FOR_JACOBIANS, self._progress)
-        source, target = site_of(a).hook, site_of(b).hook
-        return mean_jacobians(self._language, source, [target], self._examples)[target]
 
 
 def texts_of(

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 _EVERY: list[Callable[[], Any]] = []
+_CALLS: list[str | None] = []  # the last one
 
 
 class Kept(Generic[K, V]):
@@ -30,7 +31,9 @@ def at_the_end(forget: Callable[[], Any]) -> None:
     _EVERY.append(forget)
 
 
-def forget_all() -> None:
-    """Drop all that is kept in this process."""
-    for forget in _EVERY:
-        forget()
+def forget_all(unless: str | None = None) -> None:
+    """Drop all that is kept in this process, unless it is that of a call of this name."""
+    if unless is None or unless not in _CALLS:
+        for forget in _EVERY:
+            forget()
+        _CALLS[:] = [unless]

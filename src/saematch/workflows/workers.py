@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from uuid import uuid4
 
 import torch
 
@@ -70,7 +72,7 @@ class Cluster:
     here = False
 
     def __init__(self, client: Client, threads: int | None = None) -> None:
-        self.client, self._threads = client, threads
+        self.client, self._threads, self._call = client, threads, uuid4().hex
 
     def each(self, task: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[T, R]]:
         """See `Workers`.
@@ -108,8 +110,10 @@ class Cluster:
             return self.client.nthreads()  # pyright: ignore[reportReturnType]
 
     def _sent(self, task: Callable[[T], R], items: Sequence[T]) -> list[Future]:
-        work = [(task, item, self._threads) for item in items]
-        with _telling():
+        work = [(task, item, self._threads, self._call) for item in items]
+        with _telling(), warnings.catch_warnings():
+            # the token ids of an evaluation
+            warnings.filterwarnings("ignore", "Sending large graph")
             return self.client.map(_alone, work, pure=False, retries=0)
 
     def _forget(self, futures: Sequence[Future]) -> None:
@@ -163,9 +167,11 @@ def _result(future: Future, item: object) -> Any:
 _ONE = threading.Lock()  # a worker process may have several threads
 
 
-def _alone(work: tuple[Callable[[Any], Any], Any, int | None]) -> Any:
-    task, item, threads = work
+def _alone(work: tuple[Callable[[Any], Any], Any, int | None, str]) -> Any:
+    task, item, threads, call = work
     with _ONE:
+        # files may have changed since another call, which perhaps was killed
+        forget_all(unless=call)
         if threads is not None:
             torch.set_num_threads(threads)
         return task(item)
@@ -224,4 +230,4 @@ def _used(client: Client, threads: int | None = None) -> Iterator[Cluster]:
         yield Cluster(client, threads)
     finally:
         if client.status == "running":
-            client.run(forget_all, on_error="ignore")
+            client.run(forget_all)
