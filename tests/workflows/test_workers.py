@@ -12,22 +12,21 @@ import saematch
 from saematch.errors import MatchError, SaematchError
 from saematch.workflows.workers import Cluster, Here, opened_workers
 
-distributed = pytest.importorskip("distributed")
+pytest.importorskip("distributed")
 pytestmark = [
     pytest.mark.slow,
     # of tornado and asyncio, where a cluster ends while something is on its way
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
+from support.clusters import two_workers  # noqa: E402
+
 SAES = "saematch:resid_post_{0-2}"
 
 
 @pytest.fixture(scope="module")
 def client():
-    cluster = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
-    )
-    with cluster, distributed.Client(cluster) as client:
+    with two_workers() as client:
         yield client
 
 

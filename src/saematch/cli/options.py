@@ -63,7 +63,8 @@ SchedulerOption = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
-        help="Work on the Dask cluster of this scheduler, such as tcp://10.0.0.1:8786.",
+        help="Work on the Dask cluster of this scheduler, such as tcp://10.0.0.1:8786, or of the "
+        "one that wrote this file (--scheduler-file).",
     ),
 ]
 

@@ -70,8 +70,9 @@ def flow(
             used, at the latest when the process ends.
         overwrite: discard another run in the directory.
         workers: match pairs in other processes, on a Dask cluster: how many to start on this
-            machine, the address of a scheduler that runs, or a `distributed.Client`. SAEs are read
-            there, so they are given by name, and results are the same.
+            machine, the address of a scheduler that runs, the file that it wrote
+            (`--scheduler-file`), or a `distributed.Client`. SAEs are read there, so they are given
+            by name, and results are the same.
         shard: `K/N`: match the K-th of N parts of the pairs alone, reading only their SAEs, into
             the folder `shards` of the directory; `saematch.merge` puts all parts together. Returns
             the part's own run.

@@ -183,7 +183,8 @@ def opened_workers(given: GivenWorkers | None) -> Iterator[Workers]:
 
     Args:
         given: None for this process, a number of workers to start on this machine, the address of
-            a scheduler that runs, a `distributed.Client`, or workers that are open already.
+            a scheduler that runs, the file that it wrote (`--scheduler-file`), a
+            `distributed.Client`, or workers that are open already.
 
     Raises:
         SaematchError: Dask is not installed, there is no such scheduler, or the number is below 1.
@@ -215,7 +216,8 @@ def opened_workers(given: GivenWorkers | None) -> Iterator[Workers]:
                 stack.enter_context(cluster)
                 client = stack.enter_context(Client(cluster, timeout=PATIENCE))
             else:
-                client = stack.enter_context(Client(given, timeout=PATIENCE))
+                file = {"scheduler_file": given} if os.path.isfile(given) else {"address": given}
+                client = stack.enter_context(Client(**file, timeout=PATIENCE))
         except (OSError, ValueError, TimeoutError) as error:
             failed = f"no scheduler at {given}"
             if isinstance(given, int):
