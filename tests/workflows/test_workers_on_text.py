@@ -1,6 +1,7 @@
 """Texts read in other processes: the tables are those of one, whatever happens to a cluster."""
 
 import filecmp
+from typing import Any
 
 import pytest
 from polars.testing import assert_frame_equal
@@ -19,9 +20,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 CAPTURED = ("saematch:resid_post_{0-2}", "saematch:model", "saematch:prose")
-READ = {"examples": 24, "length": 48, "batch_tokens": 96}  # three batches of many passes
+READ: dict[str, Any] = {
+    "examples": 24,
+    "length": 48,
+    "batch_tokens": 96,
+}  # three batches of many passes
 EVALUATED = ("saematch:model", "saematch:prose")
-TRIED = {"examples": 3, "fit_examples": 3, "length": 32, "resamples": 20}
+TRIED: dict[str, Any] = {"examples": 3, "fit_examples": 3, "length": 32, "resamples": 20}
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,9 @@ class Here:
         for item in items:
             yield item, task(item)
 
-    in_order = each
+    def in_order(self, task: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[T, R]]:
+        """See `Workers`."""
+        return self.each(task, items)
 
 
 class Cluster:
@@ -216,8 +218,10 @@ def opened_workers(given: GivenWorkers | None) -> Iterator[Workers]:
                 stack.enter_context(cluster)
                 client = stack.enter_context(Client(cluster, timeout=PATIENCE))
             else:
-                file = {"scheduler_file": given} if os.path.isfile(given) else {"address": given}
-                client = stack.enter_context(Client(**file, timeout=PATIENCE))
+                there: dict[str, Any] = {"address": given}
+                if os.path.isfile(given):
+                    there = {"scheduler_file": given}
+                client = stack.enter_context(Client(**there, timeout=PATIENCE))
         except (OSError, ValueError, TimeoutError) as error:
             failed = f"no scheduler at {given}"
             if isinstance(given, int):
