@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +31,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from benchmarks.layers import made_up
 from saematch import assign
 
 
@@ -69,6 +71,17 @@ def structured(n: int, width: int, seed: int = 0) -> tuple[Tensor, Tensor]:
 def unrelated(n: int, width: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     x, y = (torch.randn(n, width, generator=generator) for _ in range(2))
+    return x, y
+
+
+def folded(n: int, width: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Two layers as `benchmarks.layers` makes them, folded by their thresholds.
+
+    Their squared distances (`--distance`) make price wars.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    layers = itertools.islice(made_up(n, width // 2, generator), 2)
+    x, y = (torch.cat([d * t, e / t], 1) for d, e, t in layers)
     return x, y
 
 
@@ -170,7 +183,7 @@ def compare_degenerate(n: int) -> None:
     _print(rows)
 
 
-PROBLEMS = {"structured": structured, "unrelated": unrelated, "shipped": shipped}
+PROBLEMS = {"structured": structured, "unrelated": unrelated, "folded": folded, "shipped": shipped}
 
 
 def warm_up(precisions: list[str]) -> None:

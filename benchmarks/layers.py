@@ -17,18 +17,19 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks.assignment import product
-
 PERSIST = 0.9
 
 
-def make(folder: Path, layers: int, features: int, width: int) -> None:
-    generator = torch.Generator().manual_seed(0)
+def made_up(
+    features: int, width: int, generator: torch.Generator
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Layer after layer without end: decoder rows, encoder columns as rows, and thresholds."""
 
     def gaussian(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=generator)
@@ -40,8 +41,22 @@ def make(folder: Path, layers: int, features: int, width: int) -> None:
     spectrum = torch.arange(1, width + 1).float().pow(-0.25)
     directions = unit(gaussian(features, width) * spectrum)
     thresholds = torch.exp(0.4 * gaussian(features, 1)) * 4
-    for layer in range(layers):
+    while True:
         encoders = unit(directions + 0.7 * unit(gaussian(features, width) * spectrum))
+        yield directions, encoders, thresholds
+        order = torch.randperm(features, generator=generator)
+        new = torch.rand(features, 1, generator=generator) > PERSIST
+        turned = directions + torch.rand(features, 1, generator=generator) * unit(
+            gaussian(features, width) * spectrum
+        )
+        fresh = gaussian(features, width) * spectrum
+        directions = unit(torch.where(new, fresh, turned))[order]
+        thresholds = (thresholds * torch.exp(0.1 * gaussian(features, 1)))[order]
+
+
+def make(folder: Path, layers: int, features: int, width: int) -> None:
+    made = made_up(features, width, torch.Generator().manual_seed(0))
+    for layer, (directions, encoders, thresholds) in zip(range(layers), made, strict=False):
         place = folder / f"layer_{layer}" / f"width_{features}" / "average_l0_70"
         place.mkdir(parents=True, exist_ok=True)
         np.savez(
@@ -53,14 +68,6 @@ def make(folder: Path, layers: int, features: int, width: int) -> None:
             threshold=thresholds[:, 0].numpy(),
         )
         print(place, flush=True)
-        order = torch.randperm(features, generator=generator)
-        new = torch.rand(features, 1, generator=generator) > PERSIST
-        turned = directions + torch.rand(features, 1, generator=generator) * unit(
-            gaussian(features, width) * spectrum
-        )
-        fresh = gaussian(features, width) * spectrum
-        directions = unit(torch.where(new, fresh, turned))[order]
-        thresholds = (thresholds * torch.exp(0.1 * gaussian(features, 1)))[order]
 
 
 def flow(folder: Path, run: Path) -> None:
@@ -73,6 +80,8 @@ def flow(folder: Path, run: Path) -> None:
     if done.returncode:
         raise SystemExit(done.returncode)
     manifest = json.loads((run / "run.json").read_text())
+    from benchmarks.assignment import product
+
     sae, pairs = manifest["saes"][0], manifest["pairs"]
     generator = torch.Generator().manual_seed(0)
     shape = sae["d_sae"], 2 * sae["d_in"]

@@ -108,6 +108,59 @@ def test_prices_of_scaled_auctions_lead_to_the_optimum(kind, shape, monkeypatch)
         assert "scaling" in {phase for phase, *_ in phases}
 
 
+def folded(n: int, m: int, width: int = 32):
+    """Features of unequal lengths, most of which persist, and offsets for squared distances."""
+    g = torch.manual_seed(8)
+
+    def gaussian(*shape):
+        return torch.randn(*shape, generator=g)
+
+    size = max(n, m)
+    x, lengths = gaussian(size, width), torch.exp(0.5 * gaussian(size, 1))
+    order = torch.randperm(size, generator=g)
+    new = torch.rand(size, 1, generator=g) < 0.1
+    y = torch.where(new, gaussian(size, width), x + 0.5 * gaussian(size, width))[order]
+    x, y = (x * lengths)[:n], (y * lengths[order])[:m]
+    return 2 * x, y, *(-v.double().square().sum(1) for v in (x, y))
+
+
+def distances(x, y, row_offset, column_offset) -> np.ndarray:
+    return dense(x, y) + row_offset.numpy()[:, None] + column_offset.numpy()
+
+
+@pytest.mark.parametrize("shape", [(700, 700), (700, 705), (705, 700)])
+def test_squared_distances_need_few_lists(shape, monkeypatch):
+    problem = folded(*shape)
+    scores = distances(*problem)
+    rows, columns = linear_sum_assignment(scores, maximize=True)
+    best = scores[rows, columns].sum()
+    # too little memory to keep approximate scores, or all of them
+    lean = assign(*problem, memory_limit=1_000_000, list_length=16)
+    check(lean, scores, best)
+    assert not lean.work.kept
+    monkeypatch.setattr(engine, "means", lambda s: np.zeros(len(s.price)))
+    equal = assign(*problem, memory_limit=1_000_000, list_length=16)
+    check(equal, scores, best)
+    assert lean.target.tolist() == equal.target.tolist()
+    assert lean.work.scored < 0.75 * equal.work.scored
+    if shape == (700, 700):
+        assert lean.work.scored < 1100
+
+
+@pytest.mark.parametrize("shape", [(150, 155), (165, 150)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_mean_scores_for_first_prices_lead_to_the_optimum(kind, shape, monkeypatch):
+    monkeypatch.setattr(engine, "STALLED", -1)
+    monkeypatch.setattr(engine.Engine, "_whole_fits", lambda self, rows: False)
+    levelled, lower = [], engine.lower
+    monkeypatch.setattr(engine, "lower", lambda s: levelled.append(lower(s)))
+    x, y = vectors(kind, *shape)
+    scores = dense(x, y)
+    result = assign(x, y, precision="bfloat16", list_length=3)
+    check(result, scores, scores[linear_sum_assignment(scores, maximize=True)].sum())
+    assert levelled or kind not in ("planted", "constant")
+
+
 @pytest.mark.parametrize("kind", ["planted", "hubs", "duplicates", "zero rows", "grid"])
 def test_paths_end_where_a_row_stays_alone(kind, paths):
     x, y = vectors(kind, 60, 80)

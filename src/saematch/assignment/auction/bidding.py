@@ -29,8 +29,8 @@ def ties(s, rows):
     """How many of `rows` like the two best columns of their lists the same, or nearly."""
     count = 0
     for i in rows:
-        _, _, first, second = settle(s, i, -np.inf)
-        count += first - second <= NEARLY * abs(first)
+        place, _, first, second = settle(s, i, -np.inf)
+        count += first - second <= NEARLY * max(abs(first), abs(s.value[place]))
     return count
 
 

@@ -7,8 +7,9 @@
    column likes no other better, to rounding. Prices only rise, so lists and `tau` stay valid. The
    exact score of a pair is computed when it first is one of the two best of its row.
 3. **Refresh.** Rows whose list may no longer hold their best wait, and get new lists together.
-4. **Scaled auctions.** In a price war, where all scores fit in memory, other prices are found by
-   auctions with a least increment, from which the exact solve starts anew.
+4. **Other first prices.** In a price war the exact solve starts anew: from the mean scores of
+   columns, if it has not begun from these; or, where all scores fit in memory, from prices that
+   are found by auctions with a least increment.
 5. **Paths.** Rows that tie, and rows in a price war, are assigned along shortest augmenting paths
    through the same lists, grown together. A row whose list cannot tell gets one twice as long.
 
@@ -21,6 +22,7 @@ from __future__ import annotations
 import numpy as np
 
 from saematch.assignment.auction.bidding import bid, ties
+from saematch.assignment.auction.first import level, lower, means
 from saematch.assignment.auction.forest import grow
 from saematch.assignment.auction.forest_dense import augment, duals
 from saematch.assignment.auction.scaling import scaled_prices
@@ -38,8 +40,10 @@ SCANS = 2  # rows scanned for paths, as a multiple of all, before all scores are
 PLACE = 40  # bytes that a place in a list takes while lists are moved
 FULL = 64  # rows that a new product is worth making for
 WIDE = 1.1  # columns, as a multiple of the rows, up to which prices are sought otherwise
+LEVELS = 200  # bids for the cheapest columns on behalf of those left over, likewise
 RESTARTS = 2  # from first prices that were too high, before starting from none
-STALLED = 2  # lists made again, as a multiple of all rows, before prices are sought otherwise
+STALLED = 2  # lists made again, as a multiple of all rows, before prices are sought otherwise;
+STALLED_ANEW = 1  # likewise where each costs a product
 LISTS = 20  # lists of a row that waits, before it is assigned along a path
 TIED = 0.25  # of the rows, with a list that brought no bid, before all scores are brought to hand
 LARGE = 4096  # rows; with each as many more, paths are longer and worth more bids and lists
@@ -68,6 +72,11 @@ class Engine:
         self.patience, self.most_lists = PATIENCE * times, LISTS * times
         self.waiting, self.stuck = [], []
         self.may_scale = not alone and len(state.price) <= WIDE * len(state.target)
+        square = not alone and len(state.price) == len(state.target)
+        if square and not state.price.any():
+            state.price[:] = means(state)
+        self.may_centre, self.centred = self.may_scale and not square, False
+        self.before = 0, 0  # lists made again and rows scanned, when prices were last sought
         self.first_price = state.price.copy()
         self.dual: np.ndarray | None = None  # once all scores have been at hand
         self.bids_at_list = np.full(len(state.target), -1, np.int64)
@@ -79,15 +88,17 @@ class Engine:
                 self._bid(rows)
                 self._tell("candidates")
             self._go_on()
+            self._level()
             for restart in range(RESTARTS + 1):
                 s = self.state
                 unearned = (s.owner == FREE) & (s.price != 0)
                 if not unearned.any():
                     break
                 # a column that nobody took must be free: the first prices were too high
-                last = restart == RESTARTS
+                last = restart == RESTARTS or self.centred
                 self._anew(0 * s.price if last else np.where(unearned, 0.0, self.first_price))
-                self.may_scale = self.may_scale and not last
+                self.may_scale = self.may_scale and (self.centred or not last)
+                self.centred = False
                 self._go_on()
         finally:
             self.scorer.close()
@@ -98,7 +109,10 @@ class Engine:
         """Until no row waits or is stuck."""
         while self.waiting or self.stuck:
             if self._stalled():
-                self._scale()
+                if self.may_centre:
+                    self._centre()
+                else:
+                    self._scale()
                 self._tell("scaling")
             elif self.waiting:
                 rows, self.waiting = np.sort(np.concatenate(self.waiting)), []
@@ -168,10 +182,31 @@ class Engine:
         return np.union1d(rows, np.argpartition(room, missing - 1)[:missing])
 
     def _stalled(self) -> bool:
-        """Whether other prices should be sought: once, where lists are made again without end."""
+        """Whether other prices should be sought: where lists are made again without end."""
         n, m = len(self.state.target), len(self.state.price)
-        lost = self.work.refreshed > STALLED * n or int(self.state.counts[3]) > SCANS * n
-        return self.may_scale and lost and self._whole_fits(m)
+        lists, scans = self.work.refreshed - self.before[0], self.state.counts[3] - self.before[1]
+        lost = lists > (STALLED if self.work.kept else STALLED_ANEW) * n or scans > SCANS * n
+        return lost and (self.may_centre or (self.may_scale and self._whole_fits(m)))
+
+    def _centre(self) -> None:
+        """Start anew from the mean scores of columns."""
+        self.may_centre, self.centred = False, True
+        self.before = self.work.refreshed, int(self.state.counts[3])
+        self._anew(means(self.state))
+
+    def _level(self) -> None:
+        """Let columns without a row be the cheapest, and then cost nothing."""
+        if self.alone or len(self.state.price) == len(self.state.target):
+            return
+        for _ in range(LEVELS):
+            if self.dual is not None:
+                return  # all scores have been at hand, and prices are those of paths
+            rows = level(self.state)
+            if len(rows) == 0:
+                lower(self.state)
+                return
+            self._bid(rows)
+            self._go_on()
 
     def _scale(self) -> None:
         """Start anew from prices of auctions with a least increment, if these come to an end."""
@@ -184,6 +219,7 @@ class Engine:
         with self.work.bidding():
             found = scaled_prices(s, value, exact, price)
         if found:
+            self.centred = False
             self._anew(price.astype(np.float64))
 
     def _augment(self) -> None:
