@@ -26,7 +26,11 @@ def same(one: Path, other: Path) -> None:
     """Two directories with the same JSON but for dates, and the same tables."""
     assert told(one) == told(other)
     tables = [
-        {p.relative_to(path) for p in path.rglob("*.parquet") if "shards" not in p.parts}
+        {
+            p.relative_to(path)
+            for p in path.rglob("*.parquet")
+            if "shards" not in p.relative_to(path).parts
+        }
         for path in (one, other)
     ]
     assert tables[0] == tables[1]

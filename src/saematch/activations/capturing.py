@@ -107,6 +107,22 @@ def read_pass(
     return found, 0 if kept is None else int((~kept).sum())
 
 
+def spans(examples: Sequence[ndarray], batch_tokens: int = 8192, start: int = 0) -> list[range]:
+    """The examples of each batch of `capture`.
+
+    One that starts where another would have begun a batch has the same batches from there on.
+    """
+    found: list[range] = []
+    while start < len(examples):
+        stop, tokens = start, 0
+        while stop < len(examples) and (stop == start or tokens < _AHEAD * batch_tokens):
+            tokens += len(examples[stop])
+            stop += 1
+        found.append(range(start, stop))
+        start = stop
+    return found
+
+
 def notes(model: LanguageModel, saes: Mapping[str, SAE]) -> list[str]:
     """Notes for users of features captured from these SAEs."""
     found = []
@@ -154,19 +170,15 @@ def _batches(
     start: int,
     passes: Callable[[Sequence[Pass]], Iterator[Sparse]],
 ) -> Iterator[Batch]:
-    planned: list[tuple[int, int, list[list[int]]]] = []
-    while start < len(examples):
-        stop, tokens = start, 0
-        while stop < len(examples) and (stop == start or tokens < _AHEAD * batch_tokens):
-            tokens += len(examples[stop])
-            stop += 1
-        lengths = [len(e) for e in examples[start:stop]]
-        planned.append((start, stop, groups(lengths, batch_tokens)))
-        start = stop
-    results = passes([[examples[k + i] for i in g] for k, _, of in planned for g in of])
-    for first, stop, together in planned:
+    planned = [
+        (span, groups([len(e) for e in examples[span.start : span.stop]], batch_tokens))
+        for span in spans(examples, batch_tokens, start)
+    ]
+    results = passes([[examples[span.start + i] for i in g] for span, of in planned for g in of])
+    for span, together in planned:
         found = [next(results) for _ in together]
-        yield _gathered(names, examples[first:stop], first, together, found)
+        some = examples[span.start : span.stop]
+        yield _gathered(names, some, span.start, together, found)
 
 
 def _gathered(

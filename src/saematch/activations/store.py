@@ -12,14 +12,16 @@ is not listed does not belong to the store. So a capture may be stopped anywhere
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
 import scipy.sparse as sp
+from msgspec import UNSET
 from msgspec.structs import replace
 from numpy import ndarray
 
@@ -48,11 +50,14 @@ from saematch.files.directory import refuse_links, remove, sweep_folder, writing
 from saematch.files.foreign import read_parquet
 from saematch.files.lock import WriterLock
 from saematch.files.records import now
+from saematch.files.share import SHARDS, ShardRecord
 from saematch.models.texts import GENERATED
 from saematch.sae.contexts import FILE
 from saematch.sae.sae import SAE
 
 SHARD_TOKENS = 65_536
+TOKEN_COLUMNS = ("token", "example", "position", "token_id", "piece")
+VALUE_COLUMNS = ("token", "feature", "value")
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,7 @@ class ActivationStore:
         pieces: PiecesOf | None = None,
         shard_tokens: int = SHARD_TOKENS,
         overwrite: bool = False,
+        shard: ShardRecord | None = None,
     ) -> ActivationStore:
         """Start a store, or continue the same one where it stopped.
 
@@ -116,19 +122,26 @@ class ActivationStore:
             shard_tokens: a shard is written once it has this many tokens; examples stay whole, so
                 it may have more.
             overwrite: discard a store that was made with other arguments.
+            shard: of which whole it is a part; then every batch becomes a shard of tokens, so that
+                all parts can be put together as one store would be cut.
 
         Raises:
             RunError: the directory has a store that was made with other arguments, or one that
                 cannot be read (both only without `overwrite`), or files that do not belong to a
                 store; another program is writing to it; or one of its folders is a link.
         """
-        path = Path(path)
         asked = {**(options or {}), "shard_tokens": int(shard_tokens)}
-        new = new_store(model, texts, saes, asked)
+        new = new_store(model, texts, saes, asked, shard or UNSET)
+        return cls.begin(Path(path), new, pieces, overwrite)
+
+    @classmethod
+    def begin(cls, path: Path, new: StoreRecord, pieces: PiecesOf | None, overwrite: bool) -> Self:
+        """As `create`, from the record of an empty store."""
+        saes = [sae.name for sae in new.saes]
         lock, there, same = STORE_FILE.begin(path, new, overwrite)
         old = there or new
         folders = {TOKENS, *saes, *(sae.name for sae in old.saes)}
-        refuse_links(path, (f"{folder}/x" for folder in folders))
+        refuse_links(path, (f"{folder}/x" for folder in {*folders, SHARDS}))
         if there is not None and same:
             store = cls(path, there, pieces, lock)
             store._keep_what_is_there()
@@ -237,7 +250,8 @@ class ActivationStore:
                 f"example {self.next_example}, and a batch holds whole examples"
             )
         self._waiting.append(batch)
-        if sum(b.n_tokens for b in self._waiting) >= self.record.shard_tokens:
+        full = sum(b.n_tokens for b in self._waiting) >= self.record.shard_tokens
+        if full or self.record.shard:
             self._write_shard()
 
     def finish(self) -> None:
@@ -303,9 +317,7 @@ class ActivationStore:
         width, shard = self.sae(name).d_sae, self.record.shards[number]
         place = self.path / _place(name, number)
         told = shard.tokens, shard.nonzeros[name]
-        table = read_parquet(
-            place, ("token", "feature", "value"), error=RunError, most_rows=told[1]
-        )
+        table = self.table(name, number)
         found = read_activations(table, self._tokens(number, ["example"]), first, width, place)
         if (found.n_tokens, found.matrix.nnz) != told:
             raise RunError(f"{place}: not what {CACHE} tells of it; make the store again")
@@ -319,31 +331,46 @@ class ActivationStore:
     def token_shards(self) -> Iterator[pl.DataFrame]:
         """The tables `tokens/`, one shard at a time, in the order of `shards`."""
         for number in range(len(self.record.shards)):
-            yield self._tokens(number, ("token", "example", "position", "token_id", "piece"))
+            yield self._tokens(number, TOKEN_COLUMNS)
 
     def _write_shard(self) -> None:
-        batches, first, number = self._waiting, self.n_tokens, len(self.record.shards)
-        n = sum(batch.n_tokens for batch in batches)
-        if first + n > MOST_TOKENS:
-            raise RunError(f"{self.path} cannot hold more than {MOST_TOKENS:,} tokens")
-        self._write(_place(TOKENS, number), tokens_table(batches, first, self._pieces))
-        nonzeros = {}
+        batches, first = self._waiting, self.n_tokens
+        examples = int(batches[0].example[0]), int(batches[-1].example[-1])
+        tables = {TOKENS: lambda: tokens_table(batches, first, self._pieces)}
         for name in self.names:
-            frame = activations_table([batch.saes[name] for batch in batches], first)
+            parts = [batch.saes[name] for batch in batches]
+            tables[name] = partial(activations_table, parts, first)
+        self.write_tables(tables, sum(batch.n_tokens for batch in batches), examples)
+        self._waiting = []
+
+    def table(self, name: str, number: int) -> pl.DataFrame:
+        """The table of an SAE, or of `tokens`, in a shard, as it is stored."""
+        if name == TOKENS:
+            return self._tokens(number, TOKEN_COLUMNS)
+        most = self.record.shards[number].nonzeros[name]
+        place = self.path / _place(name, number)
+        return read_parquet(place, VALUE_COLUMNS, error=RunError, most_rows=most)
+
+    def write_tables(
+        self, tables: Mapping[str, Callable[[], pl.DataFrame]], n: int, examples: tuple[int, int]
+    ) -> None:
+        """Write the tables of a shard of `n` tokens, made one after the other, and list it."""
+        number = len(self.record.shards)
+        if self.n_tokens + n > MOST_TOKENS:
+            raise RunError(f"{self.path} cannot hold more than {MOST_TOKENS:,} tokens")
+        rows = {}
+        for name, made in tables.items():
+            frame = made()
             self._write(_place(name, number), frame)
-            nonzeros[name] = frame.height
+            rows[name] = frame.height
         shard = Shard(
             tokens=n,
-            first_example=int(batches[0].example[0]),
-            last_example=int(batches[-1].example[-1]),
-            nonzeros=nonzeros,
-            bytes={
-                part: (self.path / _place(part, number)).stat().st_size
-                for part in (TOKENS, *self.names)
-            },
+            first_example=examples[0],
+            last_example=examples[1],
+            nonzeros={name: rows[name] for name in self.names},
+            bytes={name: (self.path / _place(name, number)).stat().st_size for name in tables},
         )
         self._save(shards=[*self.record.shards, shard])
-        self._waiting = []
 
     def _keep_what_is_there(self) -> None:
         """Drop shards from the first on that lacks a file; what killed writers left, too."""
@@ -365,8 +392,8 @@ class ActivationStore:
         self.record = record
 
     def _write(self, place: str, frame: pl.DataFrame) -> None:
-        with writing(self.path, place) as partial:
-            frame.write_parquet(partial)
+        with writing(self.path, place) as unfinished:
+            frame.write_parquet(unfinished)
 
 
 def _place(part: str, number: int) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import replace
 
 import saematch
@@ -15,6 +15,7 @@ from saematch.errors import RunError
 from saematch.files.differences import option_differences
 from saematch.files.manifest_file import Manifest, ManifestFile
 from saematch.files.records import Count, Name, Record, now, outside, plain
+from saematch.files.share import ShardRecord, shard_differences
 from saematch.sae.checksum import checksum
 from saematch.sae.records import ConventionsRecord, Width, sae_differences
 from saematch.sae.sae import SAE
@@ -80,7 +81,11 @@ class StoreRecord(Manifest, frozen=True, kw_only=True):
 
 
 def new_store(
-    model: str, texts: Mapping[str, Any], saes: Mapping[str, SAE], options: Mapping[str, Any]
+    model: str,
+    texts: Mapping[str, Any],
+    saes: Mapping[str, SAE],
+    options: Mapping[str, Any],
+    shard: ShardRecord | UnsetType = UNSET,
 ) -> StoreRecord:
     """The record of a store that holds nothing yet.
 
@@ -102,12 +107,18 @@ def new_store(
         options=json.loads(json.dumps(plain(options))),
         saes=[_stored(name, sae) for name, sae in saes.items()],
         shards=[],
+        shard=shard,
     )
 
 
 def emptied(record: StoreRecord) -> StoreRecord:
     """The record of the same store with nothing in it."""
     return replace(record, shards=[], finished=None)
+
+
+def whole(record: StoreRecord) -> StoreRecord:
+    """The record of the store that another is a part of, with nothing in it yet."""
+    return replace(emptied(record), created=now(), shard=UNSET)
 
 
 def _stored(name: str, sae: SAE) -> StoredSae:
@@ -130,6 +141,7 @@ def differences(there: StoreRecord, here: StoreRecord) -> list[str]:
     found = []
     if there.saematch != here.saematch:
         found.append(f"made by saematch {there.saematch}, not {here.saematch}")
+    found += shard_differences(there.shard, here.shard)
     found += option_differences(asked(there), asked(here)) + sae_differences(there.saes, here.saes)
     found += [
         f"{old.name} is read at {old.hook} there, at {new.hook} here"

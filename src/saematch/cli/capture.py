@@ -16,9 +16,11 @@ from saematch.cli.options import (
     Overwrite,
     Quiet,
     SchedulerOption,
+    ShardOption,
     SiteOption,
     WorkersOption,
     chosen_workers,
+    show_shard,
 )
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ def capture(
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     overwrite: Overwrite = False,
+    shard: ShardOption = None,
     quiet: Quiet = False,
 ) -> None:
     """Run a language model over text, and keep what the features of SAEs do, token by token.
@@ -87,10 +90,13 @@ def capture(
             out=out,
             overwrite=overwrite,
             workers=crew,
+            shard=shard,
             progress=progress,
         )
     if quiet:
-        typer.echo(out)
+        typer.echo(store.path)
+    elif shard is not None:
+        show_shard(store.path, shard, f"{store.n_tokens:,} tokens")
     else:
         _report(store)
 

@@ -11,12 +11,14 @@ from numpy import ndarray
 
 from saematch.activations.capturing import capture as capture_batches
 from saematch.activations.capturing import notes as notes_of
+from saematch.activations.capturing import spans
 from saematch.activations.describe import keep_features
 from saematch.activations.forecast import check_room, forecast
 from saematch.activations.massive import TIMES, checked_times, norm_limits
 from saematch.activations.store import ActivationStore
 from saematch.activations.store_manifest import CACHE
 from saematch.errors import RunError, SaematchError
+from saematch.files.share import Share
 from saematch.models.language_model import LanguageModel
 from saematch.models.texts import GENERATED, Examples, Long, digest, examples_of, open_texts
 from saematch.models.token_text import Pieces
@@ -54,6 +56,7 @@ def capture(
     out: str | Path | None = None,
     overwrite: bool = False,
     workers: GivenWorkers | None = None,
+    shard: str | None = None,
     progress: Progress | None = None,
 ) -> ActivationStore:
     """Run a language model over text, and keep what the features of SAEs do, token by token.
@@ -86,6 +89,8 @@ def capture(
         overwrite: discard other activations in the folder.
         workers: read texts in other processes, on a Dask cluster, as of `saematch.flow`: each reads
             the model and all the SAEs, which are given by name, and takes a few examples at a time.
+        shard: `K/N`: read the K-th of N parts of the texts alone, into the folder `shards` of the
+            store; `saematch.merge` puts all parts together. Returns the part's own store.
         progress: called with a `Step` of `saematch.progress` as work proceeds; `print`
             will do.
 
@@ -95,6 +100,8 @@ def capture(
             no room.
     """
     massive = checked_times(massive)
+    share = None if shard is None else Share.parsed(shard)
+    folder = out if share is None else share.place(out, "capture")
     tell, given = progress or silent, Saes(saes, device, site)
     texts = [str(text)] if isinstance(text, (str, Path)) else [str(some) for some in text]
     given.check_once()
@@ -121,14 +128,15 @@ def capture(
     ids, notes = _once(found)
     if GENERATED in texts:
         ids += generated(language, examples, length, seed, tell)
-    expected = forecast(called, sum(len(e) - 1 for e in ids))
+    mine = range(len(ids)) if share is None else _part(share, ids, batch_tokens)
+    expected = forecast(called, sum(len(e) - 1 for e in ids[mine.start : mine.stop]))
     for note in dict.fromkeys([*notes, *notes_of(language, called)]):
         log.warning(note)
-    log.info(f"{len(ids):,} examples, about {expected} on disk")
-    if out is not None:
-        check_room(Path(out), 0 if (Path(out) / CACHE).is_file() else expected.bytes)
+    log.info(f"{len(mine):,} examples, about {expected} on disk")
+    if folder is not None:
+        check_room(Path(folder), 0 if (Path(folder) / CACHE).is_file() else expected.bytes)
     store = written(
-        out,
+        folder,
         lambda path: ActivationStore.create(
             path,
             model=language.name,
@@ -148,15 +156,31 @@ def capture(
             },
             pieces=Pieces(language.tokenizer).of_example,
             overwrite=overwrite,
+            shard=None if share is None else share.record("capture", examples=len(ids)),
         ),
     )
     if store.finished is None:
         with opened_workers(workers) as crew:
-            _fill(store, language, called, ids, massive, tell, crew, reader)
-    if store.n_tokens:
-        for name in tracked(store.names, tell, "finding contexts", len(store.names)):
-            keep_features(store, name)
+            _fill(store, language, called, ids, mine, massive, tell, crew, reader)
+    if share is None:
+        described(store, tell)
     return store
+
+
+def described(store: ActivationStore, progress: Progress) -> None:
+    """Keep in a whole store what its features fire on."""
+    if store.n_tokens:
+        for name in tracked(store.names, progress, "finding contexts", len(store.names)):
+            keep_features(store, name)
+
+
+def _part(share: Share, examples: Sequence[ndarray], batch_tokens: int) -> range:
+    """The examples of a shard: whole batches, so that the model reads them as it would alone."""
+    mine = share.block(spans(examples, batch_tokens))
+    if not mine:
+        log.warning(f"shard {share} has nothing to do: all examples are read in fewer batches")
+        return range(0)
+    return range(mine[0].start, mine[-1].stop)
 
 
 def _once(found: list[Examples]) -> tuple[list[ndarray], list[str]]:
@@ -174,23 +198,26 @@ def _fill(
     model: LanguageModel,
     saes: Mapping[str, SAE],
     examples: list[ndarray],
+    mine: range,
     massive: float | None,
     progress: Progress,
     workers: Workers,
     reader: Reader | None,
 ) -> None:
-    done, batch_tokens = store.next_example, store.record.options["batch_tokens"]
-    progress(Step("reading texts", done, len(examples)))
+    first, every, batch_tokens = mine.start, len(mine), store.record.options["batch_tokens"]
+    start = max(first, store.next_example)
+    progress(Step("reading texts", start - first, every))
     limits = {}
     if massive and examples:
         hooks = list(dict.fromkeys(model.hooks_of(saes).values()))
         limits = norm_limits(model, hooks, examples[:FIRST], massive, batch_tokens)
     left_out = tokens = 0
     passes = None if reader is None else passes_by(workers, reader, limits)
-    for batch in capture_batches(model, saes, examples, batch_tokens, done, limits, passes):
+    some = examples[: mine.stop]
+    for batch in capture_batches(model, saes, some, batch_tokens, start, limits, passes):
         store.add(batch)
         left_out, tokens = left_out + batch.massive, tokens + batch.n_tokens
-        progress(Step("reading texts", store.next_example, len(examples)))
+        progress(Step("reading texts", max(first, store.next_example) - first, every))
     if left_out:
         log.warning(
             f"{left_out:,} of {tokens:,} tokens have massive activations, more than {massive:g} "

@@ -6,12 +6,15 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from saematch.activations.merged import merged
+from saematch.activations.store import ActivationStore
 from saematch.errors import RunError
 from saematch.files.share import SHARDS
 from saematch.layers.origins import Cutoffs
-from saematch.progress import Progress, silent, tracked
+from saematch.progress import Progress, Step, silent, tracked
 from saematch.runs.run import Run
 from saematch.runs.sae_tables import SaeTables
+from saematch.workflows.capture import described
 from saematch.workflows.compare import compared
 from saematch.workflows.flow import followed
 from saematch.workflows.gathering import Found, gathered
@@ -25,7 +28,7 @@ def merge(
     overwrite: bool = False,
     remove_shards: bool = False,
     progress: Progress | None = None,
-) -> Run:
+) -> Run | ActivationStore:
     """Put shards together: the result is that of one call without `shard`.
 
     Tables are taken over one by one, each whole, so that a merge that was stopped goes on when it
@@ -42,7 +45,7 @@ def merge(
         progress: called with a `Step` of `saematch.progress` as work proceeds; `print` will do.
 
     Returns:
-        The whole.
+        The whole: a run, or of `saematch.capture` a store.
 
     Raises:
         RunError: there are no shards; some are missing or unfinished, which are named; they were
@@ -103,10 +106,21 @@ def _compare(path: Path, shards: Sequence[Found], overwrite: bool, progress: Pro
     return run
 
 
+def _capture(
+    path: Path, shards: Sequence[Found], overwrite: bool, progress: Progress
+) -> ActivationStore:
+    progress(Step("merging activations", 0, None))
+    parts = [ActivationStore.open(found.path) for found in shards]
+    store = merged(path, parts, overwrite)
+    described(store, progress)
+    return store
+
+
 # in the order in which one needs what the other makes
 MERGES = {
     "flow": _flow,
     "compare": _compare,
+    "capture": _capture,
     "evaluate": merged_evaluation,
     "judge": merged_judging,
 }
