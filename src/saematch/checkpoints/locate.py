@@ -293,6 +293,14 @@ def _local(name: str) -> tuple[LocalSource, str] | None:
     return None
 
 
+def is_local(name: str) -> bool:
+    """Whether `name` is of a file or folder on this machine, the shipped ones among them."""
+    if name.startswith(shipped.PREFIX):
+        return True
+    local = _local(name)
+    return local is not None and find(*local) is not None
+
+
 def _is_path(name: str) -> bool:
     windows = re.match(r"[A-Za-z]:[\\/]", name) is not None
     return windows or name.startswith(("/", "./", "../", "~")) or name in (".", "..", "")

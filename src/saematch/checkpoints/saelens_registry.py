@@ -39,6 +39,50 @@ class Entry:
     facts: Facts
 
 
+@dataclass(frozen=True)
+class Listed:
+    """What the registry says of an SAE besides where its files are."""
+
+    name: str
+    path: str
+    model: str | None
+    neuronpedia: str | None
+
+
+def release(name: str) -> list[Listed]:
+    """The SAEs of a release, in the registry's order.
+
+    Raises:
+        CheckpointError: SAELens is not installed, or has no such release; the nearest are given.
+    """
+    releases = _releases(name)
+    if name not in releases:
+        raise CheckpointError(
+            f"{name}: SAELens has no release of this name" + _nearest(name, releases)
+        )
+    return [_listed(name, releases[name], entry) for entry in releases[name]["saes"]]
+
+
+def listed(name: str) -> Listed | None:
+    """What the registry says of `release:sae_id` or `org/repo/path`; None where it has neither."""
+    if not available():
+        return None
+    of, _, sae_id = name.partition(":")
+    for release, found in _releases(name).items():
+        inner = name.removeprefix(f"{found['repo_id']}/")
+        if release != of and inner == name:
+            continue
+        for entry in found["saes"]:
+            if sae_id == str(entry["id"]) or inner in (str(entry["id"]), str(entry["path"])):
+                return _listed(release, found, entry)
+    return None
+
+
+def _listed(name: str, found: dict[str, Any], entry: dict[str, Any]) -> Listed:
+    path = f"{found['repo_id']}/{entry['path']}"
+    return Listed(f"{name}:{entry['id']}", path, _model(found), entry.get("neuronpedia"))
+
+
 def lookup(name: str) -> Entry:
     """The entry that `release:sae_id` names.
 
