@@ -101,7 +101,8 @@ def of_tensors(name: str, tensors: Tensors) -> Sizes | None:
 
 
 def _promised(entry: Listed, d_in: int | None) -> Sizes | None:
-    words = f"{entry.path} {entry.name} {entry.neuronpedia or ''}".replace(" ", "/")
+    # what a page of the features is called states their number alone
+    words = "/".join((entry.neuronpedia or "", entry.path, entry.name))
     heads = _MODULE.search(words) is not None and "gemma-scope" in words
     model = entry.model or _model(words)
     width = d_in or (model and width_of(model, heads))

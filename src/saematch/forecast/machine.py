@@ -1,0 +1,141 @@
+# pyright: strict
+"""How fast a machine is: this one, by a measurement of about a second, or one that is named."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from saematch.errors import SaematchError, names_there
+from saematch.numerics.hardware import available_memory, emulated
+
+SIZE = 1536  # rows, columns and depth of the product that is timed
+PROBE = 1 << 26  # bytes that are written and read
+ATTAINED = 0.6  # share of the rate on a data sheet that large products reach
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a forecast has to know of a machine."""
+
+    name: str
+    float32: float  # operations a second of a product, two for each multiplication
+    bfloat16: float
+    reading: float  # bytes a second from its disk
+    cores: int  # that compare scores one by one
+    memory: int  # bytes that are free
+    disk: int  # bytes that are free for scratch files
+    source: str  # where the numbers are from
+    device_memory: int | None = None  # of a GPU that computes the products
+
+    @property
+    def fastest(self) -> float:
+        """Operations a second in the precision that the first, rough product would take."""
+        return max(self.float32, self.bfloat16)
+
+    def at(self, rate: float) -> Machine:
+        """The same with products of `rate` operations a second, in any precision."""
+        said = f"{rate / 1e12:g} TFLOP/s, as given; the rest: {self.source}"
+        return replace(self, float32=rate, bfloat16=rate, source=said)
+
+
+def _data_sheet(name: str, float32: float, bfloat16: float, gigabytes: int) -> Machine:
+    said = (
+        f"NVIDIA's data sheet ({float32:g} TFLOP/s float32, {bfloat16:g} bfloat16 without "
+        f"sparsity), of which {ATTAINED:.0%} is taken; 16 cores, 128 GB and a disk of 1 GB/s "
+        "beside it are assumed"
+    )
+    rates = (ATTAINED * rate * 1e12 for rate in (float32, bfloat16))
+    return Machine(
+        name, *rates, 1e9, 16, int(128e9), int(2e12), said, device_memory=int(gigabytes * 1e9)
+    )
+
+
+MACHINES = {
+    "a100": _data_sheet("a100", 19.5, 312, 80),
+    "h100": _data_sheet("h100", 67, 989, 80),
+    "h200": _data_sheet("h200", 67, 989, 141),
+}
+
+
+def named_machine(name: str) -> Machine:
+    """One of `MACHINES`.
+
+    Raises:
+        SaematchError: it is none of them; they are listed.
+    """
+    if name not in MACHINES:
+        raise SaematchError(f"no machine {name!r}; {names_there(name, list(MACHINES), 'there are')}")
+    return MACHINES[name]
+
+
+def this_machine(device: torch.device | str = "cpu") -> Machine:
+    """This machine as it is now; its rates are measured once in a process."""
+    device = torch.device(device)
+    float32, bfloat16, reading = _rates(device)
+    on_gpu = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+    return Machine(
+        "this machine",
+        float32,
+        bfloat16,
+        reading,
+        torch.get_num_threads(),
+        available_memory(),
+        shutil.disk_usage(tempfile.gettempdir()).free,
+        "measured just now",
+        on_gpu,
+    )
+
+
+@functools.cache
+def _rates(device: torch.device) -> tuple[float, float, float]:
+    generator = torch.Generator().manual_seed(0)
+    factor = torch.randn(SIZE, SIZE, generator=generator).to(device)
+    float32 = _rate(factor)
+    # where it is emulated, even one product of this size would take a minute
+    slow = emulated(torch.bfloat16, device) or device.type not in ("cpu", "cuda")
+    return float32, 0.0 if slow else _rate(factor.bfloat16()), _reading()
+
+
+def _rate(factor: torch.Tensor) -> float:
+    """Operations a second of a product, the best of three."""
+
+    def product() -> None:
+        torch.mm(factor, factor.T)
+        if factor.is_cuda:
+            torch.cuda.synchronize(factor.device)
+
+    product()
+    return 2 * SIZE**3 / min(_seconds(product) for _ in range(3))
+
+
+def _reading() -> float:
+    """Bytes a second from the disk of temporary files, past what the system keeps in memory."""
+    with tempfile.NamedTemporaryFile(prefix="saematch-") as file:
+        file.write(os.urandom(1 << 20) * (PROBE >> 20))
+        file.flush()
+        os.fsync(file.fileno())
+        # where this cannot be asked for, memory is read instead of the disk
+        with contextlib.suppress(AttributeError, OSError):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+        def read() -> None:
+            file.seek(0)
+            while file.read(1 << 22):
+                pass
+
+        return PROBE / _seconds(read)
+
+
+def _seconds(work: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
