@@ -7,6 +7,7 @@ from . import circuits as circuits
 from . import dashboards as dashboards
 from . import evaluation as evaluation
 from . import explorer as explorer
+from . import forecast as forecast
 from . import judging as judging
 from . import labels as labels
 from . import layers as layers
@@ -56,6 +57,7 @@ from .workflows.label import label as label
 from .workflows.match import match as match
 from .workflows.merge import merge as merge
 from .workflows.options import MatchOptions as MatchOptions
+from .workflows.plan import plan as plan
 from .workflows.plot import plot as plot
 from .workflows.relate import relate as relate
 from .workflows.reproduce import reproduce as reproduce

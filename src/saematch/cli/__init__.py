@@ -24,6 +24,7 @@ from saematch.cli.judge import judge
 from saematch.cli.label import label
 from saematch.cli.match import match
 from saematch.cli.merge import merge
+from saematch.cli.plan import plan
 from saematch.cli.plot import plot
 from saematch.cli.relate import relate
 from saematch.cli.reproduce import reproduce
@@ -51,6 +52,7 @@ for _command in (
     demo,
     flow,
     describe,
+    plan,
     match,
     trace,
     changes,

@@ -39,6 +39,7 @@ def match(
     """
     from saematch.cli.console import output, reporting
     from saematch.runs.names import names_of
+    from saematch.workflows.ahead import announce
     from saematch.workflows.match import match_into
     from saematch.workflows.matcher import Matcher
     from saematch.workflows.saes import Saes
@@ -46,6 +47,7 @@ def match(
     with reporting(quiet) as progress:
         matcher = Matcher.of(options, any_site=any_site)
         saes = Saes([a, b], device, site, patterns=False)
+        announce(saes, matcher, [(0, 1)], out, overwrite=overwrite)
         place = out or Path("runs") / "--".join(names_of(list(saes.read(progress))))
         run, _ = match_into(saes, matcher, place, overwrite, progress)
     if quiet:

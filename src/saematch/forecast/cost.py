@@ -17,15 +17,13 @@ from saematch.matching.significance import BEST, DIRECTIONS, Significance
 from saematch.matching.views import VIEWS, View
 
 FILTERED = {"one-to-one": 1.15, "many-to-one": 1.0}  # rough products: rows are scored again
-EXACT = 1.0  # float32 products for ranks and candidates
-COMPARED = 3.2e-9  # core-seconds for each score that is looked at once
-LOOKS = 3.0  # times that each score is: for lists, ranks of rows, ranks of columns
-PER_FEATURE = 1.2e-4  # core-seconds for p-values, bidding, tables, for a feature of either side
-PER_BYTE = 1.6e-9  # core-seconds to check, sum up and fold a byte of weights
+RANKED = 1.0  # rough products for ranks and candidates
+COMPARED = 5e-9  # core-seconds for a look at one score
+LOOKS = 3  # at each score: for lists, for ranks in rows, for ranks in columns
+HANDLED = 15e-9  # core-seconds for each byte of matrices: to fold, stack, draw, measure
 LIST = 21 * 128  # bytes of a row's list while pairs are found
 BASE = 600_000_000  # bytes of the process itself
-WRITTEN = (330, 42)  # bytes in tables for a feature of either side, and for each candidate of it
-OF_FLOW = (120, 2500)  # of each feature of a flow: bytes in its tables, bytes held to follow it
+OF_SIDE = 70, 30  # bytes of tables for a feature of A; for each candidate, and each source of B
 
 
 @dataclass(frozen=True)
@@ -35,9 +33,10 @@ class Cost:
     exact: float  # operations in float32
     rough: float  # operations in the faster precision
     core_seconds: float  # of one core, for what is no product
-    read: int  # bytes of weights
     resident: int  # bytes that must be in memory at once
-    matrices: int  # bytes of the matrices beside, in memory or in scratch files
+    weights: int  # bytes of both SAEs as read, which stay in their files where memory is short
+    matrices: int  # bytes of all that is made of them, in memory or in scratch files
+    matrix: int  # bytes of the largest of them
     written: int  # bytes of tables
 
     @property
@@ -56,31 +55,31 @@ def cost_of_pair(
 ) -> Cost:
     """What matching `a` with `b` takes. Views over tokens of text are not counted."""
     n, m = a.d_sae, b.d_sae
-    width = _width(method.views, a)
-    directions = _width([view for view in method.views if not VIEWS[view.vectors].single], a)
-    confirm = _width(method.confirm, a)
-    product = 2.0 * n * m
-    rough = FILTERED[method.kind] * product * (width + confirm)
-    exact = EXACT * product * directions
-    compared = (LOOKS + (1 if method.confirm else 0)) * n * m
-    if significance.null != "none":
-        sides = 2 * (2 if significance.partial else 1)
-        drawn = 2.0 * directions * (DIRECTIONS * max(n, m) + min(BEST, n, m) * max(n, m))
-        exact += sides * (drawn + 8.0 * directions * max(n, m) ** 1.5)
+    most = max(n, m)
+    width, confirm = _width(method.views, a), _width(method.confirm, a)
+    turned = _width([view for view in method.views if not VIEWS[view.vectors].single], a)
+    exact = 0.0
     weights = 4 * (n * (a.d_in + a.d_out) + m * (b.d_in + b.d_out))
-    side = 4 * max(n, m)
-    folded = weights if method.fold != "none" else 0
-    # rows of both sides, and of their directions; a null, what it is drawn from, and their product
-    stacked = 2 * side * width * (2 if method.scores_lengths else 1)
-    null = 3 * side * directions if significance.null != "none" else 0
+    # beside the weights as read: folded, as rows, and where those have lengths as directions
+    matrices = (weights if method.fold != "none" else 0) + 4 * (n + m) * width
+    if method.scores_lengths and significance.test == "direction":
+        matrices += 4 * (n + m) * turned
+    if significance.null != "none":
+        # of either side, twice where it decides who is paired at all: all rows with some null
+        # directions, some rows with all, and the mixing that draws them
+        sides = 4 if significance.partial else 2
+        exact += sides * 2.0 * turned * most * (DIRECTIONS + min(BEST, most) + 4 * most**0.5)
+        matrices += 3 * 4 * most * turned
+    looks = LOOKS + (1 if method.confirm else 0)
     return Cost(
         exact,
-        rough,
-        COMPARED * compared + PER_FEATURE * (n + m) + PER_BYTE * weights,
-        a.bytes + b.bytes,
+        2.0 * n * m * (FILTERED[method.kind] * (width + confirm) + RANKED * turned),
+        COMPARED * looks * n * m + HANDLED * (weights + matrices),
         BASE + 2 * (n + m) * max(width, confirm) + LIST * n,
-        weights + folded + stacked + null,
-        (WRITTEN[0] + WRITTEN[1] * candidates) * (n + m) // 2,
+        weights,
+        matrices,
+        4 * most * width,
+        n * (OF_SIDE[0] + OF_SIDE[1] * candidates) + m * OF_SIDE[1] * candidates,
     )
 
 

@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 import torch
 
 from saematch.errors import SaematchError, names_there
-from saematch.numerics.hardware import available_memory, emulated
+from saematch.numerics.hardware import available_memory, emulated, total_memory
 
 SIZE = 1536  # rows, columns and depth of the product that is timed
 PROBE = 1 << 26  # bytes that are written and read
+SLOW = 2e10, 0.0, 1e8  # two operations for each multiplication a second; bytes a second
 ATTAINED = 0.6  # share of the rate on a data sheet that large products reach
 
 
@@ -32,6 +33,7 @@ class Machine:
     reading: float  # bytes a second from its disk
     cores: int  # that compare scores one by one
     memory: int  # bytes that are free
+    total: int  # bytes of memory in all
     disk: int  # bytes that are free for scratch files
     source: str  # where the numbers are from
     device_memory: int | None = None  # of a GPU that computes the products
@@ -53,9 +55,17 @@ def _data_sheet(name: str, float32: float, bfloat16: float, gigabytes: int) -> M
         f"sparsity), of which {ATTAINED:.0%} is taken; 16 cores, 128 GB and a disk of 1 GB/s "
         "beside it are assumed"
     )
-    rates = (ATTAINED * rate * 1e12 for rate in (float32, bfloat16))
     return Machine(
-        name, *rates, 1e9, 16, int(128e9), int(2e12), said, device_memory=int(gigabytes * 1e9)
+        name,
+        ATTAINED * float32 * 1e12,
+        ATTAINED * bfloat16 * 1e12,
+        1e9,
+        16,
+        int(128e9),
+        int(128e9),
+        int(2e12),
+        said,
+        device_memory=int(gigabytes * 1e9),
     )
 
 
@@ -73,14 +83,22 @@ def named_machine(name: str) -> Machine:
         SaematchError: it is none of them; they are listed.
     """
     if name not in MACHINES:
-        raise SaematchError(f"no machine {name!r}; {names_there(name, list(MACHINES), 'there are')}")
+        raise SaematchError(
+            f"no machine {name!r}; {names_there(name, list(MACHINES), 'there are')}"
+        )
     return MACHINES[name]
 
 
-def this_machine(device: torch.device | str = "cpu") -> Machine:
-    """This machine as it is now; its rates are measured once in a process."""
+def this_machine(device: torch.device | str = "cpu", *, measured: bool = True) -> Machine:
+    """The machine that this process runs on, as it is now.
+
+    Args:
+        device: that computes products.
+        measured: whether its rates are measured, once in a process; else a slow machine's stand for
+            them, which is enough to see that something takes no time worth a word.
+    """
     device = torch.device(device)
-    float32, bfloat16, reading = _rates(device)
+    float32, bfloat16, reading = _rates(device) if measured else SLOW
     on_gpu = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
     return Machine(
         "this machine",
@@ -89,8 +107,9 @@ def this_machine(device: torch.device | str = "cpu") -> Machine:
         reading,
         torch.get_num_threads(),
         available_memory(),
+        total_memory(),
         shutil.disk_usage(tempfile.gettempdir()).free,
-        "measured just now",
+        "measured just now" if measured else "assumed",
         on_gpu,
     )
 

@@ -17,6 +17,7 @@ from saematch.progress import Progress, silent
 from saematch.runs.run import Run
 from saematch.runs.sae_tables import SaeTables
 from saematch.sae.sae import SAE, Conventions, Site
+from saematch.workflows.ahead import announce, chain
 from saematch.workflows.folders import written
 from saematch.workflows.matcher import Matcher
 from saematch.workflows.pair_tasks import read_by
@@ -74,6 +75,15 @@ def compare(
         raise MatchError("compare takes two SAEs or more")
     given.check_once(MatchError)
     share = None if shard is None else Share.parsed(shard)
+    announce(
+        given,
+        matcher,
+        chain(len(given), None),
+        out,
+        overwrite=overwrite,
+        workers=workers,
+        share=share,
+    )
     with opened_workers(workers) as crew:
         if share is None:
             run = written(

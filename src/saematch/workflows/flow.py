@@ -20,6 +20,7 @@ from saematch.matching.methods import Method, feature_flow
 from saematch.progress import Progress, silent
 from saematch.runs.run import Run
 from saematch.sae.sae import Site
+from saematch.workflows.ahead import announce, chain
 from saematch.workflows.folders import written
 from saematch.workflows.matcher import Matcher
 from saematch.workflows.options import MatchOptions
@@ -99,6 +100,16 @@ def flow(
     share = None if shard is None else Share.parsed(shard)
     given.check_once(MatchError)
     reach = reach or (None if pairs == "all" else 1)
+    announce(
+        given,
+        matcher,
+        chain(len(given), reach),
+        out,
+        overwrite=overwrite,
+        workers=workers,
+        share=share,
+        flow=share is None,
+    )
     with opened_workers(workers) as crew:
         if share is None:
             run = written(

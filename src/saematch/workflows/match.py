@@ -19,6 +19,7 @@ from saematch.matching.solving import check_comparable
 from saematch.progress import Progress, silent
 from saematch.runs.run import Run
 from saematch.sae.sae import Site
+from saematch.workflows.ahead import announce
 from saematch.workflows.matcher import Matcher
 from saematch.workflows.models import GivenModel
 from saematch.workflows.options import MatchOptions
@@ -117,6 +118,7 @@ def match(
     )
     saes = Saes([a, b], device, site, patterns=False)
     tell = progress or silent
+    announce(saes, matcher, [(0, 1)], out, overwrite=overwrite)
     first, second = saes.read(tell)
     if out is None:
         check_comparable(first, second, any_site=any_site)

@@ -1,0 +1,139 @@
+"""`saematch plan SUITE`: time, memory and disk of a flow, before anything is read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from saematch.cli.options import takes_match_options
+from saematch.workflows.options import MatchOptions
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from saematch.workflows.plan import Chain, Plan
+
+SUITE = (
+    "A release of SAELens' registry, such as gemma-scope-2-27b-pt-res-all, or SAEs as for saematch "
+    "flow."
+)
+
+
+@takes_match_options
+def plan(
+    saes: Annotated[list[str], typer.Argument(metavar="SUITE", help=SUITE)],
+    options: MatchOptions,
+    pairs: Annotated[
+        Literal["adjacent", "all"],
+        typer.Option(help="Neighbours only, or any two SAEs."),
+    ] = "adjacent",
+    width: Annotated[
+        str | None, typer.Option(help="Of a release, SAEs of this many features, such as 262k.")
+    ] = None,
+    l0: Annotated[
+        str | None, typer.Option(help="Of a release, SAEs of this L0, as their names say: small.")
+    ] = None,
+    d_in: Annotated[
+        int | None, typer.Option(min=1, help="What the SAEs read, where nothing else tells it.")
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that share the machine, each with its own pair.")
+    ] = 1,
+    on: Annotated[
+        str | None,
+        typer.Option(help="Another machine: a100, h100 or h200. Default: this one, measured."),
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(metavar="TFLOPS", help="How fast products are, instead of the machine's."),
+    ] = None,
+    hours: Annotated[
+        float | None, typer.Option(help="Say into how many parts (--shard) to divide the run.")
+    ] = None,
+) -> None:
+    """Say what a flow takes before it starts: time, memory and disk, from sizes alone.
+
+    Sizes come from headers of files, from SAELens' registry, or from names: no weights are read,
+    and no network is asked.
+    """
+    from saematch.cli.console import output
+    from saematch.workflows.plan import plan as make
+
+    found = make(
+        saes[0] if len(saes) == 1 else saes,
+        options,
+        pairs=pairs,
+        width=width,
+        l0=l0,
+        d_in=d_in,
+        workers=workers,
+        on=on,
+        rate=rate,
+        hours=hours,
+    )
+    console = output()
+    console.print(_table(found))
+    for line in _lines(found):
+        console.print(line, soft_wrap=True)
+
+
+def _table(found: Plan) -> Table:
+    from saematch.cli.report import new_table
+
+    made = new_table(f"{found.suite}, {found.method.name}, on {found.machine.name}")
+    made.add_column("")
+    for one in found.chains:
+        made.add_column(one.name, justify="right", overflow="fold")
+    columns = [_facts(one) for one in found.chains]
+    for fact in columns[0]:
+        made.add_row(fact, *(column[fact] for column in columns))
+    return made
+
+
+def _facts(one: Chain) -> dict[str, str]:
+    from saematch.forecast.forecast import duration, size
+
+    whole, pair, sae = one.forecast, one.pair, one.saes[-1]
+    return {
+        "layers": f"{len(one.saes):,}",
+        "features, dimensions": f"{sae.d_sae:,}, {sae.d_in:,}",
+        "weights of an SAE, of all": f"{size(sae.bytes)}, {size(one.weights)}",
+        "read, in all": size(whole.read),
+        "pairs": f"{whole.pairs:,}",
+        "products of a pair, of all": f"{_flop(pair.operations)}, {_flop(whole.operations)}",
+        "time of a pair, of all": f"{duration(pair.seconds)}, {duration(whole.seconds)}",
+        "memory of a pair": size(whole.memory),
+        "scratch files of a pair": size(whole.scratch) if whole.scratch else "none",
+        "memory to follow features": size(whole.following),
+        "the run, on disk": size(whole.written),
+        **({} if one.shards is None else {"shards": f"{one.shards:,}"}),
+    }
+
+
+def _flop(operations: float) -> str:
+    for unit, scale in (("EFLOP", 1e18), ("PFLOP", 1e15), ("TFLOP", 1e12)):
+        if operations >= 0.95 * scale:
+            return f"{operations / scale:.3g} {unit}"
+    return f"{operations / 1e9:.3g} GFLOP"
+
+
+def _lines(found: Plan) -> list[str]:
+    from saematch.forecast.forecast import size
+
+    machine = found.machine
+    rates = f"float32 {machine.float32 / 1e12:.3g} TFLOP/s, bfloat16 {machine.bfloat16 / 1e12:.3g}"
+    lines = [
+        f"{machine.name}: {rates}, {size(machine.reading)}/s from disk, {machine.cores} cores, "
+        f"{size(machine.memory)} of memory free ({machine.source})"
+    ]
+    for one in found.chains:
+        tight = one.forecast.limits()[0]
+        said = "would break first" if tight.need > tight.have else "tightest"
+        lines.append(f"{one.name}: {said}: {tight.what}, {size(tight.need)} of {size(tight.have)}")
+        if one.alike:
+            others = "chain is" if one.alike == 1 else "chains are"
+            lines.append(f"{one.name}: {one.alike} other {others} as large (--l0 chooses)")
+    for word in dict.fromkeys(word for one in found.chains for word in one.inferred):
+        lines.append(f"inferred: {word}")
+    return lines
