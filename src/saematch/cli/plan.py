@@ -95,6 +95,7 @@ def _facts(one: Chain) -> dict[str, str]:
     from saematch.forecast.forecast import duration, size
 
     whole, pair, sae = one.forecast, one.pair, one.saes[-1]
+    on = " on the GPU" if whole.on_device else ""
     return {
         "layers": f"{len(one.saes):,}",
         "features, dimensions": f"{sae.d_sae:,}, {sae.d_in:,}",
@@ -103,7 +104,7 @@ def _facts(one: Chain) -> dict[str, str]:
         "pairs": f"{whole.pairs:,}",
         "products of a pair, of all": f"{_flop(pair.operations)}, {_flop(whole.operations)}",
         "time of a pair, of all": f"{duration(pair.seconds)}, {duration(whole.seconds)}",
-        "memory of a pair": size(whole.memory),
+        f"memory of a pair{on}": size(whole.memory),
         "scratch files of a pair": size(whole.scratch) if whole.scratch else "none",
         "memory to follow features": size(whole.following),
         "the run, on disk": size(whole.written),
@@ -124,7 +125,8 @@ def _lines(found: Plan) -> list[str]:
     machine = found.machine
     rates = f"float32 {machine.float32 / 1e12:.3g} TFLOP/s, bfloat16 {machine.bfloat16 / 1e12:.3g}"
     lines = [
-        f"{machine.name}: {rates}, {size(machine.reading)}/s from disk, {machine.cores} cores, "
+        f"{machine.name}: {rates}, {size(machine.reading)}/s from disk, {machine.cores} "
+        f"{'core' if machine.cores == 1 else 'cores'}, "
         f"{size(machine.memory)} of memory free ({machine.source})"
     ]
     for one in found.chains:

@@ -18,7 +18,7 @@ from saematch.matching.views import VIEWS, View
 
 FILTERED = {"one-to-one": 1.15, "many-to-one": 1.0}  # rough products: rows are scored again
 RANKED = 1.0  # rough products for ranks and candidates
-COMPARED = 5e-9  # core-seconds for a look at one score
+COMPARED = 8e-9  # core-seconds for a look at one score
 LOOKS = 3  # at each score: for lists, for ranks in rows, for ranks in columns
 HANDLED = 15e-9  # core-seconds for each byte of matrices: to fold, stack, draw, measure
 LIST = 21 * 128  # bytes of a row's list while pairs are found

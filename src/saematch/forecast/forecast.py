@@ -17,10 +17,7 @@ from saematch.forecast.machine import Machine
 from saematch.numerics.scratch import SHARE
 
 CHECKED = 1.2e-9  # seconds to check and sum up a byte of weights once it is read
-OF_FLOW = (
-    250,
-    2500,
-)  # of each feature of a flow: bytes in its tables, bytes held while it is followed
+OF_FLOW = 250, 3300  # for each feature of a flow: bytes of tables; bytes held to follow it
 FOLLOWED = 6e-5  # seconds to follow a feature
 SLACK = 0.8  # of a forecast that must fit: it may be too high
 HELD = 2  # SAEs that a process keeps

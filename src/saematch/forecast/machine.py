@@ -17,7 +17,8 @@ import torch
 from saematch.errors import SaematchError, names_there
 from saematch.numerics.hardware import available_memory, emulated, total_memory
 
-SIZE = 1536  # rows, columns and depth of the product that is timed
+SIZE = 1024  # rows, columns and depth of the product that is timed
+TIMES = 10  # the shortest counts, least disturbed by other work
 PROBE = 1 << 26  # bytes that are written and read
 SLOW = 2e10, 0.0, 1e8  # two operations for each multiplication a second; bytes a second
 ATTAINED = 0.6  # share of the rate on a data sheet that large products reach
@@ -125,7 +126,7 @@ def _rates(device: torch.device) -> tuple[float, float, float]:
 
 
 def _rate(factor: torch.Tensor) -> float:
-    """Operations a second of a product, the best of three."""
+    """Operations a second of a product."""
 
     def product() -> None:
         torch.mm(factor, factor.T)
@@ -133,7 +134,7 @@ def _rate(factor: torch.Tensor) -> float:
             torch.cuda.synchronize(factor.device)
 
     product()
-    return 2 * SIZE**3 / min(_seconds(product) for _ in range(3))
+    return 2 * SIZE**3 / min(_seconds(product) for _ in range(TIMES))
 
 
 def _reading() -> float:
