@@ -13,7 +13,7 @@ from saematch.workflows import plan as planning
 from support.registry import SUITE, hand_made_registry
 from support.stand_in import write_shipped
 
-MACHINE = Machine("stated", 1e11, 4e11, 5e8, 2, int(16e9), int(1e12), "by hand")
+MACHINE = Machine("stated", 1e11, 4e11, 5e8, 2, int(16e9), int(16e9), int(1e12), "by hand")
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_a_long_command_says_so_and_what_cannot_fit_is_refused(
     caplog.set_level(logging.INFO, "saematch")
     saematch.flow(names, "feature-flow", null="none", out=tmp_path / "quick")
     assert caplog.messages == []
-    slow = Machine("slow", 1e3, 0.0, 5e8, 2, int(16e9), int(1e12), "by hand")
+    slow = Machine("slow", 1e3, 0.0, 5e8, 2, int(16e9), int(16e9), int(1e12), "by hand")
     monkeypatch.setattr(ahead, "this_machine", lambda *given, **options: slow)
     saematch.flow(names, "feature-flow", null="none", out=tmp_path / "slow")
     assert len(caplog.messages) == 1
@@ -109,7 +109,7 @@ def test_a_long_command_says_so_and_what_cannot_fit_is_refused(
     # nothing is left to do
     saematch.flow(names, "feature-flow", null="none", out=tmp_path / "slow")
     assert len(caplog.messages) == 1
-    small = Machine("small", 1e11, 0.0, 5e8, 2, int(1e8), int(1e12), "by hand")
+    small = Machine("small", 1e11, 0.0, 5e8, 2, int(1e8), int(16e9), int(1e12), "by hand")
     monkeypatch.setattr(ahead, "this_machine", lambda *given, **options: small)
     for command in (saematch.flow, saematch.compare):
         with pytest.raises(SaematchError, match=r"of memory are needed, and 100 MB are free"):
