@@ -63,7 +63,8 @@ def announce(
     count = workers if isinstance(workers, int) else 1
     elsewhere = workers is not None and not isinstance(workers, int)
     rough = forecast(found, matcher, pairs, _machine(given, False), max(1, count), flow)
-    rough.check(out, memory=not elsewhere)
+    # weights that are in memory already would be counted twice
+    rough.check(out, memory=not elsewhere and not given.in_memory)
     if elsewhere or rough.seconds < WORTH_TELLING or matcher.method.needs_activations:
         return
     told = forecast(found, matcher, pairs, _machine(given, True), max(1, count), flow)
