@@ -109,10 +109,10 @@ def test_a_long_command_says_so_and_what_cannot_fit_is_refused(
     # nothing is left to do
     saematch.flow(names, "feature-flow", null="none", out=tmp_path / "slow")
     assert len(caplog.messages) == 1
-    small = Machine("small", 1e11, 0.0, 5e8, 2, int(1e8), int(16e9), int(1e12), "by hand")
+    small = Machine("small", 1e11, 0.0, 5e8, 2, int(1e6), int(16e9), int(1e12), "by hand")
     monkeypatch.setattr(ahead, "this_machine", lambda *given, **options: small)
     for command in (saematch.flow, saematch.compare):
-        with pytest.raises(SaematchError, match=r"of memory are needed, and 100 MB are free"):
+        with pytest.raises(SaematchError, match=r"of memory are needed, and 1 MB are free"):
             command(names, out=tmp_path / "none")
     with pytest.raises(SaematchError, match="of memory are needed"):
         saematch.match(names[0], names[1], out=tmp_path / "none")

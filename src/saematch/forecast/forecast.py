@@ -107,7 +107,8 @@ class Forecast:
                 message says what is needed, what there is, and what to do.
         """
         have = self.machine.memory + (self.machine.device_memory or 0)
-        if memory and SLACK * self.memory > have:
+        # this process is there already
+        if memory and SLACK * (self.memory - BASE) > have:
             raise SaematchError(
                 f"{self.what}: {size(self.memory)} of memory are needed, "
                 f"and {size(have)} are free; "
