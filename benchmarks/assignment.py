@@ -2,10 +2,12 @@
 
     python -m benchmarks.assignment 2048 4096 --width 1024
     python -m benchmarks.assignment 65536 --width 1024 --peers none
+    python -m benchmarks.assignment 65536 --width 512 --data folded --distance --peers none
     python -m benchmarks.assignment 520 2000 --degenerate
 
 Problems: "structured", two dictionaries with clusters of which 60 % of the features persist, folded
-decoder and encoder beside one another; "unrelated", Gaussian; "shipped", features of the SAEs that
+decoder and encoder beside one another; "folded", two layers of `benchmarks.layers`; "unrelated",
+Gaussian; "shipped", features of the SAEs that
 come with saematch. Times are ratios to one float32 product of the same shape in the same run (the
 mean of one before and one after each solver).
 Peers are given the dense scores: computing them costs each of them one product more. lapx, OR-Tools
@@ -300,9 +302,12 @@ def main() -> None:
     parser.add_argument("--data", choices=[*PROBLEMS], default="structured")
     parser.add_argument("--peers", nargs="+", default=["scipy", "lapx", "OR-Tools", "POT"])
     parser.add_argument("--memory-limit", type=int)
+    parser.add_argument("--distance", action="store_true", help="least squared distances")
     parser.add_argument("--degenerate", action="store_true")
     parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"])
     options = parser.parse_args()
+    if options.distance and options.peers != ["none"]:
+        parser.error("--distance is for ours alone: add --peers none")
     warm_up(options.precision)
     if options.degenerate:
         for x, y in degenerate(600).values():
@@ -314,9 +319,11 @@ def main() -> None:
     for n in options.sizes:
         x, y = make(n, options.width)
         rows, before = [], product(x, y)
+        offsets = [-v.square().sum(1).double() / 2 for v in (x, y) if options.distance]
 
-        def ours(precision, x=x, y=y):
-            return assign(x, y, precision=precision, memory_limit=options.memory_limit)
+        def ours(precision, x=x, y=y, offsets=offsets):
+            limit = options.memory_limit
+            return assign(x, y, *offsets, precision=precision, memory_limit=limit)
 
         solvers = {f"ours, {p}": lambda p=p: ours(p) for p in options.precision}
         solvers |= peers(x, y, options.peers)
