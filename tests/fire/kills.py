@@ -35,10 +35,6 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "match": ("run", ("match", *_SAES[:2], "-o", "new", "-q"), "new"),
     "flow": ("run", ("flow", *_SAES, "-o", "new", "-q"), "new"),
     "compare": ("run", ("compare", *_SAES[:2], "-o", "new", "--any-site", "-q"), "new"),
-    "flow --shard": (
-        "run", ("flow", *_SAES, "-o", "new", "--shard", "2/2", "-q"), "new/shards/flow-2-of-2"
-    ),
-    "merge": ("sharded", ("merge", "new", "-q"), "new"),
     "relate": ("run", ("relate", "run", "--activations", "store", "-q"), "run"),
     "match --overwrite": ("run", ("match", *_SAES[:2], "-o", "run", "--overwrite", "-q"), "run"),
     "relate --overwrite": (
@@ -170,14 +166,6 @@ def _swept(folder: Path) -> None:
     asked = ("--model", "saematch:model", "--along", "layer", "--prompt", "The", "--tokens", "3")
     for feature in ("2_7", "3_9"):
         must("steer", "run", feature, *asked, "--sweep", "1", "-q")
-
-
-@seed("sharded")
-def _sharded(folder: Path) -> None:
-    shutil.copytree(build("run", folder.parent) / "saes", folder / "saes")
-    os.chdir(folder)
-    for k in (1, 2):
-        must("flow", *_SAES, "-o", "new", "--shard", f"{k}/2", "-q")
 
 
 @seed("labelled")
