@@ -9,8 +9,10 @@ name and is gone with the matrix, however the process ends. It lies where `tempf
 
 from __future__ import annotations
 
+import errno
 import math
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 
@@ -26,7 +28,9 @@ SLICE = 2**26  # numbers of a slice: 256 MiB of float32
 
 def is_large(numbers: int, dtype: torch.dtype, device: torch.device) -> bool:
     """Whether a matrix of so many numbers is better kept in a file."""
-    return device.type == "cpu" and numbers * dtype.itemsize > SHARE * total_memory()
+    if device.type != "cpu" or os.name == "nt":  # Windows keeps the names of files in use
+        return False
+    return numbers * dtype.itemsize > SHARE * total_memory()
 
 
 def empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -41,8 +45,7 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> T
     size = numbers * dtype.itemsize
     with tempfile.NamedTemporaryFile(prefix="saematch-") as file:
         try:
-            # a hole in a file is found to be one too many only when it is written to, by a signal
-            os.posix_fallocate(file.fileno(), 0, size)
+            _reserve(file.fileno(), size)
         except OSError as error:
             raise SaematchError(
                 f"{tempfile.gettempdir()} has no room for {size / 1e9:,.1f} GB that memory is too "
@@ -50,6 +53,16 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> T
             ) from error
         mapped = torch.from_file(file.name, shared=True, size=numbers, dtype=dtype)
     return mapped.view(shape)
+
+
+def _reserve(file: int, size: int) -> None:
+    """Give a file room on its disk: a hole that has none ends the process when it is written to."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+        return
+    if shutil.disk_usage(tempfile.gettempdir()).free < size:  # macOS
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.ftruncate(file, size)
 
 
 def by_rows(make: Callable[..., Tensor], *given: Tensor) -> Tensor:
