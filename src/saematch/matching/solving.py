@@ -12,6 +12,7 @@ from torch import Tensor
 
 from saematch.activations.table import FeatureActivations
 from saematch.assignment import Assignment, Neighbours, assign, neighbours
+from saematch.assignment.work import Progress
 from saematch.errors import MatchError
 from saematch.matching.evidence import NONE, Evidence
 from saematch.matching.expected_correlation import expectation, similarities
@@ -54,6 +55,7 @@ def match(
     jacobian: Jacobian | None = None,
     typical_activation: tuple[Tensor, Tensor] | None = None,
     any_site: bool = False,
+    progress: Progress | None = None,
     **options: Any,
 ) -> Matching:
     """Match the features of `a` to those of `b`.
@@ -79,6 +81,7 @@ def match(
             methods that carry directions: see `saematch.models.jacobian`.
         typical_activation: `(d_sae_a,)`, `(d_sae_b,)`, for `fold="activation"`.
         any_site: match even where the SAEs read different kinds of hook point.
+        progress: told how far the assignment is: see `saematch.assignment.assign`.
         **options: the method's own, such as `fold`, `terms`, `top_k`, `cutoff`.
 
     Raises:
@@ -94,7 +97,16 @@ def match(
     evidence = Evidence.of(a, b, activations or BOTH_ABSENT, jacobian)
     check_evidence(a, b, evidence, resolved)
     scales = typical_activation or BOTH_ABSENT
-    return make_matching(a, b, resolved, kept, significance, evidence=evidence, scales=scales)
+    return make_matching(
+        a,
+        b,
+        resolved,
+        kept,
+        significance,
+        evidence=evidence,
+        scales=scales,
+        progress=progress,
+    )
 
 
 def check_comparable(a: SAE, b: SAE, any_site: bool = False) -> None:
@@ -133,6 +145,7 @@ def make_matching(
     target: Tensor | None = None,
     evidence: Evidence = NONE,
     scales: tuple[Tensor | None, Tensor | None] = BOTH_ABSENT,
+    progress: Progress | None = None,
 ) -> Matching:
     """Solve for the pairs unless their target is given; score, measure and test them."""
     start = time.monotonic()
@@ -140,7 +153,7 @@ def make_matching(
     posed = pose(a, b, method, scales, evidence=evidence)
     assignment, given = None, target is not None
     if target is None:
-        assignment = _solved(posed, method, significance)
+        assignment = _solved(posed, method, significance, progress)
         target = posed.outer_target(assignment.target)
     how = posed.fold if posed.fold != "none" else resolve_fold("auto", a, b)
     measures = Measures.of(a, b, target, how, scales)
@@ -180,7 +193,9 @@ def _chances(posed: Posed, significance: Significance) -> Chances:
     return forward, backward
 
 
-def _solved(posed: Posed, method: Method, significance: Significance) -> Assignment:
+def _solved(
+    posed: Posed, method: Method, significance: Significance, progress: Progress | None
+) -> Assignment:
     """The assignment of the largest total score, with `partial` against the cost of no pair."""
     chances = _chances(posed, significance) if significance.partial else BOTH_ABSENT
     row_cost, column_cost = significance.costs(*chances)
@@ -192,6 +207,7 @@ def _solved(posed: Posed, method: Method, significance: Significance) -> Assignm
         kind=method.kind,
         row_cost=row_cost,
         column_cost=column_cost,
+        progress=progress,
     )
 
 

@@ -16,11 +16,11 @@ from saematch.matching.methods import Method
 from saematch.matching.nulls import Null
 from saematch.matching.significance import Test
 from saematch.matching.solving import check_comparable
-from saematch.progress import Progress, silent
+from saematch.progress import Progress, Step, silent
 from saematch.runs.run import Run
 from saematch.sae.sae import Site
 from saematch.workflows.ahead import announce
-from saematch.workflows.matcher import Matcher
+from saematch.workflows.matcher import Matcher, WithinPair
 from saematch.workflows.models import GivenModel
 from saematch.workflows.options import MatchOptions
 from saematch.workflows.saes import Given, Saes
@@ -124,7 +124,8 @@ def match(
         check_comparable(first, second, any_site=any_site)
         if matcher.evidence is not None:
             matcher.evidence.prepare(None, saes, [(0, 1)], tell)
-        return matcher.match(first, second)
+        step = Step("matching", 0, 1, f"{first.name} → {second.name}")
+        return matcher.match(first, second, WithinPair(step, tell))
     run, found = match_into(saes, matcher, out, overwrite, progress)
     return found or run.matching(run.names[0], run.names[1], (first, second))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from saematch.activations.store import ActivationStore
 from saematch.activations.table import FeatureActivations
+from saematch.assignment.work import Progress as AssignmentProgress
 from saematch.errors import MatchError
 from saematch.matching.matching import Matching
 from saematch.matching.methods import Method, resolve
@@ -19,7 +21,7 @@ from saematch.matching.nulls import Null
 from saematch.matching.significance import Significance, Test
 from saematch.matching.solving import match as match_two
 from saematch.models.jacobian import Jacobian
-from saematch.progress import Progress, tracked
+from saematch.progress import Progress, Step
 from saematch.runs.run import Run
 from saematch.sae.contexts import FILE, features_of
 from saematch.sae.sae import SAE
@@ -30,6 +32,8 @@ from saematch.workflows.pair_tasks import PairTask, matched_pair, named_saes, to
 from saematch.workflows.saes import Saes
 from saematch.workflows.tokens import Both, PairEvidence, StoredTokens, TokensInMemory
 from saematch.workflows.workers import Here, Workers
+
+OFTEN = 5.0  # seconds between two words on how far a pair is
 
 
 @dataclass(frozen=True)
@@ -110,12 +114,12 @@ class Matcher:
         """Whether activations are made of text on the way, as of all SAEs together."""
         return isinstance(self.evidence, FromModel) and self.evidence.reads_text
 
-    def match(self, a: SAE, b: SAE) -> Matching:
+    def match(self, a: SAE, b: SAE, progress: AssignmentProgress | None = None) -> Matching:
         """Match two SAEs."""
         known = self.evidence
         if known is None:
-            return self.match_given(a, b)
-        return self.match_given(a, b, known.both(a, b), known.jacobian(a, b))
+            return self.match_given(a, b, progress=progress)
+        return self.match_given(a, b, known.both(a, b), known.jacobian(a, b), progress)
 
     def match_given(
         self,
@@ -123,6 +127,7 @@ class Matcher:
         b: SAE,
         activations: tuple[FeatureActivations, FeatureActivations] | None = None,
         jacobian: Jacobian | None = None,
+        progress: AssignmentProgress | None = None,
     ) -> Matching:
         """Match two SAEs, given what is known of them besides weights."""
         typical = self.typical_activation
@@ -138,6 +143,7 @@ class Matcher:
             jacobian=jacobian,
             typical_activation=typical,
             any_site=self.any_site,
+            progress=progress,
         )
 
     def match_into(
@@ -173,11 +179,14 @@ class Matcher:
                 a, b = task.names
                 run.add_pair(a, b, made)
             return None
-        for a, b in tracked(missing, progress, "matching", len(pairs), there, " → ".join):
+        for done, (a, b) in enumerate(missing, there):
             # the last one holds both SAEs, and the next may need the room
             found = None
-            found = self.match(saes[place[a]], saes[place[b]])
+            step = Step("matching", done, len(pairs), f"{a} → {b}")
+            progress(step)
+            found = self.match(saes[place[a]], saes[place[b]], WithinPair(step, progress))
             run.add_pair(a, b, found)
+        progress(Step("matching", len(pairs), len(pairs)))
         return found
 
     def _tasks(self, run: Run, saes: Saes, pairs: Sequence[tuple[str, str]]) -> list[PairTask]:
@@ -193,6 +202,20 @@ class Matcher:
             )
             for a, b in pairs
         ]
+
+
+class WithinPair:
+    """How far the assignment of a pair is, as a step of the pairs, now and then."""
+
+    def __init__(self, step: Step, progress: Progress) -> None:
+        self._step, self._progress, self._last = step, progress, time.monotonic()
+
+    def __call__(self, phase: str, assigned: int, rows: int, /) -> None:
+        now = time.monotonic()
+        if now - self._last >= OFTEN:
+            self._last = now
+            what = f"{self._step.what}, {assigned:,} of {rows:,} features have a target"
+            self._progress(replace(self._step, what=what))
 
 
 def _evidence(
