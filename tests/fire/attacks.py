@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from fire.commands import COMMANDS
 from fire.engine import FINDING, FINE, Verdict, build_apart
 from fire.forked import forked, start
-from fire.kills import COMMANDS, LIMITS, snapshot
+from fire.interrupts import LIMITS
+from fire.left import snapshot
 from fire.registry import SEPARATOR
 from fire.seeds import command
 
@@ -22,7 +24,7 @@ _FOLDERS = ("features", "contexts", "pairs", "candidates", "sources", "nulls", "
 _WRITERS = {
     "match": ("match", "saes/resid_post_0", "saes/resid_post_1", "-o", "run", "--overwrite", "-q"),
     "match again": ("match", "saes/resid_post_0", "saes/resid_post_1", "-o", "run", "-q"),
-    "flow": (*COMMANDS["flow"][1][:4], "-o", "run", "-q"),
+    "flow": (*COMMANDS["flow"].arguments[:4], "-o", "run", "-q"),
     "relate": ("relate", "run", "--activations", "store", "--overwrite", "-q"),
 }
 
@@ -35,6 +37,11 @@ def attack(name: str):
         return act
 
     return keep
+
+
+def identity(name: str) -> str:
+    """The id of an attack."""
+    return SEPARATOR.join(("attack", name, "x", "0-0"))
 
 
 def attacked(name: str, seeds: Path) -> Verdict:
@@ -52,8 +59,9 @@ def attacked(name: str, seeds: Path) -> Verdict:
         wrong = ATTACKS[name](folder, victim)
         if snapshot(victim) != before:
             wrong = f"somebody else's files changed ({wrong})"
-    identity = SEPARATOR.join(("attack", name, "x", "0-0"))
-    return Verdict(identity, FINDING if wrong else FINE, (wrong or "")[:100], name, wrong or "")
+    return Verdict(
+        identity(name), FINDING if wrong else FINE, (wrong or "")[:100], name, wrong or ""
+    )
 
 
 def run(folder: Path, *arguments: str) -> tuple[int, str]:
@@ -164,7 +172,7 @@ for _name in ("match", "flow", "relate", "match --overwrite", "export"):
 
     @attack(f"four times at once: {_name}")
     def _(folder: Path, victim: Path, name: str = _name) -> str | None:
-        _, arguments, place = COMMANDS[name]
+        arguments, place = COMMANDS[name].arguments, COMMANDS[name].place
         statuses = _at_once(folder, *[arguments] * 4)
         if 0 not in statuses or set(statuses) - {0, 1}:
             return f"statuses {statuses}"

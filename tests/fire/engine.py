@@ -27,6 +27,7 @@ from fire.surfaces import CommandError
 _PACKAGE = Path(saematch.__file__).parent
 # what a user must not see of the inside
 _INSIDE = re.compile(r"Traceback \(most recent|panicked at|^  File \"", re.MULTILINE)
+OF_A_RUN = ("graph", "export", "labelled", "judged")  # seeds
 FINE, REFUSED, NONE, FINDING = "fine", "refused", "not applicable", "FINDING"
 
 
@@ -80,6 +81,7 @@ def warm() -> None:
         if not found.name.endswith("__main__"):
             importlib.import_module(found.name)
     for name in (
+        "distributed",
         "plotly.graph_objects",
         "pyarrow.parquet",
         "rich.table",
@@ -94,7 +96,12 @@ def build_apart(name: str, seeds: Path) -> Path:
     """The folder of a valid input, made in a process of its own: this one must start no threads."""
     folder = seeds / name
     if not folder.is_dir():
-        for other in {"graph": ["run"], "export": ["run"], "labelled": ["run"]}.get(name, []):
+        for other in {
+            "graph": ["run"],
+            "export": ["run"],
+            "labelled": ["run"],
+            "judged": ["run"],
+        }.get(name, []):
             build_apart(other, seeds)
         long = Limits(space=16 << 30, grown=16 << 30, cpu=900, wall=900, idle=120)
         seeds.mkdir(parents=True, exist_ok=True)

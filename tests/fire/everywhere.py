@@ -8,8 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from fire.attacks import attack, run
+from fire.commands import COMMANDS
 from fire.forked import Ended, start
-from fire.kills import COMMANDS, LIMITS, snapshot
+from fire.interrupts import LIMITS
+from fire.left import snapshot
 from fire.seeds import command
 
 # by command: arguments that ask for something else in the same place
@@ -29,17 +31,16 @@ _BY_NAME = re.compile(
 
 def _made(name: str, folder: Path) -> Path:
     """What the command makes, made before."""
-    _, arguments, place = COMMANDS[name]
-    run(folder, *arguments)
-    return folder / place
+    run(folder, *COMMANDS[name].arguments)
+    return folder / COMMANDS[name].place
 
 
 def _linked(name: str, extra: tuple[str, ...], folder: Path, victim: Path) -> str | None:
     """Each folder of the result in turn leads to one of the user's, with files of the user's."""
-    arguments, kept = COMMANDS[name][1], folder.parent / "kept"
+    arguments, kept = COMMANDS[name].arguments, folder.parent / "kept"
     _made(name, folder)
     folder.rename(kept)
-    place = COMMANDS[name][2]
+    place = COMMANDS[name].place
     inner = sorted(p.relative_to(kept) for p in (kept / place).rglob("*") if p.is_dir())
     found = []
     for linked in inner:
@@ -69,7 +70,7 @@ def _own_files(name: str, folder: Path, victim: Path) -> str | None:
     mine = [place / file for place in places for file in names]
     for file in mine:
         file.write_text("mine")
-    status, output = run(folder, *COMMANDS[name][1], *OTHERS[name], "--overwrite")
+    status, output = run(folder, *COMMANDS[name].arguments, *OTHERS[name], "--overwrite")
     lost = [p for p in mine if not p.is_file() or p.read_text() != "mine"]
     if lost:
         return "gone: " + ", ".join(p.relative_to(folder).as_posix() for p in lost)
@@ -78,7 +79,7 @@ def _own_files(name: str, folder: Path, victim: Path) -> str | None:
 
 def _together(name: str, others: bool, folder: Path, victim: Path) -> str | None:
     """Two at once; what ends with 0 has its result, and what is refused is told why."""
-    _, arguments, place = COMMANDS[name]
+    arguments, place = COMMANDS[name].arguments, COMMANDS[name].place
     alone = folder.parent / "alone"
     shutil.copytree(folder, alone)
     run(alone, *arguments)

@@ -15,11 +15,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
+SOON = 10.0  # seconds in which what a command started has to end after it
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Ended:
     seconds: float = 0.0
     grown: int = 0
     output: str = ""
-    events: list[str] = field(default_factory=list)
+    left: tuple[str, ...] = ()  # processes that it started, and that did not end soon after it
 
 
 @dataclass
@@ -56,11 +57,15 @@ class Running:
     limits: Limits
     began: float
 
-    def end(self, kill_at: tuple[float, int] | None = None) -> Ended:
-        """Wait for it, and stop it where it passes a limit; `kill_at`: seconds, and a signal."""
+    def end(self, at: tuple[float, Callable[[int], None]] | None = None) -> Ended:
+        """Wait for it, and stop it where it passes a limit.
+
+        Args:
+            at: seconds, and what is done then, given its process id.
+        """
         received, limit, idle_since, worked = b"", None, time.monotonic(), -1
         while True:
-            ready, _, _ = select.select([self.pipe], [], [], 0.02 if kill_at else 0.2)
+            ready, _, _ = select.select([self.pipe], [], [], 0.02 if at else 0.2)
             if ready:
                 part = os.read(self.pipe, 1 << 20)
                 if not part:
@@ -68,9 +73,9 @@ class Running:
                 received += part
                 continue
             now = time.monotonic()
-            if kill_at and now - self.began >= kill_at[0]:
-                _send(self.pid, kill_at[1])
-                kill_at = None
+            if at and now - self.began >= at[0]:
+                at[1](self.pid)
+                at = None
             state, used = _work(self.pid)
             if used != worked or state in "RD":
                 idle_since, worked = now, used
@@ -87,6 +92,7 @@ class Running:
                 break
         os.close(self.pipe)
         _, status, usage = os.wait4(self.pid, 0)
+        left = _still_there(self.pid)
         _kill_group(self.pid)
         by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         if by in (signal.SIGXCPU, signal.SIGKILL) and usage.ru_utime + usage.ru_stime >= (
@@ -104,6 +110,7 @@ class Running:
             seconds=time.monotonic() - self.began,
             grown=max(0, usage.ru_maxrss * 1024 - _resident()),
             output=self.out.read_text("utf-8", "backslashreplace") if self.out.is_file() else "",
+            left=left,
         )
 
 
@@ -142,10 +149,20 @@ def forked(
     folder: Path,
     out: Path,
     limits: Limits | None = None,
-    kill_at: tuple[float, int] | None = None,
+    at: tuple[float, Callable[[int], None]] | None = None,
 ) -> Ended:
     """`work()` in a process of its own, which has ended when this returns."""
-    return start(work, folder, out, limits or Limits()).end(kill_at)
+    return start(work, folder, out, limits or Limits()).end(at)
+
+
+def of_session(pid: int) -> list[int]:
+    """The running processes of the session that a process leads, itself too."""
+    found = []
+    for place in Path("/proc").iterdir():
+        told = _stat(int(place.name)) if place.name.isdecimal() else []
+        if told and int(told[3]) == pid and told[0] != "Z":
+            found.append(int(place.name))
+    return found
 
 
 def _redirect(out: Path) -> None:
@@ -162,13 +179,35 @@ def _redirect(out: Path) -> None:
     sys.stderr = os.fdopen(2, "w", closefd=False)
 
 
+def _still_there(pid: int) -> tuple[str, ...]:
+    """What an ended process started and is there after a while."""
+    began = time.monotonic()
+    while found := of_session(pid):
+        if time.monotonic() - began > SOON:
+            return tuple(_name(one) for one in found)
+        time.sleep(0.1)
+    return ()
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()[:120]
+    except OSError:
+        return str(pid)
+
+
+def _stat(pid: int) -> list[str]:
+    """What the system tells of a process from its state on; nothing where it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
 def _work(pid: int) -> tuple[str, int]:
     """The state of a process, and the ticks that it and its threads have worked."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return "Z", 0
-    return fields[0], int(fields[11]) + int(fields[12])
+    told = _stat(pid)
+    return (told[0], int(told[11]) + int(told[12])) if told else ("Z", 0)
 
 
 def _send(pid: int, number: int) -> None:
