@@ -1,5 +1,6 @@
 """`saematch.judge` and its command: written, added to, gone on with, refused."""
 
+import json
 import shutil
 
 import pytest
@@ -57,6 +58,15 @@ def test_judges_are_chosen_by_what_is_there(run, nouns):
         saematch.judge(run, judges=["describe"], endpoint=Reader())
     with pytest.raises(MatchError, match="firing: what features do on text"):
         saematch.judge(run, judges=["firing"])
+
+
+def test_judges_that_are_added_leave_what_is_told_of_others(run, nouns):
+    saematch.judge(run, nouns.store, judges=["firing"], paths=5)
+    told = json.loads((run.path / "run.json").read_text())["judging"]["judges"]
+    saematch.judge(Run.open(run.path), nouns.store, judges=["firing", "contexts"], paths=5)
+    after = json.loads((run.path / "run.json").read_text())["judging"]["judges"]
+    assert [judge["name"] for judge in after] == ["firing", "contexts"]
+    assert after[:1] == told
 
 
 def test_other_cases_are_not_mixed_with_those_that_are_there(run, nouns):

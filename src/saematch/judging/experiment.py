@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
-from msgspec.structs import asdict
 
 from saematch.errors import RunError
 from saematch.files.differences import option_differences
@@ -94,9 +93,8 @@ class Experiment:
         new = pl.DataFrame(rows, VERDICTS, orient="row")
         self._verdicts = pl.concat([others.select(*VERDICTS), new])
         self._judges = {**self._judges, figures.name: figures}
-        judges = [asdict(judge) for judge in self._judges.values()]
         tables = {"cases": cases.select(*FRAME), "verdicts": self._verdicts}
-        self._run.add("judging", tables, {**self._asked, "judges": judges})
+        self._run.add("judging", tables, {**self._asked, "judges": [*self._judges.values()]})
 
 
 def cases_of(frame: pl.DataFrame) -> list[Case]:
