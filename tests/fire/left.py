@@ -9,6 +9,9 @@ from typing import Any
 
 from saematch.files.atomic import SUFFIX
 
+# what differs from one time to the next in JSON files
+_MOMENT = rb'"\d{4}-\d\d-\d\dT[^"]+"|"(?:seconds|resident_bytes)": [-\d.e]+'
+
 
 def snapshot(place: Path) -> dict[str, Any]:
     """Visible files and what is in them, but for dates and times."""
@@ -20,11 +23,13 @@ def snapshot(place: Path) -> dict[str, Any]:
             continue
         content = file.read_bytes()
         if file.suffix == ".json":
-            content = re.sub(rb'"\d{4}-\d\d-\d\dT[^"]+"|"seconds": [-\d.e]+', b'""', content)
+            content = re.sub(_MOMENT, b'""', content)
         if name.endswith(("run/explorer/index.json", "saematch-export.json")):
             content = b""  # digests and sizes of what has dates
         if file.suffix == ".html" and "figures" in str(place):
             content = re.sub(rb"[0-9a-f]{8}-[0-9a-f-]{27}", b"", content)
+        if name == "report.html":
+            content = re.sub(rb"<h2>Time and memory</h2>.*?</section>", b"", content, flags=re.S)
         found[name] = content
     return found
 
@@ -77,7 +82,7 @@ def read(place: Path) -> str | None:
             if json.loads(file.read_text()).get("format") != "saematch run":
                 continue  # of an export
             run = Run.open(file.parent)
-            for name in run.names:
+            for name in run.names if run.pairs else ():  # they are written before the first pair
                 run.features(name), run.contexts(name)
             for pair in run.pairs:
                 run.pair(*pair), run.candidates(*pair), run.sources(*pair), run.null(*pair)

@@ -139,6 +139,16 @@ def test_the_log_odds_by_hand():
     ]
 
 
+def test_tokens_that_differ_by_rounding_come_in_order():
+    rows = [("a", 0, "b", 0.6), ("a", 0, "c", 0.6 * (1 + 1e-13))]
+    rows += [("a", 3, f"w{i}", 0.5) for i in range(8)]
+    tokens = pl.DataFrame(rows, ["site", "feature", "token", "weight"], orient="row")
+    members = pl.DataFrame({"community": [0], "site": ["a"], "feature": [0]})
+    found = distinctive_tokens(members, tokens)
+    assert found["z"][0] < found["z"][1]
+    assert found["token"].to_list() == ["b", "c"]
+
+
 class Texts:
     """A run of two SAEs, one of which has contexts."""
 

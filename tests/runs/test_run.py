@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,6 +56,7 @@ def test_tables_and_summaries_come_back_as_they_went_in(run, saes, matchings):
     run.add_pair(a, b, matchings[0])
     again = Run.open(run.path)
     assert again.pairs == [(a, b), (b, c)]  # in the order of the SAEs, not of the work
+    assert [pair.names for pair in again.record.pairs] == again.pairs
     for pair, matching in zip(again.pairs, matchings, strict=True):
         assert_frame_equal(again.pair(*pair), matching.to_polars())
         assert_frame_equal(again.candidates(*pair), matching.candidates.to_polars("target"))
@@ -237,6 +239,19 @@ def test_unknown_names_and_unreadable_tables_are_errors(run, saes, matchings):
         run.pair(a, b)
     with pytest.raises(RunError, match="no run directory"):
         Run.open(run.path / "pairs")
+
+
+def test_a_full_disk_is_told_where_polars_leaves_it_out(run, matchings, monkeypatch):
+    def fail(frame, file, **options):
+        raise pl.exceptions.ComputeError("parquet: File out of specification: transport error")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", fail)
+    with pytest.raises(RunError, match="transport error"):
+        run.add_pair(*run.names[:2], matchings[0])
+    left = shutil.disk_usage(run.path)._replace(free=4096)
+    monkeypatch.setattr("saematch.files.directory.disk_usage", lambda path: left)
+    with pytest.raises(RunError, match="No space left on device"):
+        run.add_pair(*run.names[:2], matchings[0])
 
 
 def test_a_table_that_fails_half_way_is_not_listed(run, matchings, monkeypatch):

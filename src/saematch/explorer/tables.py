@@ -51,7 +51,8 @@ from saematch.explorer.tracks import tracks
 from saematch.explorer.vocabulary import postings_of
 from saematch.files.atomic import SUFFIX
 from saematch.files.cache import user_cache
-from saematch.files.foreign import read_json, reason
+from saematch.files.directory import why_unwritten
+from saematch.files.foreign import read_json
 from saematch.layers.graph import KINDS
 from saematch.layers.origins import CLASSES as ORIGINS
 from saematch.runs.manifest import MANIFEST
@@ -193,7 +194,7 @@ def make(run: Run, folder: Path, digest: str, progress: Progress | None = None) 
         (folder / INDEX).write_text(text + "\n", encoding="utf-8")
     except (OSError, pl.exceptions.PolarsError) as error:
         raise RunError(
-            f"the explorer's tables of {run.path} cannot be made: {reason(error)}"
+            f"the explorer's tables of {run.path} cannot be made: {why_unwritten(error, folder)}"
         ) from error
 
 

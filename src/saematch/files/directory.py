@@ -7,13 +7,18 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import disk_usage
 
 import polars as pl
+from safetensors import SafetensorError
 
 from saematch.errors import RunError
 from saematch.files.atomic import sweep, whole
 from saematch.files.foreign import reason, regular
 from saematch.files.lock import check_not_lost
+
+FULL = "No space left on device"
+LITTLE = 1 << 16  # bytes: with fewer left, a disk is full
 
 
 @contextmanager
@@ -30,8 +35,8 @@ def writing(root: Path, place: str) -> Iterator[Path]:
     try:
         with whole(path) as partial:
             yield partial
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise RunError(f"{path} cannot be written: {_why(error)}") from error
+    except (OSError, SafetensorError, pl.exceptions.PolarsError) as error:
+        raise RunError(f"{path} cannot be written: {why_unwritten(error, root)}") from error
 
 
 def adopt(source: Path, root: Path, place: str) -> None:
@@ -92,7 +97,10 @@ def sweep_folder(root: Path, folder: str) -> None:
     sweep(root / folder)
 
 
-def _why(error: BaseException) -> str:
-    # polars wraps what the system says of a full disk into what it says of damaged files
+def why_unwritten(error: BaseException, root: Path) -> str:
+    """Why a file below `root` was not written, in words."""
     told = str(error)
-    return "No space left on device" if "No space left on device" in told else reason(error)
+    # polars wraps what the system says of a full disk into what it says of damaged files, or
+    # leaves it out
+    full = isinstance(error, pl.exceptions.PolarsError) and disk_usage(root).free < LITTLE
+    return FULL if full or FULL in told else reason(error)

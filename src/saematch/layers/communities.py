@@ -133,12 +133,13 @@ def distinctive_tokens(members: pl.DataFrame, tokens: pl.DataFrame) -> pl.DataFr
 
     spread = (1 / (own + prior) + 1 / (everywhere - own + prior)).sqrt()
     ratio = log_odds(own, size) - log_odds(everywhere - own, total - size)
+    # sums come in any order on several threads: what differs by rounding is alike
+    rounded = pl.col("z").round_sig_figs(9)
     return (
         counts.join(overall, on="folded")
         .with_columns((ratio / spread).alias("z"))
-        # sums come in any order on several threads: what is not above rounding is none
         .filter(pl.col("z") > 1e-9)
-        .sort("community", "z", "token", descending=[False, True, False])
+        .sort("community", rounded, "token", descending=[False, True, False])
         .select("community", "token", "weight", "z")
     )
 

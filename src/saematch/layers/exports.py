@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from saematch.errors import RunError
-from saematch.files.atomic import whole
+from saematch.files.directory import writing
 from saematch.layers.attribution_graph import (
     attribution_graph,
     check_slug,
@@ -49,7 +49,7 @@ def export(
         raise RunError(f"no format is called {kind!r}; there are {', '.join(FORMATS)}")
     try:
         if kind == "parquet":
-            with whole(path) as partial:
+            with writing(path.parent, path.name) as partial:
                 graph.edges().write_parquet(partial)
         elif kind == "attribution":
             content = attribution(graph, labels=labels, slug=path.stem, title=title, model=model)

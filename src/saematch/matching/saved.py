@@ -22,7 +22,7 @@ from torch import Tensor
 from saematch.assignment.result import Assignment, Kind
 from saematch.assignment.work import Work
 from saematch.errors import MatchError, SaematchError
-from saematch.files.atomic import whole
+from saematch.files.directory import writing
 from saematch.files.foreign import parsing, regular
 from saematch.matching.evidence import Activations, Evidence
 from saematch.matching.measures import Measures
@@ -124,7 +124,7 @@ def save_matching(m: Matching, path: str | Path) -> None:
         for name, value in _tensors(m).items()
         if value is not None
     }
-    with whole(Path(path)) as partial:
+    with writing(Path(path).parent, Path(path).name) as partial:
         save_file(tensors, partial, {KEY: msgspec.json.encode(record).decode()})
 
 

@@ -31,7 +31,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from saematch.errors import SaematchError
-from saematch.files.atomic import whole
+from saematch.files.directory import writing
 from saematch.files.foreign import parsing
 from saematch.models.language_model import LanguageModel
 
@@ -79,11 +79,14 @@ class Jacobian:
         )
 
     def save(self, path: Path) -> None:
-        """Write it to one safetensors file, whole or not at all."""
+        """Write it to one safetensors file, whole or not at all.
+
+        Raises:
+            RunError: it cannot be written.
+        """
         header = {"source": self.source, "target": self.target, "made_of": dict(self.made_of)}
         tensors = {name: getattr(self, name).cpu().contiguous() for name in TENSORS}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as partial:
+        with writing(path.parent, path.name) as partial:
             save_file(tensors, partial, {KEY: json.dumps(header)})
 
     @staticmethod

@@ -23,8 +23,8 @@ from msgspec.structs import replace
 
 import saematch
 from saematch.errors import RunError, names_there
-from saematch.files.atomic import whole
 from saematch.files.differences import option_differences
+from saematch.files.directory import writing
 from saematch.files.foreign import read_parquet
 from saematch.files.lock import WriterLock
 from saematch.files.manifest_file import Manifest, ManifestFile
@@ -151,11 +151,9 @@ class Reproduction:
 
     def add_table(self, name: str, table: pl.DataFrame) -> pl.DataFrame:
         """Write a table as Parquet, and as CSV for other programs; returns it."""
-        folder = self.path / "tables"
-        folder.mkdir(exist_ok=True)
-        with whole(folder / f"{name}.parquet") as partial:
+        with writing(self.path, f"tables/{name}.parquet") as partial:
             table.write_parquet(partial)
-        with whole(folder / f"{name}.csv") as partial:
+        with writing(self.path, f"tables/{name}.csv") as partial:
             table.write_csv(partial)
         return table
 

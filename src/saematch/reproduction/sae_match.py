@@ -5,7 +5,7 @@ A sentence is made of the numbers: it says what they say, whichever way that is.
 
 from __future__ import annotations
 
-from saematch.files.atomic import whole
+from saematch.files.directory import writing
 from saematch.plots import Missing
 from saematch.reproduction.estimates import estimates, quantiles, saes, work
 from saematch.reproduction.judgements import meaning
@@ -36,6 +36,6 @@ def write_report(made: Reproduction) -> list[str]:
         f"95 %. Made by saematch {made.record.saematch}."
     )
     html = page("SAE Match, reproduced", about, verdict, sections, left_out)
-    with whole(made.report) as partial:
+    with writing(made.report.parent, made.report.name) as partial:
         partial.write_text(html, encoding="utf-8")
     return verdict

@@ -143,9 +143,7 @@ class Run(RunFolder, Notebook):
     @property
     def summaries(self) -> dict[tuple[str, str], PairSummary]:
         """The figures of every pair that is done, in the order of the SAEs."""
-        place = {name: i for i, name in enumerate(self.names)}
-        done = sorted(self.record.pairs, key=lambda pair: (place[pair.a], place[pair.b]))
-        return {pair.names: pair.summary for pair in done}
+        return {pair.names: pair.summary for pair in self._in_order(self.record.pairs)}
 
     @property
     def parts(self) -> list[str]:
@@ -222,7 +220,8 @@ class Run(RunFolder, Notebook):
         others = [known for known in self.record.pairs if known.names != pair.names]
         self._forget("flow", "compare", pairs=others)
         yield
-        self.record = replace(self.record, pairs=[*others, pair])
+        # whichever was done first: workers are done in any order
+        self.record = replace(self.record, pairs=self._in_order([*others, pair]))
         self._save()
 
     def add(
@@ -384,6 +383,11 @@ class Run(RunFolder, Notebook):
                 self._forget("flow")
             described_sae = replace(sae, contexts=place)
             self.update(saes=[described_sae if s is sae else s for s in self.record.saes])
+
+    def _in_order(self, pairs: Iterable[PairRecord]) -> list[PairRecord]:
+        """Pairs in the order of the SAEs."""
+        place = {name: i for i, name in enumerate(self.names)}
+        return sorted(pairs, key=lambda pair: (place[pair.a], place[pair.b]))
 
     def _pair(self, a: str, b: str) -> PairRecord:
         for pair in self.record.pairs:

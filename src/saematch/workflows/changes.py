@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from saematch.errors import SaematchError
-from saematch.files.atomic import whole
+from saematch.files.directory import writing
 from saematch.labels.of_run import labels_of
 from saematch.layers.changes import changes as changes_of
 from saematch.layers.layers import Layers
@@ -36,7 +36,7 @@ def changes(run: GivenRun, site: str | int, *, export: str | Path | None = None)
     Raises:
         RunError: there is no such run or SAE, the run has matched no neighbour of it, or it was
             matched without a null.
-        SaematchError: another ending.
+        SaematchError: another ending, or the file cannot be written.
     """
     if export is not None and Path(export).suffix not in ENDINGS:
         raise SaematchError(f"{export}: the name must end in {', '.join(ENDINGS)}")
@@ -50,7 +50,7 @@ def changes(run: GivenRun, site: str | int, *, export: str | Path | None = None)
 
 
 def _write(found: pl.DataFrame, place: Path) -> None:
-    with whole(place) as partial:
+    with writing(place.parent, place.name) as partial:
         if place.suffix == ".parquet":
             found.write_parquet(partial)
         elif place.suffix == ".json":

@@ -13,7 +13,7 @@ import numpy as np
 
 from saematch.activations.store import ActivationStore
 from saematch.errors import MatchError, SaematchError
-from saematch.files.atomic import whole
+from saematch.files.directory import writing
 from saematch.layers.layers import Layers
 from saematch.models.language_model import LanguageModel
 from saematch.models.texts import GENERATED, Text, open_texts
@@ -317,7 +317,7 @@ class SaeMatchParts:
     def _write(self, name: str, texts: Sequence[Text]) -> None:
         rows = ({"text": text.text, "source": text.source} for text in texts)
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        with whole(Path(self._text(name))) as partial:
+        with writing(self.made.path, f"texts/{name}.jsonl") as partial:
             partial.write_text(lines, encoding="utf-8")
 
 
