@@ -127,7 +127,7 @@ COMMANDS: dict[str, Command] = {
     ),
 }  # fmt: skip
 # those that share their work out to processes, by how they are called
-CLUSTERED = ("flow", "compare")
+CLUSTERED = ("flow", "compare", "capture", "evaluate")
 WAYS = {"--workers": ("--workers", "2"), "--scheduler": ("--scheduler", SCHEDULER)}
 for _name in CLUSTERED:
     _alone = COMMANDS[_name]
