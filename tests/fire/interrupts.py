@@ -229,12 +229,14 @@ def _ended(first: Ended, kind: str) -> str | None:
     if kind in (KILL, TERM):
         allowed = {KILL: signal.SIGKILL, TERM: signal.SIGTERM}[kind]
         return None if status == 0 or first.signal == allowed else f"ended by {first.signal}"
-    if status == 0 or (status == 130 and kind == CTRL_C):
+    early = (first.value or {}).get("harness", "").startswith("KeyboardInterrupt")
+    if status == 0 or (kind == CTRL_C and (status == 130 or early)):
         return None
     reason = {FULL: "No space left on device", LOST: "scheduler"}.get(kind)
     if status != 1 or reason is None:
         return f"{kind} ended with {first.signal or status}"
-    return None if len(lines) == 1 and reason in lines[0] else f"not told plainly: {lines[-3:]}"
+    told = [line for line in lines if line.startswith("saematch: ")]
+    return None if told == lines[-1:] and reason in told[0] else f"not told plainly: {lines[-3:]}"
 
 
 def _unreadable(folder: Path, place: str) -> str | None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, chdir, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from uuid import uuid4
 
@@ -112,7 +113,8 @@ class Cluster:
             return self.client.nthreads()  # pyright: ignore[reportReturnType]
 
     def _sent(self, task: Callable[[T], R], items: Sequence[T]) -> list[Future]:
-        work = [(task, item, self._threads, self._call) for item in items]
+        here = os.getcwd()
+        work = [(task, item, self._threads, self._call, here) for item in items]
         with _telling(), warnings.catch_warnings():
             # the token ids of an evaluation
             warnings.filterwarnings("ignore", "Sending large graph")
@@ -169,9 +171,11 @@ def _result(future: Future, item: object) -> Any:
 _ONE = threading.Lock()  # a worker process may have several threads
 
 
-def _alone(work: tuple[Callable[[Any], Any], Any, int | None, str]) -> Any:
-    task, item, threads, call = work
-    with _ONE:
+def _alone(work: tuple[Callable[[Any], Any], Any, int | None, str, str]) -> Any:
+    task, item, threads, call, folder = work
+    # where paths start that were given to the command; another machine may have no such folder
+    within = chdir(folder) if os.path.isdir(folder) else nullcontext()
+    with _ONE, within:
         # files may have changed since another call, which perhaps was killed
         forget_all(unless=call)
         if threads is not None:
@@ -208,13 +212,14 @@ def opened_workers(given: GivenWorkers | None) -> Iterator[Workers]:
         try:
             if isinstance(given, int):
                 threads = max(1, (os.cpu_count() or 1) // given)
-                cluster = LocalCluster(
-                    n_workers=given,
-                    threads_per_worker=1,
-                    host=HOST,
-                    dashboard_address=None,  # pyright: ignore[reportArgumentType]
-                    silence_logs=logging.ERROR,
-                )
+                with _for_this_process(signal.SIGINT):
+                    cluster = LocalCluster(
+                        n_workers=given,
+                        threads_per_worker=1,
+                        host=HOST,
+                        dashboard_address=f"{HOST}:0",
+                        silence_logs=logging.ERROR,
+                    )
                 stack.enter_context(cluster)
                 client = stack.enter_context(Client(cluster, timeout=PATIENCE))
             else:
@@ -228,6 +233,22 @@ def opened_workers(given: GivenWorkers | None) -> Iterator[Workers]:
                 failed = f"{given} workers cannot be started on this machine"
             raise SaematchError(f"{failed}: {reason(error)}") from error
         yield from _used(client, threads)
+
+
+@contextmanager
+def _for_this_process(number: int) -> Iterator[None]:
+    """What is started within never gets a signal, which a terminal sends to all: we end it.
+
+    The signal is blocked meanwhile, and stays so in the threads and processes that are started.
+    """
+    if os.name != "posix":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [number])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _used(client: Client, threads: int | None = None) -> Iterator[Cluster]:
