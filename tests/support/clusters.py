@@ -18,7 +18,11 @@ import distributed
 def two_workers() -> Iterator[distributed.Client]:
     """A client of a cluster inside this process, whose workers are others."""
     cluster = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        n_workers=2,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address=None,
+        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
     )
     with cluster, distributed.Client(cluster) as client:
         yield client

@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 import saematch
 from saematch.errors import MatchError, SaematchError
-from saematch.workflows.workers import Cluster, Here, opened_workers
+from saematch.workflows.workers import Cluster, Here, _alone, opened_workers
 
 pytest.importorskip("distributed")
 pytestmark = [
@@ -139,23 +139,9 @@ def test_what_cannot_work_is_said(monkeypatch, given, said):
         pass
 
 
-def test_paths_start_where_the_command_was_called(tmp_path, client, monkeypatch):
+def test_paths_start_where_the_command_was_called(tmp_path):
     (tmp_path / "there").touch()
-    before = [*Cluster(client).each(os.path.exists, ["there"])]
-    monkeypatch.chdir(tmp_path)
-    after = [*Cluster(client).each(os.path.exists, ["there"])]
-    assert (before, after) == ([("there", False)], [("there", True)])
-
-
-def test_ctrl_c_in_a_terminal_reaches_this_process_alone(tmp_path):
-    """A terminal sends it to all; workers would print where they were."""
-    with opened_workers(1) as crew:
-        ((_, pid),) = crew.each(_process, [0])
-        os.kill(pid, signal.SIGINT)
-        assert [*crew.each(_process, [0])] == [(0, pid)]
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    assert signal.SIGINT not in blocked
-
-
-def _process(_: int) -> int:
-    return os.getpid()
+    here = os.getcwd()
+    for folder, found in ((here, False), (str(tmp_path), True), (str(tmp_path / "no"), False)):
+        assert _alone((os.path.exists, "there", None, "a call", folder)) is found
+        assert os.getcwd() == here

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import threading
 import warnings
 from collections import deque
@@ -212,14 +211,15 @@ def opened_workers(given: GivenWorkers | None) -> Iterator[Workers]:
         try:
             if isinstance(given, int):
                 threads = max(1, (os.cpu_count() or 1) // given)
-                with _for_this_process(signal.SIGINT):
-                    cluster = LocalCluster(
-                        n_workers=given,
-                        threads_per_worker=1,
-                        host=HOST,
-                        dashboard_address=f"{HOST}:0",
-                        silence_logs=logging.ERROR,
-                    )
+                cluster = LocalCluster(
+                    n_workers=given,
+                    threads_per_worker=1,
+                    host=HOST,
+                    dashboard_address=None,  # pyright: ignore[reportArgumentType]
+                    # or it warns where another has Dask's own port
+                    scheduler_kwargs={"dashboard_address": f"{HOST}:0"},
+                    silence_logs=logging.ERROR,
+                )
                 stack.enter_context(cluster)
                 client = stack.enter_context(Client(cluster, timeout=PATIENCE))
             else:
@@ -233,22 +233,6 @@ def opened_workers(given: GivenWorkers | None) -> Iterator[Workers]:
                 failed = f"{given} workers cannot be started on this machine"
             raise SaematchError(f"{failed}: {reason(error)}") from error
         yield from _used(client, threads)
-
-
-@contextmanager
-def _for_this_process(number: int) -> Iterator[None]:
-    """What is started within never gets a signal, which a terminal sends to all: we end it.
-
-    The signal is blocked meanwhile, and stays so in the threads and processes that are started.
-    """
-    if os.name != "posix":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [number])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _used(client: Client, threads: int | None = None) -> Iterator[Cluster]:
