@@ -42,12 +42,6 @@ COMMANDS: dict[str, Command] = {
     "match": Command("run", ("match", *_SAES[:2], "-o", "new", "-q"), "new"),
     "flow": Command("run", ("flow", *_SAES, "-o", "new", "-q"), "new"),
     "compare": Command("run", ("compare", *_SAES[:2], "-o", "new", "--any-site", "-q"), "new"),
-    "flow --shard": Command(
-        "run",
-        ("flow", *_SAES, "-o", "new", "--shard", "2/2", "-q"),
-        "new/shards/flow-2-of-2",
-    ),
-    "merge": Command("sharded", ("merge", "new", "-q"), "new"),
     "relate": Command("run", ("relate", "run", "--activations", "store", "-q"), "run"),
     "match --model": Command(
         "shipped",
@@ -199,14 +193,6 @@ def _swept(folder: Path) -> None:
     _evaluated(folder)
     for feature in ("2_7", "3_9"):
         must("steer", "run", feature, *_STEERED, "--sweep", "1", "-q")
-
-
-@seed("sharded")
-def _sharded(folder: Path) -> None:
-    shutil.copytree(build("run", folder.parent) / "saes", folder / "saes")
-    os.chdir(folder)
-    for k in (1, 2):
-        must("flow", *_SAES, "-o", "new", "--shard", f"{k}/2", "-q")
 
 
 @seed("labelled")

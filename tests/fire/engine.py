@@ -27,7 +27,7 @@ from fire.surfaces import CommandError
 _PACKAGE = Path(saematch.__file__).parent
 # what a user must not see of the inside
 _INSIDE = re.compile(r"Traceback \(most recent|panicked at|^  File \"", re.MULTILINE)
-OF_A_RUN = ("graph", "export", "labelled", "judged", "sharded")  # seeds
+OF_A_RUN = ("graph", "export", "labelled", "judged")  # seeds
 FINE, REFUSED, NONE, FINDING = "fine", "refused", "not applicable", "FINDING"
 
 
