@@ -43,15 +43,6 @@ COMMANDS: dict[str, Command] = {
     "flow": Command("run", ("flow", *_SAES, "-o", "new", "-q"), "new"),
     "compare": Command("run", ("compare", *_SAES[:2], "-o", "new", "--any-site", "-q"), "new"),
     "relate": Command("run", ("relate", "run", "--activations", "store", "-q"), "run"),
-    "match --model": Command(
-        "shipped",
-        ("match", "saematch:resid_post_2", "saematch:resid_post_3", "--method", "fused", *_MODEL,
-         "--text", "a.jsonl", "--tokens", "100", "-o", "new", "-q"),
-        "new",
-    ),
-    "changes --export": Command(
-        "run", ("changes", "run", "resid_post_1", "--export", "a.csv"), "a.csv"
-    ),
     "match --overwrite": Command(
         "run", ("match", *_SAES[:2], "-o", "run", "--overwrite", "-q"), "run"
     ),
