@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from saematch.checkpoints import archives
 from saematch.errors import CheckpointError
 
 D_IN, D_SAE = 12, 40
@@ -43,6 +44,27 @@ def _npy(value) -> bytes:
     out = io.BytesIO()
     np.lib.format.write_array(out, np.asarray(value))
     return out.getvalue()
+
+
+@pytest.mark.parametrize("columns_first", [False, True])
+def test_large_members_of_an_npz_stay_in_the_file(
+    columns_first, tmp_path, load, weights, monkeypatch
+):
+    monkeypatch.setattr(archives, "_SMALL", 200)
+    members = {
+        name: np.asfortranarray(v) if columns_first else v.numpy() for name, v in weights.items()
+    }
+    mapped, made = [], archives._mapped
+    monkeypatch.setattr(
+        archives, "_mapped", lambda *given: mapped.append(made(*given)) or mapped[-1]
+    )
+    np.savez(tmp_path / "params.npz", **members)
+    _same(load(tmp_path / "params.npz"), weights)
+    assert len(mapped) == 3  # all but b_dec, which is small
+    content = bytearray((tmp_path / "params.npz").read_bytes())
+    content[len(content) // 3] ^= 0xFF
+    (tmp_path / "params.npz").write_bytes(content)
+    _refused(load, tmp_path / "params.npz", "corrupt")
 
 
 def _npz(path, members, compression=zipfile.ZIP_STORED):

@@ -87,7 +87,7 @@ def test_what_a_batch_job_may_take(monkeypatch, tmp_path):
     files = {
         tmp_path / "memory/job/memory.limit_in_bytes": "1000000",
         tmp_path / "memory/job/memory.usage_in_bytes": "400000",
-        tmp_path / "memory/job/memory.stat": "cache 1\ntotal_cache 100000",
+        tmp_path / "memory/job/memory.stat": ("cache 1\ntotal_cache 150000\ntotal_shmem 50000"),
         tmp_path / "memory/memory.limit_in_bytes": "9223372036854771712",
         tmp_path / "memory/memory.usage_in_bytes": "500000",
         Path("/proc/self/cgroup"): "9:cpu:/\n8:memory:/job/step",

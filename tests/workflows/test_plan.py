@@ -75,6 +75,8 @@ def test_local_saes_without_reading_weights(shipped, monkeypatch):
     monkeypatch.setattr(tensors.Tensors, "_value", read)
     found = saematch.plan(f"{shipped}/resid_post_{{0-5}}", "cosine")
     (chain,) = found.chains
+    paths = [shipped / f"resid_post_{layer}" for layer in range(6)]
+    assert saematch.plan(paths, "cosine").chains[0].saes == chain.saes
     assert [sae.layer for sae in chain.saes] == list(range(6))
     assert chain.forecast.pairs == 5
     assert chain.inferred == []

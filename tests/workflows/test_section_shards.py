@@ -54,6 +54,33 @@ def test_an_evaluation_in_shards_is_that_of_one_command(flowed, tmp_path):
     same(alone, out)
 
 
+def test_shards_of_other_pairs_or_estimates_do_not_go_together(flowed, tmp_path):
+    out = shutil.copytree(flowed, tmp_path / "run")
+    given = "saematch:model", "saematch:prose"
+    asked = {"examples": 2, "fit_examples": 3, "length": 24, "resamples": 10}
+    for k, which in ((1, {"reach": 1}), (2, {"reach": 2})):
+        saematch.evaluate(out, *given, shard=f"{k}/2", **asked, **which)
+    with pytest.raises(RunError, match="evaluated_pairs of the whole is not the same"):
+        saematch.merge(out)
+
+
+def test_an_evaluation_that_replaces_another_discards_nothing_else(tmp_path):
+    out = tmp_path / "run"
+    for k in (1, 2):
+        saematch.flow("saematch:resid_post_{0-2}", "cosine", out=out, shard=f"{k}/2")
+    saematch.merge(out)
+    given = "saematch:model", "saematch:prose"
+    asked = {"examples": 2, "fit_examples": 3, "resamples": 10}
+    run = saematch.evaluate(out, *given, length=28, **asked)
+    before = run.record
+    for k in (1, 2):
+        saematch.evaluate(out, *given, length=24, shard=f"{k}/2", **asked)
+    # the shards of the flow are still there
+    made = saematch.merge(out, overwrite=True).record
+    assert made.evaluation != before.evaluation
+    assert (made.created, made.pairs, made.flow) == (before.created, before.pairs, before.flow)
+
+
 def test_judgements_in_shards_are_those_of_one_command(nouns, tmp_path):
     alone, out = (shutil.copytree(nouns.run.path, tmp_path / name) for name in ("alone", "run"))
     asked = {"judges": ["firing", "contexts-choice", "choice"], "paths": 10}

@@ -110,7 +110,10 @@ class WriterLock:
 def check_not_lost(path: Path) -> None:
     """Raise RunError where another program took over the writing in a directory of this one."""
     held = _HELD.get(path.resolve())
-    if held is not None and held.lost:
+    if held is None:
+        return
+    held.touch()  # a program that was asleep has not done so for long
+    if held.lost:
         raise RunError(
             f"{path} was taken over by {_name(_read(held.note))}, which heard nothing of this "
             f"program for {LEASE:.0f} seconds or found its note removed: nothing more is written"

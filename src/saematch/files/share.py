@@ -113,6 +113,6 @@ class Share:
             if named is not None and int(named[3]) != self.of:
                 raise RunError(
                     f"{other} is shard {named[2]} of {named[3]}, not of {self.of}: go on with "
-                    f"--shard {self.number}/{named[3]}, write elsewhere, or remove {folder}"
+                    f"--shard K/{named[3]}, write elsewhere, or remove {folder}"
                 )
         return folder / f"{command}-{self.number}-of-{self.of}"

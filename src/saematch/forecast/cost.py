@@ -1,8 +1,7 @@
 # pyright: strict
 """What one pair costs, from sizes alone: operations, scores compared, bytes held and written.
 
-Every constant here was measured, as docs/measurements/forecast.md says; change them there and here
-together.
+docs/measurements/forecast.md says where constants come from; change them there and here together.
 """
 
 from __future__ import annotations

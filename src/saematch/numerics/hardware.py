@@ -36,19 +36,22 @@ def _allowances() -> list[tuple[int, int]]:
     for line in _lines(Path("/proc/self/cgroup")):
         _, kinds, place = line.split(":", 2)
         if kinds == "":  # version 2
-            root, names, cached = _CGROUPS, ("memory.max", "memory.current"), "file"
+            root, names = _CGROUPS, ("memory.max", "memory.current")
+            cached, shared = "file", "shmem"
         elif "memory" in kinds.split(","):
-            root, cached = _CGROUPS / "memory", "total_cache"
+            root = _CGROUPS / "memory"
             names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+            cached, shared = "total_cache", "total_shmem"
         else:
             continue
         own = root / place.lstrip("/")
         for folder in (own, *own.parents):
             limit, used = (" ".join(_lines(folder / name)) for name in names)
             if limit.isdigit() and used.isdigit():
-                # files in memory make room when it is asked for
+                # files in memory make room when it is asked for, but for those on no disk (tmpfs)
                 stat = dict(line.split() for line in _lines(folder / "memory.stat"))
-                found.append((int(limit), int(used) - int(stat.get(cached, 0))))
+                free = int(stat.get(cached, 0)) - int(stat.get(shared, 0))
+                found.append((int(limit), int(used) - max(0, free)))
             if folder == root:
                 break
     return found

@@ -95,7 +95,7 @@ def per_row(make: Callable[..., Tensor], *given: Tensor, width: int) -> Tensor:
         width: how many numbers of each row it looks at, or makes on its way.
     """
     parts = [make(*(one[some] for one in given)) for some in slices(len(given[0]), width)]
-    return torch.cat(parts) if len(parts) > 1 else make(*given)
+    return torch.cat(parts) if parts else make(*given)
 
 
 def slices(rows: int, width: int) -> Iterator[slice]:

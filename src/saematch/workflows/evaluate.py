@@ -136,7 +136,8 @@ def evaluate(
             f"{run.path} has no pair to evaluate: two SAEs of one stream whose layers are known; "
             "if files do not state the layer, match them again with site (--site)"
         )
-    run, share = part_for(run, shard, "evaluate", "evaluation", overwrite)
+    asked = {"evaluated_pairs": chosen, "jacobian": jacobian}
+    run, share = part_for(run, shard, "evaluate", "evaluation", overwrite, **asked)
     chosen = share.block(chosen)
     named_model = None if workers is None else NamedModel.of(model, device, dtype)
     if workers is not None and given.in_memory:

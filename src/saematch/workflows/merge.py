@@ -72,16 +72,19 @@ def _pairs(path: Path, shards: Sequence[Found], overwrite: bool, progress: Progr
         SaeTables.again(run.sae(name), run.features(name), run.contexts(name))
         for name, run in ((name, holding[name]) for name in whole["saes"])
     ]
-    record = runs[0].record
-    run = Run.create(
-        path,
-        record.command,
-        record.options,
-        known,
-        overwrite=overwrite,
-        distinct=True,
-        names=whole["saes"],
-    )
+    command, options = runs[0].record.command, runs[0].record.options
+
+    def started(overwrite: bool) -> Run:
+        return Run.create(
+            path, command, options, known, overwrite, distinct=True, names=whole["saes"]
+        )
+
+    try:
+        run = started(overwrite=False)  # one that is made alike may have been added to
+    except RunError:
+        if not overwrite:
+            raise
+        run = started(overwrite=True)
     done = {pair.names: (pair, run) for run in runs for pair in run.record.pairs}
     wanted = [(a, b) for a, b in whole["pairs"]]
     missing = [pair for pair in wanted if not run.has_pair(*pair)]

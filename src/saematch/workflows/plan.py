@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from saematch.checkpoints import expand, saelens_registry
@@ -19,7 +20,7 @@ from saematch.sae.sae import SAE
 from saematch.workflows.ahead import chain, forecast, in_layers
 from saematch.workflows.matcher import Matcher
 from saematch.workflows.options import MatchOptions
-from saematch.workflows.saes import Given, Saes
+from saematch.workflows.saes import Given, Saes, pick_device
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def plan(
     if pairs not in ("adjacent", "all"):
         raise SaematchError(f"pairs is {pairs!r}; it must be adjacent or all")
     matcher = Matcher.of(method, **options)
-    machine = this_machine() if on is None else named_machine(on)
+    machine = this_machine(pick_device("auto")) if on is None else named_machine(on)
     machine = machine if rate is None else machine.at(rate * 1e12)
     name = str(saes) if isinstance(saes, str) else "SAEs"
     if isinstance(saes, str) and saelens_registry.is_release(saes):
@@ -132,7 +133,7 @@ def _known(saes: Given | Sequence[Given], d_in: int | None) -> list[Sizes]:
     every = saes if isinstance(saes, (list, tuple)) else [saes]
     found: list[Sizes] = []
     for given in every:
-        if not isinstance(given, str):
+        if not isinstance(given, (str, Path)):
             found += [Sizes.of(one) for one in Saes(given).given if isinstance(one, SAE)]
             continue
         for name in expand(given):

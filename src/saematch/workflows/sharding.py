@@ -107,11 +107,17 @@ def begun(
 
 
 def part_for(
-    run: Run, shard: str | None, command: str, section: SectionName, overwrite: bool
+    run: Run,
+    shard: str | None,
+    command: str,
+    section: SectionName,
+    overwrite: bool,
+    **asked: Any,
 ) -> tuple[Run, Share]:
     """Where `command` writes its section of a run, and which share of the work it does.
 
     The run itself and all of the work, unless a shard is asked for: then a run in its `shards`.
+    `asked` is what the section does not tell of the work, and all shards must have alike.
 
     Raises:
         SaematchError: `shard` is not K/N.
@@ -121,7 +127,8 @@ def part_for(
         return run, Share(1, 1)
     share = Share.parsed(shard)
     place = share.place(run.path, command)
-    return part_of(run, place, share.record(command, pairs=run.pairs), section, overwrite), share
+    record = share.record(command, pairs=run.pairs, **asked)
+    return part_of(run, place, record, section, overwrite), share
 
 
 def _as_told(
