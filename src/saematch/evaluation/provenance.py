@@ -59,8 +59,11 @@ class Provenance:
         tables = {name: some for name, some in tables.items() if name == TABLE or len(some)}
         there = run.section("evaluation")
         known = {} if there is None or table.is_empty() else there.texts
-        used = {name: known[name] for name in table["texts"].unique() if name in known}
-        used[texts] = self.digests[texts]
+        there_now = {*table["texts"].unique(), texts}
+        digests = {**known, texts: self.digests[texts]}
+        # in the order asked for, whatever was done before a stop
+        order = dict.fromkeys([*self.digests, *known])
+        used = {name: digests[name] for name in order if name in there_now and name in digests}
         fitted = {"fit_texts": self.fit_digest, "fit_tokens": self.fit_tokens}
         summary = {"options": self.options, "texts": used, **fitted}
         grows = False

@@ -123,7 +123,7 @@ class RunFolder:
     def _forget(self, *sections: str, **changed: Any) -> None:
         """Take sections from run.json, before the files they list are written anew."""
         gone = dict.fromkeys(sections, UNSET)
-        kept = replace(self.record, **gone, **changed, finished=None)
+        kept = replace(self.record, **{"finished": None, **gone, **changed})
         if kept != self.record:
             self.record = kept
             self._save()

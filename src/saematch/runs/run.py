@@ -247,8 +247,10 @@ class Run(RunFolder, Notebook):
         with self._guard():
             finished = self.finished
             if getattr(self.record, section) and not grows:
-                # a summary must never stand beside tables that it was not made of
-                self._forget(section)
+                # a summary must never stand beside tables that it was not made of; a run without
+                # what was added to it is as finished as before
+                made_of_all = section in ("flow", "compare")
+                self._forget(section, finished=None if made_of_all else finished)
             for name, table in tables.items():
                 self.write(places[name], table)
             made = read_record({"tables": places, **plain(summary)}, SECTIONS[section])
