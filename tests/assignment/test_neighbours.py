@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from saematch import SaematchError
-from saematch.assignment import assign, neighbours
+from saematch.assignment import Scores, assign, neighbours
+from saematch.assignment.filtering import Filter
 from saematch.assignment.neighbours import PATIENCE
 
 
@@ -64,6 +65,39 @@ def test_the_precision_of_the_product_changes_nothing(precision, kind, patience,
     assert found.rank_in_column.tolist() == in_column
     assert found.candidates.tolist() == np.argsort(-scores, axis=1)[:, :5].tolist()
     assert found.sources.tolist() == np.argsort(-scores, axis=0)[:5].T.tolist()
+
+
+@pytest.mark.parametrize("kind", ["one-to-one", "many-to-one"])
+@pytest.mark.parametrize("shape", [(60, 60), (50, 80), (80, 50)])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_scores_that_were_kept_take_the_place_of_a_product(precision, shape, kind, monkeypatch):
+    x, y = (torch.randn(n, 9, generator=torch.manual_seed(n + 1)) for n in shape)
+    a, b = (torch.randn(n, generator=torch.manual_seed(n)) for n in shape)
+    scores = Scores()
+    target = assign(x, y, a, b, kind=kind, precision=precision, scores=scores).target
+    expected = neighbours(x, y, a, b, target, 5, precision=precision)
+    monkeypatch.setattr(Filter, "product", None)
+    found = neighbours(x, y, a, b, target, 5, block=7, scores=scores)
+    for name in ("score", "rank_in_row", "rank_in_column", "candidates", "sources"):
+        torch.testing.assert_close(
+            getattr(found, name), getattr(expected, name), rtol=0, atol=0, equal_nan=True
+        )
+    # other offsets leave the products as they are
+    moved = neighbours(x, y, None, 2 * b, target, 5, scores=scores)
+    order = np.argsort(-(x.double() @ y.double().T + 2 * b).numpy(), axis=1)[:, :5]
+    assert moved.candidates.tolist() == order.tolist()
+    with pytest.raises(SaematchError, match=f"scores are of {shape[0]} x {shape[1]} vectors"):
+        neighbours(x[1:], y, a[1:], b, target[1:], 5, scores=scores)
+
+
+def test_scores_that_were_not_kept_are_made_again():
+    x, y = (torch.randn(200, 9, generator=torch.manual_seed(n)) for n in (1, 2))
+    scores = Scores()
+    target = assign(x, y, list_length=16, memory_limit=200_000, block=20, scores=scores).target
+    assert scores.kept is None
+    found = neighbours(x, y, None, None, target, 5, scores=scores)
+    expected = np.argsort(-(x.double() @ y.double().T).numpy(), axis=1)[:, :5]
+    assert found.candidates.tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -8,6 +8,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from saematch import MatchError, Method, View, fold, match, rescale
+from saematch.assignment.filtering import Filter
 from support.saes import make_sae, permuted
 
 METHODS = ("sae-match", "cosine", "feature-flow", "paulo-belrose")
@@ -449,3 +450,19 @@ def test_the_histogram_counts_every_score():
     # matches lie above what chance gives
     null = (frame["low"] * frame["null"]).sum() / 96
     assert float(found.score[found.matched].min()) > null
+
+
+@pytest.mark.parametrize(
+    ("method", "products"), [("cosine", 1), ("feature-flow", 1), ("sae-match", 2)]
+)
+def test_scores_are_made_once_where_they_are_what_is_tested(method, products, monkeypatch):
+    a = make_sae(d_in=8, d_sae=600)  # larger than what is solved without a filter
+    scored, product = [], Filter.product
+
+    def counted(self, rows):
+        scored.append(len(self.left[rows]))
+        return product(self, rows)
+
+    monkeypatch.setattr(Filter, "product", counted)
+    match(a, permuted(a, shuffle(600), noise=0.2), method)
+    assert sum(scored) == products * 600

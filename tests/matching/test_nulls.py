@@ -41,6 +41,19 @@ def test_null_directions_have_unit_norm_in_each_view_and_are_seeded(null):
     assert not torch.allclose(z, drawn(null, target(), 3, seed=1), atol=0.1)
 
 
+@pytest.mark.parametrize("in_time", [(), (False, True, False)])
+@pytest.mark.parametrize("rows", [slice(5), torch.tensor([7, 0, 39])])
+@pytest.mark.parametrize("null", ["covariance", "rotation"])
+def test_some_rows_of_a_dictionary_are_those_of_the_whole(null, rows, in_time):
+    u = split(target(), WIDTHS)[0]
+
+    def drawn(*some):
+        return draw(null, u, WIDTHS, torch.Generator().manual_seed(3), in_time, *some)
+
+    for _, part, whole in zip(range(2), drawn(rows), drawn(), strict=False):
+        torch.testing.assert_close(part, whole[rows], rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("m", [1, 2, 31, 33, 64])
 def test_any_number_of_features_can_be_mixed(m):
     z = drawn("covariance", target(m), 2)

@@ -51,6 +51,40 @@ class Filter:
             return torch.mm(left, self.right.T, out_dtype=torch.float32)
         return left @ self.right.T
 
+    @property
+    def precision(self) -> Precision:
+        return "bfloat16" if self.left.dtype == torch.bfloat16 else "float32"
+
+    def turned(self) -> Filter:
+        """The same with columns for rows."""
+        return Filter(self.right, self.left, _turned(self.bound))
+
+
+@dataclass(frozen=True, eq=False)
+class Kept(Filter):
+    """The same with the product at hand."""
+
+    raw: Float[Tensor, "n m"]
+
+    def product(self, rows: slice | Tensor) -> Float[Tensor, "rows m"]:
+        return self.raw[rows].contiguous()
+
+    def turned(self) -> Kept:
+        return Kept(self.right, self.left, _turned(self.bound), self.raw.T)
+
+
+@dataclass
+class Scores:
+    """Where `assign` leaves the approximate scores, if it kept them, for `neighbours`."""
+
+    kept: Kept | None = None
+
+
+def _turned(bound: Bound) -> Bound:
+    return Bound(
+        bound.column_scale, bound.row_scale, bound.column_reach, bound.row_slack, bound.relative
+    )
+
 
 def norms(x: Float[Tensor, "n D"]) -> Float[Tensor, " n"]:
     """The Euclidean norm of each row in float64, whatever its size; never less than it is.
@@ -92,7 +126,6 @@ def make_filter(
     # errors are relative to norms; 1e-35 stands for what falls below the range of float32
     slack = (row_error + (1 + row_error) * relative + 1.1 * adding * (1 + relative)) * sizes[0]
     slack = slack * (1 + 1e-6) + 1e-35 * row_scale
-    rounded = left.is_cuda or dtype == torch.float32
     return Filter(
         left,
         right,
@@ -101,7 +134,7 @@ def make_filter(
             column_scale.cpu().numpy(),
             slack.cpu().numpy(),
             torch.maximum(sizes[1], 1e-35 * column_scale).cpu().numpy(),
-            1.01 * UNIT[torch.float32 if rounded else dtype],
+            1.01 * UNIT[dtype],  # where the product is not rounded so, scores that are kept are
         ),
     )
 

@@ -1,8 +1,9 @@
 """The surroundings of each pair of an assignment: ranks, and the best of each row and column.
 
-One product, a block of rows at a time, with a proved bound on its error (`filtering.py`). What the
-bound leaves in doubt is computed again in float64, one score at a time. Where a bfloat16 product
-leaves too much of a row or column in doubt, that is ranked again by a float32 product.
+One product, a block of rows at a time, or the one that `assign` kept, with a proved bound on its
+error (`filtering.py`). What the bound leaves in doubt is computed again in float64, one score at a
+time. Where a bfloat16 product leaves too much of a row or column in doubt, that is ranked again by
+a float32 product.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from saematch.assignment.auction.plan import WORTH_FILTERING
-from saematch.assignment.filtering import Filter, make_filter, norms
+from saematch.assignment.filtering import Filter, Scores, make_filter, norms
 from saematch.assignment.problem import Columns, PerColumn, PerRow, Problem, Rows, problem
 from saematch.assignment.ranking import (
     SPARE,
@@ -69,6 +70,7 @@ def neighbours(
     *,
     block: int | None = None,
     precision: Precision | Literal["auto"] = "auto",
+    scores: Scores | None = None,
 ) -> Neighbours:
     """Rank each pair `(i, target[i])` in its row and column, and keep the best of both.
 
@@ -82,8 +84,10 @@ def neighbours(
     `target` (n,), a column of each row or -1; `k`, at least 1: how many columns to keep of each
     row, and rows of each column, of which there are at most m and n; `block`, rows scored at once,
     by default what takes 64 MiB; `precision` of the product, "float32", "bfloat16", or "auto" for
-    the faster on this machine, whose results are the same. One product of 2 n m D operations on
-    the device of `x`; the rest is done on the processor.
+    the faster on this machine, whose results are the same; `scores` that `assign` left for the
+    same `x` and `y`, with whatever offsets: where it kept them, they are gone over instead of those
+    of one more product of 2 n m D operations. The product is made on the device of `x`; the rest is
+    done on the processor.
 
     **Returns:** `Neighbours`. Equal ones stand in the order of their indices.
 
@@ -95,19 +99,23 @@ def neighbours(
     if k < 1:
         raise SaematchError(f"k is {k}; at least 1 candidate is kept")
     sizes = norms(task.x), norms(task.y)
-    if precision == "auto":
-        large = task.n * task.m * task.x.shape[1] >= WORTH_FILTERING
-        precision = hardware.fastest(task.x.device) if large else "float32"
-    filtering = make_filter(task.x, task.y, sizes, precision)
+    filtering = None if scores is None else scores.kept
+    if filtering is None:
+        filtering = _filter(task, sizes, precision)
+    elif (len(filtering.left), len(filtering.right)) != (task.n, task.m):
+        raise SaematchError(
+            f"scores are of {len(filtering.left)} x {len(filtering.right)} vectors; this problem "
+            f"has {task.n} x {task.m}"
+        )
     side = _side(task, filtering)
     _check_range(side, sizes)
-    pairs = _pairs(side, sizes, target, PATIENCE[precision])
-    length = k + SPARE[precision]
+    pairs = _pairs(side, sizes, target, PATIENCE[filtering.precision])
+    length = k + SPARE[filtering.precision]
     rows, columns = _lists(task.n, task.m, length), _lists(task.m, task.n, length)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         _scan(side, filtering, pairs, rows, columns, block, pool)
-        candidates = _best(rows, side, filtering.left, filtering.right, k, pool)
-        sources = _best(columns, side.turned(), filtering.right, filtering.left, k, pool)
+        candidates = _best(rows, side, filtering, k, pool)
+        sources = _best(columns, side.turned(), filtering.turned(), k, pool)
         del filtering, side
         _count_again(task, sizes, target, pairs, block, pool)
 
@@ -119,6 +127,15 @@ def neighbours(
     in_row[which] = 1 + torch.from_numpy(pairs.above_in_row)
     in_column[which] = 1 + torch.from_numpy(pairs.above_in_column)
     return Neighbours(score, in_row, in_column, *candidates, *sources)
+
+
+def _filter(
+    task: Problem, sizes: tuple[Tensor, Tensor], precision: Precision | Literal["auto"]
+) -> Filter:
+    if precision == "auto":
+        large = task.n * task.m * task.x.shape[1] >= WORTH_FILTERING
+        precision = hardware.fastest(task.x.device) if large else "float32"
+    return make_filter(task.x, task.y, sizes, precision)
 
 
 def _scan(
@@ -238,7 +255,7 @@ def _no_lists(n: int) -> Lists:
 
 
 def _best(
-    lists: Lists, side: Side, left: Tensor, right: Tensor, k: int, pool: ThreadPoolExecutor
+    lists: Lists, side: Side, filtering: Filter, k: int, pool: ThreadPoolExecutor
 ) -> tuple[Tensor, Tensor]:
     """The best `k` of each list by exact scores, searched in all scores where it cannot tell."""
     n, m = len(side.x), len(side.y)
@@ -251,7 +268,8 @@ def _best(
         step = max(1, BLOCK_ENTRIES // m)
         for start in range(0, len(rows), step):
             some = rows[start : start + step]
-            raw = (left[torch.from_numpy(some).to(left.device)] @ right.T).float().cpu().numpy()
+            index_of = torch.from_numpy(some).to(filtering.left.device)
+            raw = filtering.product(index_of).float().cpu().numpy()
             search(raw, some, side, index, value)
     return torch.from_numpy(index), torch.from_numpy(value)
 

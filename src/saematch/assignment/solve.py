@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from jaxtyping import Float
 from torch import Tensor
 
+from saematch.assignment.filtering import Scores
 from saematch.assignment.problem import Columns, PerColumn, PerRow, Rows, problem, real_tensor
 from saematch.assignment.result import Assignment, Kind
 from saematch.assignment.work import Progress
@@ -32,6 +33,7 @@ def assign(
     memory_limit: int | None = None,
     max_bids: int | None = None,
     progress: Progress | None = None,
+    scores: Scores | None = None,
 ) -> Assignment:
     """Assign rows of `x` to rows of `y` (the columns of the scores) with the greatest total.
 
@@ -58,7 +60,8 @@ def assign(
     beside `x`, `y` and the result, by default 60 % of the free memory. The approximate scores are
     kept where they fit, and computed again in blocks where they do not. `max_bids`: bids in all
     (default 1,000 n) after which rows are assigned along augmenting paths instead. `progress`:
-    called with the phase, the rows assigned so far and the rows in all.
+    called with the phase, the rows assigned so far and the rows in all. `scores`: where the
+    approximate scores are left, if they were kept, so that `neighbours` needs no product.
 
     **Returns:** an `Assignment`, on the CPU: targets, scores, duals, and the gap that bounds what
     any other assignment could gain.
@@ -93,13 +96,21 @@ def assign(
     from saematch.assignment.auction.plan import Options, many_to_one, one_to_one
 
     options = Options(
-        precision, list_length, block, memory_limit, max_bids or 1000 * max(1, task.n), progress
+        precision,
+        list_length,
+        block,
+        memory_limit,
+        max_bids or 1000 * max(1, task.n),
+        progress,
+        scores,
     )
     if kind == "many-to-one":
         found = many_to_one(task, top_k, options)
     elif costs is None and task.n > task.m:
         reverse = None if start is None else start.row_dual
         found = one_to_one(task.transposed(), None, reverse, options).transposed()
+        if scores is not None and scores.kept is not None:
+            scores.kept = scores.kept.turned()
     else:
         forward = None if start is None else start.column_dual
         found = one_to_one(task, costs, forward, options)

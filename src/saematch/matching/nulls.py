@@ -15,16 +15,18 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.linalg import hadamard
 from torch import Tensor
 
 from saematch.numerics.scratch import by_rows, empty
+from saematch.numerics.sums import norms as norms_of
 
 Null = Literal["covariance", "rotation", "none"]
 
 ROWS = 256  # measured at once, within the processor's cache
 STRIP = 128  # dimensions mixed at once, likewise
+EVERY = slice(None)
 
 
 def split(y: Float[Tensor, "m D"], widths: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -48,9 +50,9 @@ def _divide(y: Tensor, widths: Sequence[int], directions: Tensor, norms: Tensor)
                 norms[rows, v] = part[:, 0]
                 out.fill_(1)
             else:
-                norm = torch.linalg.vector_norm(part, dim=1, keepdim=True, dtype=torch.float64)
-                norms[rows, v] = norm[:, 0].to(part)
-                torch.div(part, norm.to(part).clamp(min=torch.finfo(part.dtype).tiny), out=out)
+                norm = norms_of(part).to(part)
+                norms[rows, v] = norm
+                torch.div(part, norm.clamp(min=torch.finfo(part.dtype).tiny)[:, None], out=out)
 
 
 def draw(
@@ -59,7 +61,8 @@ def draw(
     widths: Sequence[int],
     generator: torch.Generator,
     over_tokens: Sequence[bool] = (),
-) -> Iterator[Float[Tensor, "m D"]]:
+    rows: slice | Int[Tensor, " some"] = EVERY,
+) -> Iterator[Float[Tensor, "some D"]]:
     """Null directions for the directions `u` of a target, a dictionary at a time, without end.
 
     `covariance`: mixtures `mean + sum_j e_j (u_j - mean) / sqrt(m)` with random signs `e_j`, which
@@ -82,6 +85,7 @@ def draw(
         widths: dimensions of each view.
         generator: on the CPU; the same dictionaries on every device, to rounding.
         over_tokens: for each view, whether its dimensions are tokens; of none unless given.
+        rows: of each dictionary, the same as if all were made; all unless given.
     """
     kinds: dict[str, Callable[..., Tensor]] = {"covariance": _mixed, "rotation": _rotated}
     parts = u.split(list(widths), dim=1)
@@ -94,20 +98,20 @@ def draw(
     while True:
         found = None
         if at_rest is not None:
-            found = kinds[null](at_rest, sizes, generator)
+            found = kinds[null](at_rest, sizes, generator, rows)
             _divide(found, sizes, found, found.new_empty(len(found), len(sizes)))
         if found is not None and not any(in_time):
             yield found
             continue
         # filled view by view: over many tokens there is no room for copies
-        drawn = torch.empty_like(u)
+        drawn = torch.empty_like(u[rows])
         places = drawn.split(list(widths), dim=1)
         if found is not None:
             for v, part in zip(still, found.split(sizes, dim=1), strict=True):
                 places[v].copy_(part)
         for place, part, shifts in zip(places, parts, in_time, strict=True):
             if shifts:
-                place.copy_(_shifted(part, generator))
+                place.copy_(_shifted(part[rows], generator))
         yield drawn
 
 
@@ -119,27 +123,37 @@ def _shifted(u: Tensor, generator: torch.Generator) -> Tensor:
     return u.roll(by, dims=1)
 
 
-def _mixed(u: Tensor, widths: Sequence[int], generator: torch.Generator) -> Tensor:
+def _mixed(
+    u: Tensor, widths: Sequence[int], generator: torch.Generator, rows: slice | Tensor
+) -> Tensor:
     m, width = u.shape
     power = max(0, (m - 1).bit_length())
-    shape = 2 ** (power // 2), 2 ** (power - power // 2)
-    places = torch.randperm(shape[0] * shape[1], generator=generator)[:m].to(u.device)
+    size, shape = 2**power, (2 ** (power // 2), 2 ** (power - power // 2))
+    # which feature comes to each place; those from m on are zeros
+    order = torch.randperm(size, generator=generator).argsort().to(u.device)
     signs = torch.randint(0, 2, (m, 1), generator=generator).to(u) * 2 - 1
-    chosen = torch.randperm(shape[0] * shape[1], generator=generator)[:m].to(u.device)
+    chosen = torch.randperm(size, generator=generator)[:m].to(u.device)[rows]
     # the Hadamard matrix of the whole is the Kronecker product of two small ones
-    first, second = (torch.from_numpy(hadamard(size)).to(u) for size in shape)
-    found = empty((m, width), u.dtype, u.device)
-    mixed = u.new_zeros(shape[0] * shape[1], STRIP)
+    first, second = (torch.from_numpy(hadamard(side)).to(u) for side in shape)
+    found = empty((len(chosen), width), u.dtype, u.device)
+    # two strips, back and forth: new memory takes longer than the arithmetic
+    strips = u.new_empty(2, size * min(STRIP, width))
     for some, out in zip(u.split(STRIP, dim=1), found.split(STRIP, dim=1), strict=True):
-        mean, strip = some.mean(0), mixed[:, : some.shape[1]].contiguous()
-        strip[places] = signs * (some - mean) / m**0.5
-        turned = (first @ strip.view(shape[0], -1)).view(*shape, some.shape[1])
-        turned = (second @ turned).view(-1, some.shape[1])
-        torch.add(turned[chosen], mean, out=out)
+        one, other = (strip[: size * some.shape[1]].view(size, -1) for strip in strips)
+        mean = some.mean(0)
+        torch.sub(some, mean, out=one[:m]).mul_(signs).div_(m**0.5)
+        one[m:] = 0
+        torch.index_select(one, 0, order, out=other)
+        torch.mm(first, other.view(shape[0], -1), out=one.view(shape[0], -1))
+        torch.matmul(second, one.view(*shape, -1), out=other.view(*shape, -1))
+        torch.index_select(other, 0, chosen, out=one[: len(chosen)])
+        torch.add(one[: len(chosen)], mean, out=out)
     return found
 
 
-def _rotated(u: Tensor, widths: Sequence[int], generator: torch.Generator) -> Tensor:
+def _rotated(
+    u: Tensor, widths: Sequence[int], generator: torch.Generator, rows: slice | Tensor
+) -> Tensor:
     rotations: dict[int, Tensor] = {}
     for width in widths:
         if width not in rotations:
@@ -152,4 +166,4 @@ def _rotated(u: Tensor, widths: Sequence[int], generator: torch.Generator) -> Te
         parts = zip(u.split(list(widths), dim=1), widths, strict=True)
         return torch.cat([part @ rotations[width] for part, width in parts], 1)
 
-    return by_rows(turned, u)
+    return by_rows(turned, u[rows])

@@ -21,6 +21,7 @@ from saematch.matching.views import View, stack, unit
 from saematch.numerics.hardware import available_memory
 from saematch.numerics.pairs import products
 from saematch.numerics.scratch import by_rows, per_row
+from saematch.numerics.sums import norms
 from saematch.sae.folding import Fold, fold
 from saematch.sae.sae import SAE
 
@@ -198,7 +199,7 @@ def directed(posed: Posed, weights: Sequence[float]) -> Posed:
 
 
 def _minus_square(rows: Tensor) -> Tensor:
-    return -torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).square()
+    return -norms(rows).square()
 
 
 def _check_memory(a: SAE, b: SAE, activations: Activations) -> None:

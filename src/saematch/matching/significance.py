@@ -244,15 +244,15 @@ def chance(
     """
     generator = torch.Generator().manual_seed(seed)
     directions, norms = split(y, widths)
-    dictionaries = draw(null, directions, widths, generator, over_tokens)
-    del directions
-    shifted = any(over_tokens)
-    chosen = None
+    shifted, few = any(over_tokens), slice(DIRECTIONS)
     if shifted:
         # mixtures are alike, features are not: those that come first may be the broadest
         apart = torch.Generator().manual_seed(seed)
-        chosen = torch.randperm(len(y), generator=apart).to(y.device)
-    mean, covariance = _moments(x, widths, dictionaries, chosen)
+        few = torch.randperm(len(y), generator=apart)[:DIRECTIONS].to(y.device)
+    drawn = (directions, widths, generator, over_tokens)
+    mean, covariance = _moments(x, widths, draw(null, *drawn, few))
+    dictionaries = draw(null, *drawn)
+    del directions, drawn
     groups = [(norms[g].double(), column_offset[g].double()) for g in _groups(norms)]
     formula = Chance(
         row_offset=row_offset.double(),
@@ -287,20 +287,15 @@ def chance(
 
 
 def _moments(
-    x: Tensor, widths: Sequence[int], dictionaries: Iterator[Tensor], chosen: Tensor | None
+    x: Tensor, widths: Sequence[int], dictionaries: Iterator[Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Mean `(n, V)` and covariance `(n, V, V)` of each row's products with null directions.
-
-    The directions are the first of a dictionary, or the `chosen` ones.
-    """
+    """Mean `(n, V)` and covariance `(n, V, V)` of each row's products with null directions."""
     views = x.split(list(widths), dim=1)
     total = x.new_zeros(len(x), len(views), dtype=torch.float64)
     square = x.new_zeros(len(x), len(views), len(views), dtype=torch.float64)
     drawn = 0
     while drawn < DIRECTIONS:
-        some = next(dictionaries)
-        few = DIRECTIONS - drawn
-        some = (some[:few] if chosen is None else some[chosen[:few]]).split(list(widths), dim=1)
+        some = next(dictionaries)[: DIRECTIONS - drawn].split(list(widths), dim=1)
         drawn += len(some[0])
         for rows in _blocks(len(x)):
             products = [view[rows] @ u.T for view, u in zip(views, some, strict=True)]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from saematch.activations.table import FeatureActivations
-from saematch.assignment import Assignment, Neighbours, assign, neighbours
+from saematch.assignment import Assignment, Neighbours, Scores, assign, neighbours
 from saematch.assignment.work import Progress
 from saematch.errors import MatchError
 from saematch.matching.evidence import NONE, Evidence
@@ -152,13 +152,17 @@ def make_matching(
     method, learned = _learned(a, b, method, evidence)
     posed = pose(a, b, method, scales, evidence=evidence)
     assignment, given = None, target is not None
+    test = _test(posed, method, significance)
+    # those of the assignment serve where what is tested is the problem that it solves
+    scores = Scores() if test == "score" else None
     if target is None:
-        assignment = _solved(posed, method, significance, progress)
+        assignment = _solved(posed, method, significance, progress, scores)
         target = posed.outer_target(assignment.target)
     how = posed.fold if posed.fold != "none" else resolve_fold("auto", a, b)
     measures = Measures.of(a, b, target, how, scales)
-    test, tested = _tested(posed, method, significance)
-    near = _near(tested, target, candidates)
+    tested = posed if test == "score" else directed(posed, [v.weight for v in method.views])
+    near = _near(tested, target, candidates, scores)
+    del scores
     chances = _chances(tested, significance)
     pairs, verdict = _judged(posed, tested, near, target, significance, test, chances[0], given)
     if method.confirm:
@@ -194,7 +198,11 @@ def _chances(posed: Posed, significance: Significance) -> Chances:
 
 
 def _solved(
-    posed: Posed, method: Method, significance: Significance, progress: Progress | None
+    posed: Posed,
+    method: Method,
+    significance: Significance,
+    progress: Progress | None,
+    scores: Scores | None,
 ) -> Assignment:
     """The assignment of the largest total score, with `partial` against the cost of no pair."""
     chances = _chances(posed, significance) if significance.partial else BOTH_ABSENT
@@ -208,21 +216,20 @@ def _solved(
         row_cost=row_cost,
         column_cost=column_cost,
         progress=progress,
+        scores=scores,
     )
 
 
-def _tested(posed: Posed, method: Method, significance: Significance) -> tuple[Test, Posed]:
-    """What is tested, and the problem whose scores are its statistic: of scores or directions."""
+def _test(posed: Posed, method: Method, significance: Significance) -> Test:
+    """What is tested: the scores of the method, or the directions of the vectors."""
     directions = method.scores_lengths and any(width > 1 for width in posed.widths)
-    if significance.test == "score" or not directions:
-        return "score", posed
-    return "direction", directed(posed, [view.weight for view in method.views])
+    return "direction" if directions and significance.test == "direction" else "score"
 
 
-def _near(tested: Posed, target: Tensor, k: int) -> Neighbours:
+def _near(tested: Posed, target: Tensor, k: int, scores: Scores | None) -> Neighbours:
     """Statistics and ranks of the pairs, and the `k` best targets and sources by the statistic."""
-    offsets = tested.row_offset, tested.column_offset
-    return neighbours(tested.x, tested.y, *offsets, target=tested.inner_target(target), k=k)
+    offsets, inner = (tested.row_offset, tested.column_offset), tested.inner_target(target)
+    return neighbours(tested.x, tested.y, *offsets, target=inner, k=k, scores=scores)
 
 
 def _judged(

@@ -14,7 +14,7 @@ from torch import Tensor
 from saematch.assignment import dense
 from saematch.assignment.auction.engine import Engine
 from saematch.assignment.auction.state import new_state
-from saematch.assignment.filtering import Filter, make_filter, norms
+from saematch.assignment.filtering import Filter, Kept, Scores, make_filter, norms
 from saematch.assignment.nearest import SPARE, nearest
 from saematch.assignment.problem import SLICE, Problem
 from saematch.assignment.result import Assignment, Kind
@@ -39,6 +39,7 @@ class Options:
     memory_limit: int | None
     max_bids: int
     progress: Progress | None
+    scores: Scores | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +161,15 @@ def _solution(
         room=plan.room,
         progress=options.progress,
     )
-    return engine.solve()
+    solution = engine.solve()
+    _hand_over(engine.scorer, options.scores)
+    return solution
+
+
+def _hand_over(scorer: Scorer, scores: Scores | None) -> None:
+    if scores is not None and scorer.kept is not None:
+        parts = scorer.filter.left, scorer.filter.right, scorer.filter.bound
+        scores.kept = Kept(*parts, scorer.kept)
 
 
 def _in_order(task: Problem, offsets: tuple[Tensor, Tensor], solution: Solution) -> Solution:
@@ -189,8 +198,9 @@ def many_to_one(task: Problem, top: int, options: Options) -> Found:
     plan = _plan(task, sizes, dataclasses.replace(options, list_length=top + SPARE), work, top)
     offsets = task.row_offset.cpu(), task.column_offset.cpu()
     state = new_state(task.x, task.y, *offsets, plan.k, np.zeros(task.m))
-    scorer = Scorer(plan.filter, state, work, plan.block, False)
+    scorer = Scorer(plan.filter, state, work, plan.block, plan.keep)
     column, value = map(torch.from_numpy, nearest(scorer, top))
+    _hand_over(scorer, options.scores)
     return Found(column, value, value[:, 0].clone(), column_dual, 0.0, 0.0, 1.0, work)
 
 
@@ -225,7 +235,8 @@ def _plan(
         return copies + 21 * n * k + 8 * m * block + 64 * (n + m)
 
     k = min(m, options.list_length or 64)
-    keep = top == 0 and needed(k, block) + item * n * m <= limit
+    useful = top == 0 or options.scores is not None
+    keep = useful and needed(k, block) + item * n * m <= limit
     if not keep and options.list_length is None:
         k = min(m, 128)
     while needed(k, block) > limit and block > 1 and options.block is None:
