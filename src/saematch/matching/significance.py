@@ -41,6 +41,7 @@ from torch import Tensor
 from saematch.errors import MatchError
 from saematch.matching.fdr import LEAST
 from saematch.matching.nulls import Null, draw, split
+from saematch.numerics.sums import sums
 
 DIRECTIONS = 1024  # null directions that give each row's mean and covariance
 ALONE = 0.05
@@ -300,9 +301,9 @@ def _moments(
         for rows in _blocks(len(x)):
             products = [view[rows] @ u.T for view, u in zip(views, some, strict=True)]
             for v, one in enumerate(products):
-                total[rows, v] += one.sum(1, dtype=torch.float64)
+                total[rows, v] += sums(one)
                 for w, other in enumerate(products[: v + 1]):
-                    square[rows, v, w] += (one * other).sum(1, dtype=torch.float64)
+                    square[rows, v, w] += sums(one * other)
                     square[rows, w, v] = square[rows, v, w]
     mean = total / drawn
     covariance = square / drawn - mean[:, :, None] * mean[:, None, :]

@@ -1,22 +1,32 @@
 # pyright: strict, reportUnknownMemberType=false
-"""Norms of rows, summed in float64."""
+"""Sums and norms of rows in float64, a few rows at a time."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-ROWS = 32  # brought to float64 at once: within the cache a copy takes less than mixed arithmetic
+ROWS = 32  # brought to float64 at once: copied within the cache, they take less than mixed sums
+
+
+def sums(x: Float[Tensor, "n D"]) -> Float[Tensor, " n"]:
+    """The sum of each row in float64."""
+    return _in_float64(x, lambda rows: rows.sum(1))
 
 
 def norms(x: Float[Tensor, "n D"]) -> Float[Tensor, " n"]:
     """The Euclidean norm of each row in float64."""
-    if x.device.type != "cpu" or x.dtype == torch.float64:
-        return torch.linalg.vector_norm(x, dim=1, dtype=torch.float64)
-    found = torch.empty(len(x), dtype=torch.float64)
-    wide = torch.empty(min(ROWS, len(x)), x.shape[1], dtype=torch.float64)
-    for start in range(0, len(x), ROWS):
-        some = x[start : start + ROWS]
-        found[start : start + ROWS] = wide[: len(some)].copy_(some).norm(dim=1)
+    return _in_float64(x, lambda rows: torch.linalg.vector_norm(rows, dim=1))
+
+
+def _in_float64(x: Tensor, of: Callable[[Tensor], Tensor]) -> Tensor:
+    step = ROWS if x.device.type == "cpu" else max(1, len(x))
+    found = x.new_empty(len(x), dtype=torch.float64)
+    wide = x.new_empty(min(step, len(x)), x.shape[1], dtype=torch.float64)
+    for start in range(0, len(x), step):
+        some = x[start : start + step]
+        found[start : start + step] = of(wide[: len(some)].copy_(some))
     return found
