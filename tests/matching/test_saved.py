@@ -156,7 +156,7 @@ def test_a_save_that_fails_leaves_what_was_there(tmp_path, pair, monkeypatch):
         raise OSError("no space left on device")
 
     monkeypatch.setattr("saematch.matching.saved.save_file", full)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(RunError, match="no space"):
         match(pair[0], pair[1], "cosine").save(tmp_path / "m")
     assert (tmp_path / "m").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
