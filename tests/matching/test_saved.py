@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 import saematch
 from saematch import MatchError, match
+from saematch.errors import RunError
 from saematch.matching import Matching
 from saematch.matching.saved import KEY
 from support.saes import make_sae, permuted
