@@ -238,8 +238,8 @@ def _pairs(side: Side, sizes: tuple[Tensor, Tensor], target: Tensor, patience: i
     magnitude += np.abs(side.row_offset[row]) + np.abs(side.column_offset[column])
     # equal scores share a rank, so a greater one must be so by more than the usual rounding
     rounding = 4 * np.finfo(np.float64).eps * max(1, side.x.shape[1]) ** 0.5
-    zeros = np.zeros((4, len(row)), np.int64)
-    return Pairs(row, column, first, place, own, own + rounding * magnitude, *zeros, patience)
+    a, b, c, d = np.zeros((4, len(row)), np.int64)
+    return Pairs(row, column, first, place, own, own + rounding * magnitude, a, b, c, d, patience)
 
 
 def _lists(n: int, m: int, length: int) -> Lists:

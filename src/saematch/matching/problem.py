@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int
@@ -153,7 +154,7 @@ def pose(
     if method.distance:
         # -|x - y|^2 = 2 x.y - |x|^2 - |y|^2
         row_offset, column_offset = (per_row(_minus_square, z, width=z.shape[1]) for z in (x, y))
-        x = by_rows(lambda rows: 2 * rows, x)
+        x = by_rows(torch.add, x, x)
     else:
         row_offset, column_offset = (
             torch.zeros(len(z), dtype=torch.float64, device=z.device) for z in (x, y)
@@ -189,8 +190,8 @@ def directed(posed: Posed, weights: Sequence[float]) -> Posed:
 
     return dataclasses.replace(
         posed,
-        x=by_rows(lambda rows: units(rows, factor), posed.x),
-        y=by_rows(lambda rows: units(rows, 1.0), posed.y),
+        x=by_rows(partial(units, scale=factor), posed.x),
+        y=by_rows(partial(units, scale=1.0), posed.y),
         row_offset=torch.zeros_like(posed.row_offset),
         column_offset=torch.zeros_like(posed.column_offset),
         widths=tuple(posed.widths[v] for v in kept),
@@ -217,7 +218,7 @@ def _check_memory(a: SAE, b: SAE, activations: Activations) -> None:
 
 
 def _chosen(x: Tensor, rows: Tensor) -> Tensor:
-    return x if len(rows) == len(x) else by_rows(lambda some: x[some], rows)
+    return x if len(rows) == len(x) else by_rows(partial(torch.index_select, x, 0), rows)
 
 
 def _rare(activations: FeatureActivations | None, places: Tensor) -> Tensor | None:

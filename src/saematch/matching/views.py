@@ -182,7 +182,7 @@ def feature_vectors(
         assert activations is not None
         fired = torch.from_numpy(activations.counts()).to(rows)
         share = (fired / (fired + view.shrinkage).clamp(min=1e-9)).sqrt()[:, None]
-        rows = by_rows(lambda some, factor: some * factor, rows, share)
+        rows = by_rows(torch.mul, rows, share)
     return rows
 
 

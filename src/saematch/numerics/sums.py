@@ -14,12 +14,20 @@ ROWS = 32  # brought to float64 at once: copied within the cache, they take less
 
 def sums(x: Float[Tensor, "n D"]) -> Float[Tensor, " n"]:
     """The sum of each row in float64."""
-    return _in_float64(x, lambda rows: rows.sum(1))
+    return _in_float64(x, _sum)
 
 
 def norms(x: Float[Tensor, "n D"]) -> Float[Tensor, " n"]:
     """The Euclidean norm of each row in float64."""
-    return _in_float64(x, lambda rows: torch.linalg.vector_norm(rows, dim=1))
+    return _in_float64(x, _norm)
+
+
+def _sum(rows: Tensor) -> Tensor:
+    return rows.sum(dim=1)
+
+
+def _norm(rows: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(rows, dim=1)
 
 
 def _in_float64(x: Tensor, of: Callable[[Tensor], Tensor]) -> Tensor:

@@ -56,8 +56,8 @@ def rescale(sae: SAE, scale: Float[Tensor, " d_sae"], reason: str = "scale not p
     return dataclasses.replace(
         sae,
         # feature by feature: that is how matching reads the encoder too
-        W_enc=by_rows(lambda rows, s: rows / s[:, None], sae.W_enc.T, scale).T,
-        W_dec=by_rows(lambda rows, s: rows * s[:, None], sae.W_dec, scale),
+        W_enc=by_rows(torch.div, sae.W_enc.T, scale[:, None]).T,
+        W_dec=by_rows(torch.mul, sae.W_dec, scale[:, None]),
         b_enc=sae.b_enc / scale,
         threshold=None if sae.threshold is None else sae.threshold / scale,
         # top-k must keep choosing the same features

@@ -80,9 +80,9 @@ def evaluated_by(
         if jobs:
             begun(jobs[0][0], None)
         for _, results in workers.in_order(evaluated_pair, [PairTask(known, job) for job in jobs]):
-            for names, texts, *values in results:
-                begun(names, texts)
-                yield names, texts, *values
+            for result in results:
+                begun(result[0], result[1])
+                yield result
 
     return elsewhere
 

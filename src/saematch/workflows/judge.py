@@ -137,7 +137,7 @@ def judge(
             frame = experiment.cases
             cases = cases_of(frame)
         places = share.block(range(len(cases)))
-        cases = cases[places.start : places.stop]
+        cases = [cases[place] for place in places]
         tell(Step("reading contexts", 0, None))
         shown.read(cases, contexts)
         setting = Setting(shown, endpoint, votes, contexts, seed, tell)
@@ -160,7 +160,7 @@ def judge(
                 input_tokens=sum(answer.input_tokens for answer in its.answers),
                 output_tokens=sum(answer.output_tokens for answer in its.answers),
             )
-            experiment.add(frame, figures, verdicts, places.start)
+            experiment.add(frame, figures, verdicts, first=places[0] if places else 0)
     if shard is not None:
         run.finish()
     return run
