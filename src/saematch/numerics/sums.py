@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -27,7 +28,7 @@ def _sum(rows: Tensor) -> Tensor:
 
 
 def _norm(rows: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(rows, dim=1)
+    return cast("Tensor", torch.linalg.vector_norm(rows, dim=1))
 
 
 def _in_float64(x: Tensor, of: Callable[[Tensor], Tensor]) -> Tensor:
