@@ -109,6 +109,45 @@ def test_what_cannot_fit_is_refused_with_the_numbers(tmp_path, monkeypatch):
     of(2048, layers=7, flow=True).check(tmp_path)
 
 
+def test_memory_of_a_gpu_and_of_its_machine_are_two(tmp_path):
+    h100 = MACHINES["h100"]
+    pair = of(262144, d=5376, machine=h100)
+    assert pair.on_device > h100.device_memory
+    # together they would hold it
+    assert pair.on_device < h100.device_memory + h100.memory
+    with pytest.raises(
+        SaematchError, match=r"13\d GB of the GPU's memory .* 80 GB are free; .*cpu"
+    ):
+        pair.check(tmp_path)
+    pair.check(tmp_path, memory=False)
+    narrow = of(65536, d=5376, machine=h100)
+    narrow.check(tmp_path)
+    assert narrow.memory < narrow.on_device / 3
+    poor = dataclasses.replace(h100, memory=int(1e9))
+    with pytest.raises(SaematchError, match=r"3\.\d GB of memory are needed, and 1\.0 GB are free"):
+        of(65536, d=5376, machine=poor).check(tmp_path)
+    assert "of the GPU's memory, " in str(narrow)
+    assert of(65536, d=5376, machine=h100, workers=2).on_device == 2 * narrow.on_device
+    assert "GPU" not in str(of(65536, d=5376))
+
+
+def test_disk_of_scratch_files_is_where_they_lie(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(forecasting, "folder", lambda: str(tmp_path))
+    monkeypatch.setattr(forecasting, "_free", lambda place: asked.append(str(place)) or 10**9)
+    with pytest.raises(SaematchError, match=rf"GB of disk are needed in {tmp_path}, and 1.0 GB"):
+        of(262144).check(tmp_path / "run")
+    assert asked == [str(tmp_path)]
+
+    def none():
+        raise SaematchError("lies in memory")
+
+    monkeypatch.setattr(forecasting, "folder", none)
+    with pytest.raises(SaematchError, match="lies in memory"):
+        of(262144).check(tmp_path / "run")
+    of(2048).check(tmp_path / "run")  # which has none
+
+
 def test_following_features_is_what_a_long_flow_breaks_at():
     whole = of(262144, layers=62, d=5376, flow=True)
     assert whole.limits()[0].what == "memory to follow features at the end"

@@ -43,6 +43,33 @@ def test_disk_without_room(small_memory, monkeypatch):
     assert not list(small_memory.iterdir())
 
 
+def test_a_folder_in_memory_is_not_taken(small_memory, monkeypatch):
+    there = small_memory / "there"
+    there.mkdir()
+    mounts = {"/": "ext4", str(small_memory): "tmpfs"}
+
+    class Mount:
+        def __init__(self, place):
+            self.mountpoint, self.fstype = place, mounts[place]
+
+    monkeypatch.setattr(scratch.psutil, "disk_partitions", lambda all: [*map(Mount, mounts)])
+    monkeypatch.setattr(scratch, "ON_DISK", str(there))
+    with pytest.raises(SaematchError, match=r"lies in memory \(tmpfs\), .* set TMPDIR to a folder"):
+        scratch.empty((64, 32), torch.float32, torch.device("cpu"))
+    mounts[str(there)] = "xfs"
+    assert scratch.folder() == str(there)
+    assert scratch.empty((64, 32), torch.float32, torch.device("cpu")).is_shared()
+    del mounts[str(small_memory)]
+    assert scratch.folder() == str(small_memory)
+
+
+@pytest.mark.skipif(not Path("/proc/mounts").is_file(), reason="Linux alone tells it there")
+def test_what_lies_in_memory_here():
+    kinds = dict(line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines())
+    for place in ("/dev/shm", "/proc"):
+        assert scratch.in_memory(f"{place}/.") == (kinds[place] == "tmpfs")
+
+
 def test_by_rows_is_the_whole_at_once(small_memory):
     x, y = torch.randn(100, 30), torch.randn(100)
     made = scratch.by_rows(lambda a, b: torch.cat([a * b[:, None], a], 1), x, y)

@@ -32,11 +32,17 @@ class Cost:
     exact: float  # operations in float32
     rough: float  # operations in the faster precision
     core_seconds: float  # of one core, for what is no product
-    resident: int  # bytes that must be in memory at once
+    lists: int  # bytes that stay with the processor: of lists of candidates, and of the process
+    copies: int  # bytes of rough copies of the matrices, where products are computed
     weights: int  # bytes of both SAEs as read, which stay in their files where memory is short
     matrices: int  # bytes of all that is made of them, in memory or in scratch files
     matrix: int  # bytes of the largest of them
     written: int  # bytes of tables
+
+    @property
+    def resident(self) -> int:
+        """Bytes that must be in memory at once where there is no GPU."""
+        return self.lists + self.copies
 
     @property
     def operations(self) -> float:
@@ -74,7 +80,8 @@ def cost_of_pair(
         exact,
         2.0 * n * m * (FILTERED[method.kind] * (width + confirm) + RANKED * turned),
         COMPARED * looks * n * m + HANDLED * (weights + matrices),
-        BASE + 2 * (n + m) * max(width, confirm) + LIST * n,
+        BASE + LIST * n,
+        2 * (n + m) * max(width, confirm),
         weights,
         matrices,
         4 * most * width,

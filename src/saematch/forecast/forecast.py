@@ -14,7 +14,7 @@ from saematch.checkpoints.sizes import Sizes
 from saematch.errors import SaematchError
 from saematch.forecast.cost import BASE, Cost
 from saematch.forecast.machine import Machine
-from saematch.numerics.scratch import SHARE
+from saematch.numerics.scratch import SHARE, folder
 
 CHECKED = 1.2e-9  # seconds to check and sum up a byte of weights once it is read
 OF_FLOW = 250, 3300  # for each feature of a flow: bytes of tables; bytes held to follow it
@@ -70,10 +70,13 @@ class Forecast:
         """
         largest = max(range(len(pairs)), key=lambda k: costs[k].resident + costs[k].matrices)
         cost, (a, b) = costs[largest], pairs[largest]
-        whole = workers * (cost.resident + cost.weights + cost.matrices)
-        memory, scratch = whole, 0
-        if machine.device_memory is None and cost.matrix > SHARE * machine.total:
-            memory, scratch = workers * cost.resident, workers * cost.matrices
+        made = cost.copies + cost.weights + cost.matrices
+        memory, scratch, on_device = cost.lists + made, 0, 0
+        if machine.device_memory is not None:
+            # on their way to the GPU, weights pass through memory one matrix at a time
+            memory, on_device = cost.lists + cost.matrix, made
+        elif cost.matrix > SHARE * machine.total:
+            memory, scratch = cost.resident, cost.matrices
         total = sum(sae.d_sae for sae in saes) if flow else 0
         read = sum(sae.bytes for sae in saes) + _read(saes, pairs)
         seconds = sum(cost.seconds(machine) for cost in costs)
@@ -88,11 +91,11 @@ class Forecast:
             sum(cost.operations for cost in costs),
             seconds,
             read,
-            memory,
-            scratch,
+            workers * memory,
+            workers * scratch,
             sum(cost.written for cost in costs) + OF_FLOW[0] * total,
             BASE + OF_FLOW[1] * total if flow else 0,
-            whole if machine.device_memory is not None else 0,
+            workers * on_device,
         )
 
     def check(self, out: str | Path | None = None, *, memory: bool = True) -> None:
@@ -103,23 +106,30 @@ class Forecast:
             memory: whether memory and scratch files are this machine's too.
 
         Raises:
-            SaematchError: memory, or the disk of the run or of scratch files, is too small; the
-                message says what is needed, what there is, and what to do.
+            SaematchError: the memory of the machine or of its GPU, or the disk of the run or of
+                scratch files, is too small, or scratch files would lie in memory; the message says
+                what is needed, what there is, and what to do.
         """
-        have = self.machine.memory + (self.machine.device_memory or 0)
-        # this process is there already
-        if memory and SLACK * (self.memory - BASE) > have:
-            raise SaematchError(
-                f"{self.what}: {size(self.memory)} of memory are needed, "
-                f"and {size(have)} are free; "
-                "take fewer workers, fewer views (--method cosine) or narrower SAEs; "
-                "saematch plan tells what they would take"
-            )
-        here = tempfile.gettempdir()
-        for place, needed, other in (
-            (here, self.scratch if memory else 0, "set TMPDIR to a folder on a larger disk"),
-            (here if out is None else out, self.written, "write to a larger disk"),
+        machine = self.machine
+        for kind, needed, have, other in (
+            # this process is there already
+            ("memory", self.memory - BASE, machine.memory, ""),
+            ("the GPU's memory", self.on_device, machine.device_memory or 0, "--device cpu, "),
         ):
+            if memory and SLACK * needed > have:
+                whole = self.on_device if other else self.memory
+                raise SaematchError(
+                    f"{self.what}: {size(whole)} of {kind} are needed, and {size(have)} are free; "
+                    f"take {other}fewer workers, fewer views (--method cosine) or narrower SAEs; "
+                    "saematch plan tells what they would take"
+                )
+        scratch = self.scratch if memory else 0
+        for place, needed, other in (
+            (folder() if scratch else None, scratch, "set TMPDIR to a folder on a larger disk"),
+            (tempfile.gettempdir() if out is None else out, self.written, "write to a larger disk"),
+        ):
+            if place is None:
+                continue
             free = _free(place)
             if SLACK * needed > free:
                 raise SaematchError(
@@ -132,16 +142,19 @@ class Forecast:
         machine = self.machine
         found = [
             Limit("memory of a pair", self.memory, machine.memory),
+            Limit("memory of the GPU", self.on_device, machine.device_memory or 0),
             Limit("memory to follow features at the end", self.following, machine.memory),
             Limit("disk for scratch files and the run", self.scratch + self.written, machine.disk),
         ]
-        if machine.device_memory is not None:
-            found[0] = Limit("memory of the GPU", self.on_device, machine.device_memory)
-        return sorted(found, key=lambda limit: -limit.need / max(1, limit.have))
+        return sorted(
+            (limit for limit in found if limit.need),
+            key=lambda limit: -limit.need / max(1, limit.have),
+        )
 
     def __str__(self) -> str:
         said = [
             f"about {duration(self.seconds)}",
+            *([f"{size(self.on_device)} of the GPU's memory"] if self.on_device else []),
             f"{size(max(self.memory, self.following))} of memory",
             f"{size(self.written)} on disk",
         ]

@@ -16,10 +16,12 @@ import torch
 
 from saematch.errors import SaematchError, names_there
 from saematch.numerics.hardware import available_memory, emulated, total_memory
+from saematch.numerics.scratch import folder
 
 SIZE = 1024  # rows, columns and depth of the product that is timed
-TIMES = 10  # the shortest counts, least disturbed by other work
-PROBE = 1 << 26  # bytes that are written and read
+TIMES = 10  # at most; the shortest counts, least disturbed by other work
+PROBE = 1 << 25  # bytes that are written and read
+ENOUGH = 0.25  # seconds after which no other product is timed
 SLOW = 2e10, 0.0, 1e8  # two operations for each multiplication a second; bytes a second
 ATTAINED = 0.6  # share of the rate on a data sheet that large products reach
 
@@ -100,6 +102,10 @@ def this_machine(device: torch.device | str = "cpu", *, measured: bool = True) -
     """
     device = torch.device(device)
     float32, bfloat16, reading = _rates(device) if measured else SLOW
+    try:
+        disk = shutil.disk_usage(folder()).free
+    except SaematchError:  # scratch files would lie in memory
+        disk = 0
     on_gpu = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
     return Machine(
         "this machine",
@@ -109,7 +115,7 @@ def this_machine(device: torch.device | str = "cpu", *, measured: bool = True) -
         torch.get_num_threads(),
         available_memory(),
         total_memory(),
-        shutil.disk_usage(tempfile.gettempdir()).free,
+        disk,
         "measured just now" if measured else "assumed",
         on_gpu,
     )
@@ -124,7 +130,7 @@ def _rates(device: torch.device) -> tuple[float, float, float]:
     slow = emulated(torch.bfloat16, device) or device.type not in ("cpu", "cuda")
     try:
         reading = _reading()
-    except OSError:  # no room to try it
+    except (OSError, SaematchError):  # no room to try it, or no disk
         reading = SLOW[2]
     return float32, 0.0 if slow else _rate(factor.bfloat16()), reading
 
@@ -138,12 +144,15 @@ def _rate(factor: torch.Tensor) -> float:
             torch.cuda.synchronize(factor.device)
 
     product()
-    return 2 * SIZE**3 / min(_seconds(product) for _ in range(TIMES))
+    taken: list[float] = []
+    while len(taken) < TIMES and sum(taken) < ENOUGH:
+        taken.append(_seconds(product))
+    return 2 * SIZE**3 / min(taken)
 
 
 def _reading() -> float:
     """Bytes a second from the disk of temporary files, past what the system keeps in memory."""
-    with tempfile.NamedTemporaryFile(prefix="saematch-") as file:
+    with tempfile.NamedTemporaryFile(prefix="saematch-", dir=folder()) as file:
         file.write(os.urandom(1 << 20) * (PROBE >> 20))
         file.flush()
         os.fsync(file.fileno())

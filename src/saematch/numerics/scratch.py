@@ -3,8 +3,8 @@
 
 A matrix that would take much of the memory is a file that is mapped into it: torch and numpy read
 and write it as any other, and the operating system keeps in memory what is in use. The file has no
-name and is gone with the matrix, however the process ends. It lies where `tempfile` puts files:
-`TMPDIR` says where.
+name and is gone with the matrix, however the process ends. It lies where `tempfile` puts files, as
+`TMPDIR` says; or in `/var/tmp` where that is in memory itself (tmpfs), which would gain nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import psutil
 import torch
 from torch import Tensor
 
@@ -24,6 +26,8 @@ from saematch.numerics.hardware import total_memory
 
 SHARE = 1 / 16  # of the memory of the machine, above which a matrix is a file: a pair takes a dozen
 SLICE = 2**26  # numbers of a slice: 256 MiB of float32
+ON_DISK = "/var/tmp"  # where temporary files too large for memory belong
+_IN_MEMORY = ("tmpfs", "ramfs")
 
 
 def is_large(numbers: int, dtype: torch.dtype, device: torch.device) -> bool:
@@ -33,22 +37,50 @@ def is_large(numbers: int, dtype: torch.dtype, device: torch.device) -> bool:
     return numbers * dtype.itemsize > SHARE * total_memory()
 
 
+def folder() -> str:
+    """Where scratch files lie.
+
+    Raises:
+        SaematchError: all that could be taken lies in memory.
+    """
+    usual = tempfile.gettempdir()
+    for place in (usual, ON_DISK):
+        if not in_memory(place) and os.access(place, os.W_OK | os.X_OK):
+            return place
+    raise SaematchError(
+        f"{usual} lies in memory (tmpfs), where files of matrices that memory is too small for are "
+        "of no use: set TMPDIR to a folder on a disk"
+    )
+
+
+def in_memory(place: str) -> bool:
+    """Whether what is written to a folder stays in memory."""
+    real = Path(place).resolve()
+    mounts = [
+        part for part in psutil.disk_partitions(all=True) if real.is_relative_to(part.mountpoint)
+    ]
+    # of those on one folder the last covers the others
+    mounts.sort(key=lambda part: len(part.mountpoint))
+    return bool(mounts) and mounts[-1].fstype in _IN_MEMORY
+
+
 def empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """A matrix to be filled: in memory, or in a file where it is large.
 
     Raises:
-        SaematchError: the disk has no room for it.
+        SaematchError: the disk has no room for it, or there is no disk, as of `folder`.
     """
     numbers = math.prod(shape)
     if not is_large(numbers, dtype, device):
         return torch.empty(shape, dtype=dtype, device=device)
     size = numbers * dtype.itemsize
-    with tempfile.NamedTemporaryFile(prefix="saematch-") as file:
+    place = folder()
+    with tempfile.NamedTemporaryFile(prefix="saematch-", dir=place) as file:
         try:
             _reserve(file.fileno(), size)
         except OSError as error:
             raise SaematchError(
-                f"{tempfile.gettempdir()} has no room for {size / 1e9:,.1f} GB that memory is too "
+                f"{place} has no room for {size / 1e9:,.1f} GB that memory is too "
                 f"small for ({error.strerror}): set TMPDIR to a folder on a larger disk"
             ) from error
         mapped = torch.from_file(file.name, shared=True, size=numbers, dtype=dtype)
@@ -60,7 +92,7 @@ def _reserve(file: int, size: int) -> None:
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, 0, size)
         return
-    if shutil.disk_usage(tempfile.gettempdir()).free < size:  # macOS
+    if shutil.disk_usage(folder()).free < size:  # macOS
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.ftruncate(file, size)
 
