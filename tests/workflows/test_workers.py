@@ -1,16 +1,22 @@
 """Pairs matched in other processes: the tables are those of one, whatever happens to a worker."""
 
 import os
+import shutil
 import signal
+import threading
 import time
 from pathlib import Path
 
 import pytest
+import torch
 from polars.testing import assert_frame_equal
 
 import saematch
 from saematch.errors import MatchError, SaematchError
-from saematch.workflows.workers import Cluster, Here, _alone, opened_workers
+from saematch.numerics.held import Held
+from saematch.sae import shipped
+from saematch.workflows.worker_tasks import Work, done
+from saematch.workflows.workers import Cluster, Here, opened_workers
 
 pytest.importorskip("distributed")
 pytestmark = [
@@ -19,7 +25,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-from support.clusters import two_workers  # noqa: E402
+from support.clusters import PATIENCE, two_workers, waited  # noqa: E402
 
 SAES = "saematch:resid_post_{0-2}"
 
@@ -100,7 +106,7 @@ def _alive(place: Path) -> int:
     first = not any(place.iterdir())
     told.touch()
     if first:
-        time.sleep(60)
+        time.sleep(PATIENCE)
     return os.getpid()
 
 
@@ -108,20 +114,53 @@ def test_a_task_whose_worker_is_killed_is_done_by_another(tmp_path, client):
     crew = Cluster(client)
     results = crew.each(_alive, [tmp_path])
     # a generator: the task begins with the first result that is asked for
-    import threading
-
     found = []
     asking = threading.Thread(target=lambda: found.extend(results))
     asking.start()
-    for _ in range(600):
-        if any(tmp_path.iterdir()):
-            break
-        time.sleep(0.1)
+    waited(lambda: any(tmp_path.iterdir()))
     (first,) = tmp_path.iterdir()
     os.kill(int(first.name), signal.SIGKILL)
-    asking.join(60)
+    asking.join(PATIENCE)
     ((_, second),) = found
     assert second != int(first.name)
+
+
+_READ = Held[tuple[Path, int], int](lambda key: _told_read(*key))
+
+
+def _told_read(place: Path, sae: int) -> int:
+    (place / f"{os.getpid()}-{time.monotonic_ns()}").touch()
+    return sae
+
+
+def _pair_read(pair: tuple[Path, int]) -> None:
+    """Holds two SAEs, as a worker does that matches the pair; the other worker has time for one."""
+    place, k = pair
+    _READ[place, k], _READ[place, k + 1]
+    time.sleep(1)
+
+
+def test_neighbouring_pairs_go_to_one_worker(tmp_path, client):
+    pairs = [(tmp_path, k) for k in range(5)]
+    assert {pair for pair, _ in Cluster(client).each(_pair_read, pairs)} == {*pairs}
+    reads = [path.name.split("-")[0] for path in tmp_path.iterdir()]
+    # 7 where both are as fast, 10 by turns, 6 by one worker alone
+    assert len({*reads}) == 2
+    assert len(reads) <= 8
+
+
+def test_names_of_files_here_are_found_by_workers_elsewhere(tmp_path, monkeypatch, client):
+    folders = {*client.run(os.getcwd).values()}
+    for layer in range(2):
+        shutil.copytree(shipped.path(f"resid_post_{layer}"), tmp_path / f"saes/layer_{layer}")
+    monkeypatch.chdir(tmp_path)
+    given = ["saes/layer_0", "saes/layer_1"]
+    alone = saematch.flow(given, "cosine", out="alone")
+    there = saematch.flow(given, "cosine", out="there", workers=client)
+    same(alone, there)
+    assert there.record.saes == alone.record.saes
+    assert [sae.conventions.source for sae in there.record.saes] == given
+    assert {*client.run(os.getcwd).values()} == folders
 
 
 def test_without_workers_everything_is_here():
@@ -143,5 +182,6 @@ def test_paths_start_where_the_command_was_called(tmp_path):
     (tmp_path / "there").touch()
     here = os.getcwd()
     for folder, found in ((here, False), (str(tmp_path), True), (str(tmp_path / "no"), False)):
-        assert _alone((os.path.exists, "there", None, "a call", folder)) is found
+        work = Work(os.path.exists, "there", torch.get_num_threads(), "a call", folder)
+        assert done(work) is found
         assert os.getcwd() == here

@@ -96,6 +96,14 @@ def test_an_evaluation_is_that_of_one_process_though_a_worker_dies(tmp_path, cli
     assert run.section("evaluation") == evaluated.section("evaluation")
 
 
+def test_shards_of_an_evaluation_on_workers_are_that_of_one_process(tmp_path, client, evaluated):
+    run = _flow(tmp_path / "run")
+    for k in (1, 2):
+        saematch.evaluate(run, *EVALUATED, shard=f"{k}/2", workers=client, **TRIED)
+    made = saematch.merge(run.path)
+    assert_frame_equal(made.table("evaluation", "values"), evaluated.table("evaluation", "values"))
+
+
 def test_what_a_lost_scheduler_leaves_is_continued(tmp_path, captured):
     out = tmp_path / "store"
     with scheduler_apart(tmp_path) as (file, scheduler):

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import warnings
-from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
-from contextlib import ExitStack, chdir, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from uuid import uuid4
-
-import torch
 
 import saematch
 from saematch.errors import SaematchError, install
 from saematch.files.foreign import reason
+from saematch.workflows.worker_blocks import Blocks
 from saematch.workflows.worker_cache import forget_all
+from saematch.workflows.worker_tasks import Work, done
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -30,8 +29,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 HOST = "127.0.0.1"
-PATIENCE = 30  # seconds that a scheduler has to answer
+PATIENCE = 60  # seconds that a scheduler has to answer
+START = 600  # those that workers on this machine have to start, which may be busy
 AHEAD = 2  # tasks that each worker has, at least one of which waits
+LOOK = 5  # seconds after which workers that came meanwhile get tasks
 
 
 class Workers(Protocol):
@@ -68,7 +69,7 @@ class Cluster:
 
     Args:
         client: of the cluster.
-        threads: of a worker's arithmetic; as many as it takes by itself where None.
+        threads: of a worker's arithmetic; as many as Dask counts for it where None.
     """
 
     here = False
@@ -77,21 +78,21 @@ class Cluster:
         self.client, self._threads, self._call = client, threads, uuid4().hex
 
     def each(self, task: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[T, R]]:
-        """See `Workers`.
+        """See `Workers`; a worker gets items that stand next to each other.
 
         Raises:
             SaematchError: what a task raises; or a task's worker died, and those that took it over.
         """
-        from distributed import as_completed
-
-        futures = self._sent(task, items)
-        items_of = dict(zip([future.key for future in futures], items, strict=True))
+        blocks = Blocks(items, [*self._workers()])
+        sent: dict[Future, tuple[T, str]] = {}
         try:
-            for future in as_completed(futures):
-                item = items_of[future.key]
-                yield item, _result(future, item)
+            while blocks or sent:
+                self._hand_out(task, blocks, sent)
+                for future in self._done(sent):
+                    item, _ = sent.pop(future)
+                    yield item, _result(future, item)
         finally:
-            self._forget(futures)
+            self._forget([*sent])
 
     def in_order(self, task: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[T, R]]:
         """See `Workers`; raises as `each` does."""
@@ -108,16 +109,48 @@ class Cluster:
             self._forget([future for _, future in waiting])
 
     def _workers(self) -> Collection[str]:
-        with _telling():
+        with _telling(OSError):
             return self.client.nthreads()  # pyright: ignore[reportReturnType]
 
-    def _sent(self, task: Callable[[T], R], items: Sequence[T]) -> list[Future]:
+    def _hand_out(
+        self, task: Callable[[T], R], blocks: Blocks[T], sent: dict[Future, tuple[T, str]]
+    ) -> None:
+        """Send what is left until every worker has enough."""
+        has = Counter(worker for _, worker in sent.values())
+        workers = self._workers() or [""]
+        for enough in range(1, AHEAD + 1):
+            for worker in workers:
+                if blocks and has[worker] < enough:
+                    item = blocks.take(worker)
+                    (future,) = self._sent(task, [item], worker)
+                    sent[future] = item, worker
+                    has[worker] += 1
+
+    def _done(self, sent: Mapping[Future, Any]) -> Collection[Future]:
+        """Those that are done, as soon as there is one; none after a while."""
+        from distributed import wait
+
+        with _telling(), self.client.as_current():
+            try:
+                return wait([*sent], timeout=LOOK, return_when="FIRST_COMPLETED").done
+            except TimeoutError:
+                return ()
+
+    def _sent(self, task: Callable[[T], R], items: Sequence[T], worker: str = "") -> list[Future]:
+        """Tasks on their way to a worker; another does them where that one is gone, or is busy."""
         here = os.getcwd()
-        work = [(task, item, self._threads, self._call, here) for item in items]
+        work = [Work(task, item, self._threads, self._call, here) for item in items]
         with _telling(), warnings.catch_warnings():
             # the token ids of an evaluation
             warnings.filterwarnings("ignore", "Sending large graph")
-            return self.client.map(_alone, work, pure=False, retries=0)
+            return self.client.map(
+                done,
+                work,
+                workers=[worker] if worker else None,
+                allow_other_workers=bool(worker),
+                pure=False,
+                retries=0,
+            )
 
     def _forget(self, futures: Sequence[Future]) -> None:
         """Cancel what is not done where a task failed, or the caller stopped: nobody wants it."""
@@ -126,13 +159,13 @@ class Cluster:
 
 
 @contextmanager
-def _telling() -> Iterator[None]:
+def _telling(*others: type[Exception]) -> Iterator[None]:
     """Raises SaematchError where the scheduler is lost."""
     from distributed.comm import CommClosedError
 
     try:
         yield
-    except (CancelledError, CommClosedError) as error:
+    except (CancelledError, CommClosedError, *others) as error:
         raise SaematchError(
             "the connection to the scheduler is lost: see that it runs, and repeat the command, "
             "which continues with what is not done"
@@ -167,21 +200,6 @@ def _result(future: Future, item: object) -> Any:
     return result
 
 
-_ONE = threading.Lock()  # a worker process may have several threads
-
-
-def _alone(work: tuple[Callable[[Any], Any], Any, int | None, str, str]) -> Any:
-    task, item, threads, call, folder = work
-    # where paths start that were given to the command; another machine may have no such folder
-    within = chdir(folder) if os.path.isdir(folder) else nullcontext()
-    with _ONE, within:
-        # files may have changed since another call, which perhaps was killed
-        forget_all(unless=call)
-        if threads is not None:
-            torch.set_num_threads(threads)
-        return task(item)
-
-
 @contextmanager
 def opened_workers(given: GivenWorkers | None) -> Iterator[Workers]:
     """The workers that are asked for; those that are started here end with the block.
@@ -198,6 +216,7 @@ def opened_workers(given: GivenWorkers | None) -> Iterator[Workers]:
         yield Here() if given is None else given
         return
     try:
+        import dask
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise SaematchError(f"workers need Dask: {install('cluster')}") from error
@@ -211,6 +230,8 @@ def opened_workers(given: GivenWorkers | None) -> Iterator[Workers]:
         try:
             if isinstance(given, int):
                 threads = max(1, (os.cpu_count() or 1) // given)
+                # also of workers that take the place of others
+                stack.enter_context(dask.config.set({"distributed.comm.timeouts.connect": START}))
                 cluster = LocalCluster(
                     n_workers=given,
                     threads_per_worker=1,
@@ -221,7 +242,7 @@ def opened_workers(given: GivenWorkers | None) -> Iterator[Workers]:
                     silence_logs=logging.ERROR,
                 )
                 stack.enter_context(cluster)
-                client = stack.enter_context(Client(cluster, timeout=PATIENCE))
+                client = stack.enter_context(Client(cluster, timeout=START))
             else:
                 there: dict[str, Any] = {"address": given}
                 if os.path.isfile(given):
