@@ -132,7 +132,8 @@ class Cluster:
 
         with _telling(), self.client.as_current():
             try:
-                return wait([*sent], timeout=LOOK, return_when="FIRST_COMPLETED").done
+                found = wait([*sent], timeout=LOOK, return_when="FIRST_COMPLETED")
+                return found.done  # pyright: ignore[reportAttributeAccessIssue]
             except TimeoutError:
                 return ()
 
