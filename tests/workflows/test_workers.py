@@ -1,10 +1,14 @@
 """Pairs matched in other processes: the tables are those of one, whatever happens to a worker."""
 
 import os
+import re
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -15,17 +19,18 @@ import saematch
 from saematch.errors import MatchError, SaematchError
 from saematch.numerics.held import Held
 from saematch.sae import shipped
+from saematch.workflows.worker_clusters import opened_workers
 from saematch.workflows.worker_tasks import Work, done
-from saematch.workflows.workers import Cluster, Here, opened_workers
+from saematch.workflows.workers import Cluster, Here
 
-pytest.importorskip("distributed")
+distributed = pytest.importorskip("distributed")
 pytestmark = [
     pytest.mark.slow,
     # of tornado and asyncio, where a cluster ends while something is on its way
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-from support.clusters import PATIENCE, two_workers, waited  # noqa: E402
+from support.clusters import PATIENCE, kill_a_worker, two_workers, waited  # noqa: E402
 
 SAES = "saematch:resid_post_{0-2}"
 
@@ -164,17 +169,99 @@ def test_names_of_files_here_are_found_by_workers_elsewhere(tmp_path, monkeypatc
     assert {*client.run(os.getcwd).values()} == folders
 
 
+def test_another_version_on_a_worker_is_said(monkeypatch, client):
+    monkeypatch.setattr("saematch.workflows.workers.__version__", "0.0.0")
+    with pytest.raises(SaematchError, match=r"worker at tcp.* has saematch .* is of 0\.0\.0"):
+        list(Cluster(client).each(abs, [-1]))
+
+
+def test_what_a_worker_lacks_is_said(client):
+    with pytest.raises(SaematchError, match=r"one of them lacks something: .*no_such_package"):
+        list(Cluster(client).each(import_module, ["no_such_package"]))
+
+
+@pytest.fixture
+def idle():
+    """A scheduler without workers."""
+    with (
+        distributed.LocalCluster(
+            n_workers=0,
+            threads_per_worker=1,
+            dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.mark.parametrize("way", ["each", "in_order"])
+def test_without_workers_it_says_that_it_waits_and_ends(monkeypatch, caplog, idle, way):
+    monkeypatch.setattr("saematch.workflows.workers.COME", 0.1)
+    monkeypatch.setattr("saematch.workflows.workers.LOOK", 0.1)
+    with pytest.raises(SaematchError, match=r"has had no workers for .* min: start some"):
+        list(getattr(Cluster(idle), way)(abs, [-1, 2]))
+    said = [note.message for note in caplog.records if note.name == "saematch"]
+    assert len(said) == 1
+    assert "waiting for some" in said[0]
+
+
+def test_workers_may_come_later(monkeypatch, idle):
+    monkeypatch.setattr("saematch.workflows.workers.LOOK", 0.1)
+    found = []
+    results = Cluster(idle).in_order(max, [-1, 2], 1)
+    asking = threading.Thread(target=lambda: found.extend(results))
+    asking.start()
+    idle.cluster.scale(1)
+    asking.join(PATIENCE)
+    assert found == [(-1, 1), (2, 2)]
+
+
+def test_what_tasks_have_in_common_outlives_a_worker(client):
+    crew, left = Cluster(client), []
+    for item, result in crew.in_order(_after, range(6), [10]):
+        left.append((item, result))
+        if item == 1:
+            kill_a_worker(client)
+    assert left == [(k, 10 + k) for k in range(6)]
+
+
+def _after(item: int, common: list[int]) -> int:
+    time.sleep(0.2)
+    return common[0] + item
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds workers in /proc")
+@pytest.mark.parametrize("moment", ["starting", "matching"])
+def test_ctrl_c_ends_a_command_with_workers_as_quietly_as_one_without(tmp_path, moment):
+    told, out = tmp_path / "stderr", tmp_path / "run"
+    command = [sys.executable, "-m", "saematch", "flow", "saematch:smollm2/resid_post_{10-16}"]
+    command += ["--method", "cosine", "-o", str(out), "--workers", "2"]
+    with told.open("w") as stderr:
+        process = subprocess.Popen(command, stderr=stderr, start_new_session=True)
+        children = Path(f"/proc/{process.pid}/task").glob
+        begun = {
+            "starting": lambda: any(some.read_text() for some in children("*/children")),
+            "matching": lambda: any(out.glob("pairs/*")),
+        }
+        waited(begun[moment])
+        os.killpg(process.pid, signal.SIGINT)  # to all of them, as a terminal does
+        assert process.wait(PATIENCE) == 130
+    assert not re.search("Traceback|Error|distributed", told.read_text())
+
+
 def test_without_workers_everything_is_here():
     with opened_workers(None) as crew:
         assert isinstance(crew, Here)
         assert list(crew.each(abs, [-1, 2])) == [(-1, 1), (2, 2)]
+        assert list(crew.in_order(max, [-1, 2], 1)) == [(-1, 1), (2, 2)]
 
 
 @pytest.mark.parametrize(
     ("given", "said"), [(0, "workers is 0"), ("tcp://127.0.0.1:9", "no scheduler at tcp")]
 )
 def test_what_cannot_work_is_said(monkeypatch, given, said):
-    monkeypatch.setattr("saematch.workflows.workers.PATIENCE", 1)
+    monkeypatch.setattr("saematch.workflows.worker_clusters.PATIENCE", 1)
     with pytest.raises(SaematchError, match=said), opened_workers(given):
         pass
 
@@ -183,6 +270,7 @@ def test_paths_start_where_the_command_was_called(tmp_path):
     (tmp_path / "there").touch()
     here = os.getcwd()
     for folder, found in ((here, False), (str(tmp_path), True), (str(tmp_path / "no"), False)):
-        work = Work(os.path.exists, "there", torch.get_num_threads(), "a call", folder)
+        threads = torch.get_num_threads()
+        work = Work(os.path.exists, "there", threads, "a call", folder, saematch.__version__)
         assert done(work) is found
         assert os.getcwd() == here

@@ -19,7 +19,7 @@ from saematch.workflows.matcher import Matcher
 from saematch.workflows.saes import Saes
 
 if TYPE_CHECKING:
-    from saematch.workflows.workers import GivenWorkers
+    from saematch.workflows.worker_clusters import GivenWorkers
 
 WORTH_TELLING = 120.0  # seconds
 Places = Sequence[tuple[int, int]]

@@ -31,10 +31,11 @@ from saematch.workflows.models import GivenModel, NamedModel, generated, opened
 from saematch.workflows.options import DtypeChoice
 from saematch.workflows.pair_tasks import named_saes
 from saematch.workflows.saes import Given, Saes
-from saematch.workflows.workers import opened_workers
+from saematch.workflows.worker_clusters import opened_workers
 
 if TYPE_CHECKING:
-    from saematch.workflows.workers import GivenWorkers, Workers
+    from saematch.workflows.worker_clusters import GivenWorkers
+    from saematch.workflows.workers import Workers
 
 FIRST = 32  # examples whose median norm is taken
 

@@ -28,10 +28,10 @@ from saematch.workflows.options import DtypeChoice
 from saematch.workflows.runs import GivenRun, opened_run, warn_unfinished
 from saematch.workflows.saes import Given, Saes
 from saematch.workflows.sharding import part_for
-from saematch.workflows.workers import opened_workers
+from saematch.workflows.worker_clusters import opened_workers
 
 if TYPE_CHECKING:
-    from saematch.workflows.workers import GivenWorkers
+    from saematch.workflows.worker_clusters import GivenWorkers
 
 Texts = dict[str, list[ndarray]]
 

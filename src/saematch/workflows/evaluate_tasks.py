@@ -44,7 +44,6 @@ class Setting:
 class PairTask:
     """A pair to be evaluated."""
 
-    setting: Setting
     job: Job
 
     def __str__(self) -> str:
@@ -65,9 +64,9 @@ class GeneratedJacobians:
         return mean_jacobians(self._language, source, [target], self._examples)[target]
 
 
-def evaluated_pair(task: PairTask) -> list[Evaluated]:
+def evaluated_pair(task: PairTask, setting: Setting) -> list[Evaluated]:
     """The values of a pair on each of its text sets."""
-    return [*_OPENED(task.setting).evaluated(task.job)]
+    return [*_OPENED(setting).evaluated(task.job)]
 
 
 def evaluated_by(
@@ -79,7 +78,8 @@ def evaluated_by(
         known = replace(setting, options=options)
         if jobs:
             begun(jobs[0][0], None)
-        for _, results in workers.in_order(evaluated_pair, [PairTask(known, job) for job in jobs]):
+        # the token ids of all texts among it
+        for _, results in workers.in_order(evaluated_pair, [*map(PairTask, jobs)], known):
             for result in results:
                 begun(result[0], result[1])
                 yield result

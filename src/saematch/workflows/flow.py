@@ -27,10 +27,10 @@ from saematch.workflows.options import MatchOptions
 from saematch.workflows.pair_tasks import read_by
 from saematch.workflows.saes import Given, Saes
 from saematch.workflows.sharding import begun, outlines
-from saematch.workflows.workers import opened_workers
+from saematch.workflows.worker_clusters import opened_workers
 
 if TYPE_CHECKING:
-    from saematch.workflows.workers import GivenWorkers
+    from saematch.workflows.worker_clusters import GivenWorkers
 
 
 def flow(

@@ -6,31 +6,29 @@ it runs. Results come as they are done, and only the process of the workflow wri
 
 from __future__ import annotations
 
-import logging
 import os
+import time
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from uuid import uuid4
 
-import saematch
-from saematch.errors import SaematchError, install
+from saematch import __version__
+from saematch.errors import SaematchError
 from saematch.files.foreign import reason
+from saematch.progress import log
 from saematch.workflows.worker_blocks import Blocks
-from saematch.workflows.worker_cache import forget_all
-from saematch.workflows.worker_tasks import Work, done
+from saematch.workflows.worker_tasks import Work, done, itself
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 T = TypeVar("T")
 R = TypeVar("R")
-HOST = "127.0.0.1"
-PATIENCE = 60  # seconds that a scheduler has to answer
-START = 600  # those that workers on this machine have to start, which may be busy
+COME = 1800  # seconds to wait for workers where there is none
 AHEAD = 2  # tasks that each worker has, at least one of which waits
 LOOK = 5  # seconds after which workers that came meanwhile get tasks
 
@@ -44,8 +42,13 @@ class Workers(Protocol):
         """`(item, task(item))` for every item, as they are done."""
         ...
 
-    def in_order(self, task: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[T, R]]:
-        """The same in the order of the items; few results wait for those before them."""
+    def in_order(
+        self, task: Callable[..., R], items: Sequence[T], *common: Any
+    ) -> Iterator[tuple[T, R]]:
+        """`(item, task(item, *common))` in the order of the items; few results wait for others.
+
+        What tasks have in common, which may be large, reaches each process once.
+        """
         ...
 
 
@@ -59,9 +62,12 @@ class Here:
         for item in items:
             yield item, task(item)
 
-    def in_order(self, task: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[T, R]]:
+    def in_order(
+        self, task: Callable[..., R], items: Sequence[T], *common: Any
+    ) -> Iterator[tuple[T, R]]:
         """See `Workers`."""
-        return self.each(task, items)
+        for item in items:
+            yield item, task(item, *common)
 
 
 class Cluster:
@@ -76,6 +82,7 @@ class Cluster:
 
     def __init__(self, client: Client, threads: int | None = None) -> None:
         self.client, self._threads, self._call = client, threads, uuid4().hex
+        self._lonely: float | None = None  # since when there is none
 
     def each(self, task: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[T, R]]:
         """See `Workers`; a worker gets items that stand next to each other.
@@ -88,29 +95,50 @@ class Cluster:
         try:
             while blocks or sent:
                 self._hand_out(task, blocks, sent)
-                for future in self._done(sent):
+                for future in self._done([*sent]):
                     item, _ = sent.pop(future)
                     yield item, _result(future, item)
         finally:
             self._forget([*sent])
 
-    def in_order(self, task: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[T, R]]:
+    def in_order(
+        self, task: Callable[..., R], items: Sequence[T], *common: Any
+    ) -> Iterator[tuple[T, R]]:
         """See `Workers`; raises as `each` does."""
         waiting: deque[tuple[T, Future]] = deque()
         rest = deque(items)
+        workers = self._workers()
+        there = [self._lasting(value) for value in common] if items else []
         try:
             while rest or waiting:
-                room = AHEAD * max(1, len(self._workers())) - len(waiting)
+                room = AHEAD * max(1, len(workers)) - len(waiting)
                 more = [rest.popleft() for _ in range(min(max(room, 0), len(rest)))]
-                waiting.extend(zip(more, self._sent(task, more), strict=True))
-                item, future = waiting.popleft()
-                yield item, _result(future, item)
+                waiting.extend(zip(more, self._sent(task, more, common=there), strict=True))
+                item, future = waiting[0]
+                if self._done([future]):
+                    waiting.popleft()
+                    yield item, _result(future, item)
+                workers = self._workers()
         finally:
-            self._forget([future for _, future in waiting])
+            self._forget([*there, *(future for _, future in waiting)])
 
     def _workers(self) -> Collection[str]:
+        """Those that are there now; SaematchError where there has been none for too long."""
         with _telling(OSError):
-            return self.client.nthreads()  # pyright: ignore[reportReturnType]
+            found: Collection[str] = self.client.nthreads()  # pyright: ignore[reportAssignmentType]
+        if found:
+            self._lonely = None
+        elif self._lonely is None:
+            self._lonely = time.monotonic()
+            log.warning(
+                f"the scheduler has no workers: waiting for some, {COME / 60:g} min at most"
+            )
+        elif time.monotonic() - self._lonely > COME:
+            raise SaematchError(
+                f"the scheduler has had no workers for {COME / 60:g} min: start some, and repeat "
+                "the command, which continues with what is not done"
+            )
+        return found
 
     def _hand_out(
         self, task: Callable[[T], R], blocks: Blocks[T], sent: dict[Future, tuple[T, str]]
@@ -126,32 +154,43 @@ class Cluster:
                     sent[future] = item, worker
                     has[worker] += 1
 
-    def _done(self, sent: Mapping[Future, Any]) -> Collection[Future]:
+    def _done(self, sent: Collection[Future]) -> Collection[Future]:
         """Those that are done, as soon as there is one; none after a while."""
         from distributed import wait
 
         with _telling(), self.client.as_current():
             try:
-                found = wait([*sent], timeout=LOOK, return_when="FIRST_COMPLETED")
+                found = wait(sent, timeout=LOOK, return_when="FIRST_COMPLETED")
                 return found.done  # pyright: ignore[reportAttributeAccessIssue]
             except TimeoutError:
                 return ()
 
-    def _sent(self, task: Callable[[T], R], items: Sequence[T], worker: str = "") -> list[Future]:
+    def _sent(
+        self,
+        task: Callable[..., R],
+        items: Sequence[T],
+        worker: str = "",
+        common: Sequence[Future] = (),
+    ) -> list[Future]:
         """Tasks on their way to a worker; another does them where that one is gone, or is busy."""
         here = os.getcwd()
-        work = [Work(task, item, self._threads, self._call, here) for item in items]
-        with _telling(), warnings.catch_warnings():
-            # the token ids of an evaluation
-            warnings.filterwarnings("ignore", "Sending large graph")
+        work = [Work(task, item, self._threads, self._call, here, __version__) for item in items]
+        with _telling():
             return self.client.map(
                 done,
                 work,
+                *([future] * len(work) for future in common),
                 workers=[worker] if worker else None,
                 allow_other_workers=bool(worker),
                 pure=False,
                 retries=0,
             )
+
+    def _lasting(self, value: Any) -> Future:
+        """A value among the workers; a task, so that it is there again where its worker dies."""
+        with _telling(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sending large graph")
+            return self.client.submit(itself, value, pure=False)
 
     def _forget(self, futures: Sequence[Future]) -> None:
         """Cancel what is not done where a task failed, or the caller stopped: nobody wants it."""
@@ -173,12 +212,6 @@ def _telling(*others: type[Exception]) -> Iterator[None]:
         ) from error
 
 
-if TYPE_CHECKING:
-    # how many workers to start here, the address of a scheduler that runs, a client of one, or
-    # workers that are open already
-    GivenWorkers = int | str | Client | Here | Cluster
-
-
 def _result(future: Future, item: object) -> Any:
     """What a task returned; SaematchError where it could not be done."""
     from distributed import KilledWorker
@@ -190,77 +223,13 @@ def _result(future: Future, item: object) -> Any:
         raise SaematchError(
             f"{item}: the workers that did it died: is their memory enough?"
         ) from error
-    except RuntimeError as error:
-        if "deserialization" not in str(error):
+    except (RuntimeError, ImportError) as error:
+        if isinstance(error, RuntimeError) and "deserialization" not in str(error):
             raise
+        lacks = f", and one of them lacks something: {reason(error)}"
         raise SaematchError(
-            "the scheduler and its workers need the same saematch and the same Dask as "
-            f"this process (saematch {saematch.__version__})"
+            "the scheduler and its workers need the same saematch and the same Dask as this "
+            f"process (saematch {__version__}){lacks if isinstance(error, ImportError) else ''}"
         ) from error
     future.release()
     return result
-
-
-@contextmanager
-def opened_workers(given: GivenWorkers | None) -> Iterator[Workers]:
-    """The workers that are asked for; those that are started here end with the block.
-
-    Args:
-        given: None for this process, a number of workers to start on this machine, the address of
-            a scheduler that runs, the file that it wrote (`--scheduler-file`), a
-            `distributed.Client`, or workers that are open already.
-
-    Raises:
-        SaematchError: Dask is not installed, there is no such scheduler, or the number is below 1.
-    """
-    if given is None or isinstance(given, (Here, Cluster)):
-        yield Here() if given is None else given
-        return
-    try:
-        import dask
-        from distributed import Client, LocalCluster
-    except ImportError as error:
-        raise SaematchError(f"workers need Dask: {install('cluster')}") from error
-    if isinstance(given, Client):
-        yield from _used(given)
-        return
-    if isinstance(given, int) and given < 1:
-        raise SaematchError(f"workers is {given}; one is the least")
-    with ExitStack() as stack:
-        threads = None
-        try:
-            if isinstance(given, int):
-                threads = max(1, (os.cpu_count() or 1) // given)
-                # also of workers that take the place of others
-                stack.enter_context(dask.config.set({"distributed.comm.timeouts.connect": START}))
-                cluster = LocalCluster(
-                    n_workers=given,
-                    threads_per_worker=1,
-                    host=HOST,
-                    dashboard_address=None,  # pyright: ignore[reportArgumentType]
-                    # or it warns where another has Dask's own port
-                    scheduler_kwargs={"dashboard_address": f"{HOST}:0"},
-                    silence_logs=logging.ERROR,
-                )
-                stack.enter_context(cluster)
-                client = stack.enter_context(Client(cluster, timeout=START))
-            else:
-                there: dict[str, Any] = {"address": given}
-                if os.path.isfile(given):
-                    there = {"scheduler_file": given}
-                client = stack.enter_context(Client(**there, timeout=PATIENCE))
-        except (OSError, ValueError, TimeoutError) as error:
-            failed = f"no scheduler at {given}"
-            if isinstance(given, int):
-                failed = f"{given} workers cannot be started on this machine"
-            raise SaematchError(f"{failed}: {reason(error)}") from error
-        yield from _used(client, threads)
-
-
-def _used(client: Client, threads: int | None = None) -> Iterator[Cluster]:
-    """A cluster to work with, whose workers keep nothing afterwards."""
-    try:
-        yield Cluster(client, threads)
-    finally:
-        if client.status == "running":
-            client.run(forget_all)
