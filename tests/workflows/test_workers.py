@@ -138,11 +138,12 @@ def _told_read(place: Path, sae: int) -> int:
     return sae
 
 
-def _pair_read(pair: tuple[Path, int]) -> None:
+def _pair_read(pair: tuple[Path, int]) -> int:
     """Holds two SAEs, as a worker does that matches the pair; the other worker has time for one."""
     place, k = pair
-    _READ[place, k], _READ[place, k + 1]
+    found = _READ[place, k] + _READ[place, k + 1]
     time.sleep(1)
+    return found
 
 
 def test_neighbouring_pairs_go_to_one_worker(tmp_path, client):
