@@ -105,11 +105,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--kept", type=Path, help="a file of verdicts, a line each; those in it are not tried again"
     )
+    parser.add_argument("--made", type=Path, help="where valid inputs stay for the next call")
     given = parser.parse_args(arguments)
     began, verdicts = time.monotonic(), []
     warm()
     with tempfile.TemporaryDirectory(prefix="saematch-fire-") as home:
-        seeds, kept = Path(home) / "seeds", given.kept or Path(home) / "verdicts.jsonl"
+        seeds, kept = (
+            given.made or Path(home) / "seeds",
+            given.kept or Path(home) / "verdicts.jsonl",
+        )
         if given.replay:
             with _chat():
                 verdicts = [as_json(_again(given.replay, seeds))]
@@ -161,7 +165,7 @@ def _interrupts(verdicts: list[dict[str, Any]]) -> list[str]:
 @contextmanager
 def _chat() -> Iterator[None]:
     """A language model to ask, in a process of its own; `judge` is given its address."""
-    from fire.interrupts import CHAT_ADDRESS
+    from fire.commands import CHAT_ADDRESS
     from fire.servers import chatting
 
     with chatting() as address:

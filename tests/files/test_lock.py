@@ -13,7 +13,7 @@ import pytest
 
 from saematch.errors import RunError
 from saematch.files import lock as module
-from saematch.files.directory import writing
+from saematch.files.directory import remove, writing
 from saematch.files.lock import LEASE, NOTE, WriterLock
 
 
@@ -92,6 +92,10 @@ def test_a_machine_that_crashed_is_taken_over_after_the_lease(tmp_path, machines
     ):
         partial.write_text("{}")
     assert not (tmp_path / "after.json").exists()
+    (tmp_path / "theirs.json").write_text("{}")
+    with pytest.raises(RunError, match="taken over by"):
+        remove(tmp_path, ["theirs.json"])
+    assert (tmp_path / "theirs.json").exists()
     one.release()
     assert json.loads((tmp_path / NOTE).read_text())["host"] == "beta"
     machines.on("beta")
@@ -184,3 +188,24 @@ def test_a_damaged_note_stops_nobody_for_longer_than_the_lease(content, tmp_path
     age(tmp_path, LEASE + 1)
     WriterLock(tmp_path).release()
     assert Path(tmp_path / NOTE).exists() is False
+
+
+def test_threads_of_a_process_share_the_lock(tmp_path):
+    """Asked for at the same moment, it is not refused to one of them, and is free after all."""
+    together, locks = threading.Barrier(4), []
+
+    def ask():
+        together.wait()
+        locks.append(WriterLock(tmp_path))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(locks) == 4
+    for lock in locks[1:]:
+        lock.release()
+    assert (tmp_path / NOTE).is_file()
+    locks[0].release()
+    assert not (tmp_path / NOTE).exists()

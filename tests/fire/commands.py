@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from fire.seeds import build, command, must, seed
 
 CHAT, SCHEDULER = "{chat}", "{scheduler}"  # addresses that are known when a command is called
+CHAT_ADDRESS = "FIRE_CHAT"  # of the environment
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,19 @@ class Command:
     arguments: tuple[str, ...]
     place: str  # what it writes
     beyond: tuple[str, ...] = ()  # what it asks for where its work was whole already
-    alone: str | None = None  # on a cluster: the same without one, whose tables it must end with
+    over: str = ""  # what it is refused with where its work was whole already
+    alone: str | None = None  # the command in one go, without help, whose files it must end with
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether it shares its work out to processes."""
+        return "--workers" in self.arguments or SCHEDULER in self.arguments
+
+
+def addressed(arguments: Sequence[str], scheduler: str = "") -> list[str]:
+    """Arguments with the addresses that are known now."""
+    put = {CHAT: os.environ.get(CHAT_ADDRESS, ""), SCHEDULER: scheduler}
+    return [put.get(one, one) for one in arguments]
 
 
 _SAES = [f"saes/resid_post_{layer}" for layer in range(3)]
@@ -126,6 +140,23 @@ for _name in CLUSTERED:
         COMMANDS[f"{_name} {_way}"] = replace(
             _alone, arguments=(*_alone.arguments, *_more), alone=_name
         )
+# those that can be divided without a scheduler, by how they are called
+SHARDED = ("flow", "compare", "capture", "evaluate", "judge")
+OF = 2  # shards
+for _name in SHARDED:
+    _alone = COMMANDS[_name]
+    COMMANDS[f"{_name} --shard"] = replace(
+        _alone,
+        arguments=(*_alone.arguments, "--shard", f"{OF}/{OF}"),
+        place=f"{_alone.place}/shards/{_name}-{OF}-of-{OF}",
+    )
+    COMMANDS[f"merge: {_name}"] = Command(
+        f"shards of {_name}",
+        ("merge", _alone.place, "--remove-shards", "-q"),
+        _alone.place,
+        over="no shards in",
+        alone=_name,
+    )
 # by name: what happens between an interrupt and the same command, which may then be refused
 CHANGES: dict[str, Callable[[Path], object]] = {
     "evaluate, its texts changed": lambda folder: shutil.copyfile(
@@ -156,6 +187,19 @@ def _evaluated(folder: Path) -> None:
     names = ("saematch:resid_post_2", "saematch:resid_post_3")
     if command("match", *names, "-o", "run", "-q"):
         raise RuntimeError("the run to evaluate was not made")
+
+
+def _shards(name: str, folder: Path) -> None:
+    """All shards of a command, to be merged."""
+    its = COMMANDS[name]
+    shutil.copytree(build(its.start, folder.parent), folder, dirs_exist_ok=True)
+    os.chdir(folder)
+    for number in range(1, OF + 1):
+        must(*addressed(its.arguments), "--shard", f"{number}/{OF}")
+
+
+for _name in SHARDED:
+    seed(f"shards of {_name}")(partial(_shards, _name))
 
 
 @seed("judged")

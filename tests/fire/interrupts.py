@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import tempfile
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from fire import left
-from fire.commands import CHANGES, CHAT, COMMANDS, SCHEDULER, Command
+from fire.commands import CHANGES, COMMANDS, SCHEDULER, Command, addressed
 from fire.engine import FINDING, FINE, NONE, Verdict, build_apart
 from fire.forked import Ended, Limits, forked
 from fire.registry import SEPARATOR
@@ -42,9 +43,10 @@ from fire.stops import (
     stopping,
 )
 
-LIMITS = Limits(space=16 << 30, grown=4 << 30, cpu=300, wall=300, idle=90)
+LIMITS = Limits(space=16 << 30, grown=4 << 30, cpu=300, wall=1800, idle=90)
 SURVIVED, REFUSED = "survived", "refused plainly"
-CHAT_ADDRESS = "FIRE_CHAT"
+# Python tells so of Ctrl-C in the moment in which it discards an object, whatever the command does
+_IN_A_FINALIZER = re.compile(r"(?ms)^Exception ignored in.*?^KeyboardInterrupt")
 _MOMENTS = 0.25  # share of interrupts that come at a moment rather than before a file event
 
 
@@ -86,7 +88,7 @@ def plan_interrupts(n: int, seed: int, only: str = "") -> list[Interrupt]:
     names = [
         name
         for name, its in COMMANDS.items()
-        if {name, "cluster" if its.alone else "alone"} & wanted
+        if {name, "cluster" if its.on_cluster else "alone"} & wanted
     ]
     if not names:
         raise ValueError(f"--only {only}: no command of that name")
@@ -186,7 +188,7 @@ def _cell(counts: Counter[str]) -> str:
 
 def _kinds(its: Command) -> list[str]:
     found = [KILL, TERM, CTRL_C, FULL]
-    if its.alone is not None:
+    if its.on_cluster:
         found.append(WORKER)
     if SCHEDULER in its.arguments:
         found.append(LOST)
@@ -206,8 +208,7 @@ def _called(
     before: Before | None = None,
     at: tuple[float, Stop] | None = None,
 ) -> Ended:
-    put = {CHAT: os.environ.get(CHAT_ADDRESS, ""), SCHEDULER: crew.address if crew else ""}
-    given = [put.get(one, one) for one in arguments]
+    given = addressed(arguments, crew.address if crew else "")
 
     def work() -> dict[str, int]:
         with before or Before() as counting:
@@ -220,7 +221,7 @@ def _called(
 def _ended(first: Ended, kind: str) -> str | None:
     """Whether a command that was stopped ended as it should, with all that it started."""
     status, lines = (first.value or {}).get("status"), first.output.strip().splitlines()
-    if "Traceback" in first.output:
+    if "Traceback" in _IN_A_FINALIZER.sub("", first.output):
         return f"a traceback: {first.output[-200:]}"
     if first.left:
         return f"still there: {', '.join(first.left)}"
@@ -232,11 +233,12 @@ def _ended(first: Ended, kind: str) -> str | None:
     early = (first.value or {}).get("harness", "").startswith("KeyboardInterrupt")
     if status == 0 or (kind == CTRL_C and (status == 130 or early)):
         return None
-    reason = {FULL: "No space left on device", LOST: "scheduler"}.get(kind)
-    if status != 1 or reason is None:
+    reasons = {FULL: ("No space left on device", "bytes are free"), LOST: ("scheduler",)}.get(kind)
+    if status != 1 or reasons is None:
         return f"{kind} ended with {first.signal or status}"
     told = [line for line in lines if line.startswith("saematch: ")]
-    return None if told == lines[-1:] and reason in told[0] else f"not told plainly: {lines[-3:]}"
+    plain = told == lines[-1:] and any(reason in told[0] for reason in reasons)
+    return None if plain else f"not told plainly: {lines[-3:]}"
 
 
 def _unreadable(folder: Path, place: str) -> str | None:
@@ -257,6 +259,10 @@ def _again(name: str, folder: Path, crew: Crew | None) -> tuple[bool, str | None
     status = (ended.value or {}).get("status")
     if status == 1 and name in CHANGES and len(ended.output.strip().splitlines()) == 1:
         return True, None
+    if status == 1 and its.over and its.over in ended.output:
+        return False, None
+    if ended.limit:
+        return False, f"the same again: no end ({ended.limit}), {ended.output[-300:]}"
     if ended.left:
         return False, f"still there afterwards: {', '.join(ended.left)}"
     return False, None if status == 0 else f"the same again: {status}, {ended.output[-300:]}"

@@ -82,7 +82,7 @@ def read(place: Path) -> str | None:
             if json.loads(file.read_text()).get("format") != "saematch run":
                 continue  # of an export
             run = Run.open(file.parent)
-            for name in run.names if run.pairs else ():  # they are written before the first pair
+            for name in run.names:
                 run.features(name), run.contexts(name)
             for pair in run.pairs:
                 run.pair(*pair), run.candidates(*pair), run.sources(*pair), run.null(*pair)

@@ -76,7 +76,7 @@ class Before:
         self.left, self.stop, self.seen = event, stop, 0
 
     def __enter__(self) -> Before:
-        for name in ("replace", "rename", "unlink", "mkdir", "fsync"):
+        for name in ("replace", "rename", "link", "unlink", "mkdir", "rmdir", "fsync"):
             setattr(os, name, self._counted(getattr(os, name)))
         opening = builtins.open
 

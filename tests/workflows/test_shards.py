@@ -122,6 +122,30 @@ def test_a_comparison_in_shards_on_two_disks(saes, tmp_path):
     assert len(Run.open(tmp_path / "here").pair(*alone.pairs[0]))
 
 
+def test_a_merge_that_is_stopped_while_it_removes_shards_goes_on(saes, tmp_path, monkeypatch):
+    pattern, out = f"{saes}/resid_post_{{0-1}}", tmp_path / "run"
+    for k in (1, 2):
+        saematch.flow(pattern, "cosine", out=out, shard=f"{k}/2")
+    (out / "shards/notes.txt").write_text("mine")
+    remove = shutil.rmtree
+
+    def stopped(place, *rest, **more):
+        monkeypatch.setattr(shutil, "rmtree", remove)
+        (place / "run.json").unlink()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        saematch.merge(out, remove_shards=True)
+    made = saematch.merge(out, remove_shards=True)
+    assert made.pairs == Run.open(out).pairs != []
+    # the shards are gone, what lay beside them is where it was
+    assert [p.name for p in out.glob("*shards*")] == ["shards"]
+    assert [p.name for p in (out / "shards").iterdir()] == ["notes.txt"]
+    with pytest.raises(RunError, match="no shards in"):
+        saematch.merge(out, remove_shards=True)
+
+
 def test_shards_that_do_not_go_together_are_refused_by_name(saes, tmp_path):
     out = tmp_path / "run"
     with pytest.raises(RunError, match="no shards in"):
@@ -184,17 +208,19 @@ def test_a_shard_that_was_stopped_goes_on(saes, tmp_path, monkeypatch):
 
     match = Matcher.match
 
-    def stops(self, a, b):
+    def stops(self, a, b, *rest):
         if len(matched) == 1:
             raise KeyboardInterrupt
         matched.append((a.name, b.name))
-        return match(self, a, b)
+        return match(self, a, b, *rest)
 
     monkeypatch.setattr(Matcher, "match", stops)
     with pytest.raises(KeyboardInterrupt):
         flow(saes, out, shard="1/2")
     monkeypatch.setattr(
-        Matcher, "match", lambda self, a, b: matched.append((a.name, b.name)) or match(self, a, b)
+        Matcher,
+        "match",
+        lambda self, a, b, *rest: matched.append((a.name, b.name)) or match(self, a, b, *rest),
     )
     flow(saes, out, shard="1/2")
     assert len(matched) == len(set(matched)) == 3

@@ -76,10 +76,12 @@ def remove(root: Path, places: Iterable[str]) -> None:
     """Remove files of the directory, as far as they are there.
 
     Raises:
-        RunError: one of them lies behind a link, or cannot be removed.
+        RunError: one of them lies behind a link, or cannot be removed; or another program took over
+            the writing.
     """
     places = [*places]
     refuse_links(root, places)
+    check_not_lost(root)
     for place in places:
         try:
             (root / place).unlink(missing_ok=True)

@@ -74,10 +74,11 @@ class _Held:
 
 
 _HELD: dict[Path, _Held] = {}  # by real path
+_GUARD = threading.RLock()  # of _HELD; a finalizer may run where its thread holds it
 
 
 class WriterLock:
-    """The right to write in a directory, shared by all objects of this process.
+    """The right to write in a directory, shared by all objects and threads of this process.
 
     It is given back when the process ends, for whatever reason. Readers never ask for it.
 
@@ -95,11 +96,12 @@ class WriterLock:
         self, path: Path, error: type[SaematchError] = RunError, of: Path | None = None
     ) -> None:
         self._place = path.resolve()
-        held = _HELD.get(self._place)
-        if held is not None:
-            held.writers += 1
-        else:
-            _HELD[self._place] = _acquire(path, of or path, error)
+        with _GUARD:
+            held = _HELD.get(self._place)
+            if held is not None:
+                held.writers += 1
+            else:
+                _HELD[self._place] = _acquire(path, of or path, error)
         self._free = weakref.finalize(self, _release, self._place)
 
     def release(self) -> None:
@@ -159,9 +161,9 @@ def _leave(
 ) -> None:
     """Create the note, which one program alone can; wait a little for one that counts."""
     own = _beside(note, told, "new")
-    own.write_text(json.dumps(told), encoding="utf-8")
     until, discarded = time.monotonic() + WAIT, False
     try:
+        own.write_text(json.dumps(told), encoding="utf-8")
         while True:
             if _created(own, note):
                 if discarded:
@@ -252,13 +254,14 @@ def _discard(note: Path, there: dict[str, Any] | None, aside: Path) -> None:
 
 
 def _release(place: Path) -> None:
-    held = _HELD.get(place)
-    if held is None:
-        return
-    held.writers -= 1
-    if not held.writers:
-        del _HELD[place]
-        held.release()
+    with _GUARD:
+        held = _HELD.get(place)
+        if held is None:
+            return
+        held.writers -= 1
+        if not held.writers:
+            del _HELD[place]
+            held.release()
 
 
 def _command() -> str:

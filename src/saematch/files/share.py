@@ -21,7 +21,7 @@ from saematch.files.records import Record, plain
 SHARDS = "shards"  # folder of a run or store
 MOST = 100_000  # shards of one command
 _TEXT = re.compile(r"(\d{1,6})/(\d{1,6})")
-_FOLDER = re.compile(r"([a-z]+)-(\d+)-of-(\d+)")
+FOLDER = re.compile(r"([a-z]+)-(\d+)-of-(\d+)")
 
 T = TypeVar("T")
 Number = Annotated[int, Meta(ge=1, le=MOST)]
@@ -109,7 +109,7 @@ class Share:
             )
         folder = Path(path) / SHARDS
         for other in folder.glob(f"{command}-*-of-*") if folder.is_dir() else ():
-            named = _FOLDER.fullmatch(other.name)
+            named = FOLDER.fullmatch(other.name)
             if named is not None and int(named[3]) != self.of:
                 raise RunError(
                     f"{other} is shard {named[2]} of {named[3]}, not of {self.of}: go on with "

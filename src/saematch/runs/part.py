@@ -44,7 +44,7 @@ def part_of(
         refuse_links(path, (f"{folder}/x" for folder in FOLDERS))
         if there is not None and same and there.pairs == asked.pairs:
             return Run(path, there)
-        RUN_FILE.save(path, emptied(asked))
+        RUN_FILE.save(path, replace(emptied(asked), saes=[]))
         for place in listed(asked):
             adopt(run.path, path, place)
         RUN_FILE.save(path, asked)

@@ -109,16 +109,20 @@ class Run(RunFolder, Notebook):
         asked = new_record(command, options, records, shard or UNSET)
         lock, there, same = RUN_FILE.begin(path, asked, overwrite)
         refuse_links(path, (f"{folder}/x" for folder in (*FOLDERS, SHARDS)))
-        run = cls(path, there if there is not None and same else asked, lock)
-        if there is None or not same:
+        kept = there if same else None
+        run = cls(path, kept or asked, lock)
+        if kept is None:
             # emptied first: from here on no file of the old run counts, and whoever stops this
             # leaves a run with nothing to lose, whose files are known
             if there is not None:
                 RUN_FILE.save(path, emptied(there))
             remove(path, {*owned(there or asked), *owned(asked)})
-            run._save()
+            # SAEs are listed once their tables are there
+            RUN_FILE.save(path, replace(asked, saes=[]))
         run._sweep()
         run._write_features(known)
+        if kept is None:
+            run._save()
         return run
 
     @classmethod

@@ -13,7 +13,7 @@ from saematch.activations.store_manifest import CACHE, STORE_FILE, StoreRecord
 from saematch.activations.store_manifest import differences as store_differences
 from saematch.errors import RunError
 from saematch.files.directory import refuse_links
-from saematch.files.share import SHARDS, ShardRecord
+from saematch.files.share import FOLDER, SHARDS, ShardRecord
 from saematch.runs.manifest import MANIFEST, RUN_FILE, differences
 from saematch.runs.records import RunRecord
 from saematch.sae.records import sae_differences
@@ -38,7 +38,7 @@ def gathered(path: Path, others: Sequence[Path]) -> dict[str, list[Found]]:
             otherwise than the first.
     """
     refuse_links(path, [f"{SHARDS}/x"])
-    places = [*_in(path / SHARDS), *(place for other in others for place in _given(other))]
+    places = [*in_folder(path / SHARDS), *(place for other in others for place in _given(other))]
     by_command: dict[str, list[Found]] = {}
     for place in {place.resolve(): place for place in places}.values():
         found = _opened(place)
@@ -54,15 +54,21 @@ def gathered(path: Path, others: Sequence[Path]) -> dict[str, list[Found]]:
     return by_command
 
 
-def _in(folder: Path) -> Iterator[Path]:
+def in_folder(folder: Path) -> Iterator[Path]:
+    """The runs and stores in a folder of shards."""
     for place in sorted(folder.iterdir()) if folder.is_dir() else ():
         if (place / MANIFEST).is_file() or (place / CACHE).is_file():
             yield place
 
 
+def is_shard(place: Path) -> bool:
+    """Whether what lies in a folder of shards is one, or what is left of one."""
+    return place.is_dir() and bool(FOLDER.fullmatch(place.name) or (place / MANIFEST).is_file())
+
+
 def _given(other: Path) -> list[Path]:
     """The shards at a place that was named: in its `shards`, in itself, or itself."""
-    found = [*_in(other / SHARDS)] or [*_in(other)] or [*_in(other.parent)]
+    found = [*in_folder(other / SHARDS)] or [*in_folder(other)] or [*in_folder(other.parent)]
     found = [place for place in found if place.parent != other.parent or place == other]
     if not found:
         raise RunError(f"{other} holds no shards, and is none")

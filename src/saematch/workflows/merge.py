@@ -9,16 +9,20 @@ from pathlib import Path
 from saematch.activations.merged import merged
 from saematch.activations.store import ActivationStore
 from saematch.errors import RunError
+from saematch.files.directory import refuse_links
 from saematch.files.share import SHARDS
 from saematch.layers.origins import Cutoffs
 from saematch.progress import Progress, Step, silent, tracked
+from saematch.runs.manifest import MANIFEST
 from saematch.runs.run import Run
 from saematch.runs.sae_tables import SaeTables
 from saematch.workflows.capture import described
 from saematch.workflows.compare import compared
 from saematch.workflows.flow import followed
-from saematch.workflows.gathering import Found, gathered
+from saematch.workflows.gathering import Found, gathered, in_folder, is_shard
 from saematch.workflows.merged_sections import merged_evaluation, merged_judging
+
+MERGED = ".shards.merged"  # what is about to be removed
 
 
 def merge(
@@ -54,13 +58,17 @@ def merge(
     """
     path, tell = Path(path), progress or silent
     others = [folders] if isinstance(folders, (str, Path)) else [*folders]
+    if _removed(path) and not others and not any(in_folder(path / SHARDS)):
+        whole = Run if (path / MANIFEST).is_file() else ActivationStore
+        return whole.open(path)  # it was stopped while it removed them
     shards = gathered(path, [Path(other) for other in others])
     made = None
     for command in sorted(shards, key=[*MERGES].index):
         made = MERGES[command](path, shards[command], overwrite, tell)
     assert made is not None
-    if remove_shards:
-        _removed(path, [found for of in shards.values() for found in of])
+    if remove_shards and (path / SHARDS).is_dir():
+        (path / SHARDS).rename(path / MERGED)
+        _removed(path)
     return made
 
 
@@ -129,15 +137,26 @@ MERGES = {
 }
 
 
-def _removed(path: Path, shards: Sequence[Found]) -> None:
-    """Remove the shards that lie in the directory; what else lies beside them stays."""
-    folder = path / SHARDS
-    for found in shards:
-        if found.path.parent.resolve() != folder.resolve():
-            continue
-        try:
-            shutil.rmtree(found.path)
-        except OSError as error:
-            raise RunError(f"{found.path} cannot be removed: {error.strerror}") from error
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+def _removed(path: Path) -> bool:
+    """Remove the shards that were set aside; what else lay beside them is put back.
+
+    They are set aside at once, so that a call which is stopped here leaves all or none of them.
+
+    Returns:
+        Whether any had been set aside.
+    """
+    folder = path / MERGED
+    refuse_links(path, [f"{MERGED}/x"])
+    if not folder.is_dir():
+        return False
+    try:
+        for place in [*folder.iterdir()]:
+            if is_shard(place):
+                shutil.rmtree(place)
+        if any(folder.iterdir()):
+            folder.rename(path / SHARDS)
+        else:
+            folder.rmdir()
+    except OSError as error:
+        raise RunError(f"{error.filename or folder} cannot be removed: {error.strerror}") from error
+    return True
