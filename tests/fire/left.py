@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from saematch.files.atomic import SUFFIX
+from saematch.files.lock import LOCK
 
 # what differs from one time to the next in JSON files
 _MOMENT = rb'"\d{4}-\d\d-\d\dT[^"]+"|"(?:seconds|resident_bytes)": [-\d.e]+'
@@ -61,8 +62,12 @@ def half_written(place: Path) -> str | None:
 
 
 def partial(place: Path) -> str | None:
-    """A file that a command which ended by itself, or by Ctrl-C, did not clear away."""
-    found = sorted(p.name for p in place.rglob(f".*{SUFFIX}")) if place.is_dir() else []
+    """A file that a command which ended by itself, or by Ctrl-C, did not clear away.
+
+    Ctrl-C while the lock clears away its own leaves that; the next writer removes it.
+    """
+    there = place.rglob(f".*{SUFFIX}") if place.is_dir() else ()
+    found = sorted(p.name for p in there if not p.name.startswith(LOCK))
     return f"not cleared away: {found[0]}" if found else None
 
 

@@ -1,7 +1,8 @@
 """Texts read in other processes: the tables are those of one, whatever happens to a cluster."""
 
 import filecmp
-from typing import Any
+import logging
+from typing import Any, cast
 
 import pytest
 import torch
@@ -9,10 +10,12 @@ from polars.testing import assert_frame_equal
 
 import saematch
 from saematch.errors import SaematchError
+from saematch.workflows.worker_clusters import opened_workers
+from saematch.workflows.workers import Cluster
 
 pytest.importorskip("distributed")
 pytest.importorskip("transformers")
-from support.clusters import kill_a_worker, scheduler_apart, two_workers
+from support.clusters import kill_a_worker, scheduler_apart, two_workers, waited
 
 pytestmark = [
     pytest.mark.slow,
@@ -120,6 +123,22 @@ def test_what_a_lost_scheduler_leaves_is_continued(tmp_path, captured):
             saematch.capture(*CAPTURED, out=out, workers=str(file), progress=lose, **READ)
     there = saematch.capture(*CAPTURED, out=out, **READ)
     same_files(captured, there)
+
+
+def test_a_scheduler_that_is_lost_when_all_is_done_is_no_matter(tmp_path):
+    told: list[logging.LogRecord] = []
+    handler, log = logging.Handler(), logging.getLogger("distributed.client")
+    handler.emit = told.append
+    log.addHandler(handler)
+    try:
+        with scheduler_apart(tmp_path) as (file, scheduler), opened_workers(str(file)) as workers:
+            assert [*workers.each(abs, [-1])] == [(-1, 1)]
+            scheduler.kill()
+            client = cast(Cluster, workers).client
+            waited(lambda: client.status != "running")
+    finally:
+        log.removeHandler(handler)
+    assert [record.getMessage() for record in told if record.exc_info] == []
 
 
 def test_models_in_memory_do_not_travel(tmp_path, client, evaluated):

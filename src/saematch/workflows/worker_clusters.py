@@ -6,7 +6,8 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import CancelledError
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from saematch.errors import SaematchError, install
@@ -59,18 +60,33 @@ def opened_workers(given: GivenWorkers | None) -> Iterator[Workers]:
                 # also of workers that take the place of others
                 stack.enter_context(dask.config.set({"distributed.comm.timeouts.connect": START}))
                 cluster = stack.enter_context(_started(given))
-                client = stack.enter_context(Client(cluster, timeout=START))
+                client = stack.enter_context(_connected(address=cluster, timeout=START))
             else:
                 there: dict[str, Any] = {"address": given}
                 if os.path.isfile(given):
                     there = {"scheduler_file": given}
-                client = stack.enter_context(Client(**there, timeout=PATIENCE))
+                client = stack.enter_context(_connected(**there, timeout=PATIENCE))
         except (OSError, ValueError, TimeoutError) as error:
             failed = f"no scheduler at {given}"
             if isinstance(given, int):
                 failed = f"{given} workers cannot be started on this machine"
             raise SaematchError(f"{failed}: {reason(error)}") from error
         yield from _used(client, threads)
+
+
+@contextmanager
+def _connected(**where: Any) -> Iterator[Client]:
+    """A client of a cluster. One that looks for a lost scheduler is closed without a word."""
+    from distributed import Client
+
+    client, log = Client(**where), logging.getLogger("distributed.client")
+    try:
+        yield client
+    finally:
+        before = log.level
+        log.setLevel(logging.CRITICAL)  # it would tell where it was, at length
+        client.close()
+        log.setLevel(before)
 
 
 @contextmanager
@@ -120,4 +136,5 @@ def _used(client: Client, threads: int | None = None) -> Iterator[Cluster]:
         yield Cluster(client, threads)
     finally:
         if client.status == "running":
-            client.run(forget_all)
+            with suppress(OSError, CancelledError):  # of a scheduler that was lost meanwhile
+                client.run(forget_all)
