@@ -10,6 +10,12 @@ gemma-scope-2-27b-pt-res-all:
   repo_id: google/gemma-scope-2-27b-pt
   saes:
 {saes}
+gemma-scope-2-27b-pt-res:
+  conversion_func: gemma_3
+  model: google/gemma-3-27b-pt
+  repo_id: google/gemma-scope-2-27b-pt
+  saes:
+{some}
 unknown-model:
   model: nobody/knows-9b
   repo_id: nobody/saes
@@ -24,6 +30,11 @@ def hand_made_registry(folder, monkeypatch):
     """Put it in the place of SAELens' own: two widths and two L0s, in the order that it has."""
     path = folder / "pretrained_saes.yaml"
     every = [(n, w, l0) for n in range(62) for w in ("16k", "262k") for l0 in ("big", "small")]
-    path.write_text(REGISTRY.format(saes="".join(sorted(ENTRY.format(*one) for one in every))))
+    path.write_text(
+        REGISTRY.format(
+            saes="".join(sorted(ENTRY.format(*one) for one in every)),
+            some="".join(ENTRY.format(*one) for one in every if one[0] in (0, 16, 61)),
+        )
+    )
     monkeypatch.setattr(saelens_registry, "available", lambda: True)
     monkeypatch.setattr(saelens_registry, "_path", lambda name: path)

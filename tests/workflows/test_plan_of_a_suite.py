@@ -82,8 +82,46 @@ def test_local_saes_without_reading_weights(shipped, monkeypatch):
     assert chain.inferred == []
 
 
+def test_widths_as_they_are_typed(registry):
+    for width in ("262k", "262K", 262144, "262,144"):
+        (chain,) = saematch.plan(SUITE, width=width).chains
+        assert chain.saes[0].d_sae == 262144
+    with pytest.raises(SaematchError, match="expected 16k, 262k, 1m or a number"):
+        saematch.plan(SUITE, width="wide")
+
+
+def test_missing_layers_are_told(registry, monkeypatch):
+    assert saematch.plan(SUITE, width="16k").chains[0].remarks == ()
+    (said,) = saematch.plan(f"{SUITE.removesuffix('-all')}", width="16k").chains[0].remarks
+    assert "no SAE of layer 1 to 15, 17 to 60: " in said
+    assert said.endswith(f"; {SUITE} has more layers")
+    (said,) = saematch.plan("saematch:resid_post_{0,3,4}").chains[0].remarks
+    assert said == "resid_post_0 and resid_post_3 are 3 layers apart, and neighbours here"
+
+
+def test_mixed_saes_are_paired_as_a_flow_does(tmp_path):
+    names = ["saematch:resid_post_{0-5}", "saematch:{mlp,attn}_out_{2,3}"]
+    (chain,) = saematch.plan(names, "cosine").chains
+    run = saematch.flow(names, "cosine", null="none", out=tmp_path / "run")
+    assert chain.forecast.pairs == len(run.pairs)
+    with pytest.raises(SaematchError, match="a flow takes one SAE for each place"):
+        saematch.plan(["saematch:resid_post_3", "saematch:resid_post_3_seed2"])
+    with pytest.raises(SaematchError, match="both of layer 3"):
+        saematch.plan([f"google/gemma-scope-2b-pt-res/layer_3/width_{w}k/x" for w in (16, 65)])
+
+
+def test_nothing_is_measured_for_what_cannot_be_planned(registry, monkeypatch):
+    def measured(*given, **options):
+        raise AssertionError("the machine is measured")
+
+    monkeypatch.setattr(planning, "this_machine", measured)
+    for wrong in ({"width": "65k"}, {"width": "x"}, {"pairs": "some"}):
+        with pytest.raises(SaematchError):
+            saematch.plan(SUITE, **wrong)
+
+
 def test_what_cannot_be_planned(registry, shipped):
-    with pytest.raises(SaematchError, match=r"no SAE of width 65k .* 16,384, 262,144"):
+    with pytest.raises(SaematchError, match=r"width 65k .* 16k \(16,384\), 262k \(262,144\)"):
         saematch.plan(SUITE, width="65k")
     with pytest.raises(SaematchError, match="--width"):
         saematch.plan(str(shipped / "resid_post_0"), width="16k")
@@ -111,7 +149,7 @@ def test_a_long_command_says_so_and_what_cannot_fit_is_refused(
     # nothing is left to do
     saematch.flow(names, "feature-flow", null="none", out=tmp_path / "slow")
     assert len(caplog.messages) == 1
-    small = Machine("small", 1e11, 0.0, 5e8, 2, int(1e6), int(16e9), int(1e12), "by hand")
+    small = Machine("small", 1e11, 0.0, 5e8, 2, int(1e4), int(16e9), int(1e12), "by hand")
     monkeypatch.setattr(ahead, "this_machine", lambda *given, **options: small)
     for command in (saematch.flow, saematch.compare):
         with pytest.raises(SaematchError, match=r"of memory are needed, and 1 MB are free"):

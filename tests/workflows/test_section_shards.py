@@ -2,6 +2,7 @@
 
 import shutil
 
+import msgspec
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -92,6 +93,23 @@ def test_judgements_in_shards_are_those_of_one_command(nouns, tmp_path):
     one, other = (Run.open(path).table("judging", "verdicts") for path in (alone, out))
     assert_frame_equal(one, other)
     assert other["judge"].n_unique() == 3
+
+
+def test_a_shard_of_matches_that_were_made_anew_is_not_emptied_unasked(nouns, tmp_path):
+    out = shutil.copytree(nouns.run.path, tmp_path / "run")
+    asked = {"judges": ["firing"], "paths": 5, "shard": "1/1"}
+    part = saematch.judge(out, nouns.store, **asked)
+    verdicts = part.table("judging", "verdicts")
+    run = Run.open(out)
+    with run.writing():
+        first, *rest = run.record.pairs
+        anew = [msgspec.structs.replace(first, notes=[*first.notes, "made anew"]), *rest]
+        run.update(pairs=anew)
+    with pytest.raises(RunError, match="held other matches of the same pairs: --overwrite"):
+        saematch.judge(out, nouns.store, **asked)
+    assert Run.open(part.path).table("judging", "verdicts").equals(verdicts)
+    saematch.judge(out, nouns.store, **asked, overwrite=True)
+    saematch.merge(out)
 
 
 def test_shards_of_what_a_run_no_longer_is_are_refused(nouns, tmp_path):

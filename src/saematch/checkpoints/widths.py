@@ -76,3 +76,12 @@ def features_in(text: str, d_in: int) -> int | None:
     # 262k is 2^18, 131k is 2^17, in thousands; 80k is 80 times 1,024
     power = next((2**p for p in range(30) if 2**p // 1000**unit == count), None)
     return power or count * 1024**unit
+
+
+def in_short(features: int) -> str:
+    """As names of suites write it: `262k (262,144)`; the number alone where they would not."""
+    for unit in ("m", "k"):
+        short = f"{features // (1000 ** {'k': 1, 'm': 2}[unit])}{unit}"
+        if features_in(f"width_{short}", 1) == features:
+            return f"{short} ({features:,})"
+    return f"{features:,}"

@@ -73,43 +73,43 @@ def plan(
         hours=hours,
     )
     console = output()
-    console.print(_table(found))
+    for one in found.chains:
+        console.print(_table(found, one))
     for line in _lines(found):
         console.print(line, soft_wrap=True)
 
 
-def _table(found: Plan) -> Table:
+def _table(found: Plan, one: Chain) -> Table:
     from saematch.cli.report import new_table
 
-    made = new_table(f"{found.suite}, {found.method.name}, on {found.machine.name}")
+    made = new_table(f"{one.name}, {found.method.name}, on {found.machine.name}")
     made.add_column("")
-    for one in found.chains:
-        made.add_column(one.name, justify="right", overflow="fold")
-    columns = [_facts(one) for one in found.chains]
-    for fact in columns[0]:
-        made.add_row(fact, *(column[fact] for column in columns))
+    made.add_column("a pair", justify="right")
+    made.add_column(f"all {one.forecast.pairs:,}", justify="right")
+    for row in _facts(one):
+        made.add_row(*row)
     return made
 
 
-def _facts(one: Chain) -> dict[str, str]:
+def _facts(one: Chain) -> list[tuple[str, str, str]]:
+    """What it is, of the largest pair, of all."""
     from saematch.forecast.forecast import duration, size
 
     whole, pair, sae = one.forecast, one.pair, one.saes[-1]
-    on = " on the GPU" if whole.on_device else ""
-    return {
-        "layers": f"{len(one.saes):,}",
-        "features, dimensions": f"{sae.d_sae:,}, {sae.d_in:,}",
-        "weights of an SAE, of all": f"{size(sae.bytes)}, {size(one.weights)}",
-        "read, in all": size(whole.read),
-        "pairs": f"{whole.pairs:,}",
-        "products of a pair, of all": f"{_flop(pair.operations)}, {_flop(whole.operations)}",
-        "time of a pair, of all": f"{duration(pair.seconds)}, {duration(whole.seconds)}",
-        f"memory of a pair{on}": size(whole.memory),
-        "scratch files of a pair": size(whole.scratch) if whole.scratch else "none",
-        "memory to follow features": size(whole.following),
-        "the run, on disk": size(whole.written),
-        **({} if one.shards is None else {"shards": f"{one.shards:,}"}),
-    }
+    on_device = [("memory of the GPU", size(whole.on_device), "")] if whole.on_device else []
+    return [
+        ("SAEs", "2", f"{len(one.saes):,}"),
+        ("features, dimensions", f"{sae.d_sae:,}, {sae.d_in:,}", ""),
+        ("weights", size(2 * sae.bytes), size(one.weights)),
+        ("read", size(pair.read), size(whole.read)),
+        ("products", _flop(pair.operations), _flop(whole.operations)),
+        ("time", duration(pair.seconds), duration(whole.seconds)),
+        *on_device,
+        ("memory", size(whole.memory), f"{size(whole.following)} at the end"),
+        ("scratch files", size(whole.scratch) if whole.scratch else "none", ""),
+        ("the run, on disk", size(pair.written), size(whole.written)),
+        *([] if one.shards is None else [("shards", "", f"{one.shards:,}")]),
+    ]
 
 
 def _flop(operations: float) -> str:
@@ -121,6 +121,7 @@ def _flop(operations: float) -> str:
 
 def _lines(found: Plan) -> list[str]:
     from saematch.forecast.forecast import size
+    from saematch.numerics.scratch import SHARE
 
     machine = found.machine
     rates = f"float32 {machine.float32 / 1e12:.3g} TFLOP/s, bfloat16 {machine.bfloat16 / 1e12:.3g}"
@@ -133,9 +134,15 @@ def _lines(found: Plan) -> list[str]:
         tight = one.forecast.limits()[0]
         said = "would break first" if tight.need > tight.have else "tightest"
         lines.append(f"{one.name}: {said}: {tight.what}, {size(tight.need)} of {size(tight.have)}")
+        lines += [f"{one.name}: {remark}" for remark in one.remarks]
         if one.alike:
             others = "chain is" if one.alike == 1 else "chains are"
             lines.append(f"{one.name}: {one.alike} other {others} as large (--l0 chooses)")
+    if machine.device_memory is None:
+        lines.append(
+            f"a matrix above {size(SHARE * machine.total)}, 1/16 of memory, is a scratch file; "
+            "pairs whose matrices are smaller keep them in memory, and may take more of it"
+        )
     for word in dict.fromkeys(word for one in found.chains for word in one.inferred):
         lines.append(f"inferred: {word}")
     return lines

@@ -44,6 +44,11 @@ def part_of(
         refuse_links(path, (f"{folder}/x" for folder in FOLDERS))
         if there is not None and same and there.pairs == asked.pairs:
             return Run(path, there)
+        if there is not None and same and there.pairs and not overwrite:
+            raise RunError(
+                f"{path} was begun when {run.path} held other matches of the same pairs: "
+                "--overwrite (overwrite=True) begins this shard again"
+            )
         RUN_FILE.save(path, replace(emptied(asked), saes=[]))
         for place in listed(asked):
             adopt(run.path, path, place)

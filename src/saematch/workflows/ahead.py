@@ -12,6 +12,7 @@ from saematch.files.share import Share
 from saematch.forecast.cost import cost_of_pair
 from saematch.forecast.forecast import Forecast
 from saematch.forecast.machine import Machine, this_machine
+from saematch.matching.methods import feature_flow
 from saematch.progress import log
 from saematch.runs.manifest import RUN_FILE
 from saematch.sae.sae import SAE
@@ -79,11 +80,14 @@ def forecast(
     machine: Machine,
     workers: int = 1,
     flow: bool = False,
+    modules: Places = (),
 ) -> Forecast:
-    """The forecast of pairs of SAEs, by places, that are matched in one way."""
-    asked = matcher.method, matcher.significance, matcher.candidates
-    costs = [cost_of_pair(saes[a], saes[b], *asked) for a, b in pairs]
-    return Forecast.of(saes, pairs, costs, machine, workers=workers, flow=flow)
+    """The forecast of pairs of SAEs, by places; those of `modules` are matched by decoders."""
+    rest = matcher.significance, matcher.candidates
+    costs = [cost_of_pair(saes[a], saes[b], matcher.method, *rest) for a, b in pairs]
+    costs += [cost_of_pair(saes[a], saes[b], feature_flow(), *rest) for a, b in modules]
+    every = [*pairs, *modules]
+    return Forecast.of(saes, every, costs, machine, workers=workers, flow=flow)
 
 
 def chain(count: int, reach: int | None = 1) -> list[tuple[int, int]]:

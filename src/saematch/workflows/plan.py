@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import math
 import re
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Any, Literal, NamedTuple
 
-from saematch.checkpoints import expand, saelens_registry
+from saematch.checkpoints import saelens_registry
+from saematch.checkpoints.locate import is_local
+from saematch.checkpoints.outline import Outline, outline
 from saematch.checkpoints.sizes import Sizes, sizes, suite
-from saematch.checkpoints.widths import features_in
+from saematch.checkpoints.widths import features_in, in_short
 from saematch.errors import SaematchError
 from saematch.forecast.forecast import Forecast
 from saematch.forecast.machine import Machine, named_machine, this_machine
+from saematch.layers.layers import Layers
+from saematch.layers.plan import checked, planned, planned_modules, remarks
 from saematch.matching.methods import Method
+from saematch.runs.names import names_of
 from saematch.sae.sae import SAE
 from saematch.workflows.ahead import chain, forecast, in_layers
 from saematch.workflows.matcher import Matcher
 from saematch.workflows.options import MatchOptions
 from saematch.workflows.saes import Given, Saes, pick_device
+
+NAMED = 6  # gaps between layers that a remark names
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,7 @@ class Chain:
     pair: Forecast  # of the largest pair alone
     shards: int | None  # `--shard`s, each of a machine, that stay within the hours given
     alike: int  # other chains of the same sizes, such as those of another L0
+    remarks: tuple[str, ...] = ()  # what a user should know: layers that are not there
 
     @property
     def weights(self) -> int:
@@ -94,7 +103,7 @@ def plan(
     Raises:
         SaematchError: no such machine, no SAE of that width or L0, or sizes that nothing tells.
         CheckpointError: no such release or file.
-        MatchError: an option that is not allowed.
+        MatchError: an option that is not allowed; or SAEs that form no flow.
     """
     for word, value in (("workers", workers), ("rate", rate), ("hours", hours), ("d_in", d_in)):
         if value is not None and not value > 0:
@@ -102,49 +111,105 @@ def plan(
     if pairs not in ("adjacent", "all"):
         raise SaematchError(f"pairs is {pairs!r}; it must be adjacent or all")
     matcher = Matcher.of(method, **options)
-    machine = this_machine(pick_device("auto")) if on is None else named_machine(on)
-    machine = machine if rate is None else machine.at(rate * 1e12)
+    machine = None if on is None else named_machine(on)
+    reach = None if pairs == "all" else 1
     name = str(saes) if isinstance(saes, str) else "SAEs"
     if isinstance(saes, str) and saelens_registry.is_release(saes):
         chosen = _chosen(saes, list(suite(saes, d_in)), width, l0)
+        asked = [
+            _Asked(called, members, chain(len(members), reach), [], _apart(saes, members), alike)
+            for called, (members, alike) in chosen.items()
+        ]
     elif width is not None or l0 is not None:
         raise SaematchError(
             f"{name}: width and l0 (--width, --l0) choose from a release of SAELens' registry; "
             "give the names that are meant"
         )
     else:
-        chosen = {name: (in_layers(_known(saes, d_in)), 0)}
-    reach = None if pairs == "all" else 1
+        asked = [_given(name, saes, d_in, reach)]
+    for one in asked:
+        if len(one.saes) < 2:
+            raise SaematchError(f"{one.name}: one SAE alone; a pair takes two")
+    # last, as it takes a moment
+    machine = machine or this_machine(pick_device("auto"))
+    machine = machine if rate is None else machine.at(rate * 1e12)
     chains = []
-    for called, (members, alike) in chosen.items():
-        if len(members) < 2:
-            raise SaematchError(f"{called}: one SAE alone; a pair takes two")
-        wanted = chain(len(members), reach)
-        whole = forecast(members, matcher, wanted, machine, workers, flow=True)
-        largest = max(wanted, key=lambda p: members[p[0]].d_sae * members[p[1]].d_sae)
-        two = [members[k] for k in largest]
-        pair = forecast(two, matcher, [(0, 1)], machine, workers)
-        shards = None if hours is None else _shards(pair, len(wanted), hours, called)
-        chains.append(Chain(called, tuple(members), whole, pair, shards, alike))
+    for one in asked:
+        members = one.saes
+        whole = forecast(members, matcher, one.pairs, machine, workers, True, one.modules)
+        largest = max(one.pairs, key=lambda p: members[p[0]].d_sae * members[p[1]].d_sae)
+        pair = forecast([members[k] for k in largest], matcher, [(0, 1)], machine, workers)
+        shards = None if hours is None else _shards(pair, whole.pairs, hours, one.name)
+        chains.append(
+            Chain(one.name, tuple(members), whole, pair, shards, one.alike, tuple(one.remarks))
+        )
     return Plan(name, matcher.method, machine, workers, hours, tuple(chains))
 
 
-def _known(saes: Given | Sequence[Given], d_in: int | None) -> list[Sizes]:
-    every = saes if isinstance(saes, (list, tuple)) else [saes]
-    found: list[Sizes] = []
-    for given in every:
-        if not isinstance(given, (str, Path)):
-            found += [Sizes.of(one) for one in Saes(given).given if isinstance(one, SAE)]
-            continue
-        for name in expand(given):
-            one = sizes(name, d_in)
-            if one is None:
+class _Asked(NamedTuple):
+    """SAEs of one chain, and which of them are matched, by places."""
+
+    name: str
+    saes: list[Sizes]
+    pairs: list[tuple[int, int]]
+    modules: list[tuple[int, int]]  # by their decoders alone
+    remarks: list[str]
+    alike: int = 0
+
+
+def _given(name: str, saes: Given | Sequence[Given], d_in: int | None, reach: int | None) -> _Asked:
+    """SAEs that were named one by one, paired as `saematch.flow` would."""
+    every = list(Saes(saes).given)
+    known = [_size(one, d_in) for one in every]
+    if len(every) < 2 or not all(isinstance(one, SAE) or is_local(one) for one in every):
+        known = in_layers(known)
+        for one, other in pairwise(known):
+            if one.layer is not None and one.layer == other.layer:
                 raise SaematchError(
-                    f"{name}: nothing here tells how large it is: neither a file, nor SAELens' "
-                    "registry, nor its name and d_in (--d-in)"
+                    f"{one.name} and {other.name} are both of layer {one.layer}: a flow takes one "
+                    "SAE for each place"
                 )
-            found.append(one)
+        return _Asked(name, known, chain(len(known), reach), [], _apart(name, known))
+    outlines = [
+        Outline(outline(one).conventions, size.d_in, size.d_out)
+        for one, size in zip(every, known, strict=True)
+    ]
+    deque(checked(outlines), maxlen=0)
+    names = names_of(outlines)
+    sites = {called: its.conventions.site for called, its in zip(names, outlines, strict=True)}
+    layers = Layers.planned(sites)
+    place = {called: k for k, called in enumerate(layers.names)}
+    by_name = dict(zip(names, known, strict=True))
+    return _Asked(
+        name,
+        [by_name[called] for called in layers.names],
+        [(place[a], place[b]) for a, b in planned(layers, reach)],
+        [(place[a], place[b]) for a, b in planned_modules(layers)],
+        remarks(layers),
+    )
+
+
+def _size(given: str | SAE, d_in: int | None) -> Sizes:
+    found = Sizes.of(given) if isinstance(given, SAE) else sizes(given, d_in)
+    if found is None:
+        raise SaematchError(
+            f"{given}: nothing here tells how large it is: neither a file, nor SAELens' registry, "
+            "nor its name and d_in (--d-in)"
+        )
     return found
+
+
+def _apart(name: str, saes: Sequence[Sizes]) -> list[str]:
+    """Which layers are missing between those of a chain."""
+    layers = [sae.layer for sae in saes if sae.layer is not None]
+    gaps = [(a + 1, b - 1) for a, b in pairwise(sorted(layers)) if b - a > 1]
+    if not gaps:
+        return []
+    full = f"{name}-all"
+    whole = f"; {full} has more layers" if saelens_registry.is_release(full) else ""
+    shown = ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in gaps[:NAMED])
+    more = ", ..." * (len(gaps) > NAMED)
+    return [f"no SAE of layer {shown}{more}: those on both sides are neighbours here{whole}"]
 
 
 def _chosen(
@@ -154,7 +219,7 @@ def _chosen(
     wanted = None if width is None else _width(width)
     kept = [sae for sae in every if wanted in (None, sae.d_sae) and _has_l0(sae.name, l0)]
     if not kept:
-        there = ", ".join(f"{one:,}" for one in sorted({sae.d_sae for sae in every}))
+        there = ", ".join(in_short(one) for one in sorted({sae.d_sae for sae in every}))
         raise SaematchError(
             f"{release}: no SAE of width {width or 'any'} and L0 {l0 or 'any'}; it has the widths "
             f"{there}"
@@ -180,9 +245,10 @@ def _template(sae: Sizes) -> str:
 
 
 def _width(given: str | int) -> int:
-    found = int(given) if str(given).isdigit() else features_in(f"width_{given}", 1)
+    text = str(given).strip().replace(",", "").replace("_", "")
+    found = int(text) if text.isdigit() else features_in(f"width_{text}", 1)
     if found is None:
-        raise SaematchError(f"width is {given!r}; expected a number such as 262k or 16384")
+        raise SaematchError(f"width is {given!r}; expected 16k, 262k, 1m or a number such as 16384")
     return found
 
 
