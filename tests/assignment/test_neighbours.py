@@ -90,6 +90,41 @@ def test_scores_that_were_kept_take_the_place_of_a_product(precision, shape, kin
         neighbours(x[1:], y, a[1:], b, target[1:], 5, scores=scores)
 
 
+@pytest.mark.parametrize("kind", ["one-to-one", "many-to-one"])
+@pytest.mark.parametrize("shape", [(60, 60), (50, 80), (80, 50)])
+@pytest.mark.parametrize("bias", [False, True])
+def test_scores_of_parts_serve_for_directions(shape, kind, bias, monkeypatch):
+    widths = (5, 4, 1) if bias else (5, 4)
+    x, y = (torch.randn(n, sum(widths), generator=torch.manual_seed(n + 1)) for n in shape)
+    x[3], y[5, :5] = 0, 0
+    minus = [-v.double().square().sum(1) for v in (x, y)]
+    scores = Scores(widths)
+    given = {"kind": kind, "precision": "float32"}
+    target = assign(2 * x, y, *minus, **given, scores=scores).target
+    u, v = (torch.nn.functional.normalize(z[:, :5], dim=1) for z in (x, y))
+    p, q = (torch.nn.functional.normalize(z[:, 5:9], dim=1) for z in (x, y))
+    left, right = torch.cat([0.3 * u, 0.7 * p], 1), torch.cat([v, q], 1)
+    expected = neighbours(left, right, None, None, target, 5, precision="float32")
+    monkeypatch.setattr(Filter, "product", None)
+    found = neighbours(left, right, None, None, target, 5, block=7, scores=scores)
+    for name in ("score", "rank_in_row", "rank_in_column", "candidates", "sources"):
+        torch.testing.assert_close(
+            getattr(found, name), getattr(expected, name), rtol=0, atol=0, equal_nan=True
+        )
+
+
+def test_scores_of_other_vectors_are_not_used():
+    x, y, z = (torch.randn(60, 9, generator=torch.manual_seed(n)) for n in (1, 2, 3))
+    scores = Scores((5, 4))
+    target = assign(x, y, precision="float32", scores=scores).target
+    assert scores.kept is not None
+    expected = neighbours(z, y, None, None, target, 5)
+    found = neighbours(z, y, None, None, target, 5, scores=scores)
+    assert found.candidates.tolist() == expected.candidates.tolist()
+    fewer = neighbours(x[:, :7], y[:, :7], None, None, target, 5, scores=scores)
+    assert (fewer.score - (x[:, :7].double() * y[target, :7]).sum(1)).abs().max() < 1e-12
+
+
 def test_scores_that_were_not_kept_are_made_again():
     x, y = (torch.randn(200, 9, generator=torch.manual_seed(n)) for n in (1, 2))
     scores = Scores()

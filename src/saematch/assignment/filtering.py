@@ -11,6 +11,7 @@ For `x_i = a_i + r_i` and `y_j = b_j + q_j`, where `a` and `b` are what the prod
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -36,6 +37,12 @@ class Bound(NamedTuple):
     column_reach: np.ndarray
     relative: float
 
+    def turned(self) -> Bound:
+        """The same with columns for rows."""
+        return Bound(
+            self.column_scale, self.row_scale, self.column_reach, self.row_slack, self.relative
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Filter:
@@ -51,39 +58,24 @@ class Filter:
             return torch.mm(left, self.right.T, out_dtype=torch.float32)
         return left @ self.right.T
 
+    def fill(
+        self, rows: slice, widths: Sequence[int], out: Sequence[Float[Tensor, "rows m"]]
+    ) -> None:
+        """Write products of parts of the vectors, so many dimensions each, whose sum is `product`.
+
+        The bound holds for the sum too, in float32: it covers any order of adding.
+        """
+        left, right = (v.split(list(widths), dim=1) for v in (self.left[rows], self.right))
+        for one, other, product in zip(left, right, out, strict=True):
+            torch.mm(one, other.T, out=product)
+
     @property
     def precision(self) -> Precision:
         return "bfloat16" if self.left.dtype == torch.bfloat16 else "float32"
 
     def turned(self) -> Filter:
         """The same with columns for rows."""
-        return Filter(self.right, self.left, _turned(self.bound))
-
-
-@dataclass(frozen=True, eq=False)
-class Kept(Filter):
-    """The same with the product at hand."""
-
-    raw: Float[Tensor, "n m"]
-
-    def product(self, rows: slice | Tensor) -> Float[Tensor, "rows m"]:
-        return self.raw[rows].contiguous()
-
-    def turned(self) -> Kept:
-        return Kept(self.right, self.left, _turned(self.bound), self.raw.T)
-
-
-@dataclass
-class Scores:
-    """Where `assign` leaves the approximate scores, if it kept them, for `neighbours`."""
-
-    kept: Kept | None = None
-
-
-def _turned(bound: Bound) -> Bound:
-    return Bound(
-        bound.column_scale, bound.row_scale, bound.column_reach, bound.row_slack, bound.relative
-    )
+        return Filter(self.right, self.left, self.bound.turned())
 
 
 def norms(x: Float[Tensor, "n D"]) -> Float[Tensor, " n"]:
@@ -118,24 +110,39 @@ def make_filter(
     dtype = torch.float32 if precision == "float32" else torch.bfloat16
     left, row_scale, row_error = _lower(x, sizes[0], dtype)
     right, column_scale, column_error = _lower(y, sizes[1], dtype)
-    adding = x.shape[1] * 2.0**-23
+    adding = adding_error(x.shape[1], dtype, x.device)
+    scales, errors = (row_scale, column_scale), (row_error, column_error)
+    return Filter(left, right, make_bound(sizes, scales, errors, adding, dtype))
+
+
+def adding_error(terms: int, dtype: torch.dtype, device: torch.device) -> float:
+    """How far a sum of so many products may be off, in products of the norms."""
+    adding = terms * 2.0**-23
     adding /= max(0.5, 1 - adding)
-    if dtype == torch.float32 and not _full_float32(x.device):
+    if dtype == torch.float32 and not _full_float32(device):
         adding += 2.0**-7  # the product may round its factors to bfloat16 or TF32
-    relative = column_error.max().item() if len(y) else 0.0
-    # errors are relative to norms; 1e-35 stands for what falls below the range of float32
+    return adding
+
+
+def make_bound(
+    sizes: tuple[Tensor, Tensor],
+    scales: tuple[Tensor, Tensor],
+    errors: tuple[Tensor, Tensor],
+    adding: float,
+    dtype: torch.dtype,
+) -> Bound:
+    """The bound for vectors of these norms, taken out scales, and errors relative to the norms."""
+    (row_scale, column_scale), (row_error, column_error) = scales, errors
+    relative = column_error.max().item() if len(column_error) else 0.0
+    # 1e-35 stands for what falls below the range of float32
     slack = (row_error + (1 + row_error) * relative + 1.1 * adding * (1 + relative)) * sizes[0]
     slack = slack * (1 + 1e-6) + 1e-35 * row_scale
-    return Filter(
-        left,
-        right,
-        Bound(
-            row_scale.cpu().numpy(),
-            column_scale.cpu().numpy(),
-            slack.cpu().numpy(),
-            torch.maximum(sizes[1], 1e-35 * column_scale).cpu().numpy(),
-            1.01 * UNIT[dtype],  # where the product is not rounded so, scores that are kept are
-        ),
+    return Bound(
+        row_scale.cpu().numpy(),
+        column_scale.cpu().numpy(),
+        slack.cpu().numpy(),
+        torch.maximum(sizes[1], 1e-35 * column_scale).cpu().numpy(),
+        1.01 * UNIT[dtype],  # where the product is not rounded so, scores that are kept are
     )
 
 

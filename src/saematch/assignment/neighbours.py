@@ -20,7 +20,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from saematch.assignment.auction.plan import WORTH_FILTERING
-from saematch.assignment.filtering import Filter, Scores, make_filter, norms
+from saematch.assignment.filtering import Filter, make_filter, norms
+from saematch.assignment.kept import Scores
 from saematch.assignment.problem import Columns, PerColumn, PerRow, Problem, Rows, problem
 from saematch.assignment.ranking import (
     SPARE,
@@ -85,8 +86,9 @@ def neighbours(
     row, and rows of each column, of which there are at most m and n; `block`, rows scored at once,
     by default what takes 64 MiB; `precision` of the product, "float32", "bfloat16", or "auto" for
     the faster on this machine, whose results are the same; `scores` that `assign` left for the
-    same `x` and `y`, with whatever offsets: where it kept them, they are gone over instead of those
-    of one more product of 2 n m D operations. The product is made on the device of `x`; the rest is
+    same `x` and `y`, or for ones whose parts are theirs but for a factor (`Scores.widths`), with
+    whatever offsets: where it kept them, they are gone over instead of those of one more product of
+    2 n m D operations. The product is made on the device of `x`; the rest is
     done on the processor.
 
     **Returns:** `Neighbours`. Equal ones stand in the order of their indices.
@@ -99,14 +101,8 @@ def neighbours(
     if k < 1:
         raise SaematchError(f"k is {k}; at least 1 candidate is kept")
     sizes = norms(task.x), norms(task.y)
-    filtering = None if scores is None else scores.kept
-    if filtering is None:
-        filtering = _filter(task, sizes, precision)
-    elif (len(filtering.left), len(filtering.right)) != (task.n, task.m):
-        raise SaematchError(
-            f"scores are of {len(filtering.left)} x {len(filtering.right)} vectors; this problem "
-            f"has {task.n} x {task.m}"
-        )
+    filtering = None if scores is None else scores.filter(task, sizes)
+    filtering = filtering or _filter(task, sizes, precision)
     side = _side(task, filtering)
     _check_range(side, sizes)
     pairs = _pairs(side, sizes, target, PATIENCE[filtering.precision])

@@ -15,6 +15,7 @@ from torch import Tensor
 from saematch.assignment.auction.forest_dense import upper_bounds
 from saematch.assignment.auction.state import State, score_rows
 from saematch.assignment.filtering import Bound, Filter
+from saematch.assignment.kept import added
 from saematch.assignment.selection import select, take_some
 from saematch.assignment.ties import classes
 from saematch.assignment.work import Work
@@ -40,24 +41,22 @@ class Scorer:
         work: Work,
         block: int,
         keep: bool,
+        widths: tuple[int, ...] = (),
     ):
-        self.filter, self.state, self.work = filtering, state, work
+        self.filter, self.state, self.work, self.widths = filtering, state, work, widths
         self.on_device = filtering.left.is_cuda
         n, m = len(filtering.left), len(filtering.right)
         self.block = block
-        self.kept: Tensor | None = None
+        self.kept: tuple[Tensor, ...] | None = None  # scores of each part, whose sum they are
         if keep:
-            self.kept = torch.empty(
-                (n, m), dtype=filtering.left.dtype, device=filtering.left.device
-            )
+            left = filtering.left
+            self.kept = tuple(left.new_empty((n, m)) for _ in widths or (left.shape[1],))
         self.pool = ThreadPoolExecutor(torch.get_num_threads())
 
     def first(self) -> Iterator[np.ndarray]:
         """Score all rows, a block at a time; each block's rows once they have their lists."""
         for rows in self._blocks():
             raw = self._product(rows)
-            if self.kept is not None:
-                self.kept[rows] = raw
             numbers = np.arange(rows.start, rows.stop)
             self._select(raw, numbers)
             yield numbers
@@ -76,7 +75,7 @@ class Scorer:
             for start in range(0, len(like), self.block):
                 some = like[start : start + self.block]
                 index = torch.from_numpy(some.astype(np.int64)).to(self.filter.left.device)
-                raw = self._product(index) if self.kept is None else self.kept[index]
+                raw = self._scores(index)
                 self._select(raw, some)
 
     def bounds(self, out: np.ndarray) -> None:
@@ -87,7 +86,7 @@ class Scorer:
             upper_bounds(raw[part].float().cpu().numpy(), numbers[part], state, bound, out)
 
         for rows in self._blocks():
-            raw = self._product(rows) if self.kept is None else self.kept[rows]
+            raw = self._scores(rows)
             numbers = np.arange(rows.start, rows.stop)
             self._spread(len(numbers), functools.partial(fill, raw=raw, numbers=numbers))
 
@@ -111,9 +110,18 @@ class Scorer:
         self._spread(len(rows), lambda p: score_rows(self.state, rows[p], out[p]))
         return out
 
+    def _scores(self, rows: slice | Tensor) -> Tensor:
+        return self._product(rows) if self.kept is None else added(self.kept, rows)
+
     def _product(self, rows: slice | Tensor) -> Tensor:
         start = time.perf_counter()
-        raw = self.filter.product(rows)
+        if self.kept is not None and len(self.kept) > 1 and isinstance(rows, slice):
+            self.filter.fill(rows, self.widths, [kept[rows] for kept in self.kept])
+            raw = added(self.kept, rows)
+        else:
+            raw = self.filter.product(rows)
+            if self.kept is not None:
+                self.kept[0][rows] = raw
         if raw.is_cuda:
             torch.cuda.synchronize(raw.device)
         self.work.scored += len(raw)

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from jaxtyping import Float
 from torch import Tensor
 
-from saematch.assignment.filtering import Scores
+from saematch.assignment.kept import Scores
 from saematch.assignment.problem import Columns, PerColumn, PerRow, Rows, problem, real_tensor
 from saematch.assignment.result import Assignment, Kind
 from saematch.assignment.work import Progress

@@ -50,6 +50,7 @@ MOST_VECTORS = 2**18  # null vectors drawn for that, unless one dictionary has m
 TAIL = 0.1  # share of the calibration beyond which an exponential continues it
 SHIFTS = 4  # in time that those are drawn with, at least
 ROWS = 2048  # rows whose scores or groups are held at once
+NULL_SCORES = 2**24  # held at once: 64 MiB
 AT_ONCE = 128  # rows at least that a null is multiplied with, which may lie in a file
 
 
@@ -275,7 +276,7 @@ def chance(
         for part, norm in zip(z.split(list(widths), dim=1), norms.T, strict=True):
             part.mul_(norm[:, None])
         rows = torch.randperm(len(x), generator=generator)[: min(wanted, at_once)].to(x.device)
-        for some in rows.split(max(AT_ONCE, ROWS * ROWS // len(y))):
+        for some in rows.split(max(AT_ONCE, NULL_SCORES // len(y))):
             scores = x[some] @ z.T
             if column_offset.any():
                 scores = scores.double() + column_offset

@@ -153,8 +153,8 @@ def make_matching(
     posed = pose(a, b, method, scales, evidence=evidence)
     assignment, given = None, target is not None
     test = _test(posed, method, significance)
-    # those of the assignment serve where what is tested is the problem that it solves
-    scores = Scores() if test == "score" else None
+    # those of the assignment serve for what is tested too
+    scores = Scores() if test == "score" else Scores(posed.widths)
     if target is None:
         assignment = _solved(posed, method, significance, progress, scores)
         target = posed.outer_target(assignment.target)
@@ -202,7 +202,7 @@ def _solved(
     method: Method,
     significance: Significance,
     progress: Progress | None,
-    scores: Scores | None,
+    scores: Scores,
 ) -> Assignment:
     """The assignment of the largest total score, with `partial` against the cost of no pair."""
     chances = _chances(posed, significance) if significance.partial else BOTH_ABSENT
@@ -226,7 +226,7 @@ def _test(posed: Posed, method: Method, significance: Significance) -> Test:
     return "direction" if directions and significance.test == "direction" else "score"
 
 
-def _near(tested: Posed, target: Tensor, k: int, scores: Scores | None) -> Neighbours:
+def _near(tested: Posed, target: Tensor, k: int, scores: Scores) -> Neighbours:
     """Statistics and ranks of the pairs, and the `k` best targets and sources by the statistic."""
     offsets, inner = (tested.row_offset, tested.column_offset), tested.inner_target(target)
     return neighbours(tested.x, tested.y, *offsets, target=inner, k=k, scores=scores)

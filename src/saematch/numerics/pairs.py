@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ def products(
     """`x_i . y_j` of each pair, float64, on the processor."""
     sums = np.zeros(len(row))
     for u, v in _strips(x, y):
-        _spread(_products, u, v, _numbers(row), _numbers(column), sums)
+        spread(_products, len(row), u, v, _numbers(row), _numbers(column), sums)
     return torch.from_numpy(sums)
 
 
@@ -42,7 +43,7 @@ def moments(
     scales = (scale.double().cpu().numpy() for scale in (x_scale, y_scale))
     rest = _numbers(row), _numbers(column), *scales, sums
     for u, v in _strips(x, y):
-        _spread(_moments, u, v, *rest)
+        spread(_moments, len(row), u, v, *rest)
     return torch.from_numpy(sums)
 
 
@@ -64,13 +65,12 @@ def _numbers(index: Tensor) -> np.ndarray:
     return index.to("cpu", torch.int64).contiguous().numpy()
 
 
-def _spread(work: Callable[..., None], x, y, row, column, *rest) -> None:
-    """Let threads do `work` for a part of the pairs each."""
+def spread(work: Callable[..., None], count: int, *given: Any) -> None:
+    """Let threads do `work(begin, end, *given)` for a part of so many things each."""
     threads = torch.get_num_threads()
-    edges = np.linspace(0, len(row), min(len(row), threads) + 1).astype(int).tolist()
+    edges = np.linspace(0, count, min(count, threads) + 1).astype(int).tolist()
     with ThreadPoolExecutor(threads) as pool:
-        parts = itertools.pairwise(edges)
-        for _ in pool.map(lambda part: work(*part, x, y, row, column, *rest), parts):
+        for _ in pool.map(lambda part: work(*part, *given), itertools.pairwise(edges)):
             pass
 
 

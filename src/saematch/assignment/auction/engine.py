@@ -61,12 +61,13 @@ class Engine:
         alone: bool,
         block: int,
         keep: bool,
+        widths: tuple[int, ...],
         most_bids: int,
         room: int,
         progress: Progress | None,
     ):
         self.state, self.work, self.alone, self.progress = state, work, alone, progress
-        self.scorer = Scorer(filtering, state, work, block, keep)
+        self.scorer = Scorer(filtering, state, work, block, keep, widths)
         self.most_bids, self.room = most_bids, room
         times = max(1, len(state.target) // LARGE)
         self.patience, self.most_lists = PATIENCE * times, LISTS * times

@@ -14,7 +14,8 @@ from torch import Tensor
 from saematch.assignment import dense
 from saematch.assignment.auction.engine import Engine
 from saematch.assignment.auction.state import new_state
-from saematch.assignment.filtering import Filter, Kept, Scores, make_filter, norms
+from saematch.assignment.filtering import Filter, make_filter, norms
+from saematch.assignment.kept import Kept, Scores
 from saematch.assignment.nearest import SPARE, nearest
 from saematch.assignment.problem import SLICE, Problem
 from saematch.assignment.result import Assignment, Kind
@@ -157,6 +158,7 @@ def _solution(
         alone=costs is not None,
         block=plan.block,
         keep=plan.keep,
+        widths=plan.widths,
         most_bids=options.max_bids,
         room=plan.room,
         progress=options.progress,
@@ -167,7 +169,7 @@ def _solution(
 
 
 def _hand_over(scorer: Scorer, scores: Scores | None) -> None:
-    if scores is not None and scorer.kept is not None:
+    if scores is not None and scorer.kept is not None and scorer.widths == scores.widths:
         parts = scorer.filter.left, scorer.filter.right, scorer.filter.bound
         scores.kept = Kept(*parts, scorer.kept)
 
@@ -198,7 +200,7 @@ def many_to_one(task: Problem, top: int, options: Options) -> Found:
     plan = _plan(task, sizes, dataclasses.replace(options, list_length=top + SPARE), work, top)
     offsets = task.row_offset.cpu(), task.column_offset.cpu()
     state = new_state(task.x, task.y, *offsets, plan.k, np.zeros(task.m))
-    scorer = Scorer(plan.filter, state, work, plan.block, plan.keep)
+    scorer = Scorer(plan.filter, state, work, plan.block, plan.keep, plan.widths)
     column, value = map(torch.from_numpy, nearest(scorer, top))
     _hand_over(scorer, options.scores)
     return Found(column, value, value[:, 0].clone(), column_dual, 0.0, 0.0, 1.0, work)
@@ -210,6 +212,7 @@ class _Plan:
     k: int
     block: int
     keep: bool
+    widths: tuple[int, ...]  # of parts of the vectors whose scores are kept apart
     room: int  # bytes left
 
 
@@ -247,9 +250,13 @@ def _plan(
             f"{m:,} features of {width:,} numbers with lists of {k}; match fewer features, shorten "
             "list_length, or set memory_limit higher if there is more"
         )
+    widths = () if options.scores is None else options.scores.widths
+    # sums of rounded bfloat16 products would be off by more, and those are quick to make again
+    if precision != "float32" or needed(k, block) + len(widths) * item * n * m > limit:
+        widths = ()
     work.precision, work.kept = precision, keep
-    room = limit - needed(k, block) - (item * n * m if keep else 0)
-    return _Plan(make_filter(task.x, task.y, sizes, precision), k, block, keep, room)
+    room = limit - needed(k, block) - (max(1, len(widths)) * item * n * m if keep else 0)
+    return _Plan(make_filter(task.x, task.y, sizes, precision), k, block, keep, widths, room)
 
 
 def _sizes(task: Problem) -> tuple[Tensor, Tensor]:
