@@ -107,7 +107,10 @@ def test_a_machine_that_crashed_is_taken_over_after_the_lease(tmp_path, machines
 def test_a_holder_touches_its_note_by_the_clock_of_the_disk(tmp_path, machines, monkeypatch):
     monkeypatch.setattr(module, "BEAT", 0.02)
     machines.on("alpha")
+    others = set(threading.enumerate())
     one = WriterLock(tmp_path)
+    own = set(threading.enumerate()) - others
+    assert "saematch lock" in {thread.name for thread in own}
     age(tmp_path, LEASE + 60)
     until = time.monotonic() + 5
     while time.time() - (tmp_path / NOTE).stat().st_mtime > LEASE and time.monotonic() < until:
@@ -119,11 +122,9 @@ def test_a_holder_touches_its_note_by_the_clock_of_the_disk(tmp_path, machines, 
         WriterLock(tmp_path)
     machines.on("alpha")
     one.release()
-    threads = {thread.name for thread in threading.enumerate()}
-    while "saematch lock" in threads and time.monotonic() < until:
-        time.sleep(0.01)
-        threads = {thread.name for thread in threading.enumerate()}
-    assert "saematch lock" not in threads
+    for thread in own:
+        thread.join(timeout=60)
+        assert not thread.is_alive()
 
 
 def test_of_many_machines_at_once_one_writes(tmp_path, machines):

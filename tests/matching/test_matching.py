@@ -453,16 +453,24 @@ def test_the_histogram_counts_every_score():
 
 
 @pytest.mark.parametrize(
-    ("method", "products"), [("cosine", 1), ("feature-flow", 1), ("sae-match", 2)]
+    ("method", "precision"),
+    [("cosine", "bfloat16"), ("feature-flow", "bfloat16"), ("sae-match", "float32")],
 )
-def test_scores_are_made_once_where_they_are_what_is_tested(method, products, monkeypatch):
+def test_scores_are_made_once(method, precision, monkeypatch):
+    monkeypatch.setattr("saematch.numerics.hardware.fastest", lambda _: precision)
+    monkeypatch.setattr("saematch.assignment.auction.plan.WORTH_FILTERING", 0)
     a = make_sae(d_in=8, d_sae=600)  # larger than what is solved without a filter
-    scored, product = [], Filter.product
+    scored, product, fill = [], Filter.product, Filter.fill
 
     def counted(self, rows):
         scored.append(len(self.left[rows]))
         return product(self, rows)
 
+    def filled(self, rows, *into):
+        scored.append(len(self.left[rows]))
+        fill(self, rows, *into)
+
     monkeypatch.setattr(Filter, "product", counted)
+    monkeypatch.setattr(Filter, "fill", filled)
     match(a, permuted(a, shuffle(600), noise=0.2), method)
-    assert sum(scored) == products * 600
+    assert sum(scored) == 600

@@ -61,7 +61,11 @@ class ManifestFile(Generic[M]):
         Raises:
             RunError: there is none, or it cannot be read.
         """
-        if not (path / self.file).is_file():
+        try:
+            there = (path / self.file).is_file()
+        except OSError as error:  # such as a name that is too long
+            raise RunError(f"{path} cannot be a {self.kind}: {error.strerror}") from error
+        if not there:
             raise RunError(f"{path} is no {self.kind}: it has no {self.file}")
         return self._read(path)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -185,7 +186,7 @@ def _read(saes: Sequence[Sizes], pairs: Sequence[tuple[int, int]]) -> int:
 
 def _free(place: str | Path) -> int:
     folder = Path(place).absolute()
-    while not folder.exists():
+    while not os.path.exists(folder):  # a name that is too long is none
         folder = folder.parent
     return shutil.disk_usage(folder).free
 
