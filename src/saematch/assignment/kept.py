@@ -125,7 +125,7 @@ def _scaled(
     if any(len(error) and float(error.max()) > ALIKE for error in errors):
         return None
     device = kept.left.device
-    ones = tuple(torch.ones_like(size) for size in sizes)
+    ones = torch.ones_like(sizes[0]), torch.ones_like(sizes[1])
     adding = adding_error(max(widths) + len(parts) + 4, torch.float32, device)
     rows, columns = (error.to(device) for error in errors)
     bound = make_bound(sizes, ones, (rows, columns), adding, torch.float32)

@@ -115,13 +115,13 @@ class Scorer:
 
     def _product(self, rows: slice | Tensor) -> Tensor:
         start = time.perf_counter()
-        if self.kept is not None and len(self.kept) > 1 and isinstance(rows, slice):
+        if self.kept is None:
+            raw = self.filter.product(rows)
+        elif len(self.kept) > 1 and isinstance(rows, slice):
             self.filter.fill(rows, self.widths, [kept[rows] for kept in self.kept])
             raw = added(self.kept, rows)
         else:
-            raw = self.filter.product(rows)
-            if self.kept is not None:
-                self.kept[0][rows] = raw
+            raw = self.kept[0][rows] = self.filter.product(rows)
         if raw.is_cuda:
             torch.cuda.synchronize(raw.device)
         self.work.scored += len(raw)
