@@ -47,10 +47,10 @@ class Scorer:
         self.on_device = filtering.left.is_cuda
         n, m = len(filtering.left), len(filtering.right)
         self.block = block
-        self.kept: tuple[Tensor, ...] | None = None  # scores of each part, whose sum they are
+        self.kept: list[Tensor] | None = None  # scores of each part, whose sum they are
         if keep:
             left = filtering.left
-            self.kept = tuple(left.new_empty((n, m)) for _ in widths or (left.shape[1],))
+            self.kept = [left.new_empty((n, m)) for _ in widths or (left.shape[1],)]
         self.pool = ThreadPoolExecutor(torch.get_num_threads())
 
     def first(self) -> Iterator[np.ndarray]:

@@ -171,7 +171,7 @@ def _solution(
 def _hand_over(scorer: Scorer, scores: Scores | None) -> None:
     if scores is not None and scorer.kept is not None and scorer.widths == scores.widths:
         parts = scorer.filter.left, scorer.filter.right, scorer.filter.bound
-        scores.kept = Kept(*parts, scorer.kept)
+        scores.kept = Kept(*parts, tuple(scorer.kept))
 
 
 def _in_order(task: Problem, offsets: tuple[Tensor, Tensor], solution: Solution) -> Solution:
