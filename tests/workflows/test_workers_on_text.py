@@ -2,6 +2,7 @@
 
 import filecmp
 import logging
+from logging.handlers import BufferingHandler
 from typing import Any, cast
 
 import pytest
@@ -126,9 +127,7 @@ def test_what_a_lost_scheduler_leaves_is_continued(tmp_path, captured):
 
 
 def test_a_scheduler_that_is_lost_when_all_is_done_is_no_matter(tmp_path):
-    told: list[logging.LogRecord] = []
-    handler, log = logging.Handler(), logging.getLogger("distributed.client")
-    handler.emit = told.append
+    handler, log = BufferingHandler(1000), logging.getLogger("distributed.client")
     log.addHandler(handler)
     try:
         with scheduler_apart(tmp_path) as (file, scheduler), opened_workers(str(file)) as workers:
@@ -138,7 +137,7 @@ def test_a_scheduler_that_is_lost_when_all_is_done_is_no_matter(tmp_path):
             waited(lambda: client.status != "running")
     finally:
         log.removeHandler(handler)
-    assert [record.getMessage() for record in told if record.exc_info] == []
+    assert [record.getMessage() for record in handler.buffer if record.exc_info] == []
 
 
 def test_models_in_memory_do_not_travel(tmp_path, client, evaluated):
