@@ -1,10 +1,12 @@
 """`saematch.intervene` on the shipped model: tables, controls, going on, and bad input."""
 
 import json
+import shutil
 from pathlib import Path
 
 import polars as pl
 import pytest
+from msgspec import UNSET
 from typer.testing import CliRunner
 
 import saematch
@@ -17,6 +19,7 @@ from saematch.layers.graph import KINDS, FlowGraph
 from saematch.layers.layers import Layers
 from saematch.workflows.intervene import steps_of
 from saematch.workflows.trace import export_trace
+from support.merged import same, told
 
 pytest.importorskip("transformers")
 NAMES = [f"saematch:resid_post_{layer}" for layer in (1, 2, 3)]
@@ -204,3 +207,25 @@ def test_effects_are_edges_of_the_graph_beside_cosine(made, tmp_path):
     assert weights == set(around.table["effect"])
     with pytest.raises(RunError, match="no average effects"):
         export_trace(made.path.parent / "other", found, place, effects=True)
+
+
+def test_interventions_in_shards_are_those_of_one_command(made, tmp_path):
+    out = shutil.copytree(made.path, tmp_path / "run")
+    run = Run.open(out)
+    with run.writing():
+        run.update(causes=UNSET)
+    shutil.rmtree(out / "causes")
+    other = made.path.parent / "other"
+    given = "saematch:model", "saematch:texts"
+    before = told(out)
+    for k in (3, 1, 2):
+        part = saematch.intervene(out, *given, against=[other], shard=f"{k}/3", **FEW)
+        assert 2 <= len(part.section("causes").done) <= 4
+    assert told(out) == before
+    saematch.merge(out)
+    same(made.path, out)
+    # what is asked for must be alike in all
+    more = {**FEW, "windows": 1}
+    saematch.intervene(out, *given, against=[other], shard="2/3", overwrite=True, **more)
+    with pytest.raises(RunError, match=r"intervene-2-of-3 was made otherwise .*windows is 2"):
+        saematch.merge(out, overwrite=True)

@@ -17,7 +17,9 @@ from saematch.cli.options import (
     ModelOption,
     Overwrite,
     Quiet,
+    ShardOption,
     comma_list,
+    show_shard,
 )
 
 
@@ -82,6 +84,7 @@ def intervene(
     device: Device = "auto",
     dtype: DtypeOption = None,
     overwrite: Overwrite = False,
+    shard: ShardOption = None,
     quiet: Quiet = False,
 ) -> None:
     """Change matched features in the running model, and see whether they do the same.
@@ -123,9 +126,14 @@ def intervene(
             device=device,
             dtype=dtype,
             overwrite=overwrite,
+            shard=shard,
             progress=progress,
         )
     if quiet:
-        typer.echo(run)
+        typer.echo(done.path)
+        return
+    if shard is not None:
+        causes = done.section("causes")
+        show_shard(done.path, shard, f"{len(causes.done) if causes else 0} experiments")
         return
     show_causes(output(), done)

@@ -27,6 +27,7 @@ from saematch.workflows.models import GivenModel, opened
 from saematch.workflows.options import DtypeChoice
 from saematch.workflows.runs import GivenRun, loading, opened_run, warn_unfinished
 from saematch.workflows.saes import Given, Saes
+from saematch.workflows.sharding import part_for
 
 NO_TRACKS = (
     "no track of three or more features begins on this text, so that none was removed as a whole: "
@@ -60,6 +61,7 @@ def intervene(
     device: str | torch.device = "auto",
     dtype: DtypeChoice | None = None,
     overwrite: bool = False,
+    shard: str | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Change matched features in the running model, and see whether they do the same.
@@ -103,6 +105,9 @@ def intervene(
         device: where to compute, as of `saematch.evaluate`.
         dtype: of the model's weights; as stored unless given.
         overwrite: discard results that were made with other options.
+        shard: `K/N`: the K-th of N parts of the experiments, each of one kind between two SAEs,
+            into the folder `shards` of the run, which is only read; `saematch.merge` puts all parts
+            together. Returns the part.
         progress: called with a `Step` of `saematch.progress` as work proceeds; `print`
             will do.
 
@@ -112,7 +117,8 @@ def intervene(
 
     Raises:
         RunError: the run matches no neighbours, a run `against` has other SAEs, results of other
-            options are there, an SAE is no longer where it was, or another program is writing.
+            options are there, an SAE is no longer where it was, or another program is writing; or a
+            shard as of `saematch.evaluate`.
         SaematchError: a model, text or option that cannot be used.
     """
     run, tell, given = opened_run(run), progress or silent, Saes(saes, device)
@@ -153,11 +159,15 @@ def intervene(
         "dtype": dtype,
         "methods": [*methods],
     }
+    every = _jobs(chosen, steps, layers)
+    run, share = part_for(
+        run, shard, "intervene", "causes", overwrite, jobs=[_job(*job) for job in every]
+    )
     with run.writing():
         kept = _Kept(run, asked, language.name, str(text), overwrite)
-        jobs = _jobs(chosen, steps, kept, layers)
+        jobs = [job for job in share.block(every) if not kept.has(*job)]
         if not jobs:
-            return run
+            return _finished(run, shard)
         texts, fitted = texts_of(language, {"text": str(text)}, fitted_on, *sizes, long, tell)
         load = loading(run, given)
         names = [name for name in layers.names if any(name in step for step in _names(steps))]
@@ -185,6 +195,12 @@ def intervene(
                         log.warning(NO_TRACKS)
             kept.add(experiment, step, found)
         tell(Told("trying", len(jobs), len(jobs)))
+    return _finished(run, shard)
+
+
+def _finished(run: Run, shard: str | None) -> Run:
+    if shard is not None:
+        run.finish()
     return run
 
 
@@ -249,9 +265,9 @@ class _Kept:
 
 
 def _jobs(
-    chosen: Sequence[str], steps: Sequence[Step], kept: _Kept, layers: Layers
+    chosen: Sequence[str], steps: Sequence[Step], layers: Layers
 ) -> list[tuple[str, Step | None]]:
-    """What is left to do.
+    """What there is to do.
 
     Of two SAEs at one hook point neither comes first: there partners are exchanged and no more. A
     feature of a module's output is one part of what its partner in the stream is: those are not.
@@ -276,7 +292,7 @@ def _jobs(
                 case _:
                     tried = single and apart
             every += [(experiment, step)] if tried else []
-    return [(experiment, step) for experiment, step in every if not kept.has(experiment, step)]
+    return every
 
 
 def _job(experiment: str, step: Step | None) -> str:

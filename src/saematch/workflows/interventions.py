@@ -71,7 +71,8 @@ class Subject:
         methods = {source: self._predecessors(source, step.target) for source in step.sources}
         found = deactivation(self._bench, step, methods, features)
         if len(step.sources) > 1:
-            return found
+            nothing = pl.lit(None, pl.Float64)
+            return found.with_columns(foretold=nothing, cosine=nothing)
         single = foretold(found, self._bench.saes, lambda a, b: self._effects[a, b]).select(
             "a", "b", "feature", "method", "foretold", "cosine"
         )

@@ -20,7 +20,7 @@ from saematch.workflows.capture import described
 from saematch.workflows.compare import compared
 from saematch.workflows.flow import followed
 from saematch.workflows.gathering import Found, gathered, in_folder, is_shard
-from saematch.workflows.merged_sections import merged_evaluation, merged_judging
+from saematch.workflows.merged_sections import merged_causes, merged_evaluation, merged_judging
 
 MERGED = ".shards.merged"  # what is about to be removed
 
@@ -134,6 +134,7 @@ MERGES = {
     "capture": _capture,
     "evaluate": merged_evaluation,
     "judge": merged_judging,
+    "intervene": merged_causes,
 }
 
 

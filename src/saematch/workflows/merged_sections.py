@@ -32,6 +32,11 @@ def merged_judging(path: Path, shards: Sequence[Found], overwrite: bool, progres
     return _merged(path, shards, "judging", _judgements, overwrite, progress)
 
 
+def merged_causes(path: Path, shards: Sequence[Found], overwrite: bool, progress: Progress) -> Run:
+    """A run with what changing its features does, of all experiments."""
+    return _merged(path, shards, "causes", _causes, overwrite, progress)
+
+
 def _merged(
     path: Path,
     shards: Sequence[Found],
@@ -80,6 +85,13 @@ def _evaluations(parts: list[Run], summaries: list[Summary]) -> tuple[Tables, Su
     return {name: _joined(parts, "evaluation", name) for name in names}, summaries[0]
 
 
+def _causes(parts: list[Run], summaries: list[Summary]) -> tuple[Tables, Summary]:
+    _check(parts, [summary | {"done": []} for summary in summaries])
+    names = dict.fromkeys(name for part in parts for name in part.tables("causes"))
+    done = [job for summary in summaries for job in summary["done"]]
+    return {name: _joined(parts, "causes", name) for name in names}, summaries[0] | {"done": done}
+
+
 def _judgements(parts: list[Run], summaries: list[Summary]) -> tuple[Tables, Summary]:
     counts = ("questions", "input_tokens", "output_tokens")
     judges = {judge["name"]: judge | dict.fromkeys(counts, 0) for judge in summaries[0]["judges"]}
@@ -102,7 +114,8 @@ def _judgements(parts: list[Run], summaries: list[Summary]) -> tuple[Tables, Sum
 
 
 def _joined(parts: Sequence[Run], section: SectionName, name: str) -> pl.DataFrame:
-    return pl.concat([part.table(section, name) for part in parts if name in part.tables(section)])
+    tables = [part.table(section, name) for part in parts if name in part.tables(section)]
+    return pl.concat(tables, how="diagonal_relaxed")
 
 
 def _check(parts: Sequence[Run], summaries: Sequence[Summary]) -> None:
