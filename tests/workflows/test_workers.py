@@ -151,9 +151,8 @@ def test_neighbouring_pairs_go_to_one_worker(tmp_path, client):
     pairs = [(tmp_path, k) for k in range(5)]
     assert {pair for pair, _ in Cluster(client).each(_pair_read, pairs)} == {*pairs}
     reads = [path.name.split("-")[0] for path in tmp_path.iterdir()]
-    # 7 where both are as fast, 10 by turns, 6 by one worker alone
-    assert len({*reads}) == 2
-    assert len(reads) <= 8
+    # 7 where both are as fast, 6 by one that is done before the other begins; 10 by turns
+    assert len(reads) < 10
 
 
 def test_names_of_files_here_are_found_by_workers_elsewhere(tmp_path, monkeypatch, client):
